@@ -1,0 +1,54 @@
+"""A robot is an MJCF file and this typed record of the facts that code needs to know by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Facts about one legged robot. Joint arrays follow the MJCF's joint order (leg by leg, base outwards). SI, radians."""
+
+    name: str
+    mjcf: Path
+    """MJCF file with ground plane, colliders (spheres) and visuals."""
+    base_body: str
+    leg_names: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    """All actuated hinge joints, leg by leg."""
+    default_pose: tuple[float, ...]
+    lower_limits: tuple[float, ...]
+    upper_limits: tuple[float, ...]
+    limit_inset: float
+    """The motor board clamps targets this far inside the joint limits (rad)."""
+    kp: float
+    kd: float
+    torque_limit: float
+    init_kp: float
+    init_kd: float
+    """Gains while the controller moves to the default pose after activation."""
+    foot_geoms: tuple[str, ...]
+    knee_geoms: tuple[str, ...]
+    torso_geoms: tuple[str, ...]
+    """Names of the colliding spheres, by role. Feet in leg order."""
+    foot_sites: tuple[str, ...]
+    imu_site: str
+    reset_height: tuple[float, float]
+    """Range of base heights (m) at which the default pose is clear of the ground or just above it."""
+    standing_height: float
+    """Base height (m) at which the robot settles in its default pose."""
+    mirror_joints: tuple[int, ...]
+    """Left–right mirror: joint i of the mirrored robot is `mirror_signs[i] * q[mirror_joints[i]]`."""
+    mirror_signs: tuple[float, ...]
+    mirror_legs: tuple[int, ...]
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joint_names)
+
+    def target_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joint limits as the motor board applies them: inset by `limit_inset`. Two (num_joints,) arrays, rad."""
+        return np.array(self.lower_limits) + self.limit_inset, np.array(self.upper_limits) - self.limit_inset
