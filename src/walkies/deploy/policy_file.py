@@ -1,0 +1,349 @@
+"""The file a robot loads: `policy.json`, its reader, its forward pass, and the export from a trained network.
+
+The robot's `neural_controller` reads its own keys and RTNeural's `layers` and ignores the rest; what the file says
+about itself beyond that (versions, command range, timing) stands in one object named `walkies`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import walkies
+from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
+from walkies.deploy.policy_json import NUM_JOINTS, PolicyFileError, flatten, load_document, problems
+from walkies.robots.base import Robot
+
+__all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "read", "write"]
+
+EXPORT_TOLERANCE = 1e-5
+"""Largest allowed difference in any action between the trained network and the written file, both in float64."""
+FLOAT32_TOLERANCE = 1e-4
+"""The same between float32, as the robot computes, and float64, on observations such as training saw."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer: x ↦ activation(x · weights + bias), or a PReLU where `weights` is None and `bias` holds the slopes."""
+
+    weights: np.ndarray | None
+    """(inputs, outputs), float64"""
+    bias: np.ndarray
+    """(outputs,), float64"""
+    activation: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyFile:
+    """Everything in a `policy.json`. Joints in the robot's order, SI units, radians."""
+
+    layers: tuple[Layer, ...]
+    observation_history: int
+    kp: float
+    kd: float
+    action_scale: tuple[float, ...]
+    """rad per unit of action, one per joint."""
+    default_joint_pos: tuple[float, ...]
+    joint_lower_limits: tuple[float, ...]
+    joint_upper_limits: tuple[float, ...]
+    use_imu: bool = True
+    walkies: Mapping[str, Any] = field(default_factory=dict)
+    """Ours, ignored by the robot."""
+
+    @property
+    def observation_size(self) -> int:
+        return FRAME_SIZE * self.observation_history
+
+    @property
+    def control_dt(self) -> float:
+        """s between actions: as the file says, else the robot's nominal 0.02."""
+        value = self.walkies.get("control_dt", 0.02)
+        return float(value) if type(value) in (int, float) and 0.001 <= value <= 1.0 else 0.02
+
+    @cached_property
+    def _layers32(self) -> list[tuple[np.ndarray | None, np.ndarray, str]]:
+        def single(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array.astype(np.float32)
+
+        return [(single(layer.weights), layer.bias.astype(np.float32), layer.activation) for layer in self.layers]
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Actions (…, 12) float32 for observations (…, observation_size), in float32 as the robot computes them.
+
+        Raises:
+            ValueError: wrong size of observation.
+        """
+        if observation.shape[-1] != self.observation_size:
+            raise ValueError(
+                f"observation: got {observation.shape[-1]} numbers, expected {self.observation_size} "
+                f"({self.observation_history} frames of {FRAME_SIZE})"
+            )
+        x = observation.astype(np.float32)
+        for weights, bias, activation in self._layers32:
+            x = np.where(x > 0, x, bias * x) if weights is None else x @ weights + bias
+            x = _activate(activation, x)
+        return x
+
+    def contract(self, robot: Robot) -> Contract:
+        """How this file connects to `robot`: its own pose, limits and gains, with the motor board's clamp behind them.
+
+        The controller clamps to the file's limits, then the board to the robot's limits inset by `limit_inset`; two
+        clamps in a row are one clamp to the intersection, which is what the returned contract's `target` does.
+
+        Raises:
+            PolicyFileError: the file's limits and the board's have no angle in common.
+        """
+        inset = robot.limit_inset
+        lower = np.maximum(np.array(self.joint_lower_limits) - inset, robot.lower_limits)
+        upper = np.minimum(np.array(self.joint_upper_limits) + inset, robot.upper_limits)
+        if (bad := np.flatnonzero(lower + inset >= upper - inset)).size:
+            name = robot.joint_names[bad[0]]
+            got = f"{self.joint_lower_limits[bad[0]]} … {self.joint_upper_limits[bad[0]]}"
+            raise PolicyFileError(f"joint limits of {name}: got {got}, expected overlap with the robot's own limits")
+        own = replace(
+            robot,
+            default_pose=self.default_joint_pos,
+            lower_limits=tuple(lower.tolist()),
+            upper_limits=tuple(upper.tolist()),
+            kp=self.kp,
+            kd=self.kd,
+        )
+        scale = np.array(self.action_scale)
+        uniform = float(scale[0]) if np.all(scale == scale[0]) else scale
+        return Contract(own, self.observation_history, uniform, self.kp, self.kd, self.control_dt)  # type: ignore[arg-type]
+
+    def document(self) -> dict[str, Any]:
+        """The content as plain JSON data, keys as the robot reads them."""
+        scale = list(self.action_scale)
+        document: dict[str, Any] = {
+            "in_shape": [None, self.observation_size],
+            "observation_history": self.observation_history,
+            "use_imu": self.use_imu,
+            "kp": self.kp,
+            "kd": self.kd,
+            "action_scale": scale[0] if len(set(scale)) == 1 else scale,
+            "default_joint_pos": list(self.default_joint_pos),
+            "joint_lower_limits": list(self.joint_lower_limits),
+            "joint_upper_limits": list(self.joint_upper_limits),
+        }
+        if self.walkies:
+            document["walkies"] = dict(self.walkies)
+        document["layers"] = [_layer_document(layer) for layer in self.layers]
+        return document
+
+
+def read(path: Path | str) -> PolicyFile:
+    """The policy in `path`, checked strictly: sizes, finite numbers, known activations, 12 limits with lower < upper.
+
+    Raises:
+        PolicyFileError: says the key, what was found and what was expected.
+    """
+    path = Path(path)
+    document = load_document(path)
+    if found := problems(document):
+        more = f" (and {len(found) - 1} more; `walkies lint {path}` lists them)" if len(found) > 1 else ""
+        raise PolicyFileError(f"{path}: {found[0]}{more}")
+    scale = document["action_scale"]
+    return PolicyFile(
+        layers=tuple(_read_layer(layer) for layer in document["layers"]),
+        observation_history=document["observation_history"],
+        kp=float(document["kp"]),
+        kd=float(document["kd"]),
+        action_scale=tuple(map(float, scale)) if isinstance(scale, list) else (float(scale),) * NUM_JOINTS,
+        default_joint_pos=tuple(map(float, document["default_joint_pos"])),
+        joint_lower_limits=tuple(map(float, document["joint_lower_limits"])),
+        joint_upper_limits=tuple(map(float, document["joint_upper_limits"])),
+        use_imu=document.get("use_imu", True),
+        walkies=document["walkies"] if isinstance(document.get("walkies"), dict) else {},
+    )
+
+
+def write(path: Path | str, policy: PolicyFile) -> None:
+    """Write `policy` as JSON, atomically: a reader of `path` finds the old file or the whole new one.
+
+    Raises:
+        PolicyFileError: the policy is one that `read` would refuse; nothing is written.
+    """
+    path = Path(path)
+    document = policy.document()
+    if found := problems(document):
+        raise PolicyFileError(f"{path} not written: {found[0]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(document, file, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def fold_normalizer(
+    layers: Sequence[tuple[np.ndarray, np.ndarray]], mean: np.ndarray, scale: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Layers [(weights (in, out), bias (out,))] in float64 that take raw inputs where `layers` take (x − mean) · scale.
+
+    W ↦ diag(scale) W, b ↦ b − (mean · scale) W. An input of scale 0 gets weights of exactly zero, whatever was trained.
+    """
+    (first, bias), *rest = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in layers]
+    mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+    folded = np.where(scale[:, None] == 0.0, 0.0, scale[:, None] * first)
+    return [(folded, bias - mean @ folded), *rest]
+
+
+def export(
+    path: Path | str,
+    layers: Sequence[tuple[np.ndarray, np.ndarray]],
+    hidden_activation: str,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    contract: Contract,
+    *,
+    final_activation: str = "tanh",
+    command_range: Mapping[str, Sequence[float]] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> PolicyFile:
+    """Write a trained network as the robot's `policy.json` and prove that the file computes the same actions.
+
+    Args:
+        path: where to write.
+        layers: [(weights (in, out), bias (out,))], the policy's mean network.
+        hidden_activation: between layers, one RTNeural knows.
+        mean, scale: (in,) the observation normalizer, x ↦ (x − mean) · scale; scale 0 drops an input.
+        contract: robot, history, gains and action scale the policy was trained with.
+        final_activation: on the last layer; it bounds the action on the robot too.
+        command_range: what the policy was trained to follow, {"vx": (low, high), "vy": …, "yaw_rate": …}.
+        extra: further entries of the file's `walkies` object.
+
+    Raises:
+        PolicyFileError: a size or activation does not fit, an input the contract holds constant has weight, or the
+            written file differs from the network by more than 1e-5 on random and extreme observations.
+    """
+    path = Path(path)
+    mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+    size = contract.observation_size
+    got = (np.shape(layers[0][0])[0], *mean.shape, *scale.shape)
+    if got != (size, size, size):
+        raise PolicyFileError(f"{path} not written: inputs of network, mean, scale: got {got}, expected {size} each")
+    activations = [hidden_activation] * (len(layers) - 1) + [final_activation]
+    folded = fold_normalizer(layers, mean, scale)
+    _refuse_constant_inputs(path, folded[0][0])
+    robot = contract.robot
+    about: dict[str, Any] = {"version": walkies.__version__, "robot": robot.name, "control_dt": contract.control_dt}
+    if command_range is not None:
+        about["command_range"] = {name: [float(v) for v in pair] for name, pair in command_range.items()}
+    policy = PolicyFile(
+        layers=tuple(Layer(w, b, name) for (w, b), name in zip(folded, activations, strict=True)),
+        observation_history=contract.observation_history,
+        kp=float(contract.kp),
+        kd=float(contract.kd),
+        action_scale=tuple(np.broadcast_to(np.asarray(contract.action_scale, float), (NUM_JOINTS,)).tolist()),
+        default_joint_pos=tuple(map(float, robot.default_pose)),
+        joint_lower_limits=tuple(map(float, robot.lower_limits)),
+        joint_upper_limits=tuple(map(float, robot.upper_limits)),
+        walkies={**about, **(extra or {})},
+    )
+    candidate = path.with_name(f".{path.name}.unverified")
+    try:
+        write(candidate, policy)
+        _verify(candidate, layers, activations, mean, scale)
+        os.replace(candidate, path)
+    finally:
+        candidate.unlink(missing_ok=True)
+    return policy
+
+
+def probe_observations(mean: np.ndarray, scale: np.ndarray, count: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """(plausible (count, in), extreme (count, in)): training's to 3 standard deviations, and up to the clip of ±100.
+
+    The extremes hold every input at either clip, all at once and one at a time in a pattern that covers all inputs.
+    """
+    rng = np.random.default_rng(0)
+    deviation = np.divide(1.0, scale, out=np.ones_like(scale), where=scale != 0)
+    plausible = np.clip(mean + deviation * rng.uniform(-3, 3, (count, mean.size)), -OBSERVATION_CLIP, OBSERVATION_CLIP)
+    extreme = rng.choice([-OBSERVATION_CLIP, 0.0, OBSERVATION_CLIP], (count, mean.size), p=[0.25, 0.5, 0.25])
+    extreme[:3] = [[-OBSERVATION_CLIP], [0.0], [OBSERVATION_CLIP]]
+    one_at_a_time = np.arange(3, count)
+    extreme[one_at_a_time[::2]] = 0.0
+    extreme[one_at_a_time[::2], one_at_a_time[::2] // 2 % mean.size] = OBSERVATION_CLIP
+    return plausible, extreme
+
+
+def _verify(path: Path, layers: Any, activations: list[str], mean: np.ndarray, scale: np.ndarray) -> None:
+    """Compare the written file with the network it came from; the file is read here from its text, not by `read`."""
+    plausible, extreme = probe_observations(mean, scale)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for name, observation in (("plausible", plausible), ("extreme", extreme)):
+        expected = (observation - mean) * scale
+        for (weights, bias), activation in zip(layers, activations, strict=True):
+            expected = _activate(activation, expected @ np.asarray(weights, np.float64) + np.asarray(bias, np.float64))
+        got = observation
+        for layer in content["layers"]:
+            matrix, bias = np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64)
+            got = _activate(layer["activation"], np.einsum("ni,io->no", got, matrix) + bias)
+        _require_close(path, f"{name} observations", got, expected, EXPORT_TOLERANCE)
+        if name == "plausible":
+            _require_close(path, "float32", read(path).act(observation), expected, FLOAT32_TOLERANCE)
+
+
+def _require_close(path: Path, what: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    error = float(np.max(np.abs(got - expected))) if np.all(np.isfinite(got)) else float("inf")
+    if not error <= tolerance:
+        raise PolicyFileError(f"{path}: {what}: actions differ from the network's by {error:.2g} > {tolerance:g}")
+
+
+def _refuse_constant_inputs(path: Path, weights: np.ndarray) -> None:
+    """`desired_up` never varies in training, so any weight on it is untrained: on the robot it would act at random."""
+    frames = weights.reshape(-1, FRAME_SIZE, weights.shape[1])[:, SLICES["desired_up"]]
+    if np.any(frames != 0.0):
+        frame, entry = np.argwhere(np.any(frames != 0.0, axis=-1))[0]
+        raise PolicyFileError(
+            f"{path} not written: input desired_up[{entry}] of history frame {frame} is constant on the robot but has "
+            "non-zero weights; expected a normalizer with scale 0 there, in every frame"
+        )
+
+
+def _layer_document(layer: Layer) -> dict[str, Any]:
+    outputs = int(layer.bias.shape[0])
+    shape = [None, outputs]
+    if layer.weights is None:
+        return {"type": "prelu", "shape": shape, "weights": [[layer.bias.tolist()]]}
+    weights = [layer.weights.tolist(), layer.bias.tolist()]
+    return {"type": "dense", "activation": layer.activation, "shape": shape, "weights": weights}
+
+
+def _read_layer(layer: dict[str, Any]) -> Layer:
+    activation = layer.get("activation", "")
+    if layer["type"] == "prelu":
+        slopes = np.array(flatten(layer["weights"]), np.float64)
+        return Layer(None, np.broadcast_to(slopes, (layer["shape"][-1],)).copy(), activation)
+    return Layer(np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64), activation)
+
+
+def _activate(name: str, x: np.ndarray) -> np.ndarray:
+    """RTNeural's activations over the last axis."""
+    if name == "tanh":
+        return np.tanh(x)
+    if name == "relu":
+        return np.maximum(x, 0)
+    if name == "elu":
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    if name == "sigmoid":
+        return 0.5 * (1.0 + np.tanh(0.5 * x))
+    if name == "softmax":
+        shifted = np.exp(x - x.max(axis=-1, keepdims=True))
+        return shifted / shifted.sum(axis=-1, keepdims=True)
+    return x

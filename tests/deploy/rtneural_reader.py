@@ -1,0 +1,50 @@
+"""A reader of RTNeural's JSON written from the format's description alone: plain loops, no arrays, no walkies.
+
+Format: `in_shape` ends with the number of inputs; `layers` in order; a dense layer has `shape` ending with its outputs,
+`weights` = [matrix by input then output, bias] and an `activation` name, '' or none for no activation; a prelu layer has
+slopes in `weights`. The output of one layer is the input of the next.
+"""
+
+import json
+import math
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def run(document, observation):
+    """Output list for one input list of floats."""
+    x = [float(v) for v in observation]
+    if len(x) != document["in_shape"][-1]:
+        raise ValueError("input size")
+    for layer in document["layers"]:
+        outputs = layer["shape"][-1]
+        if layer["type"] == "dense":
+            matrix, bias = layer["weights"]
+            y = list(bias)
+            for value, row in zip(x, matrix, strict=True):
+                for j in range(outputs):
+                    y[j] += value * row[j]
+        else:
+            slopes = layer["weights"][0][0]
+            y = [v if v > 0 else slope * v for v, slope in zip(x, slopes, strict=True)]
+        x = ACTIVATIONS[layer.get("activation", "")](y)
+    return x
+
+
+def _softmax(y):
+    top = max(y)
+    e = [math.exp(v - top) for v in y]
+    return [v / sum(e) for v in e]
+
+
+ACTIVATIONS = {
+    "": lambda y: y,
+    "tanh": lambda y: [math.tanh(v) for v in y],
+    "relu": lambda y: [max(0.0, v) for v in y],
+    "sigmoid": lambda y: [1 / (1 + math.exp(-v)) if v > -700 else 0.0 for v in y],
+    "softmax": _softmax,
+    "elu": lambda y: [v if v > 0 else math.exp(v) - 1 for v in y],
+}
