@@ -13,6 +13,7 @@ Arrays lead with the environment axis, `(num_envs, …)`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -93,3 +94,33 @@ def select(mask: Array, on_true: S, on_false: S) -> S:
         return jax.numpy.where(mask.reshape(mask.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(pick, on_true, on_false)
+
+
+def rollout_log_probability(
+    states: Any,
+    actions: Array,
+    log_initial: Callable[[Any], Array],
+    log_policy: Callable[[Any, Array], Array],
+    log_transition: Callable[[Any, Array, Any], Array],
+    valid: Array | None = None,
+) -> Array:
+    """log p(τ) of rollouts τ = (s₀, a₀, s₁, …, s_T):  log ρ₀(s₀) + Σ_t log π(a_t | s_t) + log p(s_{t+1} | s_t, a_t).
+
+    Only the middle term holds the policy's parameters, so ∇ log p(τ) = Σ_t ∇ log π(a_t | s_t) whatever the world does:
+    the likelihood-ratio gradient needs no model (Williams 1992).
+
+    Args:
+        states: PyTree of (time + 1, num_rollouts, …).
+        actions: (time, num_rollouts, …).
+        log_initial: (num_rollouts, …) states → (num_rollouts,) log-probabilities or log-densities.
+        log_policy, log_transition: the same for (time, num_rollouts, …) arguments → (time, num_rollouts).
+        valid: (time, num_rollouts) bool, false after the end of a rollout, where nothing more is drawn.
+    Returns:
+        (num_rollouts,) log-probabilities.
+    """
+    now = jax.tree.map(lambda x: x[:-1], states)
+    following = jax.tree.map(lambda x: x[1:], states)
+    steps = log_policy(now, actions) + log_transition(now, actions, following)
+    if valid is not None:
+        steps = jax.numpy.where(valid, steps, 0.0)
+    return log_initial(jax.tree.map(lambda x: x[0], states)) + steps.sum(axis=0)

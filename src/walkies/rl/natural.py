@@ -1,0 +1,194 @@
+"""The natural gradient and the trust region: how far a policy moves is measured in its distributions, not its parameters.
+
+    maximize  L(θ)   subject to  KL(π_old ‖ π_θ) ≤ δ
+
+Near θ_old the constraint is ½ xᵀF x ≤ δ with F the Fisher information, so the step is x ∝ F⁻¹ ∇L (Kakade 2001), found by
+conjugate gradients from products F v alone (Schulman et al. 2015, appendix C). TRPO then walks back along the step until
+the true constraint holds and the objective has really improved.
+
+The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so only the line search
+could tell them apart. Pass the parameters of the policy alone: a value function has no Fisher information, and would make F
+singular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+Array = jax.Array
+Params = TypeVar("Params")
+
+
+class Divergent(Protocol):
+    """A record of distribution parameters (a PyTree of arrays) for a batch of samples."""
+
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) (samples,), nats."""
+        ...
+
+
+def fisher_product(
+    distribution: Callable[[Params], Divergent], params: Params, damping: float = 0.0
+) -> Callable[[Params], Params]:
+    """The map v ↦ (F + damping·I) v, F the mean Fisher information of `distribution(params)` over its samples.
+
+    Gauss–Newton form F = E[Jᵀ M J]: J is the derivative of the distribution's parameters, M the Hessian of KL(old ‖ ·) at
+    old, which is the Fisher information in those parameters. As that KL is least at old, this is the whole Hessian of the
+    KL in θ, and positive semidefinite by construction (Martens 2020, section 9). The network is linearized once; each
+    product costs one jvp and one vjp.
+    """
+    old, jvp = jax.linearize(distribution, params)
+    transposed = jax.linear_transpose(jvp, params)
+    old = jax.lax.stop_gradient(old)  # differentiated too, KL(θ ‖ θ) ≡ 0 and F would vanish
+
+    def slope(new: Any) -> Any:
+        return jax.grad(lambda d: jnp.mean(old.kl(d)))(new)
+
+    def product(vector: Params) -> Params:
+        _, bent = jax.jvp(slope, (old,), (jvp(vector),))
+        (curved,) = transposed(bent)
+        return jax.tree.map(lambda f, v: f + damping * v, curved, vector)
+
+    return product
+
+
+class Solution(NamedTuple):
+    """Where conjugate gradients ended."""
+
+    x: Array
+    """(n,)"""
+    residual: Array
+    """‖b − A x‖², ()."""
+    iterations: Array
+    """() int32."""
+
+
+def conjugate_gradient(
+    product: Callable[[Array], Array], b: Array, iterations: int, tolerance: float = 1e-10
+) -> Solution:
+    """Solve A x = b for symmetric positive definite A, given as x ↦ A x, from x = 0 (Hestenes & Stiefel 1952).
+
+    b: (n,). Stops after `iterations`, or once ‖b − A x‖² ≤ tolerance · ‖b‖², or where a direction has no curvature.
+    """
+    goal = tolerance * (b @ b)
+
+    def unfinished(carry: tuple[Array, ...]) -> Array:
+        _, _, _, squared, count, stuck = carry
+        return (squared > goal) & (count < iterations) & ~stuck
+
+    def advance(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, residual, direction, squared, count, _ = carry
+        image = product(direction)
+        curvature = direction @ image
+        stuck = ~(curvature > 0.0)
+        length = jnp.where(stuck, 0.0, squared / jnp.where(stuck, 1.0, curvature))
+        x, residual = x + length * direction, residual - length * image
+        following = residual @ residual
+        return x, residual, residual + following / squared * direction, following, count + 1, stuck
+
+    start = (jnp.zeros_like(b), b, b, b @ b, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    x, _, _, squared, count, _ = jax.lax.while_loop(unfinished, advance, start)
+    return Solution(x, squared, count)
+
+
+class NaturalInfo(NamedTuple):
+    """What a natural step did; scalars."""
+
+    accepted: Array
+    """bool: the parameters have moved."""
+    kl: Array
+    """KL(old ‖ new) of the returned parameters, nats."""
+    improvement: Array
+    """loss(old) − loss(new) of the returned parameters."""
+    fraction: Array
+    """Share of the full step that was taken: 0 where none was."""
+    cg_iterations: Array
+    cg_residual: Array
+    """‖g − (F + cI) x‖² / ‖g‖²."""
+    predicted_kl: Array
+    """½ sᵀ(F + cI) s of the full step s: δ, up to rounding; 0 where the gradient vanishes."""
+
+
+def natural_step(
+    loss: Callable[[Params], Array],
+    distribution: Callable[[Params], Divergent],
+    params: Params,
+    delta: float,
+    damping: float = 0.1,
+    cg_iterations: int = 10,
+    cg_tolerance: float = 1e-10,
+    backtrack: float = 0.8,
+    backtrack_steps: int = 10,
+    line_search: bool = True,
+    fisher_distribution: Callable[[Params], Divergent] | None = None,
+) -> tuple[Params, NaturalInfo]:
+    """One step of at most `delta` nats downhill in `loss`: TRPO with the line search, NPG without.
+
+        x = (F + cI)⁻¹ g,  s = √(2δ / xᵀ(F + cI)x) x,  θ ← θ_old − α^j s  for the first j < backtrack_steps with
+        KL(old ‖ new) ≤ δ and loss(new) < loss(old); where there is none, the parameters come back bit for bit.
+
+    The damping c counts in the step length too, so the predicted undamped KL is at most δ.
+
+    Args:
+        loss: parameters → () what is minimized, minus the surrogate objective.
+        distribution: parameters → the policy's distributions on the batch.
+        params: PyTree of the policy's parameters, log σ included.
+        delta: δ, nats. damping: c. backtrack: α in (0, 1).
+        line_search: off, the full step is taken unchecked (natural policy gradient), unless it is not finite.
+        fisher_distribution: distributions on a part of the batch, if F should cost less than the gradient.
+    Returns:
+        New parameters and a NaturalInfo. A zero gradient gives a zero step.
+    """
+    theta, unravel = ravel_pytree(params)
+    old_loss, gradient = jax.value_and_grad(loss)(params)
+    g = ravel_pytree(gradient)[0]
+    old = jax.lax.stop_gradient(distribution(params))
+    tree_product = fisher_product(fisher_distribution or distribution, params, damping)
+
+    def product(vector: Array) -> Array:
+        return ravel_pytree(tree_product(unravel(vector)))[0]
+
+    solution = conjugate_gradient(product, g, cg_iterations, cg_tolerance)
+    squared_length = solution.x @ product(solution.x)
+    moves = squared_length > 0.0
+    scale = jnp.where(moves, jnp.sqrt(2.0 * delta / jnp.where(moves, squared_length, 1.0)), 0.0)
+    full_step = scale * solution.x
+
+    def try_fraction(fraction: Array) -> tuple[Array, Array, Array]:
+        candidate = unravel(theta - fraction * full_step)
+        kl, improvement = jnp.mean(old.kl(distribution(candidate))), old_loss - loss(candidate)
+        # A NaN fails every comparison, so a broken candidate is never accepted.
+        good = (kl <= delta) & (improvement > 0.0) if line_search else jnp.isfinite(kl + improvement) & moves
+        return good, kl, improvement
+
+    def searching(carry: tuple[Array, ...]) -> Array:
+        count, good, *_ = carry
+        return ~good & (count < (backtrack_steps if line_search else 1)) & moves
+
+    def search(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        count = carry[0]
+        fraction = jnp.asarray(backtrack, theta.dtype) ** count
+        return count + 1, *try_fraction(fraction), fraction
+
+    zero = jnp.zeros((), theta.dtype)
+    start = (jnp.zeros((), jnp.int32), jnp.zeros((), bool), zero, zero, zero)
+    _, accepted, kl, improvement, fraction = jax.lax.while_loop(searching, search, start)
+
+    moved = unravel(theta - fraction * full_step)
+    new = jax.tree.map(lambda after, before: jnp.where(accepted, after, before), moved, params)
+    g_squared = g @ g
+    info = NaturalInfo(
+        accepted=accepted,
+        kl=jnp.where(accepted, kl, 0.0),
+        improvement=jnp.where(accepted, improvement, 0.0),
+        fraction=jnp.where(accepted, fraction, 0.0),
+        cg_iterations=solution.iterations,
+        cg_residual=solution.residual / jnp.where(g_squared > 0.0, g_squared, 1.0),
+        predicted_kl=0.5 * scale**2 * squared_length,
+    )
+    return new, info
