@@ -1,0 +1,52 @@
+"""Velocity commands: what the robot is told to do, and when it is told something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Distribution of commanded velocities in the body frame."""
+
+    forward: float = 0.75
+    """Forward velocity is uniform in ± this, m/s."""
+    sideways: float = 0.5
+    """Leftward velocity is uniform in ± this, m/s."""
+    yaw: float = 2.0
+    """Yaw rate is uniform in ± this, rad/s."""
+    zero_probability: float = 0.1
+    """Share of commands that are exactly zero: stand still."""
+    axis_probability: float = 0.15
+    """Share of commands of which only one of the three parts is not zero."""
+    interval: float = 3.0
+    """Mean time between two commands, s (memoryless, so that the value of a state does not depend on a hidden clock)."""
+
+
+DRAWS = 5
+"""Uniform numbers in [0, 1) that one command takes."""
+
+
+def draw_command(uniform: Array, config: Commands) -> Array:
+    """Commands (n, 3) from uniform numbers (n, DRAWS) in [0, 1)."""
+    limits = jnp.array([config.forward, config.sideways, config.yaw])
+    command = (2.0 * uniform[:, :3] - 1.0) * limits
+    kind = uniform[:, 3:4]
+    axis = jnp.floor(uniform[:, 4] * 3.0).astype(jnp.int32)
+    alone = jnp.where(jax.nn.one_hot(axis, 3) > 0, command, 0.0)
+    command = jnp.where(kind < config.zero_probability + config.axis_probability, alone, command)
+    return jnp.where(kind < config.zero_probability, 0.0, command)
+
+
+def change_command(command: Array, uniform: Array, config: Commands, control_dt: float) -> tuple[Array, Array]:
+    """Each command (n, 3) is replaced with probability control_dt / interval; uniform: (n, 1 + DRAWS) in [0, 1).
+
+    Returns the commands and which of them changed (n,) bool.
+    """
+    changes = uniform[:, 0] < control_dt / config.interval
+    return jnp.where(changes[:, None], draw_command(uniform[:, 1:], config), command), changes

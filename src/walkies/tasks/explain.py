@@ -1,0 +1,105 @@
+"""`walkies explain`: the task written out as a Markov decision process."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from walkies.contract import FADE_IN, FRAME, SLICES, Contract
+from walkies.robots import get_robot
+from walkies.tasks import rewards
+from walkies.tasks.randomization import Range
+from walkies.tasks.walk import WalkConfig
+
+
+def command(robot: str = "pupper", /, task: WalkConfig = WalkConfig()) -> None:
+    """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
+
+    Args:
+        robot: Which robot.
+        task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
+    """
+    console = Console()
+    machine = get_robot(robot)
+    contract = Contract(machine, task.observation_history, task.action_scale, task.kp, task.kd)
+    for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
+        console.print(table)
+        console.print()
+    console.print(randomization_table(task))
+
+
+def observation_table(contract: Contract) -> Table:
+    """What the policy senses, index by index."""
+    title = f"Observation: {contract.observation_size} numbers = {contract.observation_history} frame(s) of 36, newest first"
+    table = _table(title, "index", "name", "unit", "meaning")
+    for field in FRAME:
+        where = SLICES[field.name]
+        table.add_row(f"{where.start}–{where.stop - 1}", field.name, field.unit, field.meaning)
+    return table
+
+
+def action_table(contract: Contract) -> Table:
+    """What each action does."""
+    robot = contract.robot
+    title = (
+        f"Action: 12 numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
+        f"target = clip(default + {contract.action_scale} · action), servo kp {contract.kp} N·m/rad, kd {contract.kd} N·m·s/rad"
+    )
+    table = _table(title, "index", "joint", "default (rad)", "target range (rad)")
+    lower, upper = robot.target_limits()
+    for i, name in enumerate(robot.joint_names):
+        table.add_row(str(i), name, f"{robot.default_pose[i]:+.2f}", f"[{lower[i]:+.2f}, {upper[i]:+.2f}]")
+    return table
+
+
+def reward_table(task: WalkConfig) -> Table:
+    """Every reward term with its weight and unit."""
+    table = _table("Reward of a step: control_dt · Σ weight · term, not clipped", "term", "weight", "unit", "formula", "why")
+    for name in rewards.TERMS:
+        unit, formula, purpose = rewards.describe(name)
+        weight = getattr(task.rewards, name)
+        table.add_row(name, f"{weight:g}" if weight else "off", unit, formula, purpose)
+    return table
+
+
+def episode_table(task: WalkConfig) -> Table:
+    """Commands, start, noise, pushes, termination and time limit."""
+    table = _table("Episode", "part", "value", "meaning")
+    table.add_row("termination", f"tilt > {task.fall_tilt} rad or torso on the ground", "worth the termination term, then nothing")
+    table.add_row("truncation", f"{task.episode_seconds} s", "time limit: the value of the last state is bootstrapped")
+    table.add_row("fade-in", f"{FADE_IN} s", f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
+    for part, record in (
+        ("commands", task.commands),
+        ("noise", task.noise),
+        ("pushes", task.pushes),
+        ("start", task.start),
+        ("shape", task.shape),
+    ):
+        for field in fields(record):
+            table.add_row(f"{part}.{field.name}", f"{getattr(record, field.name):g}", _docstring(type(record), field.name))
+    return table
+
+
+def randomization_table(task: WalkConfig) -> Table:
+    """Every randomized quantity with its range and unit."""
+    table = _table("Domain randomization: uniform, drawn anew at every reset", "quantity", "low", "high", "meaning")
+    for field in fields(task.randomization):
+        value: Range = getattr(task.randomization, field.name)
+        table.add_row(field.name, f"{value.low:g}", f"{value.high:g}", _docstring(type(task.randomization), field.name))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _docstring(record: type[Any], name: str) -> str:
+    """The string that stands below a dataclass field."""
+    return inspect.getsource(record).split(f"    {name}: ")[1].split('"""')[1]

@@ -1,0 +1,395 @@
+"""Walking under velocity commands, as a Markov decision process.
+
+Action: 12 joint targets around the default pose (`walkies.contract`). Observation: what the robot's own controller
+would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots: `walkies.tasks.randomization`.
+The state holds whatever the future depends on, the frames already sensed included: sensor noise is drawn once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.contract import FRAME, FRAME_SIZE, SLICES, Contract
+from walkies.mdp import Box, Observation, Outcome
+from walkies.physics.base import Params, Readings, Simulator, State, initial_state
+from walkies.tasks import commands, randomization, rewards
+from walkies.tasks.commands import Commands
+from walkies.tasks.randomization import Randomization
+from walkies.tasks.rewards import Motion, RewardWeights, Shape
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Half-widths of the uniform noise added to each reading."""
+
+    gyro: float = 0.1
+    """rad/s"""
+    gravity: float = 0.05
+    """(1), before the vector is normalized again"""
+    joint_position: float = 0.05
+    """rad"""
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """Sudden changes of the base's horizontal velocity."""
+
+    interval: float = 1.0
+    """Mean time between pushes, s."""
+    speed: float = 0.3
+    """Each push is up to this, m/s, in a random direction."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How episodes begin."""
+
+    fade_probability: float = 0.15
+    """Share of episodes that begin as on the robot: standing, with actions faded in over a second."""
+    stale_history: float = 0.1
+    """Share of episodes that begin with a history left over from something else."""
+    tilt: float = 0.15
+    """Initial roll and pitch, ± rad."""
+    joint_position: float = 0.2
+    """Initial joint angles, default ± rad."""
+    joint_velocity: float = 1.0
+    """± rad/s"""
+    velocity: float = 0.4
+    """Initial base velocity, ± m/s, and roll, pitch and yaw rate, ± rad/s."""
+
+
+@dataclass(frozen=True)
+class WalkConfig:
+    """The walking task as data."""
+
+    commands: Commands = field(default_factory=Commands)
+    rewards: RewardWeights = field(default_factory=RewardWeights)
+    shape: Shape = field(default_factory=Shape)
+    randomization: Randomization = field(default_factory=Randomization)
+    noise: Noise = field(default_factory=Noise)
+    pushes: Pushes = field(default_factory=Pushes)
+    start: Start = field(default_factory=Start)
+    observation_history: int = 1
+    """Frames in an observation, newest first."""
+    action_scale: float = 0.75
+    """rad of joint target per unit of action."""
+    kp: float = 5.0
+    """N m/rad"""
+    kd: float = 0.25
+    """N m s/rad"""
+    fall_tilt: float = 0.8
+    """Tilt (rad) at which an episode ends."""
+    episode_seconds: float = 20.0
+    """Time limit of an episode, s."""
+
+
+class WalkState(NamedTuple):
+    """State of n robots at their task."""
+
+    physics: State
+    params: Any
+    """What the simulator made of the drawn parameters: a PyTree of (n, …) arrays."""
+    sensor_bias: Array
+    """(n, 3 + 3 + nu)"""
+    factors: Array
+    """(n, randomization.PRIVILEGED)"""
+    command: Array
+    """(n, 3)"""
+    action: Array
+    """(n, nu): the action last executed, fade-in applied."""
+    clock: Array
+    """(n,) s since the controller's start, for the fade-in."""
+    history: Array
+    """(n, H · 36): frames as sensed, newest first."""
+    air_time: Array
+    """(n, legs) s"""
+    contact: Array
+    """(n, spheres) bool"""
+    velocity: Array
+    """(n, 3) m/s of the base, body frame."""
+
+
+class Walk:
+    """Walking under velocity commands on one simulator; a `walkies.mdp.Env`."""
+
+    def __init__(self, robot: Any, simulator: Simulator, nominal: Params, config: WalkConfig = WalkConfig()):
+        """nominal: the model's own parameters (leaves with leading axis 1); kp and kd come from the config."""
+        self.robot, self.simulator, self.config = robot, simulator, config
+        self.control_dt = simulator.substeps * simulator.timestep
+        self.contract = Contract(
+            robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt
+        )
+        joints = robot.num_joints
+        self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
+        index = {name: i for i, name in enumerate(simulator.spheres)}
+        self.feet = np.array([index[name] for name in robot.foot_geoms])
+        self.knees = np.array([index[name] for name in robot.knee_geoms])
+        self.torso = np.array([index[name] for name in robot.torso_geoms])
+        self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
+        self.default_pose = jnp.array(robot.default_pose)
+
+        self.action_space = Box(joints, -1.0, 1.0)
+        self.time_limit = round(config.episode_seconds / self.control_dt)
+        self.observation_size = self.contract.observation_size
+        self.privileged_size = FRAME_SIZE - 3 + 3 + 1 + joints + len(index) + 4 + randomization.PRIVILEGED + 1
+        # The robot always reports (0, 0, 1) here: a constant, from which nothing can be learned. The policy gets zeros,
+        # its normalizer gives such an input scale 0, and the exported file has exactly zero weights for it.
+        informative = np.ones(FRAME_SIZE, np.float32)
+        informative[SLICES["desired_up"]] = 0.0
+        self.informative = np.tile(informative, config.observation_history)
+        self.mirror = Mirror.of(robot, self.contract, simulator)
+
+    def reset(self, key: Array, num_envs: int) -> WalkState:
+        """Robots drawn anew, near the default pose on or just above the ground."""
+        n, joints, start = num_envs, self.robot.num_joints, self.config.start
+        robots, chances, poses, noise, stale = jax.random.split(key, 5)
+        drawn = randomization.draw(robots, n, self.config.randomization, self.nominal, self.simulator.timestep)
+        chance = jax.random.uniform(chances, (n, 2 + commands.DRAWS))
+        as_robot = chance[:, 0] < start.fade_probability
+        wild = 1.0 - as_robot[:, None]
+
+        u = jax.random.uniform(poses, (n, 4 + 2 * joints + 6), minval=-1.0, maxval=1.0)
+        low, high = self.robot.reset_height
+        height = 0.5 * (low + high) + 0.5 * (high - low) * u[:, 0]
+        roll, pitch, yaw = wild[:, 0] * start.tilt * u[:, 1], wild[:, 0] * start.tilt * u[:, 2], jnp.pi * u[:, 3]
+        position = jnp.stack([jnp.zeros(n), jnp.zeros(n), height], axis=1)
+        joint_position = self.default_pose + wild * start.joint_position * u[:, 4 : 4 + joints]
+        joint_velocity = wild * start.joint_velocity * u[:, 4 + joints : 4 + 2 * joints]
+        velocity = wild * start.velocity * u[:, 4 + 2 * joints :]
+        qpos = jnp.concatenate([position, _quaternion(roll, pitch, yaw), joint_position], axis=1)
+        qvel = jnp.concatenate([velocity, joint_velocity], axis=1)
+        target = jnp.broadcast_to(self.default_pose, (n, joints))
+
+        command = commands.draw_command(chance[:, 2:], self.config.commands)
+        quaternion = qpos[:, 3:7]
+        action = jnp.zeros((n, joints))
+        frame = self._sense(
+            qvel[:, 3:6], _to_body(quaternion, jnp.array([0.0, 0.0, -1.0])), qpos[:, 7:], command, action,
+            drawn.sensor_bias, jax.random.uniform(noise, (n, 6 + joints), minval=-1.0, maxval=1.0),
+        )  # fmt: skip
+        history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
+        # What an earlier activation left in the buffer: some other robot's frame, disturbed.
+        left_over = jnp.roll(frame, 1, axis=0) + 0.3 * jax.random.uniform(stale, frame.shape, minval=-1.0, maxval=1.0)
+        left_over = jnp.tile(left_over, (1, self.contract.observation_history))
+        history = jnp.where(chance[:, 1:2] < start.stale_history, left_over, history)
+        return WalkState(
+            physics=initial_state(qpos, qvel, target),
+            params=self.simulator.prepare(drawn.params, n),
+            sensor_bias=drawn.sensor_bias,
+            factors=drawn.privileged,
+            command=command,
+            action=action,
+            clock=jnp.where(as_robot, 0.0, 10.0),
+            history=self.contract.push(history, frame),
+            air_time=jnp.zeros((n, len(self.feet))),
+            contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
+            velocity=_to_body(quaternion, qvel[:, :3]),
+        )
+
+    def observe(self, state: WalkState) -> Observation:
+        """The policy gets the robot's own observation; the critic sees the true state and the drawn robot."""
+        qpos, qvel = state.physics.qpos, state.physics.qvel
+        gravity = _to_body(qpos[:, 3:7], jnp.array([0.0, 0.0, -1.0]))
+        critic = jnp.concatenate(
+            [
+                qvel[:, 3:6],
+                gravity,
+                state.command,
+                qpos[:, 7:] - self.default_pose,
+                state.action,
+                state.velocity,
+                qpos[:, 2:3],
+                qvel[:, 6:],
+                state.contact.astype(jnp.float32),
+                state.air_time,
+                state.factors,
+                jnp.minimum(state.clock, 1.0)[:, None],
+            ],
+            axis=1,
+        )
+        return Observation(state.history * self.informative, jnp.clip(critic, -100.0, 100.0))
+
+    def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
+        """One control step under actions (n, nu); actions beyond ±1 act as ±1."""
+        n, joints, cfg, dt = action.shape[0], self.robot.num_joints, self.config, self.control_dt
+        u = jax.random.uniform(key, (n, 3 + 1 + commands.DRAWS + 6 + joints))
+        push, new_command, noise = u[:, :3], u[:, 3 : 4 + commands.DRAWS], 2.0 * u[:, 4 + commands.DRAWS :] - 1.0
+
+        fade = jnp.minimum(state.clock, 1.0)[:, None]
+        executed = fade * jnp.clip(action, -1.0, 1.0)
+        before = self._push(state.physics, push)
+        physics, readings = self.simulator.step(state.params, before, self.contract.target(executed))
+
+        motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
+        fell = motion.fell
+        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt)
+        reward = sum(terms.values())
+
+        command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
+        frame = self._sense(
+            readings.gyro, readings.gravity, physics.qpos[:, 7:], command, executed, state.sensor_bias, noise
+        )
+        next_state = WalkState(
+            physics=physics,
+            params=state.params,
+            sensor_bias=state.sensor_bias,
+            factors=state.factors,
+            command=command,
+            action=executed,
+            clock=state.clock + dt,
+            history=self.contract.push(state.history, frame),
+            air_time=air_time,
+            contact=contact,
+            velocity=velocity,
+        )
+        metrics = {
+            "lin_vel_error": rewards.lin_vel_error(motion, cfg.shape),
+            "yaw_rate_error": rewards.ang_vel_error(motion, cfg.shape),
+            "fell": fell.astype(jnp.float32),
+            "blew_up": (~readings.ok).astype(jnp.float32),
+        } | {f"reward/{name}": term / dt for name, term in terms.items()}
+        return next_state, Outcome(reward, fell, metrics)
+
+    def _push(self, physics: State, uniform: Array) -> State:
+        """Kick some robots: uniform (n, 3) in [0, 1) decides whether, whither and how hard."""
+        pushes = self.config.pushes
+        happens = uniform[:, 0] < self.control_dt / pushes.interval
+        angle, speed = 2.0 * jnp.pi * uniform[:, 1], pushes.speed * uniform[:, 2] * happens
+        kick = jnp.stack([speed * jnp.cos(angle), speed * jnp.sin(angle)], axis=1)
+        return physics._replace(qvel=physics.qvel.at[:, :2].add(kick))
+
+    def _sense(
+        self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, noise: Array
+    ) -> Array:
+        """One frame (n, 36) from true values, constant errors (n, 3+3+nu) and noise (n, 3+3+nu) in ±1."""
+        level = self.config.noise
+        gyro = gyro + bias[:, :3] + level.gyro * noise[:, :3]
+        gravity = gravity + bias[:, 3:6] + level.gravity * noise[:, 3:6]
+        gravity = gravity / jnp.linalg.norm(gravity, axis=1, keepdims=True)
+        joints = joints + bias[:, 6:] + level.joint_position * noise[:, 6:]
+        return self.contract.frame(gyro, gravity, command, joints, action)
+
+    def _motion(
+        self, state: WalkState, before: State, physics: State, readings: Readings, action: Array
+    ) -> tuple[Motion, Array, Array, Array]:
+        """What the rewards see, and the new air times, contacts and body velocity."""
+        quaternion = physics.qpos[:, 3:7]
+        gravity = _to_body(quaternion, jnp.array([0.0, 0.0, -1.0]))
+        velocity = _to_body(quaternion, physics.qvel[:, :3])
+        force = jnp.sqrt(jnp.sum(jnp.square(readings.contact_force), axis=-1))
+        contact = readings.contact_distance < 0.0
+        foot_contact = contact[:, self.feet]
+        flight = state.air_time + self.control_dt
+        first_contact = foot_contact & (state.air_time > 0.0)
+        torso = contact[:, self.torso]
+        tilted = -gravity[:, 2] < np.cos(self.config.fall_tilt)
+        fell = tilted | torso.any(axis=1) | ~readings.ok
+        motion = Motion(
+            command=state.command,
+            linear_velocity=velocity,
+            angular_velocity=physics.qvel[:, 3:6],
+            gravity=gravity,
+            height=physics.qpos[:, 2],
+            joint_offset=physics.qpos[:, 7:] - self.default_pose,
+            joint_velocity=physics.qvel[:, 6:],
+            joint_acceleration=(physics.qvel[:, 6:] - before.qvel[:, 6:]) / self.control_dt,
+            torque=readings.joint_torque,
+            action=action,
+            last_action=state.action,
+            foot_contact=foot_contact,
+            foot_velocity=readings.contact_velocity[:, self.feet],
+            foot_height=readings.contact_distance[:, self.feet],
+            foot_air_time=flight * (~foot_contact | first_contact),
+            first_contact=first_contact,
+            knee_force=force[:, self.knees],
+            torso_force=force[:, self.torso],
+            fell=fell,
+        )
+        return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity
+
+
+class Mirror(NamedTuple):
+    """The left–right mirror image: what a robot would sense and do in the mirrored world."""
+
+    policy: tuple[np.ndarray, np.ndarray]
+    """Index and sign of each policy input."""
+    critic: tuple[np.ndarray, np.ndarray]
+    action: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, robot: Any, contract: Contract, simulator: Simulator) -> Mirror:
+        """Derive it from the robot's mirror map; feet and knees are paired by leg, torso spheres by their place."""
+        joints = (np.array(robot.mirror_joints), np.array(robot.mirror_signs))
+        spin, vector, command = (
+            (np.arange(3), np.array(sign, float)) for sign in ([-1, 1, -1], [1, -1, 1], [1, -1, -1])
+        )
+        parts = {
+            "gyro": spin, "gravity": vector, "command": command, "desired_up": vector, "joint_position": joints,
+            "last_action": joints,
+        }  # fmt: skip
+        frame = _join([parts[f.name] for f in FRAME])
+        legs = (np.array(robot.mirror_legs), np.ones(len(robot.mirror_legs)))
+        spheres, model = simulator.spheres, simulator.model
+        order = {name: i for i, name in enumerate(spheres)}
+        partner = np.arange(len(spheres))
+        for group in (robot.foot_geoms, robot.knee_geoms):
+            for name, other in zip(group, robot.mirror_legs, strict=True):
+                partner[order[name]] = order[group[other]]
+        place = np.array([model.geom(name).pos for name in robot.torso_geoms])
+        image = np.linalg.norm(place[:, None] - place[None] * [1, -1, 1], axis=-1).argmin(axis=1)
+        for name, other in zip(robot.torso_geoms, image, strict=True):
+            partner[order[name]] = order[robot.torso_geoms[other]]
+        plain = lambda size: (np.arange(size), np.ones(size))  # noqa: E731
+        critic = [
+            spin, vector, command, joints, joints, vector, plain(1), joints, (partner, np.ones(len(spheres))), legs,
+            plain(randomization.PRIVILEGED), plain(1),
+        ]  # fmt: skip
+        return cls(_join([frame] * contract.observation_history), _join(critic), joints)
+
+    def mirror_observation(self, observation: Observation) -> Observation:
+        """Observations (…, size) of the mirrored robots."""
+        (i, s), (j, t) = self.policy, self.critic
+        return Observation(
+            observation.policy[..., i] * s.astype(np.float32), observation.critic[..., j] * t.astype(np.float32)
+        )
+
+    def mirror_action(self, action: Array) -> Array:
+        """Actions (…, nu) of the mirrored robots."""
+        index, sign = self.action
+        return action[..., index] * sign.astype(np.float32)
+
+
+def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.cumsum([0, *(len(index) for index, _ in parts)])
+    index = np.concatenate([part[0] + start for part, start in zip(parts, starts[:-1], strict=True)])
+    return index, np.concatenate([part[1] for part in parts])
+
+
+def _quaternion(roll: Array, pitch: Array, yaw: Array) -> Array:
+    """Unit quaternions (n, 4), w x y z, of yaw, then pitch, then roll (intrinsic z-y-x)."""
+    cr, sr, cp, sp = jnp.cos(roll / 2), jnp.sin(roll / 2), jnp.cos(pitch / 2), jnp.sin(pitch / 2)
+    cy, sy = jnp.cos(yaw / 2), jnp.sin(yaw / 2)
+    return jnp.stack(
+        [
+            cr * cp * cy + sr * sp * sy,
+            sr * cp * cy - cr * sp * sy,
+            cr * sp * cy + sr * cp * sy,
+            cr * cp * sy - sr * sp * cy,
+        ],
+        axis=1,
+    )
+
+
+def _to_body(quaternion: Array, vector: Array) -> Array:
+    """World vectors (n, 3) or (3,) in the body frames given by quaternions (n, 4)."""
+    w, xyz = quaternion[:, :1], -quaternion[:, 1:]
+    vector = jnp.broadcast_to(vector, xyz.shape)
+    t = 2.0 * jnp.cross(xyz, vector)
+    return vector + w * t + jnp.cross(xyz, t)
