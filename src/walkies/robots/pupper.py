@@ -1,0 +1,47 @@
+"""The Stanford Pupper v3 (numbers: pupperv3-mjx 2025-04 and pupperv3-monorepo 2025-11)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from walkies.robots.base import Robot
+
+LEGS = ("front_r", "front_l", "back_r", "back_l")
+
+# Per leg: hip pitch, abduction, knee. A left leg is the mirror image of a right one: its angles are negated.
+_DEFAULT = (0.26, 0.0, -0.52)
+_LOWER = (-1.22, -0.42, -2.79)
+_UPPER = (2.51, 3.14, 0.71)
+
+
+def _negated(leg: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(0.0 - angle for angle in leg)
+
+
+PUPPER = Robot(
+    name="pupper",
+    mjcf=Path(__file__).with_name("pupper_v3.xml"),
+    base_body="base_link",
+    leg_names=LEGS,
+    joint_names=tuple(f"leg_{leg}_{joint}" for leg in LEGS for joint in (1, 2, 3)),
+    default_pose=(_DEFAULT + _negated(_DEFAULT)) * 2,
+    lower_limits=(_LOWER + _negated(_UPPER)) * 2,
+    upper_limits=(_UPPER + _negated(_LOWER)) * 2,
+    limit_inset=0.1,
+    kp=5.0,
+    kd=0.25,
+    torque_limit=3.0,
+    init_kp=7.5,
+    init_kd=0.25,
+    foot_geoms=tuple(f"leg_{leg}_foot" for leg in LEGS),
+    knee_geoms=tuple(f"leg_{leg}_knee" for leg in LEGS),
+    torso_geoms=tuple(f"torso_{z}_{x}_{y}" for z in ("bottom", "top") for x in ("front", "back") for y in ("r", "l")),
+    foot_sites=tuple(f"leg_{leg}_3_foot_site" for leg in LEGS),
+    imu_site="body_imu_site",
+    reset_height=(0.165, 0.20),
+    standing_height=0.155,
+    # Right and left legs trade places, and every angle changes its sign.
+    mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
+    mirror_signs=(-1.0,) * 12,
+    mirror_legs=(1, 0, 3, 2),
+)
