@@ -1,0 +1,31 @@
+"""Does an installed wheel simulate where there is no compiler and no source tree? Run by `make wheel`."""
+
+import importlib.metadata
+import shutil
+
+import jax
+import jax.numpy as jnp
+
+import walkies
+from walkies.physics import make_simulator
+from walkies.physics.base import initial_state
+from walkies.physics.params import nominal_params
+from walkies.robots import get_robot, load_model
+
+assert not any(map(shutil.which, ("cc", "c++", "gcc", "g++", "clang++"))), "a compiler is on the PATH"
+
+robots = 8
+pupper = get_robot("pupper")
+simulator = make_simulator("native", pupper)
+params = simulator.prepare(nominal_params(load_model(pupper), pupper), robots)
+pose = jnp.asarray(pupper.default_pose, jnp.float32)
+target = jnp.tile(pose, (robots, 1))
+base = jnp.asarray([0.0, 0.0, pupper.reset_height[0], 1.0, 0.0, 0.0, 0.0], jnp.float32)
+qpos = jnp.concatenate([jnp.tile(base, (robots, 1)), target], axis=1)
+state = initial_state(qpos, jnp.zeros((robots, 6 + pupper.num_joints), jnp.float32), target)
+step = jax.jit(simulator.step)
+for _ in range(100):
+    state, readings = step(params, state, target)
+height = float(state.qpos[:, 2].mean())
+assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m instead of {pupper.standing_height} m"
+print(f"walkies {importlib.metadata.version('walkies')} from {walkies.__file__}: {robots} robots stand at {height:.3f} m")

@@ -1,0 +1,65 @@
+# walkies: every target works alone from a clean clone; the first one to need it makes .venv.
+#
+#   make walk     teach Pupper to walk, examine it, film it     (make walk ARGS="--seed 1 --out runs/one")
+#   make test     the whole test suite                          (make test ARGS="-k gae")
+#   make check    format, lint, types
+#   make bench    physics and training speed on this machine
+#   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
+#   make setup    only .venv;   make clean   remove everything made here
+
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS  ?=
+NATIVE := $(shell find native -type f 2>/dev/null)
+
+# The first Python on the path that is new enough; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# Without a C++ compiler the engine is built by the Clang inside the ziglang wheel.
+COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
+
+.PHONY: help setup walk test check bench wheel clean
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(NATIVE)
+	@test -n "$(PYTHON)" || { echo "walkies needs Python 3.11 or newer, and found none on the PATH." \
+		"Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt \
+		jaxlib scikit-build-core cmake ninja $(if $(COMPILER),,ziglang)
+	$(if $(COMPILER),,$(ZIG_ENV)) $(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $(STAMP)
+
+walk: $(STAMP)
+	$(BIN)/walkies train pupper --out runs/pupper $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src
+
+bench: $(STAMP)
+	$(BIN)/walkies bench physics
+	$(BIN)/walkies bench train
+
+wheel: $(STAMP)
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+	$(BIN)/python -m venv build/wheel-venv
+	build/wheel-venv/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	cd build && env PATH=/nonexistent CC=/nonexistent CXX=/nonexistent \
+		wheel-venv/bin/python -I ../.ci/try_wheel.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""`python -m walkies`."""
+
+from walkies.cli import main
+
+main()

@@ -1,0 +1,169 @@
+"""The command line: `walkies <command>`. A command is a function; its signature gives the flags, its docstring the help.
+
+The table below is the whole of it. A command's module is imported only when that command runs, so that `walkies` alone
+answers at once and a missing optional dependency hurts only the command that needs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from walkies import __version__
+from walkies.errors import UserError
+
+USER_ERROR = 2
+"""Exit status after an error that the user can mend."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells expect: 128 + SIGINT."""
+
+
+class Command(NamedTuple):
+    """Where a command lives and what it is for."""
+
+    target: str
+    """module:function"""
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command("walkies.experiment:train_command", "teach a robot to walk, examine it, film it"),
+    "exam": Command("walkies.exam:command", "examine a policy in MuJoCo and print its report card"),
+    "film": Command("walkies.show.film:command", "make a video of a policy walking"),
+    "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
+    "explain": Command("walkies.tasks.explain:command", "print a task: observation, action, rewards, randomization"),
+    "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
+    "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
+    "bench physics": Command("walkies.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
+    "bench train": Command("walkies.bench.train:command", "speed of a training iteration and where its time goes"),
+    "doctor": Command("walkies.doctor:command", "check that this machine has what walkies needs"),
+}
+
+EXAMPLES = (
+    ("walkies train pupper --minutes 5 --out runs/first", "teach Pupper to walk"),
+    ("walkies exam runs/first", "examine what it learned"),
+    ("walkies film runs/first --out walk.mp4", "watch it"),
+)
+
+EXTRAS = {
+    "gymnasium": "gym",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "wandb": "wandb",
+    "ray": "ray",
+    "pybullet": "bullet",
+    "dartpy": "dart",
+}
+"""Optional packages, by the extra of walkies that installs them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that `arguments` (without the program's name) ask for; the exit status."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"walkies {__version__}")
+        return 0
+    try:
+        name, rest = resolve(arguments)
+        return _call(name, load(name), rest)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if os.environ.get("WALKIES_DEBUG"):
+            raise
+        _say(_message(error))
+        return USER_ERROR
+
+
+def overview() -> str:
+    """What walkies can do: a line per command and three examples."""
+    commands = [f"  {name:<15}{command.summary}" for name, command in COMMANDS.items()]
+    width = max(len(line) for line, _ in EXAMPLES)
+    examples = [f"  {line:<{width}}   {purpose}" for line, purpose in EXAMPLES]
+    return "\n".join(
+        [
+            f"walkies {__version__}: legged robots learn to walk, on the computer you have.",
+            "",
+            *examples,
+            "",
+            "Commands (walkies COMMAND --help tells more):",
+            *commands,
+        ]
+    )
+
+
+def resolve(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command's name (one word or two) and the arguments that are left for it.
+
+    Raises:
+        UserError: there is no such command; the message offers the nearest.
+    """
+    for words in (2, 1):
+        if (name := " ".join(arguments[:words])) in COMMANDS:
+            return name, arguments[words:]
+    typed = arguments[0]
+    group = [name for name in COMMANDS if name.startswith(f"{typed} ")]
+    if group:
+        raise UserError(f"`walkies {typed}` needs one more word: {' or '.join(f'`walkies {name}`' for name in group)}")
+    near = difflib.get_close_matches(" ".join(arguments[:2]), COMMANDS, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(typed, COMMANDS, n=1, cutoff=0.5)
+    hint = f"Did you mean `walkies {near[0]}`?" if near else f"There are: {', '.join(COMMANDS)}."
+    raise UserError(f"no command {typed!r}. {hint}")
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function behind a command.
+
+    Raises:
+        UserError: the command needs a package that is not installed; the message says which extra brings it.
+    """
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+
+
+def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
+    import tyro
+
+    try:
+        result = tyro.cli(function, prog=f"walkies {name}", args=arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+    # A command may return its own exit status, as `lint` does; anything else it returns is for library users.
+    return result if type(result) is int else 0
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> Exception:
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return error
+    return UserError(
+        f"`walkies {name}` needs the package {package}, which is not installed.\n"
+        f"Install it with: {sys.executable} -m pip install 'walkies[{EXTRAS[package]}]'"
+    )
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or 'cannot be read').lower()}"
+    return str(error)
+
+
+def _say(message: str) -> None:
+    print(f"walkies: {message}", file=sys.stderr)
