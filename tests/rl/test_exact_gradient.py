@@ -1,0 +1,292 @@
+"""T1–T4 and T16: the policy gradient against exact enumeration of a small MDP, in float64, without sampling."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from walkies.envs.tabular import Tabular, enumerate_rollouts, evaluate, expected_return, random_tabular
+from walkies.mdp import rollout_log_probability
+from walkies.rl import weights
+from walkies.rl.distributions import Categorical, Normal, TanhNormal
+from walkies.rl.objectives import Terms, score
+
+HORIZON = 4
+GAMMA = 0.9
+EXACT = 1e-8
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+class Problem:
+    """All rollouts of one MDP under one policy, and the exact answers."""
+
+    def __init__(self, mdp: Tabular, gamma: float = GAMMA, seed: int = 0):
+        self.mdp, self.gamma = mdp, gamma
+        self.theta = jax.random.normal(jax.random.key(seed), (mdp.num_states, mdp.num_actions))
+        self.rollouts = enumerate_rollouts(mdp, HORIZON)
+        self.time = jnp.arange(HORIZON)[:, None]
+        self.exact = evaluate(mdp, jax.nn.softmax(self.theta), gamma, HORIZON)
+
+    def log_policy(self, theta, states, actions):
+        return Categorical(theta[states]).log_prob(actions)
+
+    def probability(self, theta):
+        """p(τ) of every rollout, (num_rollouts,)."""
+        table = lambda p: jnp.log(jnp.asarray(p))  # noqa: E731
+        return jnp.exp(
+            rollout_log_probability(
+                jnp.asarray(self.rollouts.states),
+                jnp.asarray(self.rollouts.actions),
+                lambda s: table(self.mdp.initial)[s],
+                lambda s, a: self.log_policy(theta, s, a),
+                lambda s, a, following: table(self.mdp.transition)[s, a, following],
+                jnp.asarray(self.rollouts.valid),
+            )
+        )
+
+    def weigh(self, weight, v, lam=1.0):
+        """Ψ of every step for values v (HORIZON + 1, S); the end of the horizon is the end of the episode."""
+        states, at_end = self.rollouts.states, self.time == HORIZON - 1
+        terminated = self.rollouts.terminated | at_end
+        values = v[self.time, states[:-1]] * self.rollouts.valid
+        return weight(
+            jnp.asarray(self.rollouts.rewards), values, v[self.time + 1, states[1:]], terminated, terminated,
+            self.gamma, lam,
+        )  # fmt: skip
+
+    def gradient(self, psi):
+        """E Σ_t ∇ −score: the expectation of the estimator, (S, A)."""
+        probability = self.probability(self.theta)
+
+        def loss(theta):
+            log_prob = self.log_policy(theta, self.rollouts.states[:-1], self.rollouts.actions)
+            terms = Terms(log_prob, jax.lax.stop_gradient(log_prob), psi, jnp.zeros_like(log_prob))
+            return jnp.sum(probability * jnp.sum(jnp.where(self.rollouts.valid, score(terms), 0.0), axis=0))
+
+        return -jax.grad(loss)(self.theta)
+
+    def finite_difference(self, h=1e-5):
+        """∇J by central differences of dynamic programming, (S, A)."""
+        j = jax.jit(lambda theta: expected_return(self.mdp, jax.nn.softmax(theta), self.gamma, HORIZON))
+        flat = np.asarray(self.theta).ravel()
+        slopes = [(j((flat + e).reshape(self.theta.shape)) - j((flat - e).reshape(self.theta.shape))) / (2 * h)
+                  for e in h * np.eye(flat.size)]  # fmt: skip
+        return np.array(slopes).reshape(self.theta.shape)
+
+    def error(self, psi):
+        return float(np.max(np.abs(self.gradient(psi) - self.finite_difference())))
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["endless", "with a terminal state"])
+def problem(request):
+    with jax.enable_x64(True):
+        return Problem(random_tabular(seed=3, states=2 + request.param, terminal=request.param))
+
+
+@pytest.fixture(scope="module")
+def wrong_v(problem):
+    """Values of nothing in particular."""
+    return np.random.default_rng(0).normal(size=(HORIZON + 1, problem.mdp.num_states))
+
+
+def zeros(problem):
+    return jnp.zeros((HORIZON + 1, problem.mdp.num_states))
+
+
+def test_two_states_two_actions_four_steps_have_256_rollouts_from_one_start():
+    """The case of T1: (2 · 2)^4 rollouts, each once."""
+    mdp = random_tabular(0)
+    rollouts = enumerate_rollouts(mdp.__class__(**{**mdp.__dict__, "initial": np.array([1.0, 0.0])}), HORIZON)
+    every = np.concatenate([rollouts.states, rollouts.actions]).T
+    assert len(every) == len(np.unique(every, axis=0)) == 256
+
+
+def test_rollout_probabilities_sum_to_one(problem):
+    """The lecture's quiz: p(τ) = ρ₀(s₀) Π π(a|s) p(s′|s, a) is a distribution over rollouts."""
+    assert float(problem.probability(problem.theta).sum()) == pytest.approx(1.0, abs=1e-12)
+    flow = np.where(problem.rollouts.valid, problem.rollouts.rewards, 0.0) * GAMMA ** np.arange(HORIZON)[:, None]
+    expected = expected_return(problem.mdp, jax.nn.softmax(problem.theta), GAMMA, HORIZON)
+    assert float(problem.probability(problem.theta) @ flow.sum(axis=0)) == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_rollout_probability_of_one_rollout_by_hand():
+    """A product of four numbers, written out; and it counts nothing after the end."""
+    mdp = random_tabular(5)
+    theta = jnp.zeros((2, 2))
+    states, actions = jnp.array([[0], [1], [1]]), jnp.array([[1], [0]])
+    arguments = (
+        lambda s: jnp.log(jnp.asarray(mdp.initial))[s],
+        lambda s, a: Categorical(theta[s]).log_prob(a),
+        lambda s, a, following: jnp.log(jnp.asarray(mdp.transition))[s, a, following],
+    )
+    p = mdp.transition
+    by_hand = mdp.initial[0] * 0.5 * p[0, 1, 1] * 0.5 * p[1, 0, 1]
+    assert float(jnp.exp(rollout_log_probability(states, actions, *arguments))[0]) == pytest.approx(by_hand)
+    cut = jnp.array([[True], [False]])
+    assert float(jnp.exp(rollout_log_probability(states, actions, *arguments, cut))[0]) == pytest.approx(
+        mdp.initial[0] * 0.5 * p[0, 1, 1]
+    )
+
+
+def test_the_world_drops_out_of_the_score(problem):
+    """∇ log p(τ) = Σ ∇ log π: the gradient needs no model of the transition."""
+    through_world = jax.jacobian(lambda theta: jnp.log(problem.probability(theta)))(problem.theta)
+
+    def policy_only(theta):
+        steps = problem.log_policy(theta, problem.rollouts.states[:-1], problem.rollouts.actions)
+        return jnp.sum(jnp.where(problem.rollouts.valid, steps, 0.0), axis=0)
+
+    np.testing.assert_allclose(through_world, jax.jacobian(policy_only)(problem.theta), atol=1e-12)
+
+
+RIGHT = {
+    "full return": lambda p, wrong: p.weigh(weights.full_return, zeros(p)),
+    "reward to go": lambda p, wrong: GAMMA**p.time * p.weigh(weights.reward_to_go, zeros(p)),
+    "reward to go, any baseline": lambda p, wrong: GAMMA**p.time * p.weigh(weights.reward_to_go, wrong),
+    "GAE(0, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.0),
+    "GAE(.5, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.5),
+    "GAE(.95, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.95),
+    "GAE(1, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 1.0),
+}
+WRONG = {
+    "reward to go without γ^t": lambda p, wrong: p.weigh(weights.reward_to_go, zeros(p)),
+    "baseline that knows the action": lambda p, wrong: (
+        GAMMA**p.time * (p.weigh(weights.reward_to_go, zeros(p)) - p.rollouts.actions)
+    ),
+    "GAE(0, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 0.0),
+    "GAE(.5, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_unbiased_estimators(problem, wrong_v, name):
+    """T1: the expectation over all rollouts is the finite difference of dynamic programming."""
+    assert problem.error(RIGHT[name](problem, wrong_v)) < EXACT
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_biased_estimators_are_told_apart(problem, wrong_v, name):
+    """T1, negative controls: each usual mistake is a million times further off."""
+    assert problem.error(WRONG[name](problem, wrong_v)) > 1e-3
+
+
+@pytest.mark.parametrize("weight", weights.WEIGHTS.values(), ids=list(weights.WEIGHTS))
+def test_the_undiscounted_form_needs_no_discount_factor(weight):
+    """T1 at γ = 1, the form every recipe uses: Ψ as the library gives it, with no γ^t."""
+    problem = Problem(random_tabular(seed=3), gamma=1.0)
+    assert problem.error(problem.weigh(weight, problem.exact.v, 0.7)) < EXACT
+
+
+def scores(family, parameters):
+    """Nodes and weights that integrate over `family(*parameters)` exactly, with the score at each node."""
+    distribution = family(*parameters)
+    if family is Categorical:
+        nodes = jnp.arange(parameters[0].shape[-1])
+        mass = jnp.exp(jax.vmap(distribution.log_prob)(nodes))
+    else:
+        hermite, mass = np.polynomial.hermite_e.hermegauss(8)
+        mass = mass / mass.sum()
+        nodes = distribution.mean + jnp.exp(distribution.log_std) * hermite[:, None]
+    return nodes, mass
+
+
+FAMILIES = {
+    "categorical": (Categorical, (jnp.array([0.3, -1.0, 0.8]),)),
+    "gaussian": (Normal, (jnp.array([0.4]), jnp.array([-0.3]))),
+    "squashed gaussian": (TanhNormal, (jnp.array([0.4]), jnp.array([-0.3]))),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_expected_score_is_zero(name):
+    """T2: E_a ∇ log π(a) = 0. Negative control: a density that lost its normalization."""
+    family, parameters = FAMILIES[name]
+    parameters = jax.tree.map(lambda x: jnp.asarray(x, float), parameters)
+    nodes, mass = scores(family, parameters)
+
+    def mean_log(parameters, unnormalized=False):
+        log_prob = jax.vmap(family(*parameters).log_prob)(nodes)
+        if unnormalized:
+            log_prob = log_prob + (parameters[0] if family is Categorical else parameters[1]).sum()
+        return mass @ log_prob
+
+    right = jax.tree.leaves(jax.grad(mean_log)(parameters))
+    wrong = jax.tree.leaves(jax.grad(mean_log)(parameters, unnormalized=True))
+    assert max(float(jnp.max(jnp.abs(g))) for g in right) < 1e-12
+    assert max(float(jnp.max(jnp.abs(g))) for g in wrong) > 0.1
+
+
+@pytest.mark.parametrize("name", ["full_return", "reward_to_go"])
+@pytest.mark.parametrize("terminal", [0, 1])
+def test_reward_shift(name, terminal):
+    """T3: r + c leaves the expected gradient alone where every rollout has the same length, and only there."""
+    mdp = random_tabular(seed=3, states=2 + terminal, terminal=terminal)
+    shifted = Tabular(**{**mdp.__dict__, "reward": mdp.reward + 1.0})
+    gradients = []
+    for p in (Problem(mdp, gamma=1.0), Problem(shifted, gamma=1.0)):
+        gradients.append(p.gradient(p.weigh(weights.WEIGHTS[name], zeros(p))))
+    difference = float(jnp.max(jnp.abs(gradients[0] - gradients[1])))
+    assert difference < 1e-12 if terminal == 0 else difference > 1e-2
+
+
+def sample_loss_gradient(theta, observations, actions, rewards, values, done, lam=0.8):
+    """Gradient of the mean score loss over all samples of a batch (time, num_envs), every episode terminated."""
+    next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
+    psi = weights.gae(rewards, values, next_values, done, done, GAMMA, lam)
+
+    def loss(theta):
+        log_prob = Categorical(observations @ theta).log_prob(actions)
+        return jnp.mean(score(Terms(log_prob, jax.lax.stop_gradient(log_prob), psi, jnp.zeros_like(psi))))
+
+    return jax.grad(loss)(theta)
+
+
+def test_batch_of_two_episodes_is_their_length_weighted_mean():
+    """T4: 3 and 5 steps in one column; a mean of the two means is something else. Order of environments is nothing."""
+    keys = jax.random.split(jax.random.key(1), 5)
+    time, envs = 8, 3
+    theta = jax.random.normal(keys[0], (4, 2))
+    observations = jax.random.normal(keys[1], (time, envs, 4))
+    actions = jax.random.randint(keys[2], (time, envs), 0, 2)
+    rewards, values = jax.random.normal(keys[3], (2, time, envs))
+    done = jnp.zeros((time, envs), bool).at[jnp.array([2, 7])].set(True)
+    batch = (observations, actions, rewards, values, done)
+
+    whole = sample_loss_gradient(theta, *batch)
+    first = sample_loss_gradient(theta, *(x[:3] for x in batch))
+    second = sample_loss_gradient(theta, *(x[3:] for x in batch))
+    np.testing.assert_allclose(whole, (3 * first + 5 * second) / 8, atol=1e-14)
+    assert float(jnp.max(jnp.abs(whole - (first + second) / 2))) > 1e-3
+
+    order = jnp.array([2, 0, 1])
+    np.testing.assert_allclose(whole, sample_loss_gradient(theta, *(x[:, order] for x in batch)), atol=1e-14)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
+    """T16: with V^π, E[A_t | s, a] = Q − V at every step for any λ; with another V, only at λ = 1 and up to V's error."""
+
+    def conditional_mean(psi):
+        mass = problem.probability(problem.theta)
+        mean = np.full((HORIZON, problem.mdp.num_states, problem.mdp.num_actions), np.nan)
+        for t, s, a in np.ndindex(*mean.shape):
+            rows = problem.rollouts.valid[t] & (problem.rollouts.states[t] == s) & (problem.rollouts.actions[t] == a)
+            if rows.any():
+                mean[t, s, a] = np.sum(mass[rows] * psi[t][rows]) / np.sum(mass[rows])
+        return mean
+
+    expected = np.asarray(problem.exact.q - problem.exact.v[:HORIZON, :, None])
+    mean = conditional_mean(problem.weigh(weights.gae, problem.exact.v, lam))
+    seen = ~np.isnan(mean)
+    assert seen[:, ~problem.mdp.terminal].all()
+    np.testing.assert_allclose(mean[seen], expected[seen], atol=1e-12)
+    off = conditional_mean(problem.weigh(weights.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
+    error = np.max(np.abs(off - np.asarray(problem.exact.q))[seen])
+    assert error < 1e-12 if lam == 1.0 else error > 1e-1
