@@ -1,0 +1,226 @@
+"""One training from start to finish: wires a robot, a task, a simulator and a recipe, and fills the run folder.
+
+Progress display and loggers are passed in as callbacks; the schedule of training never reads the clock, `minutes` only
+decides when to stop. A run that is killed goes on from its last checkpoint bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from walkies.errors import UserError
+from walkies.physics import make_simulator, nominal_params
+from walkies.rl import checkpoint, train
+from walkies.rl.recipes import PPO, Recipe
+from walkies.robots import get_robot, load_model
+from walkies.runs import RunFolder, from_dict, to_dict, versions, write_json
+from walkies.tasks.walk import Walk, WalkConfig
+
+PUPPER_RECIPE = replace(
+    PPO,
+    num_envs=1024,
+    horizon=24,
+    resets="rollout",
+    time_limits="rollout_end",
+    stagger=True,
+    gamma=0.97,
+    lam=0.9,
+    hidden=(128, 128),
+    critic_hidden=(128, 128),
+    activation="elu",
+    bound="mean",
+    initial_std=0.5,
+    learning_rate=1e-3,
+    schedule="kl",
+    target_kl=0.02,
+    epochs=4,
+    minibatches=8,
+    entropy_coefficient=0.001,
+)
+"""PPO with what walks soonest on two cores; docs/study.md has the search."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training."""
+
+    robot: str = "pupper"
+    """Which robot."""
+    minutes: float | None = None
+    """Stop training after this many minutes, compilation included. Default: 4.5, or no limit where steps is given."""
+    steps: int | None = None
+    """Stop after this many control steps over all robots (rounded up to whole iterations)."""
+    seed: int = 0
+    """Of everything random. The same seed, machine, thread count and steps give the same policy bit for bit."""
+    out: Path | None = None
+    """Run folder. Default: runs/<robot>-<seed>."""
+    simulator: Literal["native", "mujoco"] = "native"
+    """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
+    threads: int | None = None
+    """CPU threads. Default: all cores."""
+    resume: bool = False
+    """Go on with the run in `out`, under its own configuration, from its last checkpoint."""
+    init_from: Path | None = None
+    """Run folder whose trained policy this one starts from, for instance under changed rewards."""
+    checkpoint_every: int = 50
+    """Iterations between checkpoints."""
+    exam_episodes: int = 100
+    """Episodes of the examination at the end; 0 for none."""
+    film: bool = True
+    """Make a video at the end."""
+    task: WalkConfig = field(default_factory=WalkConfig)
+    """The task."""
+    recipe: Recipe = PUPPER_RECIPE
+    """The learning algorithm."""
+
+
+def build(config: TrainConfig) -> Walk:
+    """The environment that a configuration describes.
+
+    Trains at the model's own few solver iterations; contacts between the robot's own parts are off on either simulator.
+    """
+    robot = get_robot(config.robot)
+    simulator = make_simulator(config.simulator, robot, threads=config.threads)
+    return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
+
+
+class Training:
+    """The state of one training and what may be done with it."""
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.env = build(config)
+        self.iteration = train.make_iteration(config.recipe, self.env)
+        self.state = train.init(config.recipe, self.env, jax.random.key(config.seed, impl="rbg"))
+        self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
+
+    def advance(self) -> dict[str, float]:
+        """One iteration; returns its metrics as floats."""
+        self.state, metrics = self.iteration(self.state)
+        return {name: float(value) for name, value in jax.device_get(metrics).items()}
+
+    @property
+    def steps(self) -> int:
+        """Control steps taken so far."""
+        return int(self.state.iteration) * self.steps_per_iteration
+
+    def save(self, folder: RunFolder) -> None:
+        """Write a checkpoint; older ones than the last three are removed."""
+        folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        header = {"config": to_dict(self.config), "steps": self.steps}
+        checkpoint.save(folder.checkpoints / f"{self.steps:012d}.safetensors", self.state, header)
+        for old in sorted(folder.checkpoints.glob("[0-9]*.safetensors"))[:-3]:
+            old.unlink()
+
+    def restore(self, path: Path) -> None:
+        """Go on exactly where `path` was saved."""
+        self.state, _ = checkpoint.load(path, self.state)
+
+    def start_from(self, path: Path) -> None:
+        """Take networks and observation statistics from the checkpoint `path`; everything else stays new."""
+        old, _ = checkpoint.load(path, self.state)
+        learner = self.state.learner._replace(params=old.learner.params)
+        self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
+
+
+def learn(
+    training: Training,
+    folder: RunFolder,
+    deadline: float | None,
+    steps: int | None,
+    observers: list[Callable[[dict[str, float]], None]],
+) -> str:
+    """Iterate until `steps`, the `deadline` (time.monotonic) or Ctrl-C; returns why it stopped.
+
+    Observers get one record per iteration. Checkpoints are written on the way and at the end.
+    """
+    started, first = time.monotonic(), training.steps
+    reason, count, slowest = "steps", 0, 0.0
+    with stop_on_interrupt() as interrupted:
+        while steps is None or training.steps < steps:
+            begun = time.monotonic()
+            if deadline is not None and begun + slowest > deadline:
+                reason = "time"
+                break
+            record = training.advance()
+            now = time.monotonic()
+            count += 1
+            # The first iteration compiles, so its time says nothing about the next one's.
+            slowest = 0.9 * max(slowest, now - begun) if count > 2 else slowest
+            rate = (training.steps - first) / (now - started)
+            record = {"steps": training.steps, "seconds": now - started, "steps_per_s": rate, **record}
+            for observe in observers:
+                observe(record)
+            if count % training.config.checkpoint_every == 0:
+                training.save(folder)
+            if interrupted():
+                reason = "interrupt"
+                break
+    training.save(folder)
+    return reason
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within this block the first Ctrl-C only sets a flag; the second one interrupts as usual."""
+    asked = False
+
+    def handler(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        previous = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not in the main thread: nobody can press Ctrl-C here
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
+    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches."""
+    import json
+
+    if not folder.config.is_file():
+        raise UserError(f"--resume: there is no run in {folder.path} ({folder.config.name} is missing); give its --out")
+    old = from_dict(TrainConfig, json.loads(folder.config.read_text()))
+    return replace(
+        old, minutes=config.minutes, steps=config.steps, out=config.out, resume=True, threads=config.threads or old.threads,
+        exam_episodes=config.exam_episodes, film=config.film,
+    )  # fmt: skip
+
+
+def prepare(config: TrainConfig, folder: RunFolder) -> Training:
+    """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
+    if not config.resume and folder.latest_checkpoint() is not None:
+        raise UserError(
+            f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "
+            f"removing the folder forgets it"
+        )
+    training = Training(config)
+    if config.resume:
+        latest = folder.latest_checkpoint()
+        if latest is not None:
+            training.restore(latest)
+    elif config.init_from is not None:
+        source = RunFolder(config.init_from).latest_checkpoint()
+        if source is None:
+            raise UserError(f"--init-from: {config.init_from} has no checkpoints; give the folder of a run")
+        training.start_from(source)
+    write_json(folder.config, to_dict(dataclasses.replace(config, resume=False)))
+    write_json(folder.versions, versions())
+    return training

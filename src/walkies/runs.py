@@ -1,0 +1,122 @@
+"""A run folder: everything that one training took and made, so that it can be read, repeated and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import types
+import typing
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from walkies.errors import UserError
+
+T = TypeVar("T")
+PACKAGES = ("walkies", "jax", "jaxlib", "mujoco", "numpy", "optax")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def versions(self) -> Path:
+        return self.path / "versions.json"
+
+    @property
+    def curves(self) -> Path:
+        return self.path / "progress.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def policy(self) -> Path:
+        return self.path / "policy.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def video(self) -> Path:
+        return self.path / "video.mp4"
+
+    def latest_checkpoint(self) -> Path | None:
+        """The newest complete checkpoint (their names sort by steps), or None."""
+        found = sorted(self.checkpoints.glob("[0-9]*.safetensors"))
+        return found[-1] if found else None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees either the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
+    os.replace(temporary, path)
+
+
+def versions() -> dict[str, str]:
+    """What this run was made with."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A (nested) dataclass as plain JSON types."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def from_dict(kind: type[T], content: Any, where: str = "config") -> T:
+    """The dataclass `kind` from what `to_dict` made of it.
+
+    Fields that are missing take their defaults (an older run); unknown fields are an error that names them.
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: expected an object, got {type(content).__name__}")
+    hints = typing.get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(content) - names)
+    if unknown:
+        raise UserError(f"{where}: unknown field {', '.join(unknown)}; known are {', '.join(sorted(names))}")
+    return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in content.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _convert(arguments[0], value, where)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise UserError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple:
+        return tuple(_convert(arguments[0], item, where) for item in value)
+    if dataclasses.is_dataclass(kind):
+        return from_dict(kind, value, where)  # type: ignore[arg-type]
+    if kind is Path:
+        return Path(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind):
+        raise UserError(f"{where}: expected {kind.__name__}, got {value!r}")
+    return value
