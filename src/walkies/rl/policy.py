@@ -1,0 +1,83 @@
+"""A stochastic policy π_θ(a | s): a network whose outputs are the parameters of a distribution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from walkies.mdp import Box, Discrete, Space
+from walkies.rl import networks
+from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal
+
+Array = jax.Array
+
+
+class PolicyParams(NamedTuple):
+    """θ of a policy. log_std: (size,), or (0,) for discrete actions."""
+
+    layers: networks.Layers
+    log_std: Array
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The shape of a policy; its parameters live outside. Observations are expected normalised."""
+
+    observation_size: int
+    action_space: Space
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    """One of `networks.ACTIVATIONS`."""
+    bound: Literal["clip", "mean", "sample"] = "clip"
+    """How a `Box` bounds actions. clip: Gaussian samples are clipped on their way to the environment. mean: the mean is
+    tanh(network), scaled to the box (to ±1 where the box has no bounds), the noise is added outside, and what leaves the
+    box is clipped. sample: the sample itself passes through tanh (squashed Gaussian)."""
+    initial_std: float = 1.0
+    """σ at the start, in units of half the box for bounds other than clip. It does not depend on the observation."""
+    mirror: Callable[[Array], Array] | None = None
+    """Samples (…, size) of the mirrored robot, where there is one."""
+
+    def __post_init__(self) -> None:
+        if self.activation not in networks.ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; choose one of {', '.join(networks.ACTIVATIONS)}")
+        if not self.initial_std > 0.0:
+            raise ValueError(f"initial_std is {self.initial_std}; a standard deviation must be positive")
+
+    def init(self, key: Array) -> PolicyParams:
+        """Draw parameters: orthogonal layers, a head near zero, σ = initial_std."""
+        out = self.action_space.n if isinstance(self.action_space, Discrete) else self.action_space.size
+        layers = networks.init(key, (self.observation_size, *self.hidden, out), head_gain=0.01)
+        size = 0 if isinstance(self.action_space, Discrete) else out
+        return PolicyParams(layers, jnp.full(size, math.log(self.initial_std), layers[0][0].dtype))
+
+    def head(self, params: PolicyParams, observation: Array) -> Array:
+        """What of the distribution depends on the observation (…, observation_size): the mean (…, size) or logits (…, n)."""
+        out = networks.apply(params.layers, observation, self.activation)
+        return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
+
+    def wrap(self, params: PolicyParams, head: Array) -> Distribution:
+        """The distribution that has this `head` (…, size or n)."""
+        if isinstance(self.action_space, Discrete):
+            return Categorical(head)
+        return TanhNormal(head, params.log_std) if self.bound == "sample" else Normal(head, params.log_std)
+
+    def distribution(self, params: PolicyParams, observation: Array) -> Distribution:
+        """π_θ(· | observation) for normalised observations (…, observation_size)."""
+        return self.wrap(params, self.head(params, observation))
+
+    def action(self, sample: Array) -> Array:
+        """What the environment receives for samples (…, size) or (…,). The rollout keeps and scores the samples."""
+        space = self.action_space
+        if isinstance(space, Discrete):
+            return sample
+        low, high = jnp.asarray(space.low, sample.dtype), jnp.asarray(space.high, sample.dtype)
+        if self.bound != "clip":
+            bounded = jnp.isfinite(high - low)
+            middle, half = jnp.where(bounded, 0.5 * (low + high), 0.0), jnp.where(bounded, 0.5 * (high - low), 1.0)
+            sample = middle + half * (jnp.tanh(sample) if self.bound == "sample" else sample)
+        return jnp.clip(sample, low, high)

@@ -1,0 +1,128 @@
+"""Algorithms as records. They differ in three choices: what weighs the log-probability, what is minimised, how to step.
+
+The named recipes at the end are the ladder; read them side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that defines a policy-gradient algorithm and its settings."""
+
+    weight: Literal["full_return", "reward_to_go", "gae"] = "gae"
+    """What weighs the log-probability of an action (walkies.rl.weights)."""
+    objective: Literal["score", "surrogate", "clipped", "kl_penalty"] = "clipped"
+    """What is minimised (walkies.rl.objectives)."""
+    step: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
+    """How the policy's parameters move (walkies.rl.steps)."""
+
+    num_envs: int = 1024
+    """Environments that act in parallel."""
+    horizon: int = 16
+    """Control steps per environment in one iteration."""
+    whole_episodes: bool = False
+    """Start every iteration with new episodes, follow them for the environment's whole time limit (instead of `horizon`)
+    and learn from each environment's first one only, so that returns are those of whole episodes."""
+    resets: Literal["step", "rollout"] = "step"
+    """Draw initial states at every step, or once per environment and rollout (cheaper)."""
+    time_limits: Literal["exact", "rollout_end"] = "exact"
+    """Cut episodes at the very step, or at the end of the rollout before they would exceed the limit (cheaper)."""
+    stagger: bool = False
+    """Start environments at random ages, so that time limits do not fall all at once."""
+
+    gamma: float = 0.99
+    """Discount per control step."""
+    lam: float = 0.95
+    """λ of the generalized advantage estimate."""
+    baseline: bool = True
+    """Learn a value function: as baseline, and to go on from where an episode was cut."""
+    normalize_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
+    """Over which samples advantages are brought to mean 0 and standard deviation 1."""
+    normalize_observations: bool = True
+    """Centre and scale observations by their running mean and deviation."""
+    normalize_reward: bool = False
+    """Divide rewards by the running deviation of the discounted return."""
+
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the policy's hidden layers."""
+    critic_hidden: tuple[int, ...] = (128, 128)
+    """Widths of the value function's hidden layers."""
+    activation: Literal["tanh", "relu", "elu"] = "tanh"
+    """Activation of hidden layers."""
+    bound: Literal["clip", "mean", "sample"] = "clip"
+    """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""
+    initial_std: float = 1.0
+    """Standard deviation of the actions at the start."""
+
+    learning_rate: float = 3e-4
+    """Adam step size of the policy, at the start."""
+    critic_learning_rate: float = 1e-3
+    """Adam step size of the value function."""
+    schedule: Literal["constant", "linear", "kl"] = "constant"
+    """The policy's step size: constant, linear to zero over anneal_iterations (the critic's too), or led by the KL."""
+    anneal_iterations: int = 1000
+    """Iterations after which a linear schedule reaches zero."""
+    target_kl: float = 0.01
+    """KL(old ‖ new) in nats: what the "kl" schedule aims at, and the trust region of natural_step."""
+    stop_kl: float | None = None
+    """No further policy steps in this iteration once the KL of a minibatch exceeds this."""
+    min_learning_rate: float = 1e-5
+    """Lower bound of the "kl" schedule."""
+    max_learning_rate: float = 1e-2
+    """Upper bound of the "kl" schedule."""
+    epochs: int = 4
+    """Passes over the batch (minibatch_epochs; with the other steps of the value function alone)."""
+    minibatches: int = 4
+    """Parts into which each pass divides the batch."""
+    max_grad_norm: float = 1.0
+    """Gradients longer than this are shortened, policy and value function apart, direction kept."""
+    adam_epsilon: float = 1e-5
+    """Adam's ε."""
+    objective_coefficient: float = 0.2
+    """ε of `clipped`, β of `kl_penalty`."""
+    entropy_coefficient: float = 0.0
+    """Weight of the entropy bonus, per nat."""
+    value_clip: float | None = None
+    """Keep new values within this of the old ones in the value loss; depends on the reward's scale."""
+    symmetry: Literal["none", "augment", "loss"] = "none"
+    """Use the environment's mirror: learn from mirrored samples too, or penalise actions that are not mirror images."""
+    symmetry_coefficient: float = 1.0
+    """Weight of the symmetry loss."""
+
+    damping: float = 0.1
+    """natural_step: added to the Fisher matrix."""
+    cg_iterations: int = 10
+    """natural_step: conjugate-gradient iterations."""
+    line_search: bool = True
+    """natural_step: shorten the step until KL and improvement are as promised, else stay."""
+
+    def __post_init__(self) -> None:
+        if self.weight == "gae" and not self.baseline:
+            raise ValueError("weight gae needs a value function; set baseline, or choose reward_to_go")
+        if not 0.0 < self.gamma <= 1.0 or not 0.0 <= self.lam <= 1.0:
+            raise ValueError(f"gamma = {self.gamma} and lam = {self.lam} must lie in (0, 1] and [0, 1]")
+        if self.whole_episodes and self.step == "natural_step":
+            raise ValueError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
+
+
+REINFORCE = Recipe(weight="full_return", objective="score", step="gradient_step", baseline=False, whole_episodes=True)
+REINFORCE_BASELINE = replace(REINFORCE, weight="reward_to_go", baseline=True)
+A2C = Recipe(weight="gae", objective="score", step="gradient_step", lam=1.0)
+VPG = Recipe(weight="gae", objective="score", step="gradient_step", lam=0.97)
+NPG = Recipe(weight="gae", objective="surrogate", step="natural_step", line_search=False)
+TRPO = Recipe(weight="gae", objective="surrogate", step="natural_step")
+PPO = Recipe(weight="gae", objective="clipped", step="minibatch_epochs")
+
+RECIPES = {
+    "reinforce": REINFORCE,
+    "reinforce_baseline": REINFORCE_BASELINE,
+    "a2c": A2C,
+    "vpg": VPG,
+    "npg": NPG,
+    "trpo": TRPO,
+    "ppo": PPO,
+}

@@ -1,0 +1,161 @@
+"""Acting: a policy in a batch of environments for a fixed number of steps, as one `lax.scan`.
+
+This is where episodes exist. An `Env` neither resets nor knows a time limit; here a terminated robot starts its next
+episode, and a time limit truncates without pretending that the world has ended: the record keeps the value of the state
+that was really reached (Pardo et al. 2018).
+
+Time limits come in two kinds. "exact" cuts an episode at the very step; the value of the state it reached must then be
+computed inside the scan. "rollout_end" cuts only at the end of a rollout: an episode that would exceed the limit during
+the next rollout ends with this one. The bootstrap is then the value of the last observation, which is needed anyway; with
+ages staggered at random over robots the cuts spread evenly over iterations.
+
+Resets come in two kinds. "step" draws a fresh initial state for each robot at each step and uses it where an episode
+ended. "rollout" draws one per robot for the whole rollout, which is much cheaper where drawing is dear; only a robot that
+ends twice within one rollout starts twice from the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from walkies.mdp import Env, Observation, select
+from walkies.rl.policy import Policy, PolicyParams
+
+Array = jax.Array
+Resets = Literal["step", "rollout"]
+TimeLimits = Literal["exact", "rollout_end"]
+
+
+class Actors(NamedTuple):
+    """The environments and how far each is in its episode; lives from one rollout to the next."""
+
+    state: Any
+    """State of the environment, leaves (num_envs, …)."""
+    age: Array
+    """(num_envs,) int32 steps on the clock of the time limit; staggered at the start."""
+    length: Array
+    """(num_envs,) int32 steps really taken in this episode."""
+    episode_return: Array
+    """(num_envs,) undiscounted sum of rewards in this episode."""
+
+
+class Rollout(NamedTuple):
+    """What happened, (time, num_envs, …)."""
+
+    observations: Observation
+    samples: Array
+    """What the policy drew and is scored on; the environment received `policy.action(sample)`."""
+    log_probs: Array
+    heads: Array
+    """The observation-dependent parameters of the acting distributions, for KL(old ‖ new)."""
+    rewards: Array
+    terminated: Array
+    """bool: the state reached is terminal."""
+    truncated: Array
+    """bool: the episode was cut by the time limit, not by the world. Never together with `terminated`."""
+    cut_values: Array | None
+    """V of the state reached, where truncated. None where only the last row can be: `last` is that state then."""
+    last: Observation
+    """What is seen after the last row, (num_envs, …): the state reached, or the new episode if `cut_values` has it."""
+    episode_returns: Array
+    """Undiscounted return of the episode that ended here, else 0."""
+    episode_lengths: Array
+    """int32 length of the episode that ended here, else 0."""
+    metrics: dict[str, Array]
+    """Mean () of each quantity that the environment reports."""
+
+    @property
+    def done(self) -> Array:
+        """The next row belongs to another episode."""
+        return self.terminated | self.truncated
+
+    def next_values(self, values: Array) -> Array:
+        """v' (time, num_envs) of the states really reached, given V of `observations` and of `last`, (time + 1, num_envs)."""
+        following = values[1:]
+        return following if self.cut_values is None else jnp.where(self.truncated, self.cut_values, following)
+
+
+def start(env: Env, key: Array, num_envs: int, stagger: bool) -> Actors:
+    """Fresh environments. stagger: ages uniform over the time limit, so that robots are not cut all at once."""
+    reset_key, age_key = jax.random.split(key)
+    zeros = jnp.zeros(num_envs, jnp.int32)
+    age = jax.random.randint(age_key, (num_envs,), 0, env.time_limit) if stagger and env.time_limit else zeros
+    state = env.reset(reset_key, num_envs)
+    return Actors(state, age, zeros, jnp.zeros(num_envs, env.observe(state).policy.dtype))
+
+
+def rollout(
+    env: Env,
+    policy: Policy,
+    params: PolicyParams,
+    normalize: Callable[[Array], Array],
+    value: Callable[[Array], Array],
+    actors: Actors,
+    key: Array,
+    horizon: int,
+    resets: Resets = "step",
+    time_limits: TimeLimits = "exact",
+) -> tuple[Actors, Rollout]:
+    """Act for `horizon` steps in every environment.
+
+    normalize: raw policy observations (…, size) → what the policy sees, frozen for the whole rollout.
+    value: raw critic observations (num_envs, size) → V (num_envs,); called only where "exact" time limits cut.
+    """
+    num_envs = actors.age.shape[0]
+    limit = env.time_limit
+    exact = limit is not None and time_limits == "exact"
+    reset_key, step_key, last_key = jax.random.split(key, 3)
+    spare = env.reset(reset_key, num_envs) if resets == "rollout" else None
+
+    def restart(actors: Actors, done: Array, key: Array) -> Actors:
+        state = env.reset(key, num_envs) if spare is None else spare
+        zeros = jnp.zeros_like(actors.age)
+        return select(done, Actors(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors)
+
+    def step(actors: Actors, key: Array) -> tuple[Actors, tuple]:
+        act_key, world_key, restart_key = jax.random.split(key, 3)
+        observation = env.observe(actors.state)
+        head = policy.head(params, normalize(observation.policy))
+        distribution = policy.wrap(params, head)
+        sample = distribution.sample(act_key)
+        state, outcome = env.step(actors.state, policy.action(sample), world_key)
+        reached = Actors(state, actors.age + 1, actors.length + 1, actors.episode_return + outcome.reward)
+        if exact:
+            truncated = ~outcome.terminated & (reached.age >= limit)
+            cut_values = jax.lax.cond(
+                jnp.any(truncated), lambda: value(env.observe(state).critic), lambda: jnp.zeros_like(outcome.reward)
+            )
+        else:
+            truncated, cut_values = jnp.zeros_like(outcome.terminated), None
+        row = Rollout(
+            observations=observation,
+            samples=sample,
+            log_probs=distribution.log_prob(sample),
+            heads=head,
+            rewards=outcome.reward,
+            terminated=outcome.terminated,
+            truncated=truncated,
+            cut_values=cut_values,
+            last=Observation((), ()),
+            episode_returns=reached.episode_return,
+            episode_lengths=reached.length,
+            metrics=jax.tree.map(jnp.mean, outcome.metrics),
+        )
+        return restart(reached, row.done, restart_key), row
+
+    actors, rows = jax.lax.scan(step, actors, jax.random.split(step_key, horizon))
+    last = env.observe(actors.state)
+    if limit is not None and not exact:
+        cut = ~rows.terminated[-1] & (actors.age + horizon > limit)
+        rows = rows._replace(truncated=rows.truncated.at[-1].set(cut))
+        actors = restart(actors, cut, last_key)
+    return actors, rows._replace(
+        last=last,
+        episode_returns=jnp.where(rows.done, rows.episode_returns, 0.0),
+        episode_lengths=jnp.where(rows.done, rows.episode_lengths, 0),
+        metrics=jax.tree.map(jnp.mean, rows.metrics),
+    )

@@ -1,0 +1,251 @@
+"""Learning: one iteration — act, weigh, step, refresh statistics — as one compiled function of one PyTree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from walkies.mdp import Env, Observation
+from walkies.rl import networks, normalize, steps
+from walkies.rl.batch import Batch
+from walkies.rl.normalize import Normalizer
+from walkies.rl.policy import Policy
+from walkies.rl.recipes import Recipe
+from walkies.rl.rollout import Actors, Rollout, rollout, start
+from walkies.rl.steps import STEPS, Learner, Params
+from walkies.rl.weights import WEIGHTS, discounted_sums
+
+Array = jax.Array
+Metrics = dict[str, Array]
+
+REWARD_CLIP = 10.0
+"""Scaled rewards are kept within ± this (Stable-Baselines3's VecNormalize)."""
+
+
+class Normalizers(NamedTuple):
+    """Frozen within an iteration."""
+
+    policy: Normalizer
+    critic: Normalizer
+    discounted_return: Normalizer
+    """(1,): of the running discounted return; only its deviation is used, to scale rewards."""
+
+
+class TrainState(NamedTuple):
+    """Everything a training is: saved and loaded, it goes on bit for bit."""
+
+    learner: Learner
+    normalizers: Normalizers
+    actors: Actors
+    discounted_return: Array
+    """(num_envs,) Σ γ^k r back to the episode's start; carried for the reward scale."""
+    key: Array
+    iteration: Array
+    """() int32."""
+    episode_return: Array
+    """() mean return of the last iteration in which an episode ended."""
+    episode_length: Array
+    """() mean length of those episodes."""
+
+
+def make_policy(recipe: Recipe, env: Env) -> Policy:
+    """The policy that `recipe` trains on `env`."""
+    mirror = getattr(env, "mirror", None)
+    return Policy(
+        observation_size=env.observation_size,
+        action_space=env.action_space,
+        hidden=recipe.hidden,
+        activation=recipe.activation,
+        bound=recipe.bound,
+        initial_std=recipe.initial_std,
+        mirror=mirror.mirror_action if mirror is not None else None,
+    )
+
+
+def init(recipe: Recipe, env: Env, key: Array) -> TrainState:
+    """The state before the first iteration; jittable."""
+    policy_key, critic_key, env_key, key = jax.random.split(key, 4)
+    policy = make_policy(recipe, env)
+    critic = networks.init(critic_key, (env.privileged_size, *recipe.critic_hidden, 1)) if recipe.baseline else []
+    actors = start(env, env_key, recipe.num_envs, recipe.stagger)
+    dtype = actors.episode_return.dtype
+    return TrainState(
+        learner=steps.init(recipe, Params(policy.init(policy_key), critic)),
+        normalizers=Normalizers(*(normalize.init(n, dtype) for n in (env.observation_size, env.privileged_size, 1))),
+        actors=actors,
+        discounted_return=jnp.zeros(recipe.num_envs, dtype),
+        key=key,
+        iteration=jnp.zeros((), jnp.int32),
+        episode_return=jnp.zeros((), dtype),
+        episode_length=jnp.zeros((), dtype),
+    )
+
+
+def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+    """The compiled iteration. Its argument's memory is reused for its result: keep only what it returns."""
+    return jax.jit(partial(iterate, recipe, env), donate_argnums=0)
+
+
+def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
+    """One iteration: num_envs × horizon samples, then learning from them.
+
+    Where observations or rewards are normalised, the very first iteration only gathers statistics: nothing is learned
+    from inputs of unknown scale.
+    """
+    policy = make_policy(recipe, env)
+    key, start_key, act_key, learn_key = jax.random.split(state.key, 4)
+    actors, discounted = state.actors, state.discounted_return
+    if recipe.whole_episodes:
+        actors, discounted = start(env, start_key, recipe.num_envs, stagger=False), jnp.zeros_like(discounted)
+    actors, record = rollout(
+        env,
+        policy,
+        state.learner.params.policy,
+        state.normalizers.policy,
+        partial(_value, recipe, state),
+        actors,
+        act_key,
+        steps_per_iteration(recipe, env),
+        recipe.resets,
+        recipe.time_limits,
+    )
+    batch = make_batch(recipe, env, policy, state, record)
+    learner, metrics = STEPS[recipe.step](recipe, policy, _scheduled(recipe, state), batch, learn_key)
+    if recipe.normalize_observations or recipe.normalize_reward:
+        learner = jax.tree.map(partial(jnp.where, state.iteration > 0), learner, state.learner)
+
+    normalizers = state.normalizers
+    if recipe.normalize_observations:
+        normalizers = normalizers._replace(
+            policy=normalize.update(normalizers.policy, record.observations.policy),
+            critic=normalize.update(normalizers.critic, record.observations.critic),
+        )
+    if recipe.normalize_reward:
+        history = _discounted_history(recipe, discounted, record)
+        normalizers = normalizers._replace(
+            discounted_return=normalize.update(normalizers.discounted_return, history[..., None])
+        )
+        discounted = jnp.where(record.done[-1], 0.0, history[-1])
+
+    ended = jnp.sum(record.done)
+    mean_return, mean_length = (
+        jnp.where(ended > 0, jnp.sum(total) / jnp.maximum(ended, 1), previous)
+        for total, previous in (
+            (record.episode_returns, state.episode_return),
+            (record.episode_lengths, state.episode_length),
+        )
+    )
+    residual = batch.target - batch.value
+    metrics = record.metrics | metrics
+    metrics |= {
+        "reward": jnp.mean(record.rewards),
+        "episode_return": mean_return,
+        "episode_length": mean_length,
+        "episodes": ended,
+        "terminations": jnp.sum(record.terminated),
+        "learning_rate": learner.learning_rate,
+        "explained_variance": 1.0 - jnp.var(residual) / jnp.maximum(jnp.var(batch.target), 1e-12),
+    }
+    if learner.params.policy.log_std.size:
+        metrics["std"] = jnp.mean(jnp.exp(learner.params.policy.log_std))
+    state = TrainState(learner, normalizers, actors, discounted, key, state.iteration + 1, mean_return,
+        mean_length.astype(state.episode_length.dtype))  # fmt: skip
+    return state, {name: value.astype(jnp.float32) for name, value in metrics.items()}
+
+
+def steps_per_iteration(recipe: Recipe, env: Env) -> int:
+    """Control steps of each environment in one iteration."""
+    if not recipe.whole_episodes:
+        return recipe.horizon
+    if env.time_limit is None:
+        raise ValueError("whole_episodes needs an environment with a time_limit; this one has none")
+    return env.time_limit
+
+
+def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, record: Rollout) -> Batch:
+    """What to learn from `record`, one row per sample, mirror images last."""
+    critic_observations = jnp.concatenate([record.observations.critic, record.last.critic[None]])
+    values = _value(recipe, state, critic_observations)
+    rewards = record.rewards
+    if recipe.normalize_reward:
+        rewards = jnp.clip(rewards * state.normalizers.discounted_return.scale, -REWARD_CLIP, REWARD_CLIP)
+    outcome = (values[:-1], record.next_values(values), record.terminated, record.done)
+    advantages = WEIGHTS[recipe.weight](rewards, *outcome, recipe.gamma, recipe.lam)
+    # The value function regresses on what its baseline was subtracted from; for full_return on the return from here on.
+    if recipe.weight == "full_return":
+        targets = WEIGHTS["reward_to_go"](rewards, *outcome, recipe.gamma) + values[:-1]
+    else:
+        targets = advantages + values[:-1]
+    mask = jnp.ones_like(rewards)
+    if recipe.whole_episodes:
+        mask = (jnp.cumsum(record.done, axis=0) - record.done == 0).astype(rewards.dtype)
+
+    mirror = getattr(env, "mirror", None)
+    if recipe.symmetry != "none" and mirror is None:
+        raise ValueError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
+    mirrored = mirror.mirror_observation(record.observations) if recipe.symmetry != "none" else None
+    batch = Batch(
+        policy_observation=state.normalizers.policy(record.observations.policy),
+        critic_observation=state.normalizers.critic(record.observations.critic),
+        mirrored_observation=state.normalizers.policy(mirrored.policy) if recipe.symmetry == "loss" else None,
+        sample=record.samples,
+        head=record.heads,
+        log_prob=record.log_probs,
+        advantage=advantages,
+        target=targets,
+        value=values[:-1],
+        mask=mask,
+    )
+    if recipe.symmetry == "augment":
+        batch = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), batch, _mirror(policy, state, mirrored, batch))
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
+
+
+def _mirror(policy: Policy, state: TrainState, observations: Observation, batch: Batch) -> Batch:
+    """The batch of the mirrored robots: same rewards, but the old policy's own opinion of the mirrored pairs.
+
+    A policy that is not symmetric yet gives the mirrored action another density than the original, and the ratio must
+    start at 1 for both.
+    """
+    seen = state.normalizers.policy(observations.policy)
+    head = policy.head(state.learner.params.policy, seen)
+    sample = policy.mirror(batch.sample)
+    return batch._replace(
+        policy_observation=seen,
+        critic_observation=state.normalizers.critic(observations.critic),
+        sample=sample,
+        head=head,
+        log_prob=policy.wrap(state.learner.params.policy, head).log_prob(sample),
+    )
+
+
+def _value(recipe: Recipe, state: TrainState, observations: Array) -> Array:
+    """V (…,) of raw critic observations (…, size); zero without a value function."""
+    if not recipe.baseline:
+        return jnp.zeros(observations.shape[:-1], observations.dtype)
+    seen = state.normalizers.critic(observations)
+    return networks.apply(state.learner.params.critic, seen, recipe.activation)[..., 0]
+
+
+def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
+    """The learner with this iteration's step sizes."""
+    learner = state.learner
+    if recipe.schedule != "linear":
+        return learner
+    left = jnp.maximum(0.0, 1.0 - state.iteration / recipe.anneal_iterations)
+    return learner._replace(
+        learning_rate=(recipe.learning_rate * left).astype(learner.learning_rate.dtype),
+        critic_learning_rate=(recipe.critic_learning_rate * left).astype(learner.critic_learning_rate.dtype),
+    )
+
+
+def _discounted_history(recipe: Recipe, before: Array, record: Rollout) -> Array:
+    """R_t = γ R_{t−1} + r_t within each episode (time, num_envs); the last reward belongs to the episode it ends."""
+    first = jnp.concatenate([jnp.zeros_like(record.done[:1]), record.done[:-1]])
+    rewards = record.rewards.at[0].add(recipe.gamma * before)
+    # Forwards in time is backwards on the flipped arrays; "done" there is "the previous row was another episode".
+    return discounted_sums(rewards[::-1], first[::-1], recipe.gamma)[::-1]
