@@ -1,0 +1,127 @@
+"""The learning curves of one run, or of several with their spread, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from walkies.errors import UserError
+from walkies.show import logs, theme
+
+
+class Quantity(NamedTuple):
+    """One panel of the picture."""
+
+    title: str
+    column: str
+    label: str
+    mark: float | None = None
+    """A line that is drawn across, such as what the examination asks for."""
+    log: bool = False
+
+
+QUANTITIES = (
+    Quantity("Reward", "reward", "per step"),
+    Quantity("Episode length", "episode_length", "control steps"),
+    Quantity("Velocity error", "lin_vel_error", "m/s", mark=0.10),
+    Quantity("Turn-rate error", "yaw_rate_error", "rad/s", mark=0.20),
+    Quantity("Falls", "fell", "share of steps", log=True),
+    Quantity("KL per update", "kl", "nats", log=True),
+    Quantity("Learning rate", "learning_rate", "", log=True),
+    Quantity("Exploration", "std", "σ of actions"),
+    Quantity("Explained variance", "explained_variance", "of the critic"),
+    Quantity("Speed", "steps_per_s", "control steps/s"),
+)
+COLUMNS_OF_PANELS = 3
+POINTS = 400
+"""Points per curve; longer records are averaged over neighbouring rows."""
+
+
+def draw(run: Path, *, x: Literal["steps", "seconds"] = "steps") -> Path:
+    """Draw `run`/progress.csv as `run`/curves.png; the picture's path."""
+    return draw_runs({run.name: [run]}, run / "curves.png", x=x)
+
+
+def draw_runs(groups: dict[str, Sequence[Path]], out: Path, *, x: Literal["steps", "seconds"] = "steps") -> Path:
+    """Draw groups of runs (name → folders that differ in their seed) on shared axes.
+
+    A group of several is a mean with a band from its lowest to its highest seed; nothing is smoothed.
+
+    Raises:
+        UserError: a run has no curves, or no run has anything to draw.
+    """
+    data = {name: [logs.read(run / "progress.csv") for run in runs] for name, runs in groups.items()}
+    tables = [table for group in data.values() for table in group]
+    shown = [q for q in QUANTITIES if any(np.isfinite(table.get(q.column, np.nan)).any() for table in tables)]
+    if not shown or not any(x in table for table in tables):
+        raise UserError(f"nothing to draw: {', '.join(groups)} have none of {', '.join(q.column for q in QUANTITIES)}")
+    columns = min(COLUMNS_OF_PANELS, len(shown))
+    with theme.figure(-(-len(shown) // columns), columns) as (made, axes):
+        for axis, quantity in zip(axes.flat, shown, strict=False):
+            _panel(axis, quantity, data, x)
+        for axis in axes.flat[len(shown) :]:
+            axis.set_visible(False)
+        for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
+            axis.set_xlabel("control steps" if x == "steps" else "seconds")
+        if len(groups) > 1:
+            axes.flat[0].legend()
+        return theme.save(made, out)
+
+
+def draw_rewards(run: Path) -> Path | None:
+    """Draw what each reward term gave over the training, as `run`/rewards.png; None where the run has no terms."""
+    table = logs.read(run / "progress.csv")
+    terms = {name.removeprefix("reward/"): values for name, values in table.items() if name.startswith("reward/")}
+    terms = {name: values for name, values in terms.items() if np.nanmax(np.abs(values), initial=0.0) > 0}
+    if not terms:
+        return None
+    columns = COLUMNS_OF_PANELS
+    with theme.figure(-(-len(terms) // columns), columns, height=1.8, sharex=True) as (made, axes):
+        for axis, (name, values) in zip(axes.flat, terms.items(), strict=False):
+            steps, thinned = thin(table["steps"], values)
+            axis.plot(steps, thinned, color=theme.BLUE)
+            axis.axhline(0.0, color=theme.GREY, linewidth=0.8)
+            axis.set_title(name.replace("_", " "))
+        for axis in axes.flat[len(terms) :]:
+            axis.set_visible(False)
+        return theme.save(made, run / "rewards.png")
+
+
+def thin(x: np.ndarray, y: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """At most `points` points of a curve: means over equal numbers of neighbouring finite samples."""
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = x[keep], y[keep]
+    if len(x) <= points:
+        return x, y
+    parts = np.array_split(np.arange(len(x)), points)
+    return np.array([x[part].mean() for part in parts]), np.array([y[part].mean() for part in parts])
+
+
+def band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(x, mean, lowest, highest) of several curves, interpolated onto the stretch of x that all of them cover."""
+    start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    shared = np.linspace(start, max(start, end), POINTS)
+    values = np.stack([np.interp(shared, x, y) for x, y in curves])
+    return shared, values.mean(0), values.min(0), values.max(0)
+
+
+def _panel(axis: Any, quantity: Quantity, data: dict[str, list[dict[str, np.ndarray]]], x: str) -> None:
+    for index, (name, tables) in enumerate(data.items()):
+        curves = [thin(table[x], table[quantity.column]) for table in tables if quantity.column in table and x in table]
+        curves = [(along, values) for along, values in curves if len(along)]
+        colour = theme.COLOURS[index % len(theme.COLOURS)]
+        if len(curves) == 1:
+            axis.plot(*curves[0], color=colour, label=name)
+        elif curves:
+            shared, mean, low, high = band(curves)
+            axis.fill_between(shared, low, high, color=colour, alpha=0.25, linewidth=0)
+            axis.plot(shared, mean, color=colour, label=f"{name} ({len(curves)} seeds)")
+    if quantity.mark is not None:
+        axis.axhline(quantity.mark, color=theme.GREY, linestyle="--", linewidth=1)
+        axis.set_ylim(bottom=0)
+    if quantity.log and any(line.get_ydata().max(initial=0) > 0 for line in axis.lines):
+        axis.set_yscale("log")
+    axis.set_title(f"{quantity.title} ({quantity.label})" if quantity.label else quantity.title)

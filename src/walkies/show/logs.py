@@ -1,0 +1,159 @@
+"""Where the numbers of a training go: a CSV file, TensorBoard, and Weights & Biases for those who ask.
+
+A record is one row: {"steps": …, "seconds": …, "reward": …}. `steps` counts control steps over all robots; it orders
+the rows, and on resume everything after the resumed step is forgotten, as if it had not been.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from walkies.errors import UserError
+
+Record = Mapping[str, float]
+
+
+class Logger(Protocol):
+    """A place that records go to."""
+
+    def write(self, record: Record) -> None:
+        """Keep one record; it has the key `steps`."""
+        ...
+
+    def close(self) -> None:
+        """Everything written is safe afterwards."""
+        ...
+
+
+class CsvLogger:
+    """One row per record; a new column may appear later (older rows stay empty there)."""
+
+    def __init__(self, path: Path, resume_steps: int | None = None) -> None:
+        """Start `path` anew, or keep its rows up to `resume_steps` and append.
+
+        A row torn by a kill is dropped.
+
+        Raises:
+            UserError: the file is there but is not such a CSV.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._columns: list[str] = []
+        self._rows: list[list[str]] = []
+        if resume_steps is not None and path.exists():
+            self._columns, rows = _parse(path)
+            at = self._columns.index("steps")
+            self._rows = [row for row in rows if float(row[at]) <= resume_steps]
+        self._rewrite()
+
+    def write(self, record: Record) -> None:
+        new = [name for name in record if name not in self._columns]
+        row = [repr(float(record[name])) if name in record else "" for name in [*self._columns, *new]]
+        self._rows.append(row)
+        if new:
+            self._columns += new
+            self._rewrite()
+            return
+        self._file.write(_format([row]))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _rewrite(self) -> None:
+        """Write the whole file under another name, then swap."""
+        width = len(self._columns)
+        text = _format([self._columns, *(row + [""] * (width - len(row)) for row in self._rows)]) if width else ""
+        part = self.path.with_name(f".{self.path.name}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(self.path)
+        self._file = self.path.open("a", encoding="utf-8", newline="")
+
+
+class TensorBoardLogger:
+    """Scalars in TensorBoard's event files: tensorboard --logdir RUN."""
+
+    def __init__(self, folder: Path, resume_steps: int | None = None) -> None:
+        from tensorboardX import SummaryWriter
+
+        # TensorBoard itself discards what an earlier file holds from purge_step on.
+        purge = None if resume_steps is None else resume_steps + 1
+        self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
+
+    def write(self, record: Record) -> None:
+        for name, value in record.items():
+            if name != "steps":
+                self._writer.add_scalar(name, float(value), int(record["steps"]))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbLogger:
+    """Weights & Biases; needs the extra `wandb` and an account, or WANDB_MODE=offline."""
+
+    def __init__(self, folder: Path, project: str, config: Mapping[str, Any], resume_steps: int | None = None) -> None:
+        """A run of `project` under the folder's name; resuming goes on with the same run.
+
+        Raises:
+            ModuleNotFoundError: wandb is not installed (the command line says how to install it).
+        """
+        import wandb
+
+        name = folder.resolve().name
+        resume = "never" if resume_steps is None else "must"
+        self._run = wandb.init(project=project, name=name, id=name, dir=folder, config=dict(config), resume=resume)
+
+    def write(self, record: Record) -> None:
+        self._run.log(dict(record), step=int(record["steps"]))
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a CSV that `CsvLogger` wrote, float64, NaN where a row has no value; a torn last row is dropped.
+
+    Raises:
+        UserError: the file is missing or is not such a CSV.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file; expected the curves of a run, as `walkies train --out` writes them")
+    columns, rows = _parse(path)
+    values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows]).reshape(-1, len(columns))
+    return dict(zip(columns, values.T, strict=True))
+
+
+def _parse(path: Path) -> tuple[list[str], list[list[str]]]:
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    columns, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    if "steps" not in columns or len(set(columns)) != len(columns):
+        raise UserError(f"{path}: expected a header of distinct names with `steps`, got {columns!r}")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(columns):
+            raise UserError(f"{path}, line {number}: got {len(row)} cells, expected {len(columns)}")
+        for name, cell in zip(columns, row, strict=True):
+            if not _is_number(cell) and (cell or name == "steps"):
+                raise UserError(f"{path}, line {number}, column {name}: got {cell!r}, expected a number")
+    return columns, rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _format(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,67 @@
+"""One look for every picture: readable on light and dark pages, and by colour-blind eyes.
+
+Backgrounds are transparent. Every colour has a luminance between a white and a near-black page, so that it keeps a
+contrast of 3:1 to both (WCAG 2.1, 1.4.11); the hues are those of Okabe and Ito (2008), light ones darkened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY = "#0072B2", "#D55E00", "#009E73", "#C0699B", "#B07800", "#808080"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY)
+LIGHT_PAGE, DARK_PAGE = "#FFFFFF", "#0D1117"
+
+STYLE: dict[str, Any] = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "savefig.dpi": 120,
+    "font.size": 10,
+    "text.color": GREY,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": GREY,
+    "axes.titlecolor": GREY,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.2,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.labelcolor": GREY,
+}
+
+
+@contextmanager
+def figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 2.6, **options: Any) -> Iterator[Any]:
+    """A figure of rows × columns axes, `width` × `height` inches each, in the theme; closed afterwards.
+
+    Yields (figure, axes), axes always a 2-D array. No window and no global state of matplotlib are involved.
+    """
+    import matplotlib
+    from cycler import cycler
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+        made = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        FigureCanvasAgg(made)
+        yield made, made.subplots(rows, columns, squeeze=False, **options)
+
+
+def save(made: Any, path: Path) -> Path:
+    """Write a figure as PNG, whole or not at all; the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    made.savefig(part, format="png")
+    part.replace(path)
+    return path
