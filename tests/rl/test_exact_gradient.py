@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,26 +34,30 @@ class Problem:
         self.theta = jax.random.normal(jax.random.key(seed), (mdp.num_states, mdp.num_actions))
         self.rollouts = enumerate_rollouts(mdp, HORIZON)
         self.time = jnp.arange(HORIZON)[:, None]
-        self.exact = evaluate(mdp, jax.nn.softmax(self.theta), gamma, HORIZON)
+        self.exact = jax.jit(lambda theta: evaluate(mdp, jax.nn.softmax(theta), gamma, HORIZON))(self.theta)
+        self.probability = jax.jit(self._probability)
+        self.gradient = jax.jit(self._gradient)
+        self.weigh = jax.jit(self._weigh, static_argnums=0)
+        self.mass = self.probability(self.theta)
 
     def log_policy(self, theta, states, actions):
         return Categorical(theta[states]).log_prob(actions)
 
-    def probability(self, theta):
+    def _probability(self, theta):
         """p(τ) of every rollout, (num_rollouts,)."""
-        table = lambda p: jnp.log(jnp.asarray(p))  # noqa: E731
+        initial, transition = jnp.log(self.mdp.initial), jnp.log(self.mdp.transition)
         return jnp.exp(
             rollout_log_probability(
                 jnp.asarray(self.rollouts.states),
                 jnp.asarray(self.rollouts.actions),
-                lambda s: table(self.mdp.initial)[s],
+                lambda s: initial[s],
                 lambda s, a: self.log_policy(theta, s, a),
-                lambda s, a, following: table(self.mdp.transition)[s, a, following],
+                lambda s, a, following: transition[s, a, following],
                 jnp.asarray(self.rollouts.valid),
             )
         )
 
-    def weigh(self, weight, v, lam=1.0):
+    def _weigh(self, weight, v, lam=1.0):
         """Ψ of every step for values v (HORIZON + 1, S); the end of the horizon is the end of the episode."""
         states, at_end = self.rollouts.states, self.time == HORIZON - 1
         terminated = self.rollouts.terminated | at_end
@@ -61,19 +67,20 @@ class Problem:
             self.gamma, lam,
         )  # fmt: skip
 
-    def gradient(self, psi):
+    def _gradient(self, psi):
         """E Σ_t ∇ −score: the expectation of the estimator, (S, A)."""
-        probability = self.probability(self.theta)
 
         def loss(theta):
             log_prob = self.log_policy(theta, self.rollouts.states[:-1], self.rollouts.actions)
             terms = Terms(log_prob, jax.lax.stop_gradient(log_prob), psi, jnp.zeros_like(log_prob))
-            return jnp.sum(probability * jnp.sum(jnp.where(self.rollouts.valid, score(terms), 0.0), axis=0))
+            return jnp.sum(self.mass * jnp.sum(jnp.where(self.rollouts.valid, score(terms), 0.0), axis=0))
 
         return -jax.grad(loss)(self.theta)
 
-    def finite_difference(self, h=1e-5):
+    @cached_property
+    def finite_difference(self):
         """∇J by central differences of dynamic programming, (S, A)."""
+        h = 1e-5
         j = jax.jit(lambda theta: expected_return(self.mdp, jax.nn.softmax(theta), self.gamma, HORIZON))
         flat = np.asarray(self.theta).ravel()
         slopes = [(j((flat + e).reshape(self.theta.shape)) - j((flat - e).reshape(self.theta.shape))) / (2 * h)
@@ -81,7 +88,7 @@ class Problem:
         return np.array(slopes).reshape(self.theta.shape)
 
     def error(self, psi):
-        return float(np.max(np.abs(self.gradient(psi) - self.finite_difference())))
+        return float(np.max(np.abs(self.gradient(psi) - self.finite_difference)))
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["endless", "with a terminal state"])
@@ -110,10 +117,10 @@ def test_two_states_two_actions_four_steps_have_256_rollouts_from_one_start():
 
 def test_rollout_probabilities_sum_to_one(problem):
     """The lecture's quiz: p(τ) = ρ₀(s₀) Π π(a|s) p(s′|s, a) is a distribution over rollouts."""
-    assert float(problem.probability(problem.theta).sum()) == pytest.approx(1.0, abs=1e-12)
+    assert float(problem.mass.sum()) == pytest.approx(1.0, abs=1e-12)
     flow = np.where(problem.rollouts.valid, problem.rollouts.rewards, 0.0) * GAMMA ** np.arange(HORIZON)[:, None]
     expected = expected_return(problem.mdp, jax.nn.softmax(problem.theta), GAMMA, HORIZON)
-    assert float(problem.probability(problem.theta) @ flow.sum(axis=0)) == pytest.approx(float(expected), abs=1e-12)
+    assert float(problem.mass @ flow.sum(axis=0)) == pytest.approx(float(expected), abs=1e-12)
 
 
 def test_rollout_probability_of_one_rollout_by_hand():
@@ -137,13 +144,13 @@ def test_rollout_probability_of_one_rollout_by_hand():
 
 def test_the_world_drops_out_of_the_score(problem):
     """∇ log p(τ) = Σ ∇ log π: the gradient needs no model of the transition."""
-    through_world = jax.jacobian(lambda theta: jnp.log(problem.probability(theta)))(problem.theta)
+    through_world = jax.jit(jax.jacobian(lambda theta: jnp.log(problem.probability(theta))))(problem.theta)
 
     def policy_only(theta):
         steps = problem.log_policy(theta, problem.rollouts.states[:-1], problem.rollouts.actions)
         return jnp.sum(jnp.where(problem.rollouts.valid, steps, 0.0), axis=0)
 
-    np.testing.assert_allclose(through_world, jax.jacobian(policy_only)(problem.theta), atol=1e-12)
+    np.testing.assert_allclose(through_world, jax.jit(jax.jacobian(policy_only))(problem.theta), atol=1e-12)
 
 
 RIGHT = {
@@ -211,14 +218,14 @@ def test_expected_score_is_zero(name):
     parameters = jax.tree.map(lambda x: jnp.asarray(x, float), parameters)
     nodes, mass = scores(family, parameters)
 
-    def mean_log(parameters, unnormalized=False):
+    def mean_log(parameters, unnormalized):
         log_prob = jax.vmap(family(*parameters).log_prob)(nodes)
         if unnormalized:
             log_prob = log_prob + (parameters[0] if family is Categorical else parameters[1]).sum()
         return mass @ log_prob
 
-    right = jax.tree.leaves(jax.grad(mean_log)(parameters))
-    wrong = jax.tree.leaves(jax.grad(mean_log)(parameters, unnormalized=True))
+    gradient = jax.jit(jax.grad(mean_log), static_argnums=1)
+    right, wrong = jax.tree.leaves(gradient(parameters, False)), jax.tree.leaves(gradient(parameters, True))
     assert max(float(jnp.max(jnp.abs(g))) for g in right) < 1e-12
     assert max(float(jnp.max(jnp.abs(g))) for g in wrong) > 0.1
 
@@ -236,10 +243,11 @@ def test_reward_shift(name, terminal):
     assert difference < 1e-12 if terminal == 0 else difference > 1e-2
 
 
-def sample_loss_gradient(theta, observations, actions, rewards, values, done, lam=0.8):
+@jax.jit
+def sample_loss_gradient(theta, observations, actions, rewards, values, done):
     """Gradient of the mean score loss over all samples of a batch (time, num_envs), every episode terminated."""
     next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
-    psi = weights.gae(rewards, values, next_values, done, done, GAMMA, lam)
+    psi = weights.gae(rewards, values, next_values, done, done, GAMMA, 0.8)
 
     def loss(theta):
         log_prob = Categorical(observations @ theta).log_prob(actions)
@@ -274,7 +282,8 @@ def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
     """T16: with V^π, E[A_t | s, a] = Q − V at every step for any λ; with another V, only at λ = 1 and up to V's error."""
 
     def conditional_mean(psi):
-        mass = problem.probability(problem.theta)
+        mass = np.asarray(problem.mass)
+        psi = np.asarray(psi)
         mean = np.full((HORIZON, problem.mdp.num_states, problem.mdp.num_actions), np.nan)
         for t, s, a in np.ndindex(*mean.shape):
             rows = problem.rollouts.valid[t] & (problem.rollouts.states[t] == s) & (problem.rollouts.actions[t] == a)
