@@ -1,0 +1,123 @@
+"""Physical parameters read out of a MuJoCo model."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from walkies.physics.base import Params, inertia_in_body_frame
+
+
+def ground_geom(model: mujoco.MjModel) -> int:
+    """Id of the one colliding plane.
+
+    Raises:
+        ValueError: the model has none, or several.
+    """
+    planes = [geom for geom in _colliders(model) if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
+    if len(planes) != 1:
+        raise ValueError(f"expected one colliding plane as the ground, found {len(planes)}; add a plane to the MJCF")
+    return planes[0]
+
+
+def sphere_geoms(model: mujoco.MjModel) -> list[int]:
+    """Ids of the colliding spheres, in MJCF order."""
+    return [geom for geom in _colliders(model) if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE]
+
+
+def actuated_dofs(model: mujoco.MjModel) -> np.ndarray:
+    """Velocity address of the hinge that each actuator drives: (nu,) int.
+
+    Raises:
+        ValueError: an actuator does not drive a hinge directly.
+    """
+    joints = model.actuator_trnid[:, 0]
+    for actuator, joint in enumerate(joints):
+        direct = model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT
+        if not direct or model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_HINGE:
+            raise ValueError(f"actuator {model.actuator(actuator).name!r} must drive a hinge joint")
+    return model.jnt_dofadr[joints]
+
+
+def mixed_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """What MuJoCo makes of two geoms' contact parameters (documentation, "Contact parameters").
+
+    The geom of higher priority decides alone. At equal priority friction is the larger, solimp the mean weighted by
+    solmix, and solref likewise, or the smaller where it is given as −stiffness, −damping.
+
+    Returns:
+        solref (2,), solimp (5,), sliding friction.
+    """
+    if model.geom_priority[geom1] != model.geom_priority[geom2]:
+        decides = geom1 if model.geom_priority[geom1] > model.geom_priority[geom2] else geom2
+        return (
+            model.geom_solref[decides].copy(),
+            model.geom_solimp[decides].copy(),
+            float(model.geom_friction[decides, 0]),
+        )
+    mix1, mix2 = model.geom_solmix[geom1], model.geom_solmix[geom2]
+    weight = mix1 / (mix1 + mix2) if mix1 + mix2 > 0 else 0.5
+    ref1, ref2 = model.geom_solref[geom1], model.geom_solref[geom2]
+    standard = ref1[0] > 0 and ref2[0] > 0
+    solref = weight * ref1 + (1 - weight) * ref2 if standard else np.minimum(ref1, ref2)
+    solimp = weight * model.geom_solimp[geom1] + (1 - weight) * model.geom_solimp[geom2]
+    return solref, solimp, float(max(model.geom_friction[geom1, 0], model.geom_friction[geom2, 0]))
+
+
+def nominal_params(model: mujoco.MjModel) -> Params:
+    """The parameters of `model` itself, one value for all robots: every leaf leads with an axis of length 1.
+
+    Raises:
+        ValueError: the model has no ground or no spheres, its spheres differ in their contact parameters, or an
+            actuator is not a position servo with a symmetric force range on a hinge.
+    """
+    ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
+    if not spheres:
+        raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
+    solref, solimp, friction = mixed_contact(model, ground, spheres[0])
+    for sphere in spheres[1:]:
+        for mine, first in zip(mixed_contact(model, ground, sphere), (solref, solimp, friction), strict=True):
+            if not np.array_equal(mine, first):
+                raise ValueError(
+                    f"contact parameters of {model.geom(sphere).name!r} and {model.geom(spheres[0]).name!r} differ; "
+                    "one set per robot is supported: give all spheres the same class"
+                )
+    for actuator in range(model.nu):
+        gain, bias, limits = (
+            model.actuator_gainprm[actuator, 0],
+            model.actuator_biasprm[actuator],
+            model.actuator_forcerange[actuator],
+        )
+        if bias[1] != -gain or not model.actuator_forcelimited[actuator] or limits[0] != -limits[1]:
+            raise ValueError(
+                f"actuator {model.actuator(actuator).name!r} must be a position servo (<position kp=… kv=… "
+                'forcerange="-x x">)'
+            )
+
+    def one(value: object) -> jnp.ndarray:
+        return jnp.asarray(np.asarray(value, dtype=np.float64)[None])
+
+    return Params(
+        body_mass=one(model.body_mass[1:]),
+        body_ipos=one(model.body_ipos[1:]),
+        body_inertia=one([inertia_in_body_frame(model, body) for body in range(1, model.nbody)]),
+        friction=one(friction),
+        kp=one(model.actuator_gainprm[:, 0]),
+        kd=one(-model.actuator_biasprm[:, 2]),
+        torque_limit=one(model.actuator_forcerange[:, 1]),
+        dof_damping=one(model.dof_damping[dofs]),
+        dof_frictionloss=one(model.dof_frictionloss[dofs]),
+        dof_armature=one(model.dof_armature[dofs]),
+        gravity=one(model.opt.gravity),
+        contact_solref=one(solref),
+        contact_solimp=one(solimp),
+        body_invweight0=one(model.body_invweight0[1:, 0]),
+        dof_invweight0=one(model.dof_invweight0[dofs]),
+        command_delay=jnp.zeros(1, jnp.int32),
+        imu_delay=jnp.zeros(1, jnp.int32),
+    )
+
+
+def _colliders(model: mujoco.MjModel) -> list[int]:
+    return [geom for geom in range(model.ngeom) if model.geom_contype[geom] or model.geom_conaffinity[geom]]
