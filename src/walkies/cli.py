@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "train": Command("walkies.experiment:train_command", "teach a robot to walk, examine it, film it"),
+    "train": Command("walkies.train:command", "teach a robot to walk, examine it, film it"),
     "exam": Command("walkies.exam:command", "examine a policy in MuJoCo and print its report card"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),

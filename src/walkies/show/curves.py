@@ -29,14 +29,13 @@ QUANTITIES = (
     Quantity("Velocity error", "lin_vel_error", "m/s", mark=0.10),
     Quantity("Turn-rate error", "yaw_rate_error", "rad/s", mark=0.20),
     Quantity("Falls", "fell", "share of steps", log=True),
-    Quantity("KL per update", "kl", "nats", log=True),
+    Quantity("KL per update", "kl", "nats"),
     Quantity("Learning rate", "learning_rate", "", log=True),
     Quantity("Exploration", "std", "σ of actions"),
-    Quantity("Explained variance", "explained_variance", "of the critic"),
     Quantity("Speed", "steps_per_s", "control steps/s"),
 )
 COLUMNS_OF_PANELS = 3
-POINTS = 400
+POINTS = 200
 """Points per curve; longer records are averaged over neighbouring rows."""
 
 
@@ -58,12 +57,16 @@ def draw_runs(groups: dict[str, Sequence[Path]], out: Path, *, x: Literal["steps
     shown = [q for q in QUANTITIES if any(np.isfinite(table.get(q.column, np.nan)).any() for table in tables)]
     if not shown or not any(x in table for table in tables):
         raise UserError(f"nothing to draw: {', '.join(groups)} have none of {', '.join(q.column for q in QUANTITIES)}")
+    from matplotlib.ticker import EngFormatter
+
     columns = min(COLUMNS_OF_PANELS, len(shown))
     with theme.figure(-(-len(shown) // columns), columns) as (made, axes):
         for axis, quantity in zip(axes.flat, shown, strict=False):
             _panel(axis, quantity, data, x)
         for axis in axes.flat[len(shown) :]:
             axis.set_visible(False)
+        for axis in axes.flat:
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
             axis.set_xlabel("control steps" if x == "steps" else "seconds")
         if len(groups) > 1:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ Record = Mapping[str, float]
 class Logger(Protocol):
     """A place that records go to."""
 
-    def write(self, record: Record) -> None:
+    def log(self, record: Record) -> None:
         """Keep one record; it has the key `steps`."""
         ...
 
@@ -52,7 +53,7 @@ class CsvLogger:
             self._rows = [row for row in rows if float(row[at]) <= resume_steps]
         self._rewrite()
 
-    def write(self, record: Record) -> None:
+    def log(self, record: Record) -> None:
         new = [name for name in record if name not in self._columns]
         row = [repr(float(record[name])) if name in record else "" for name in [*self._columns, *new]]
         self._rows.append(row)
@@ -86,7 +87,7 @@ class TensorBoardLogger:
         purge = None if resume_steps is None else resume_steps + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
 
-    def write(self, record: Record) -> None:
+    def log(self, record: Record) -> None:
         for name, value in record.items():
             if name != "steps":
                 self._writer.add_scalar(name, float(value), int(record["steps"]))
@@ -110,11 +111,31 @@ class WandbLogger:
         resume = "never" if resume_steps is None else "must"
         self._run = wandb.init(project=project, name=name, id=name, dir=folder, config=dict(config), resume=resume)
 
-    def write(self, record: Record) -> None:
+    def log(self, record: Record) -> None:
         self._run.log(dict(record), step=int(record["steps"]))
 
     def close(self) -> None:
         self._run.finish()
+
+
+@contextmanager
+def open_loggers(
+    folder: Path, *, resume_at: int | None = None, wandb: str | None = None, config: Mapping[str, Any] | None = None
+) -> Iterator[list[Logger]]:
+    """The loggers of the run in `folder`, closed at the end: progress.csv, TensorBoard, and W&B where a project is named.
+
+    With `resume_at` (control steps) they go on after that step and forget what came later.
+    """
+    with ExitStack() as stack:
+        loggers: list[Logger] = [
+            CsvLogger(folder / "progress.csv", resume_at),
+            TensorBoardLogger(folder / "tensorboard", resume_at),
+        ]
+        if wandb is not None:
+            loggers.append(WandbLogger(folder, wandb, config or {}, resume_at))
+        for logger in loggers:
+            stack.callback(logger.close)
+        yield loggers
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

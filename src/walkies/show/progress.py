@@ -110,11 +110,13 @@ class Progress:
         cells = [(quantity.label, text) for quantity, text in _numbers(record)]
         for row in range(0, len(cells), 3):
             numbers.add_row(*[Text.assemble((f"{name} ", "dim"), text) for name, text in cells[row : row + 3]])
-        parts: list[Table | ProgressBar | Text] = [head, numbers]
+        parts: list[Table | Text] = [head, numbers]
         if len(self._rewards) > 1:
             parts.append(Text.assemble(("reward so far ", "dim"), (sparkline(list(self._rewards)), "cyan")))
         if done is not None:
-            parts.insert(1, ProgressBar(total=1.0, completed=done, width=60))
+            bar = Table.grid()
+            bar.add_row(ProgressBar(total=1.0, completed=done, width=60))
+            parts.insert(1, bar)
         return Panel(Group(*parts), title=self.title, title_align="left", expand=False)
 
     def line(self, record: Mapping[str, float], elapsed: float) -> str:

@@ -1,0 +1,182 @@
+"""`walkies film`: a video of what a policy does, rendered by MuJoCo without a screen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+import walkies
+from walkies.deploy import policy_file
+from walkies.errors import UserError
+from walkies.exam import find_policy
+from walkies.show import render, replay
+
+GL_PACKAGES = "libegl1 libgl1-mesa-dri"
+"""Debian and Ubuntu packages with which MuJoCo renders without a screen."""
+GIF_WIDTH, GIF_FPS = 480, 15
+
+
+def film(
+    policy: Path,
+    out: Path,
+    seconds: float = 16.0,
+    fps: float = 30.0,
+    size: tuple[int, int] = (960, 540),
+    gif: bool = False,
+) -> Path:
+    """Film one policy through the tour of commands; the mp4 file written (and a .gif beside it where asked).
+
+    Args:
+        policy: a run folder or a policy.json.
+        out: the mp4 file.
+        seconds, fps, size: of the video; size is (width, height) in pixels, even numbers.
+
+    Raises:
+        UserError: no policy there, or no GL library to render with; the message names the packages.
+    """
+    return film_motions([replay.record(_read(policy), replay.stretched(replay.TOUR, seconds))], out, fps, size, gif=gif)
+
+
+def film_wall(
+    policy: Path, out: Path, fps: float = 30.0, size: tuple[int, int] = (1440, 810), gif: bool = False
+) -> Path:
+    """Film nine robots under nine commands at once; as `film` otherwise."""
+    content = _read(policy)
+    return film_motions([replay.record(content, script) for script in replay.WALL], out, fps, size, columns=3, gif=gif)
+
+
+def film_side_by_side(
+    policies: Sequence[Path],
+    out: Path,
+    seconds: float = 16.0,
+    fps: float = 30.0,
+    size: tuple[int, int] = (1440, 540),
+    gif: bool = False,
+) -> Path:
+    """Film several policies under the same commands, each with its path as title; as `film` otherwise."""
+    script = replay.stretched(replay.TOUR, seconds)
+    motions = [replay.record(_read(policy), script) for policy in policies]
+    titles = [str(policy) for policy in policies]
+    return film_motions(motions, out, fps, size, columns=min(len(policies), 3), titles=titles, gif=gif)
+
+
+def film_motions(
+    motions: Sequence[replay.Trajectory],
+    out: Path,
+    fps: float = 30.0,
+    size: tuple[int, int] = (960, 540),
+    *,
+    columns: int = 1,
+    titles: Sequence[str] | None = None,
+    gif: bool = False,
+) -> Path:
+    """Render recorded motions side by side into `out` (mp4), whole or not at all."""
+    if out.suffix != ".mp4":
+        raise UserError(f"--out {out}: expected a name that ends with .mp4 (for a GIF too: add --gif)")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".film-") as folder:
+        jobs = [Path(folder) / f"{number}.npz" for number in range(len(motions))]
+        for motion, job in zip(motions, jobs, strict=True):
+            replay.save(motion, job)
+        part = Path(folder) / "film.mp4"
+        names = list(titles) if titles is not None else [""] * len(motions)
+        arguments = [*map(str, jobs), "--out", str(part), "--titles", *names, "--fps", str(fps)]
+        arguments += ["--size", *map(str, size), "--columns", str(columns)]
+        _render(arguments)
+        part.replace(out)
+        if gif:
+            small = Path(folder) / "film.gif"
+            _gif(out, small)
+            small.replace(out.with_suffix(".gif"))
+    return out
+
+
+def command(
+    targets: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    /,
+    out: Path | None = None,
+    seconds: float = 16.0,
+    fps: float = 30.0,
+    size: tuple[int, int] | None = None,
+    view: Literal["tour", "wall"] = "tour",
+    gif: bool = False,
+) -> None:
+    """Film a policy walking under changing commands, without a screen. Several targets are shown side by side.
+
+    Args:
+        targets: run folders or policy.json files.
+        out: the mp4 file; default: video.mp4 in the run folder, or beside the policy.
+        seconds: length of a tour.
+        fps: pictures per second.
+        size: width and height in pixels.
+        view: tour: one robot, one command after the other. wall: nine robots under nine commands.
+        gif: write a small GIF beside the mp4 too.
+    """
+    if not targets:
+        raise UserError("nothing to film: give a run folder or a policy.json, as in `walkies film runs/pupper`")
+    out = out or find_policy(targets[0]).with_name("video.mp4" if view == "tour" else "wall.mp4")
+    if view == "wall":
+        film_wall(targets[0], out, fps, size or (1440, 810), gif)
+    elif len(targets) > 1:
+        film_side_by_side(targets, out, seconds, fps, size or (1440, 540), gif)
+    else:
+        film(targets[0], out, seconds, fps, size or (960, 540), gif)
+    print(f"Video: {out}" + (f" and {out.with_suffix('.gif')}" if gif else ""))
+
+
+def _read(target: Path) -> policy_file.PolicyFile:
+    return policy_file.read(find_policy(target))
+
+
+def gl_libraries() -> list[str]:
+    """Values of MUJOCO_GL to try, in order: the user's own alone, else what works without a screen here."""
+    if chosen := os.environ.get("MUJOCO_GL"):
+        return [chosen]
+    return ["egl", "osmesa"] if sys.platform == "linux" else ["cgl"]
+
+
+def _render(arguments: list[str]) -> None:
+    """Run `walkies.show.render` in a process of its own, with the first GL library that works."""
+    said = []
+    for library in gl_libraries():
+        found = str(Path(walkies.__file__).parents[1])
+        search = os.pathsep.join(filter(None, [found, os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "MUJOCO_GL": library, "PYTHONPATH": search, "JAX_PLATFORMS": "cpu"}
+        environment.pop("PYOPENGL_PLATFORM", None)
+        process = subprocess.run(
+            [sys.executable, "-m", render.__name__, *arguments], env=environment, capture_output=True, text=True
+        )
+        if process.returncode == 0:
+            return
+        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        if process.returncode > 0 and process.returncode != render.NO_GL and not _at_import(process.stderr):
+            raise RuntimeError(f"rendering failed:\n{process.stderr}")
+        said.append(f"{library}: {last}")
+    raise UserError(
+        "no GL library renders here without a screen, so there is no video. On Debian or Ubuntu install one with:\n"
+        f"  sudo apt-get install {GL_PACKAGES}\n"
+        "Tried " + "; ".join(said)
+    )
+
+
+def _at_import(message: str) -> bool:
+    """Whether a process ended while MuJoCo was being imported, which loads the GL library."""
+    return "import mujoco" in message
+
+
+def _gif(video: Path, out: Path) -> None:
+    """A small GIF of a video, with a palette made for it."""
+    import imageio_ffmpeg
+
+    filters = f"fps={GIF_FPS},scale={GIF_WIDTH}:-2:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer"
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", str(video), "-vf", filters, str(out)],
+        check=True,
+    )
