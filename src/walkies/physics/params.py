@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from walkies.physics.base import Params, inertia_in_body_frame
+from walkies.robots.base import Robot
 
 
 def ground_geom(model: mujoco.MjModel) -> int:
@@ -65,14 +66,17 @@ def mixed_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> tuple[np.nda
     return solref, solimp, float(max(model.geom_friction[geom1, 0], model.geom_friction[geom2, 0]))
 
 
-def nominal_params(model: mujoco.MjModel) -> Params:
+def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
     """The parameters of `model` itself, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model has no ground or no spheres, its spheres differ in their contact parameters, or an
+        ValueError: the model's actuators are not those of `robot`, in its joint order (where a robot is given); the model has no ground or no spheres, its spheres differ in their contact parameters, or an
             actuator is not a position servo with a symmetric force range on a hinge.
     """
     ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
+    driven = tuple(model.joint(joint).name for joint in model.actuator_trnid[:, 0])
+    if robot is not None and driven != robot.joint_names:
+        raise ValueError(f"the model's actuators drive {driven}, but {robot.name}'s joints are {robot.joint_names}")
     if not spheres:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
     solref, solimp, friction = mixed_contact(model, ground, spheres[0])

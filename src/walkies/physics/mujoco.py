@@ -1,0 +1,254 @@
+"""MuJoCo itself as a simulator: the judge of policies and of the other engines.
+
+Robots are stepped by `mujoco.batch.Batch` on a pool of threads, in float64, each with its own parameters, and come out
+bit for bit as from a loop of `mj_step` over one model per robot. JAX calls it through `jax.pure_callback`: although a
+batch holds memory, every call first writes all of the state and parameters, so that it is a function of its arguments,
+and XLA may repeat, reorder or drop it (`io_callback` would forbid that, and gain nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from walkies.physics.base import Params, Readings, State
+from walkies.physics.mujoco_batch import Workspace, engine_model
+from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms
+from walkies.physics.principal import principal_inertia
+
+Array = jax.Array
+
+MAX_SPEED = 1e3
+"""m/s and rad/s: a robot with any speed above this has blown up."""
+
+MAX_INPUT = 1e9
+"""A state or target with a number beyond this is taken for broken, and never given to MuJoCo."""
+
+MAX_BATCHES = 4
+"""Batches are kept for the last so many different numbers of robots."""
+
+
+class Prepared(NamedTuple):
+    """`Params` with one value per robot, and each body's inertia as MuJoCo wants it."""
+
+    params: Params
+    """Every leaf (n, …)."""
+    body_principal: Array
+    """(n, num_bodies, 3) kg m²: principal moments of inertia."""
+    body_iquat: Array
+    """(n, num_bodies, 4): orientation of the principal axes in the body frame, w x y z."""
+
+
+class MujocoSimulator:
+    """MuJoCo behind the protocol `walkies.physics.base.Simulator`.
+
+    Solver, iterations, integrator, and contacts between the robot's own parts are as `model` has them. A contact with
+    the ground has the robot's `contact_solref`, `contact_solimp` and `friction`; one between its own parts has the
+    model's solref and solimp and the robot's `friction`.
+    """
+
+    name = "mujoco"
+
+    def __init__(self, model: mujoco.MjModel, substeps: int = 5, threads: int | None = None) -> None:
+        """Simulate `model`, as `walkies.robots.load_model(…, ground_sensors=True)` makes it.
+
+        Args:
+            substeps: physics steps per control step.
+            threads: size of the thread pool, None for one per available core.
+
+        Raises:
+            ValueError: the model lacks the sensors of ground forces, or is not one free-floating robot of hinges with
+                one actuator per hinge.
+        """
+        for name, value in (("substeps", substeps), ("threads", threads)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.model = model
+        self.substeps = substeps
+        self.timestep = float(model.opt.timestep)
+        self._threads = available_cores() if threads is None else threads
+        self._dofs = actuated_dofs(model)
+        self._ground, self._spheres = ground_geom(model), sphere_geoms(model)
+        self.spheres = tuple(model.geom(geom).name for geom in self._spheres)
+        self._force_addresses = _ground_force_addresses(model, self._ground, self._spheres)
+        _check_joints(model, self._dofs)
+        self._engine_model = engine_model(model, self._ground)
+        self._workspaces: dict[int, Workspace] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self, params: Params, num_envs: int) -> Prepared:
+        """`params` with one value per robot, and the principal axes of its inertias. Pure, jittable."""
+        params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *leaf.shape[1:])), params)
+        inertia = params.body_inertia
+        like = tuple(jax.ShapeDtypeStruct((*inertia.shape[:-1], size), inertia.dtype) for size in (3, 4))
+        principal, iquat = jax.pure_callback(_principal_inertia_like, like, inertia, vmap_method="sequential")
+        return Prepared(params, principal, iquat)
+
+    def step(self, params: Prepared, state: State, target: Array) -> tuple[State, Readings]:
+        """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
+        n, dtype = state.qpos.shape[0], state.qpos.dtype
+        spheres, nu = len(self.spheres), self.model.nu
+
+        def numbers(*shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((n, *shape), dtype)
+
+        readings_like = Readings(
+            contact_distance=numbers(spheres),
+            contact_force=numbers(spheres, 3),
+            contact_position=numbers(spheres, 3),
+            contact_velocity=numbers(spheres, 3),
+            joint_torque=numbers(nu),
+            base_acceleration=numbers(3),
+            gyro=numbers(3),
+            gravity=numbers(3),
+            ok=jax.ShapeDtypeStruct((n,), np.bool_),
+        )
+        like = State(*(numbers(*leaf.shape[1:]) for leaf in state)), readings_like
+        return jax.pure_callback(self._step_in_numpy, like, params, state, target, vmap_method="sequential")
+
+    def _step_in_numpy(self, params: Prepared, state: State, target: Array) -> tuple[State, Readings]:
+        # Nothing but np.asarray may touch the arguments: a JAX operation here would wait for the thread we are on.
+        params, state = jax.tree.map(np.asarray, (params, state))
+        dtype = state.qpos.dtype
+        with self._lock:
+            new, readings = self._advance(params, state, np.asarray(target))
+        ok = readings.ok
+        new, readings = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, dtype), (new, readings))
+        return new, readings._replace(ok=ok)
+
+    def _advance(self, params: Prepared, state: State, target: np.ndarray) -> tuple[State, Readings]:
+        steps, delays = self.substeps, params.params
+        memory = np.concatenate([target[:, None], state.targets], axis=1)
+        arrivals = (state.qpos, state.qvel, state.qacc_warmstart, memory)
+        sane = [_sane(leaf) for leaf in arrivals]
+        # MuJoCo never sees what is broken: such a robot is stepped from the model's reference state, and reported.
+        qpos0, qvel0, warmstart, memory = (
+            np.where(_like(good, leaf), leaf, reference)
+            for good, leaf, reference in zip(sane, arrivals, (self.model.qpos0, 0.0, 0.0, 0.0), strict=True)
+        )
+        in_force = targets_in_force(delays.command_delay, steps)
+        control = np.take_along_axis(memory, in_force[..., None], axis=1)
+
+        work = self._workspace(len(qpos0))
+        work.write_params(params)
+        after, failed = work.rollout(qpos0, qvel0, warmstart, control)
+        last = {name: values[:, -1] for name, values in after.items()}
+        with np.errstate(invalid="ignore"):
+            slow = (np.abs(last["qvel"]) <= MAX_SPEED).all(axis=1)
+        ok = np.logical_and.reduce([*sane, ~failed, slow, *(_sane(last[name]) for name in ("qpos", "qacc"))])
+
+        def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> np.ndarray:
+            return np.where(_like(ok, values), values, otherwise)
+
+        qpos, qvel = unless_broken(last["qpos"], qpos0), unless_broken(last["qvel"])
+        new = State(qpos, qvel, unless_broken(last["qacc_warmstart"]), memory[:, : state.targets.shape[1]])
+        # The IMU is read `imu_delay` physics steps before the end; 0 is the state at the start of the control step.
+        instant = np.arange(len(ok)), steps - np.clip(delays.imu_delay, 0, steps)
+        imu_qpos = unless_broken(np.concatenate([qpos0[:, None], after["qpos"]], axis=1)[instant], qpos0)
+        imu_qvel = unless_broken(np.concatenate([qvel0[:, None], after["qvel"]], axis=1)[instant])
+
+        force = unless_broken(last["sensordata"][:, self._force_addresses])
+        torque, acceleration = unless_broken(last["actuator_force"]), unless_broken(last["qacc"][:, :3])
+        position, velocity = work.sphere_motion(qpos, qvel)
+        origin, normal = _plane(self.model, self._ground)
+        return new, Readings(
+            contact_distance=(position - origin) @ normal - self.model.geom_size[self._spheres, 0],
+            contact_force=force,
+            contact_position=position,
+            contact_velocity=velocity,
+            joint_torque=torque,
+            base_acceleration=acceleration,
+            gyro=imu_qvel[:, 3:6],
+            gravity=_down_in_body_frame(imu_qpos[:, 3:7]),
+            ok=ok,
+        )
+
+    def _workspace(self, num_envs: int) -> Workspace:
+        if num_envs not in self._workspaces:
+            while len(self._workspaces) >= MAX_BATCHES:
+                del self._workspaces[next(iter(self._workspaces))]
+            self._workspaces[num_envs] = Workspace(
+                self._engine_model, self._ground, self._spheres, self._dofs, num_envs, self._threads
+            )
+        return self._workspaces[num_envs]
+
+
+def targets_in_force(command_delay: np.ndarray, substeps: int) -> np.ndarray:
+    """Which target drives the motors during each physics step of a control step.
+
+    A target sent j control steps ago has, at physics step s, been on its way for j·substeps + s physics steps; in force
+    is the newest that has been so for at least the delay.
+
+    Args:
+        command_delay: (n,) physics steps.
+
+    Returns:
+        (n, substeps) int: 0 for the target just sent, 1 for the one before, …
+    """
+    late = np.maximum(np.asarray(command_delay)[:, None] - np.arange(substeps), 0)
+    return -(-late // substeps)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ground_force_addresses(model: mujoco.MjModel, ground: int, spheres: list[int]) -> np.ndarray:
+    """(spheres, 3) addresses in sensordata of the net force of the ground on each sphere."""
+    contact = model.sensor_type == mujoco.mjtSensor.mjSENS_CONTACT
+    on_ground = contact & (model.sensor_objid == ground) & (model.sensor_dim == 3)
+    address = {int(model.sensor_refid[s]): int(model.sensor_adr[s]) for s in np.flatnonzero(on_ground)}
+    missing = [model.geom(sphere).name for sphere in spheres if sphere not in address]
+    if missing:
+        raise ValueError(
+            f"the model has no sensor of the ground's force on {', '.join(missing)}; "
+            "load it with walkies.robots.load_model(robot, ground_sensors=True)"
+        )
+    return np.array([address[sphere] for sphere in spheres])[:, None] + np.arange(3)
+
+
+def _check_joints(model: mujoco.MjModel, dofs: np.ndarray) -> None:
+    hinges = model.nv - 6
+    if model.njnt != 1 + hinges or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE:
+        raise ValueError("expected one free joint and, after it, hinges only")
+    if sorted(dofs) != list(range(6, model.nv)):
+        raise ValueError(f"expected one actuator for each of the {hinges} hinges, found {model.nu}")
+
+
+def _principal_inertia_like(inertia: Array) -> tuple[np.ndarray, np.ndarray]:
+    dtype = np.asarray(inertia).dtype
+    moments, quaternion = principal_inertia(np.asarray(inertia))
+    return moments.astype(dtype), quaternion.astype(dtype)
+
+
+def _plane(model: mujoco.MjModel, ground: int) -> tuple[np.ndarray, np.ndarray]:
+    """A point on the ground and its unit normal, world frame."""
+    normal = np.zeros(3)
+    mujoco.mju_rotVecQuat(normal, np.array([0.0, 0.0, 1.0]), model.geom_quat[ground])
+    return model.geom_pos[ground], normal
+
+
+def _down_in_body_frame(quaternion: np.ndarray) -> np.ndarray:
+    """The world's −z in the body frame, (n, 3), for base orientations (n, 4)."""
+    w, x, y, z = np.moveaxis(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True), -1, 0)
+    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z], axis=-1)
+
+
+def _sane(leaf: np.ndarray) -> np.ndarray:
+    """(n,) bool: no NaN, infinity or absurd number in a robot's row."""
+    with np.errstate(invalid="ignore"):
+        return (np.abs(leaf) <= MAX_INPUT).reshape(len(leaf), -1).all(axis=1)
+
+
+def _like(mask: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """A mask (n,) shaped to broadcast against a leaf (n, …)."""
+    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
