@@ -130,7 +130,9 @@ def natural_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch,
     return learner, metrics | critic_metrics | steps
 
 
-def minibatch_epochs(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict]:
+def minibatch_epochs(
+    recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, key: Array
+) -> tuple[Learner, dict]:
     """Adam steps of both networks on minibatches, each sample once per epoch (Schulman et al. 2017, algorithm 1)."""
     old = learner.params.policy
     if recipe.normalize_advantage == "batch":
@@ -178,7 +180,9 @@ def led_by_kl(recipe: Recipe, rate: Array, kl: Array) -> Array:
     return jnp.clip(rate, recipe.min_learning_rate, recipe.max_learning_rate)
 
 
-def epochs(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, key: Array, recipe: Recipe) -> Any:
+def epochs(
+    update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, key: Array, recipe: Recipe
+) -> Any:
     """Apply `update` to every minibatch of every epoch; metrics come back as (epochs, minibatches).
 
     Each epoch has a new permutation and sees each sample exactly once.
@@ -192,10 +196,21 @@ def epochs(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: B
     size = rows.shape[0] // recipe.minibatches
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
-        order = jax.random.permutation(key, rows.shape[0]).reshape(recipe.minibatches, size)
+        order = permutation(key, rows.shape[0]).reshape(recipe.minibatches, size)
         return jax.lax.scan(lambda carry, part: update(carry, unpack(rows[part], batch)), carry, order)
 
     return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
+
+
+def permutation(key: Array, count: int) -> Array:
+    """0 … count − 1 in random order, int32; as `jax.random.permutation`, eight times as fast on a CPU.
+
+    One sort of single words, random bits above and the index below, instead of two sorts of pairs. Where the random bits
+    of two tie, their order is that of their indices: enough for minibatches, within which order does not matter.
+    """
+    width = (count - 1).bit_length()
+    words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
+    return (jnp.sort(words) & ((1 << width) - 1)).astype(jnp.int32)
 
 
 def _fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
