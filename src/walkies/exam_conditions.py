@@ -40,7 +40,7 @@ FRICTION = (0.5, 1.3)
 MASS_SCALE = (0.9, 1.25)
 """of each body, with its inertia"""
 PAYLOAD = (-0.1, 0.4)
-"""kg: carried on the trunk where positive, taken from the trunk's own mass (and inertia, in proportion) where negative."""
+"""kg: on the trunk's back where positive, taken from the trunk's own mass (inertia in proportion) where negative."""
 PAYLOAD_HEIGHT = 0.1
 """m above the base origin, over the trunk's centre of mass: on the robot's back."""
 COM_SHIFT = np.array([0.02, 0.005, 0.0])

@@ -84,7 +84,7 @@ def delayed_targets(new: np.ndarray, previous: np.ndarray, delay: np.ndarray) ->
 
 
 def sense(qpos: np.ndarray, qvel: np.ndarray, delay: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gyro (n, 3), rad/s, and gravity direction (n, 3), body frame, as an IMU late by `delay` (n,) physics steps sees them.
+    """Gyro (n, 3), rad/s, and gravity direction (n, 3), body frame, of an IMU late by `delay` (n,) physics steps.
 
     qpos, qvel: (n, PHYSICS_STEPS + 1, …), the states at the start and after each physics step of a control step.
     """
@@ -133,12 +133,13 @@ def drive_under(
         )
         history = contract.push(history, frame)
         action = policy.act(history)
-        applied = np.float32(min(step * CONTROL_DT / FADE_IN, 1.0)) * action
         finite = np.all(np.isfinite(action), axis=-1)
-        applied = np.where(finite[:, None], applied, 0).astype(np.float32)
+        fade = np.float32(min(step * CONTROL_DT / FADE_IN, 1.0))
+        applied = fade * np.where(finite[:, None], action, np.float32(0))
         previous, target = target, contract.target(applied.astype(np.float64))
         batch.bind("qvel")[:, :2] += drawn.push[:, step]
-        states, physics_ok, rest = _advance(batch, delayed_targets(target, previous, drawn.command_delay), alive, states)
+        control = delayed_targets(target, previous, drawn.command_delay)
+        states, physics_ok, rest = _advance(batch, control, alive, states)
         alive = _judge(record, watch, step, states, rest, action, alive, finite, physics_ok)
         if not alive.any():
             break

@@ -60,7 +60,7 @@ def counted(drawn: Conditions, record: Record) -> np.ndarray:
 
 
 def errors(drawn: Conditions, record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Linear (m/s) and yaw-rate (rad/s) error of every step, (n, STEPS); a fallen robot's are FALLEN_LINEAR and _YAW."""
+    """Linear (m/s) and yaw-rate (rad/s) error of every step, (n, STEPS); fallen: FALLEN_LINEAR, FALLEN_YAW."""
     linear = np.linalg.norm(record.velocity[..., :2] - drawn.command[..., :2], axis=-1)
     yaw = np.abs(record.yaw_rate - drawn.command[..., 2])
     return np.where(record.alive, linear, FALLEN_LINEAR), np.where(record.alive, yaw, FALLEN_YAW)
@@ -170,8 +170,8 @@ def markdown(card: dict[str, Any]) -> str:
         for fall in card["falls"]:
             command = ", ".join(f"{v:+.2f}" for v in fall["command"])
             rest = ", ".join(f"{key.replace('_', ' ')} {fall[key]:.3g}" for key in _SHOWN)
-            when = f"{fall['time']:.2f} s"
-            lines.append(f"| {fall['episode']} | {fall['seed']} | {when} | {fall['cause']} | command {command}; {rest} |")
+            start = f"| {fall['episode']} | {fall['seed']} | {fall['time']:.2f} s | {fall['cause']} "
+            lines.append(f"{start}| command {command}; {rest} |")
     return "\n".join(lines) + "\n"
 
 
@@ -209,7 +209,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _moving_average(x: np.ndarray, half: int) -> np.ndarray:
-    """Centred mean of x (n, time, k) over 2 half + 1 steps; the ends, where the window does not fit, are left as zero."""
+    """Centred mean of x (n, time, k) over 2 half + 1 steps; zero at the ends, where the window does not fit."""
     total = np.cumsum(np.pad(x, ((0, 0), (1, 0), (0, 0))), axis=1)
     width = 2 * half + 1
     result = np.zeros_like(x)
@@ -218,10 +218,7 @@ def _moving_average(x: np.ndarray, half: int) -> np.ndarray:
 
 
 def _drift(drawn: Conditions, record: Record) -> tuple[float, float]:
-    """Mean speed (m/s) between where a robot told to stand still is once it had SETTLE to stop and at the command's end.
-
-    Also the mean |yaw rate| of its net turning (rad/s).
-    """
+    """Speed (m/s) and yaw rate (rad/s) of the net motion while told to stand still, after SETTLE to stop, means."""
     still = counted(drawn, record) & record.alive & np.all(drawn.command == 0, axis=-1)
     speeds, turns = [], []
     for i in range(len(still)):

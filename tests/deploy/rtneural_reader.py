@@ -1,8 +1,8 @@
 """A reader of RTNeural's JSON written from the format's description alone: plain loops, no arrays, no walkies.
 
-Format: `in_shape` ends with the number of inputs; `layers` in order; a dense layer has `shape` ending with its outputs,
-`weights` = [matrix by input then output, bias] and an `activation` name, '' or none for no activation; a prelu layer has
-slopes in `weights`. The output of one layer is the input of the next.
+Format: `in_shape` ends with the number of inputs; `layers` in order; a dense layer has `shape` ending with its
+outputs, `weights` = [matrix by input then output, bias] and an `activation` name, '' or none for no activation; a
+prelu layer has slopes in `weights`. The output of one layer is the input of the next.
 """
 
 import json

@@ -78,6 +78,8 @@ class PolicyFile:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Actions (…, 12) float32 for observations (…, observation_size), in float32 as the robot computes them.
 
+        Each row is its own product, so that its bits do not depend on how many others are computed with it.
+
         Raises:
             ValueError: wrong size of observation.
         """
@@ -87,9 +89,11 @@ class PolicyFile:
                 f"({self.observation_history} frames of {FRAME_SIZE})"
             )
         x = observation.astype(np.float32)
-        for weights, bias, activation in self._layers32:
-            x = np.where(x > 0, x, bias * x) if weights is None else x @ weights + bias
-            x = _activate(activation, x)
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflowing policy shows in its actions
+            for weights, bias, activation in self._layers32:
+                prelu = weights is None
+                x = np.where(x > 0, x, bias * x) if prelu else (x[..., None, :] @ weights)[..., 0, :] + bias
+                x = _activate(activation, x)
         return x
 
     def contract(self, robot: Robot) -> Contract:

@@ -1,0 +1,227 @@
+"""The examination as a whole: it drives MuJoCo as a plain loop would, is reproducible, and judges as it says."""
+
+import json
+from collections import deque
+from dataclasses import replace
+
+import mujoco
+import mujoco.batch
+import numpy as np
+import pytest
+
+from walkies.deploy.policy_file import Layer, PolicyFile, write
+from walkies.errors import UserError
+from walkies.exam import command, examine, find_policy
+from walkies.exam_conditions import PHYSICS_STEPS, apply, draw
+from walkies.exam_drive import SOLVER_ITERATIONS, STAND, delayed_targets, drive, rotation_of, sense
+from walkies.robots import get_robot, load_model
+
+PUPPER = get_robot("pupper")
+BODIES = 13
+
+
+def policy_of(bias=0.0, weights=0.0, history=1, seed=0):
+    """A one-layer policy: tanh(observation · random weights + bias); nothing hangs on the constant inputs."""
+    matrix = weights * np.random.default_rng(seed).normal(size=(36 * history, 12))
+    matrix.reshape(history, 36, 12)[:, 9:12] = 0.0
+    layer = Layer(matrix, np.broadcast_to(bias, (12,)).astype(float), "tanh")
+    pose = PUPPER.default_pose
+    return PolicyFile((layer,), history, 5.0, 0.25, (0.75,) * 12, pose, PUPPER.lower_limits, PUPPER.upper_limits)
+
+
+STANDING = policy_of()
+TOPPLING = policy_of(bias=[3.0, 0.0, 3.0, 3.0, 0.0, 3.0] * 2)
+TWITCHING = policy_of(bias=0.0, weights=0.15, history=2)
+
+
+@pytest.fixture(scope="module")
+def standing():
+    return examine(STANDING, episodes=4)
+
+
+def test_standing_policy_survives_but_does_not_follow(standing):
+    drawn = draw(0, 4, BODIES)
+    counts = drawn.since_change >= 50
+    assert standing["survival"] == 1.0 and not standing["passed"] and standing["falls"] == []
+    speed = np.linalg.norm(drawn.command[..., :2], axis=-1)[counts].mean()
+    assert standing["lin_vel_error"] == pytest.approx(speed, abs=0.03)
+    assert standing["yaw_rate_error"] == pytest.approx(np.abs(drawn.command[..., 2])[counts].mean(), abs=0.05)
+
+
+def test_toppling_policy_is_seen_to_fall():
+    card = examine(TOPPLING, episodes=3)
+    assert card["survival"] == 0.0 and not card["passed"]
+    assert {fall["cause"] for fall in card["falls"]} <= {"tilt", "trunk touched the ground"}
+    assert len(card["falls"]) == 3 and all(fall["time"] < 5 for fall in card["falls"])
+    assert card["lin_vel_error"] > 0.9 and card["yaw_rate_error"] > 1.8
+    json.dumps(card, allow_nan=False)
+
+
+def test_non_finite_actions_are_a_fall():
+    huge = Layer(np.zeros((36, 12)), np.full(12, 3e38))
+    card = examine(replace(STANDING, layers=(huge, Layer(2.0 * np.eye(12), np.zeros(12)))), episodes=2)
+    assert card["survival"] == 0.0 and {fall["cause"] for fall in card["falls"]} == {"action not finite"}
+
+
+def test_same_seed_same_card_at_any_thread_count():
+    one, two = examine(TWITCHING, 2, seed=5, threads=1), examine(TWITCHING, 2, seed=5, threads=2)
+    assert one == two
+    assert examine(TWITCHING, 2, seed=6)["marks"] != one["marks"]
+
+
+def test_an_episode_does_not_depend_on_how_many_there_are():
+    few, many = drive(TWITCHING, PUPPER, 1, 0)[0], drive(TWITCHING, PUPPER, 3, 0)[0]
+    np.testing.assert_array_equal(few.position, many.position[:1])
+
+
+def plain_loop(policy, model, drawn, i, steps, fault=""):
+    """One episode as a person would write it from the description, one mj_step at a time, on episode i's own model."""
+    data = mujoco.MjData(model)
+    pose = np.array(policy.default_joint_pos)
+    low = np.maximum(policy.joint_lower_limits, np.array(PUPPER.lower_limits) + 0.1)
+    high = np.minimum(policy.joint_upper_limits, np.array(PUPPER.upper_limits) - 0.1)
+    data.qpos[:] = [0, 0, 0.165, np.cos(drawn.yaw[i] / 2), 0, 0, np.sin(drawn.yaw[i] / 2), *pose]
+
+    def gains(kp, kd):
+        kp, kd = kp * drawn.kp_scale[i], kd * drawn.kd_scale[i]
+        model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1], model.actuator_biasprm[:, 2] = kp, -kp, -kd
+
+    imu = deque(maxlen=PHYSICS_STEPS + 1)
+
+    def tick(target):
+        data.ctrl[:] = target
+        mujoco.mj_step(model, data)
+        rotation = np.zeros(9)
+        mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
+        imu.append((data.qvel[3:6].copy(), rotation.reshape(3, 3).T @ [0, 0, -1.0]))
+
+    gains(7.5, 0.25)
+    for _ in range(STAND * PHYSICS_STEPS):
+        tick(pose)
+    gains(policy.kp, policy.kd)
+    queue = deque([pose] * (drawn.command_delay[i] + (fault == "delay") + 1))
+    frames = [np.array([0, 0, 0, 0, 0, -1.0] + [0.0] * 30, np.float32)] * policy.observation_history
+    applied, positions, before = np.zeros(12, np.float32), [], np.zeros(12, np.float32)
+    for step in range(steps):
+        gyro, gravity = imu[-1 - drawn.imu_delay[i]]
+        if fault == "gravity":
+            gravity = -gravity
+        noise = drawn.noise[i, step]
+        gravity = gravity + noise[3:6]
+        joints = data.qpos[7:].copy()
+        if fault == "legs":
+            joints = joints[[3, 4, 5, 0, 1, 2, *range(6, 12)]]
+        frame = np.concatenate(
+            [
+                gyro + noise[:3],
+                gravity / np.linalg.norm(gravity),
+                drawn.command[i, step],
+                [0, 0, 1],
+                joints.astype(np.float32) * 0 + (joints + noise[6:]).astype(np.float32) - pose.astype(np.float32),
+                before if fault == "stale action" else applied,
+            ]
+        ).astype(np.float32)
+        frames = [frame, *frames[:-1]]
+        order = frames[::-1] if fault == "history" else frames
+        action = policy.act(np.concatenate(order)[None])[0]
+        before, applied = applied, np.float32(min(step * 0.02, 1.0)) * action
+        target = np.clip(pose + 0.75 * applied.astype(float), low, high)
+        data.qvel[:2] += drawn.push[i, step]
+        for _ in range(PHYSICS_STEPS):
+            queue.append(target)
+            queue.popleft()
+            tick(queue[0])
+        positions.append(data.qpos[:2].copy())
+    return np.array(positions)
+
+
+@pytest.fixture(scope="module")
+def driven():
+    """(models, drawn, record) of a policy that moves, for two episodes with different delays."""
+    model = load_model(PUPPER, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
+    record, drawn = drive(TWITCHING, PUPPER, 2, 1)
+    batch = mujoco.batch.Batch(model, 2)
+    apply(batch, PUPPER, TWITCHING, drawn)
+    assert np.any(drawn.command_delay > 0) and np.any(drawn.imu_delay > 0)
+    return [batch.get_model(i) for i in range(2)], drawn, record
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_exam_equals_a_plain_loop_written_independently(driven, i):
+    """Frames, joint order, delays, noise, fade-in, history, clamps, gains and pushes, all at once."""
+    models, drawn, record = driven
+    steps = min(150, int(record.fall_step[i]))
+    assert steps == 150
+    np.testing.assert_allclose(plain_loop(TWITCHING, models[i], drawn, i, steps), record.position[i, :steps], atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["delay", "gravity", "legs", "stale action", "history"])
+def test_plain_loop_with_a_fault_goes_elsewhere(driven, fault):
+    """Negative controls of the test above."""
+    models, drawn, record = driven
+    other = plain_loop(TWITCHING, models[0], drawn, 0, 150, fault)
+    assert np.max(np.abs(other - record.position[0, :150])) > 1e-4
+
+
+def test_sensed_frames_are_mujocos_own():
+    """Gyro and gravity against MuJoCo's gyro sensor and body frame; a flipped sign would be seen."""
+    model = load_model(PUPPER, visuals=False)
+    data = mujoco.MjData(model)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        quat = rng.normal(size=4)
+        data.qpos[:7] = [0, 0, 1, *quat / np.linalg.norm(quat)]
+        data.qvel[:] = rng.normal(size=model.nv)
+        mujoco.mj_forward(model, data)
+        gyro, gravity = sense(
+            np.repeat(data.qpos[None, None], PHYSICS_STEPS + 1, axis=1),
+            np.repeat(data.qvel[None, None], PHYSICS_STEPS + 1, axis=1),
+            np.array([0]),
+        )
+        np.testing.assert_allclose(gyro[0], data.sensor("imu_gyro").data, atol=1e-12)
+        rotation = data.body("base_link").xmat.reshape(3, 3)
+        np.testing.assert_allclose(rotation_of(data.qpos[None, 3:7])[0], rotation, atol=1e-12)
+        np.testing.assert_allclose(rotation @ gravity[0], [0, 0, -1], atol=1e-12)
+        assert np.max(np.abs(rotation.T @ gravity[0] - [0, 0, -1])) > 1e-3
+
+
+def test_delays_pick_the_right_physics_step():
+    """A hand-written queue of targets, and states numbered by time, for every delay."""
+    new, old = np.full((6, 12), 2.0), np.full((6, 12), 1.0)
+    delays = np.arange(6)
+    arrived = delayed_targets(new, old, delays)
+    for delay in delays:
+        queue = deque([1.0] * (delay + 1))
+        for physics_step in range(PHYSICS_STEPS):
+            queue.append(2.0)
+            queue.popleft()
+            assert np.all(arrived[delay, physics_step] == queue[0])
+    qvel = np.zeros((6, 6, 18))
+    qvel[:, :, 3] = np.arange(6)
+    qpos = np.zeros((6, 6, 19))
+    qpos[:, :, 3] = 1.0
+    np.testing.assert_array_equal(sense(qpos, qvel, delays)[0][:, 0], [5, 4, 3, 2, 1, 0])
+
+
+def test_command_line_writes_the_report_where_the_run_is(tmp_path, capsys):
+    write(tmp_path / "policy.json", STANDING)
+    command(tmp_path, episodes=1)
+    card = json.loads((tmp_path / "report.json").read_text())
+    assert {"passed", "survival", "lin_vel_error", "yaw_rate_error", "episodes", "seed"} <= set(card)
+    assert card["episodes"] == 1 and card["seed"] == 0
+    assert "Examination: FAILED" in (tmp_path / "report_card.md").read_text()
+    assert "Examination: FAILED" in capsys.readouterr().out
+    command(tmp_path / "policy.json", episodes=1, json=True, out=tmp_path / "elsewhere")
+    assert json.loads(capsys.readouterr().out)["survival"] == card["survival"]
+    assert (tmp_path / "elsewhere" / "report.json").read_text() == (tmp_path / "report.json").read_text()
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"no policy at .*policy.json; expected a run folder"):
+        find_policy(tmp_path)
+    with pytest.raises(UserError, match="expected 0 … 9999"):
+        draw(10_000, 1, BODIES)
+    with pytest.raises(UserError, match="--episodes: got 0"):
+        draw(0, 0, BODIES)
+    with pytest.raises(UserError, match="unknown robot 'spot'"):
+        examine(replace(STANDING, walkies={"robot": "spot"}), 1)

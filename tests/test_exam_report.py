@@ -1,0 +1,125 @@
+"""The report card's numbers on records whose answers are known in closed form."""
+
+import numpy as np
+import pytest
+
+from walkies import exam_report as er
+from walkies.exam_conditions import CONTROL_DT, STEPS, draw
+from walkies.exam_drive import Record
+
+N = 3
+
+
+@pytest.fixture
+def drawn():
+    return draw(0, N, 13)
+
+
+def perfect(drawn, **changes):
+    """A record of robots that do exactly as told."""
+    position = np.cumsum(drawn.command[..., :2] * CONTROL_DT, axis=1)
+    record = Record(
+        alive=np.ones((N, STEPS), bool),
+        velocity=np.concatenate([drawn.command[..., :2], np.zeros((N, STEPS, 1))], axis=-1),
+        yaw_rate=drawn.command[..., 2].copy(),
+        position=position,
+        tilt=np.full((N, STEPS), 0.05),
+        torque_square=np.full((N, STEPS), 0.25),
+        power=np.full((N, STEPS), 6.0),
+        action=np.zeros((N, STEPS, 12)),
+        slip=np.full((N, STEPS), 0.02),
+        contact=np.ones((N, STEPS), bool),
+        cause=np.full(N, "", dtype="U32"),
+        fall_step=np.full(N, STEPS),
+        weight=np.full(N, 30.0),
+    )
+    return record._replace(**changes)
+
+
+def test_perfect_robot_passes(drawn):
+    card = er.report(drawn, perfect(drawn), 0, {})
+    numbers = er.score(drawn, perfect(drawn))
+    assert card["passed"] and card["survival"] == 1.0
+    assert card["lin_vel_error"] == 0.0 and card["yaw_rate_error"] == 0.0
+    assert numbers["torque_rms"] == pytest.approx(0.5) and numbers["power"] == pytest.approx(6.0)
+    assert numbers["drift"] == pytest.approx(0.0, abs=1e-12) and numbers["foot_slip"] == pytest.approx(0.02)
+    moving = np.any(np.abs(drawn.command) >= 0.1, axis=-1)
+    speed = np.linalg.norm(drawn.command[..., :2], axis=-1)[moving].mean()
+    assert numbers["cost_of_transport"] == pytest.approx(6.0 / (30.0 * speed))
+
+
+def test_constant_error_is_measured_but_not_in_the_first_second(drawn):
+    velocity = perfect(drawn).velocity.copy()
+    late = drawn.since_change >= 50
+    velocity[late] += [0.06, -0.08, 5.0]
+    velocity[~late] += [9.0, 9.0, 0.0]
+    numbers = er.score(drawn, perfect(drawn, velocity=velocity, yaw_rate=drawn.command[..., 2] - 0.3))
+    assert numbers["lin_vel_error"] == pytest.approx(0.1) and numbers["lin_vel_error_p95"] == pytest.approx(0.1)
+    assert numbers["lin_vel_error_smooth"] == pytest.approx(0.1)
+    assert numbers["yaw_rate_error"] == pytest.approx(0.3)
+
+
+def test_sway_within_a_gait_counts_in_full_but_not_in_the_smoothed_error(drawn):
+    sway = 0.2 * np.sin(2 * np.pi * np.arange(STEPS) / 25)  # one period is the window
+    velocity = perfect(drawn).velocity + sway[None, :, None] * np.array([0.0, 1.0, 0.0])
+    numbers = er.score(drawn, perfect(drawn, velocity=velocity))
+    assert numbers["lin_vel_error"] == pytest.approx(0.2 * 2 / np.pi, rel=0.02)
+    assert numbers["lin_vel_error_smooth"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_fall_counts_to_the_end_of_its_episode(drawn):
+    alive = np.ones((N, STEPS), bool)
+    alive[1, 400:] = False
+    record = perfect(drawn, alive=alive, fall_step=np.array([STEPS, 400, STEPS]), cause=np.array(["", "tilt", ""]))
+    numbers = er.score(drawn, record)
+    counted = (drawn.since_change >= 50).copy()
+    counted[1, 400:] = True
+    share = 600 / counted.sum()
+    assert numbers["survival"] == pytest.approx(2 / 3)
+    assert numbers["lin_vel_error"] == pytest.approx(1.0 * share)
+    assert numbers["yaw_rate_error"] == pytest.approx(2.0 * share)
+    card = er.report(drawn, record, 0, {})
+    assert not card["passed"] and [fall["episode"] for fall in card["falls"]] == [1]
+    assert card["falls"][0]["seed"] == drawn.seed[1] and card["falls"][0]["time"] == pytest.approx(8.0)
+
+
+def test_drift_is_net_motion_while_told_to_stand(drawn):
+    still = np.all(drawn.command == 0, axis=-1)
+    assert np.any(still & (drawn.since_change >= 50)), "this paper has no zero command"
+    position = np.cumsum(np.full((N, STEPS, 2), [0.03, 0.04]) * CONTROL_DT, axis=1)
+    numbers = er.score(drawn, perfect(drawn, position=position))
+    assert numbers["drift"] == pytest.approx(0.05)
+
+
+def test_action_rate_is_per_step(drawn):
+    action = np.zeros((N, STEPS, 12))
+    action[:, ::2] = 0.4
+    assert er.score(drawn, perfect(drawn, action=action))["action_rate"] == pytest.approx(0.4)
+
+
+def test_each_gate_decides_and_nothing_else_does(drawn):
+    good = {mark.key: 0.0 if not mark.at_least else 1.0 for mark in er.MARKS}
+    gates = [mark for mark in er.MARKS if mark.gates]
+    assert [mark.key for mark in gates] == ["survival", "lin_vel_error", "yaw_rate_error"]
+    assert [mark.limit for mark in gates] == [0.99, 0.10, 0.20]
+    for mark in er.MARKS:
+        numbers = {**good, mark.key: 0.0 if mark.at_least else mark.limit * 1.01}
+        original = er.score
+        er.score = lambda *_, numbers=numbers: numbers
+        try:
+            card = er.report(drawn, perfect(drawn), 0, {})
+        finally:
+            er.score = original
+        assert card["passed"] == (not mark.gates)
+        assert [line["key"] for line in card["marks"] if not line["met"]] == [mark.key]
+
+
+def test_markdown_names_verdict_marks_and_falls(drawn):
+    alive = np.ones((N, STEPS), bool)
+    alive[0] = False
+    record = perfect(drawn, alive=alive, fall_step=np.array([0, STEPS, STEPS]), cause=np.array(["tilt", "", ""]))
+    text = er.markdown(er.report(drawn, record, 0, {}))
+    assert "# Examination: FAILED" in text and "## Falls: 1" in text
+    assert f"| 0 | {drawn.seed[0]} | 0.00 s | tilt" in text
+    assert all(mark.name in text for mark in er.MARKS)
+    assert "PASSED" in er.markdown(er.report(drawn, perfect(drawn), 0, {}))
