@@ -90,7 +90,7 @@ def build(config: TrainConfig) -> Walk:
     """
     robot = get_robot(config.robot)
     simulator = make_simulator(config.simulator, robot, threads=config.threads)
-    return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
+    return Walk(robot, simulator, nominal_params(simulator.model), config.task)
 
 
 class Training:

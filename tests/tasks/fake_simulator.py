@@ -1,0 +1,56 @@
+"""A simulator with no dynamics: joints jump to their targets, the base stays where it was put."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+
+from walkies.physics import nominal_params
+from walkies.physics.base import Readings, State
+from walkies.robots import get_robot, load_model
+from walkies.tasks.walk import Walk, WalkConfig
+
+
+class StillSimulator:
+    """Implements `walkies.physics.base.Simulator`; a robot whose base is below 0 has blown up."""
+
+    name = "still"
+    substeps = 5
+    timestep = 0.004
+
+    def __init__(self, robot):
+        self.model = load_model(robot)
+        self.spheres = (*robot.foot_geoms, *robot.knee_geoms, *robot.torso_geoms)
+
+    def prepare(self, params, num_envs):
+        return params
+
+    def step(self, params, state, target):
+        n = target.shape[0]
+        spheres = len(self.spheres)
+        qpos = jnp.concatenate([state.qpos[:, :7], target], axis=1)
+        w, x, y, z = (state.qpos[:, 3 + i] for i in range(4))
+        gravity = -jnp.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=1)
+        readings = Readings(
+            contact_distance=jnp.full((n, spheres), 0.1),
+            contact_force=jnp.zeros((n, spheres, 3)),
+            contact_position=jnp.zeros((n, spheres, 3)),
+            contact_velocity=jnp.zeros((n, spheres, 3)),
+            joint_torque=jnp.zeros((n, 12)),
+            base_acceleration=jnp.zeros((n, 3)),
+            gyro=state.qvel[:, 3:6],
+            gravity=gravity,
+            ok=state.qpos[:, 2] > 0.0,
+        )
+        targets = jnp.concatenate([target[:, None], state.targets[:, :-1]], axis=1)
+        return State(qpos, state.qvel, state.qacc_warmstart, targets), readings
+
+
+@cache
+def still_walk(config: WalkConfig) -> Walk:
+    """The walking task on a `StillSimulator`, its functions compiled."""
+    robot = get_robot("pupper")
+    simulator = StillSimulator(robot)
+    walk = Walk(robot, simulator, nominal_params(simulator.model), config)
+    walk.reset, walk.step = jax.jit(walk.reset, static_argnums=1), jax.jit(walk.step)
+    return walk

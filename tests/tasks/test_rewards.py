@@ -1,0 +1,103 @@
+"""Each reward term against a closed form on a motion made by hand."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from walkies.tasks import rewards
+from walkies.tasks.rewards import TERMS, Motion, RewardWeights, Shape
+
+SHAPE = Shape()
+
+
+def motion(**changes) -> Motion:
+    """One robot that stands perfectly on four feet, changed as asked."""
+    still = dict(
+        command=np.zeros(3), linear_velocity=np.zeros(3), angular_velocity=np.zeros(3), gravity=np.array([0, 0, -1.0]),
+        height=np.array(0.155), joint_offset=np.zeros(12), joint_velocity=np.zeros(12), joint_acceleration=np.zeros(12),
+        torque=np.zeros(12), action=np.zeros(12), last_action=np.zeros(12), foot_contact=np.ones(4, bool),
+        foot_velocity=np.zeros((4, 3)), foot_height=np.zeros(4), foot_air_time=np.zeros(4),
+        first_contact=np.zeros(4, bool), knee_force=np.zeros(4), torso_force=np.zeros(8), fell=np.array(False),
+    )  # fmt: skip
+    assert set(changes) <= set(still)
+    return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()})
+
+
+twelve = np.arange(12) / 10
+moving = np.array([0.5, 0.0, 0.0])
+swing = np.array([True, False, False, False])
+slip = np.zeros((4, 3))
+slip[0] = [0.3, 0.4, 9.0]
+
+CASES = {
+    "tracking_lin_vel": (dict(command=moving, linear_velocity=[0.25, 0.0, 7.0]), np.exp(-(0.25**2) / 0.25**2)),
+    "tracking_ang_vel": (dict(command=[0, 0, 1.0], angular_velocity=[5.0, 5.0, 0.5]), np.exp(-1.0)),
+    "lin_vel_error": (dict(command=[0.3, 0.4, 0.0]), 0.5),
+    "ang_vel_error": (dict(command=[0, 0, -1.5]), 1.5),
+    "lin_vel_z": (dict(linear_velocity=[1.0, 1.0, 0.5]), 0.25),
+    "ang_vel_xy": (dict(angular_velocity=[1.0, 2.0, 9.0]), 5.0),
+    "orientation": (dict(gravity=[0.6, 0.0, -0.8]), 0.36),
+    "torque": (dict(torque=twelve), (twelve**2).sum()),
+    "power": (dict(torque=twelve, joint_velocity=-2 * twelve), 2 * (twelve**2).sum()),
+    "joint_acceleration": (dict(joint_acceleration=twelve), (twelve**2).sum()),
+    "action_rate": (dict(action=twelve, last_action=-twelve), 4 * (twelve**2).sum()),
+    "foot_slip": (dict(foot_velocity=slip), 0.25),
+    "foot_air_time": (dict(command=moving, first_contact=swing, foot_air_time=[0.2, 0.4, 0, 0]), 0.2 - SHAPE.air_time),
+    "foot_clearance": (dict(foot_velocity=slip), 0.5 * SHAPE.clearance),
+    "stand_still": (dict(joint_offset=-twelve), twelve.sum()),
+    "stand_still_velocity": (dict(joint_velocity=-twelve), twelve.sum()),
+    "abduction": (dict(joint_offset=twelve), (twelve[1::3] ** 2).sum()),
+    "knee_contact": (dict(knee_force=[1.0, 0.0, 2.0, 0.05]), 2.0),
+    "torso_contact": (dict(torso_force=[1.0] * 3 + [0.0] * 5), 3.0),
+    "termination": (dict(fell=True), 1.0),
+}
+
+
+def test_every_term_has_a_case():
+    assert set(CASES) == set(TERMS) == {field.name for field in dataclasses.fields(RewardWeights)}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_term_is_its_formula(name):
+    changes, expected = CASES[name]
+    np.testing.assert_allclose(TERMS[name](motion(**changes), SHAPE), [expected], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_standing_still_costs_nothing(name):
+    """A robot that stands as told has error zero; only the two tracking terms pay, and they pay their maximum."""
+    expected = 1.0 if name.startswith("tracking") else 0.0
+    np.testing.assert_allclose(TERMS[name](motion(), SHAPE), [expected], atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["stand_still", "stand_still_velocity"])
+def test_standing_terms_are_silent_when_told_to_move(name):
+    changes, _ = CASES[name]
+    assert TERMS[name](motion(**changes, command=moving), SHAPE)[0] == 0.0
+
+
+def test_a_foot_in_the_air_does_not_slip():
+    assert rewards.foot_slip(motion(foot_velocity=slip, foot_contact=~swing), SHAPE)[0] > -1e-9
+    assert rewards.foot_slip(motion(foot_velocity=slip, foot_contact=[False] * 4), SHAPE)[0] == 0.0
+
+
+def test_the_fall_is_felt_in_the_sum():
+    """Nothing clips the reward: a fall makes a bad step worse by exactly its weight (upstream it vanished)."""
+    weights = RewardWeights()
+    bad = dict(joint_acceleration=np.full(12, 1e4), linear_velocity=[3.0, 0, 0])
+    total = [sum(rewards.reward_terms(motion(**bad, fell=fell), weights, SHAPE, 0.02).values()) for fell in (False, True)]
+    assert total[0][0] < 0.0
+    np.testing.assert_allclose(total[1] - total[0], [0.02 * weights.termination], rtol=1e-4)
+
+
+def test_a_weight_of_zero_leaves_the_term_out():
+    assert "torque" not in rewards.reward_terms(motion(), RewardWeights(torque=0.0), SHAPE, 0.02)
+    assert "torque" in rewards.reward_terms(motion(), RewardWeights(torque=-1.0), SHAPE, 0.02)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_is_documented(name):
+    unit, formula, purpose = rewards.describe(name)
+    assert unit and formula and purpose.endswith(".")

@@ -1,0 +1,149 @@
+"""The walking task: what is sensed, when, and what the robot's controller would have sensed."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fake_simulator import still_walk
+
+from walkies.contract import FRAME_SIZE, SLICES
+from walkies.tasks.randomization import NONE, Randomization, Range
+from walkies.tasks.walk import Noise, Pushes, Start, WalkConfig
+
+QUIET = WalkConfig(
+    randomization=NONE,
+    noise=Noise(0.0, 0.0, 0.0),
+    pushes=Pushes(speed=0.0),
+    start=Start(fade_probability=0.0, stale_history=0.0),
+    observation_history=3,
+)
+KEY = jax.random.key(7)
+
+
+def frames(state, walk):
+    return np.array(state.history).reshape(-1, walk.contract.observation_history, FRAME_SIZE)
+
+
+def test_last_action_in_the_frame_is_the_one_just_executed():
+    """Upstream feeds the action before that in training and this one on the robot."""
+    walk = still_walk(QUIET)
+    state = walk.reset(KEY, 4)
+    for i, value in enumerate([0.1, -0.2, 0.3]):
+        state, _ = walk.step(state, jnp.full((4, 12), value), jax.random.key(i))
+    newest_first = frames(state, walk)[..., SLICES["last_action"]]
+    np.testing.assert_allclose(newest_first[:, :, 0], [[0.3, -0.2, 0.1]] * 4, rtol=1e-6)
+    assert not np.allclose(newest_first[:, :, 0], [[-0.2, 0.1, 0.0]] * 4), "the stale order must be told apart"
+
+
+def test_noise_is_drawn_once_per_frame():
+    """A frame, once sensed, moves through the history unchanged."""
+    walk = still_walk(replace(QUIET, noise=Noise()))
+    state = walk.reset(KEY, 4)
+    before, _ = walk.step(state, jnp.zeros((4, 12)), jax.random.key(1))
+    after, _ = walk.step(before, jnp.zeros((4, 12)), jax.random.key(2))
+    np.testing.assert_array_equal(frames(after, walk)[:, 1:], frames(before, walk)[:, :-1])
+    assert (frames(after, walk)[:, 0] != frames(before, walk)[:, 0]).any(axis=1).all()
+    np.testing.assert_array_equal(walk.observe(after).policy, walk.observe(after).policy)
+
+
+def test_the_first_history_is_what_the_robots_buffer_holds():
+    walk = still_walk(QUIET)
+    history = frames(walk.reset(KEY, 4), walk)
+    expected = np.zeros(FRAME_SIZE)
+    expected[5] = -1.0
+    np.testing.assert_array_equal(history[:, 1:], np.broadcast_to(expected, (4, 2, FRAME_SIZE)))
+    stale = frames(still_walk(replace(QUIET, start=Start(stale_history=1.0))).reset(KEY, 4), walk)
+    assert (np.abs(stale[:, 1:] - expected).max(axis=-1) > 0.01).all()
+
+
+def test_targets_are_clamped_as_on_the_board():
+    walk = still_walk(replace(QUIET, action_scale=10.0))
+    state, _ = walk.step(walk.reset(KEY, 1), jnp.ones((1, 12)), KEY)
+    upper = np.array(walk.robot.upper_limits) - 0.1
+    np.testing.assert_allclose(state.physics.targets[0, 0], upper, rtol=1e-6)
+
+
+def test_fade_in_scales_the_action_and_what_is_remembered_of_it():
+    walk = still_walk(replace(QUIET, start=Start(fade_probability=1.0)))
+    state = walk.reset(KEY, 2)
+    np.testing.assert_allclose(state.physics.qpos[:, 7:], [walk.robot.default_pose] * 2, rtol=1e-6)
+    for k in range(4):
+        state, _ = walk.step(state, jnp.ones((2, 12)), KEY)
+        np.testing.assert_allclose(state.action, np.full((2, 12), 0.02 * k), atol=1e-6)
+        offset = np.array(state.physics.targets[:, 0]) - np.array(walk.robot.default_pose)
+        np.testing.assert_allclose(offset, 0.75 * 0.02 * k, atol=1e-6)
+    np.testing.assert_allclose(frames(state, walk)[:, 0, SLICES["last_action"]], 0.06, atol=1e-6)
+
+
+def test_actions_beyond_one_act_as_one():
+    walk = still_walk(QUIET)
+    state = walk.reset(KEY, 1)
+    one, _ = walk.step(state, jnp.ones((1, 12)), KEY)
+    more, _ = walk.step(state, 5.0 * jnp.ones((1, 12)), KEY)
+    np.testing.assert_array_equal(one.physics.qpos, more.physics.qpos)
+
+
+def test_constant_inputs_never_reach_the_policy():
+    walk = still_walk(QUIET)
+    state = walk.reset(KEY, 3)
+    seen = np.array(walk.observe(state).policy).reshape(3, 3, FRAME_SIZE)
+    assert (seen[..., SLICES["desired_up"]] == 0.0).all()
+    assert (frames(state, walk)[:, 0, SLICES["desired_up"]] == [0, 0, 1]).all()
+
+
+def test_falling_ends_the_episode_and_is_paid_for():
+    walk = still_walk(QUIET)
+    state = walk.reset(KEY, 3)
+    tilted = jnp.array([np.cos(0.5), np.sin(0.5), 0.0, 0.0])  # 1 rad of roll
+    qpos = state.physics.qpos.at[0, 3:7].set(tilted).at[1, 3:7].set(jnp.array([1.0, 0, 0, 0]))
+    qpos = qpos.at[2, 2].set(-1.0)  # where the fake simulator reports a blow-up
+    state = state._replace(physics=state.physics._replace(qpos=qpos))
+    _, outcome = walk.step(state, jnp.zeros((3, 12)), KEY)
+    assert outcome.terminated.tolist() == [True, False, True]
+    assert float(outcome.metrics["reward/termination"][0]) == pytest.approx(QUIET.rewards.termination)
+    assert outcome.metrics["blew_up"].tolist() == [0.0, 0.0, 1.0]
+
+
+def test_pushes_come_once_an_interval_and_within_their_speed():
+    walk = still_walk(replace(QUIET, pushes=Pushes(interval=0.1, speed=0.5)))
+    state = walk.reset(KEY, 4000)
+    after, _ = walk.step(state, jnp.zeros((4000, 12)), KEY)
+    kick = np.linalg.norm(np.array(after.physics.qvel - state.physics.qvel), axis=1)
+    assert abs((kick > 0).mean() - 0.2) < 0.03 and kick.max() <= 0.5 and kick.max() > 0.49
+
+
+def test_sensor_errors_last_for_the_episode():
+    config = replace(QUIET, randomization=replace(NONE, gyro_bias=Range(-0.5, 0.5), encoder_bias=Range(0.1, 0.1)))
+    walk = still_walk(config)
+    state = walk.reset(KEY, 4)
+    error = lambda s: frames(s, walk)[:, 0, :3] - np.array(s.physics.qvel[:, 3:6])  # noqa: E731
+    first = error(state)
+    state, _ = walk.step(state, jnp.zeros((4, 12)), KEY)
+    np.testing.assert_allclose(error(state), first, atol=1e-6)
+    assert np.abs(first).max() > 0.05 and len(np.unique(first)) == 12
+    offset = np.array(state.physics.qpos[:, 7:]) - np.array(walk.robot.default_pose)
+    np.testing.assert_allclose(frames(state, walk)[:, 0, SLICES["joint_position"]] - offset, 0.1, atol=1e-6)
+
+
+def test_mirror_is_an_involution_that_swaps_left_and_right():
+    walk = still_walk(replace(QUIET, randomization=Randomization(), noise=Noise()))
+    observation = walk.observe(walk.reset(KEY, 5))
+    twice = walk.mirror.mirror_observation(walk.mirror.mirror_observation(observation))
+    for once, again in zip(observation, twice, strict=True):
+        np.testing.assert_array_equal(once, again)
+    image = walk.mirror.mirror_observation(observation).policy
+    assert (np.array(image[:, 7]) == -np.array(observation.policy[:, 7])).all(), "sideways command"
+    right_hip, left_hip = SLICES["joint_position"].start, SLICES["joint_position"].start + 3
+    np.testing.assert_array_equal(image[:, left_hip], -observation.policy[:, right_hip])
+    action = jax.random.normal(KEY, (5, 12))
+    np.testing.assert_array_equal(walk.mirror.mirror_action(walk.mirror.mirror_action(action)), action)
+    assert walk.mirror.critic[0].shape == (walk.privileged_size,)
+
+
+def test_sizes_are_as_declared():
+    walk = still_walk(WalkConfig(observation_history=4))
+    observation = walk.observe(walk.reset(KEY, 2))
+    assert observation.policy.shape == (2, walk.observation_size) == (2, 144)
+    assert observation.critic.shape == (2, walk.privileged_size)
