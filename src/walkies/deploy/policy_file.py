@@ -70,10 +70,14 @@ class PolicyFile:
 
     @cached_property
     def _layers32(self) -> list[tuple[np.ndarray | None, np.ndarray, str]]:
-        def single(array: np.ndarray | None) -> np.ndarray | None:
-            return None if array is None else array.astype(np.float32)
-
-        return [(single(layer.weights), layer.bias.astype(np.float32), layer.activation) for layer in self.layers]
+        return [
+            (
+                None if layer.weights is None else layer.weights.astype(np.float32),
+                layer.bias.astype(np.float32),
+                layer.activation,
+            )
+            for layer in self.layers
+        ]
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Actions (…, 12) float32 for observations (…, observation_size), in float32 as the robot computes them.
@@ -91,9 +95,8 @@ class PolicyFile:
         x = observation.astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # an overflowing policy shows in its actions
             for weights, bias, activation in self._layers32:
-                prelu = weights is None
-                x = np.where(x > 0, x, bias * x) if prelu else (x[..., None, :] @ weights)[..., 0, :] + bias
-                x = _activate(activation, x)
+                linear = bias * np.minimum(x, 0) + np.maximum(x, 0) if weights is None else _rows(x, weights) + bias
+                x = _activate(activation, linear)
         return x
 
     def contract(self, robot: Robot) -> Contract:
@@ -335,6 +338,11 @@ def _read_layer(layer: dict[str, Any]) -> Layer:
         slopes = np.array(flatten(layer["weights"]), np.float64)
         return Layer(None, np.broadcast_to(slopes, (layer["shape"][-1],)).copy(), activation)
     return Layer(np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64), activation)
+
+
+def _rows(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """x (…, in) times weights (in, out), each row as a product of its own."""
+    return (x[..., None, :] @ weights)[..., 0, :]
 
 
 def _activate(name: str, x: np.ndarray) -> np.ndarray:
