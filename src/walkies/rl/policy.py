@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies.errors import UserError
 from walkies.mdp import Box, Discrete, Space
 from walkies.rl import networks
 from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal
@@ -44,9 +45,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.activation not in networks.ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; choose one of {', '.join(networks.ACTIVATIONS)}")
+            raise UserError(f"activation is {self.activation!r}; choose one of {', '.join(networks.ACTIVATIONS)}")
         if not self.initial_std > 0.0:
-            raise ValueError(f"initial_std is {self.initial_std}; a standard deviation must be positive")
+            raise UserError(f"initial_std is {self.initial_std}; a standard deviation must be positive")
 
     def init(self, key: Array) -> PolicyParams:
         """Draw parameters: orthogonal layers, a head near zero, σ = initial_std."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from walkies.errors import UserError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -102,11 +104,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.weight == "gae" and not self.baseline:
-            raise ValueError("weight gae needs a value function; set baseline, or choose reward_to_go")
+            raise UserError("weight gae needs a value function; set baseline, or choose reward_to_go")
         if not 0.0 < self.gamma <= 1.0 or not 0.0 <= self.lam <= 1.0:
-            raise ValueError(f"gamma = {self.gamma} and lam = {self.lam} must lie in (0, 1] and [0, 1]")
+            raise UserError(f"gamma = {self.gamma} and lam = {self.lam} must lie in (0, 1] and [0, 1]")
         if self.whole_episodes and self.step == "natural_step":
-            raise ValueError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
+            raise UserError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
 
 
 REINFORCE = Recipe(weight="full_return", objective="score", step="gradient_step", baseline=False, whole_episodes=True)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from walkies.errors import UserError
 from walkies.rl import natural, networks
 from walkies.rl.batch import Batch, masked_mean, pack, standardize, unpack
 from walkies.rl.objectives import OBJECTIVES, Terms, clipped_value_loss, ratio, value_loss
@@ -189,7 +190,7 @@ def epochs(
     """
     rows = pack(batch)
     if rows.shape[0] % recipe.minibatches:
-        raise ValueError(
+        raise UserError(
             f"{rows.shape[0]} samples per iteration (num_envs × horizon) cannot be split into minibatches ="
             f" {recipe.minibatches} equal parts; change one of the three"
         )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies.errors import UserError
 from walkies.mdp import Env, Observation
 from walkies.rl import networks, normalize, steps
 from walkies.rl.batch import Batch
@@ -67,7 +68,11 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
 
 
 def init(recipe: Recipe, env: Env, key: Array) -> TrainState:
-    """The state before the first iteration; jittable."""
+    """The state before the first iteration."""
+    return jax.jit(partial(_init, recipe, env))(key)
+
+
+def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     policy_key, critic_key, env_key, key = jax.random.split(key, 4)
     policy = make_policy(recipe, env)
     critic = networks.init(critic_key, (env.privileged_size, *recipe.critic_hidden, 1)) if recipe.baseline else []
@@ -162,7 +167,7 @@ def steps_per_iteration(recipe: Recipe, env: Env) -> int:
     if not recipe.whole_episodes:
         return recipe.horizon
     if env.time_limit is None:
-        raise ValueError("whole_episodes needs an environment with a time_limit; this one has none")
+        raise UserError("whole_episodes needs an environment with a time_limit; this one has none")
     return env.time_limit
 
 
@@ -186,7 +191,7 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
 
     mirror = getattr(env, "mirror", None)
     if recipe.symmetry != "none" and mirror is None:
-        raise ValueError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
+        raise UserError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
     mirrored = mirror.mirror_observation(record.observations) if recipe.symmetry != "none" else None
     batch = Batch(
         policy_observation=state.normalizers.policy(record.observations.policy),
