@@ -1,0 +1,208 @@
+// The engine as an XLA custom call: choice of kernel, threads, and the binding itself.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "call.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace walkies {
+
+namespace baseline {
+extern const KernelTable table;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
+#endif
+
+namespace {
+
+namespace ffi = xla::ffi;
+
+bool supported(const std::string& isa) {
+  if (isa == "baseline") return true;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == "avx2") return avx2;
+  if (isa == "avx512") {
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
+  }
+#endif
+  return false;
+}
+
+struct Choice {
+  const KernelTable* table = nullptr;
+  std::string error;
+};
+
+// The best instruction set of this machine, or the one that WALKIES_ISA names.
+Choice choose() {
+  std::vector<const KernelTable*> tables;
+#if defined(__x86_64__)
+  tables = {&avx512::table, &avx2::table};
+#endif
+  tables.push_back(&baseline::table);
+  const char* forced = std::getenv("WALKIES_ISA");
+  std::string names;
+  for (const KernelTable* t : tables) {
+    names += (names.empty() ? "" : ", ") + std::string(t->isa);
+    if (forced && *forced ? std::string(forced) == t->isa : supported(t->isa)) {
+      if (supported(t->isa)) return {t, ""};
+      return {nullptr, std::string("WALKIES_ISA=") + forced + ", but this processor lacks " + forced +
+                           "; unset WALKIES_ISA, or choose another of: avx512, avx2, baseline"};
+    }
+  }
+  return {nullptr, std::string("WALKIES_ISA=") + forced + " is not known; expected one of: " + names};
+}
+
+const Choice& chosen() {
+  static const Choice choice = choose();
+  return choice;
+}
+
+template <class T>
+const Kernel<T>* find_kernel(int legs, int joints) {
+  if constexpr (sizeof(T) == 8) {
+    for (int i = 0; i < baseline::table.double_count; i++) {
+      const Kernel<double>& k = baseline::table.exact[i];
+      if (k.legs == legs && k.joints == joints) return &k;
+    }
+  } else {
+    const KernelTable* table = chosen().table;
+    for (int i = 0; table && i < table->count; i++) {
+      const Kernel<float>& k = table->single[i];
+      if (k.legs == legs && k.joints == joints) return &k;
+    }
+  }
+  return nullptr;
+}
+
+// Work shared between the caller and the pool. A helper that starts late finds no block left and touches no array:
+// the caller only ever waits for blocks that somebody has begun, so it cannot wait for a task stuck in the queue.
+template <class T>
+struct Job {
+  const Kernel<T>* kernel;
+  Call<T> call;
+  std::unique_ptr<unsigned char[]> model;
+  int64_t blocks;
+  std::atomic<int64_t> next{0}, done{0};
+
+  void work() {
+    for (int64_t b = next.fetch_add(1); b < blocks; b = next.fetch_add(1)) {
+      kernel->run(model.get(), call, b);
+      done.fetch_add(1, std::memory_order_release);
+    }
+  }
+};
+
+template <class T>
+void run(const std::shared_ptr<Job<T>>& job, ffi::ThreadPool& pool, int64_t threads) {
+  int64_t workers = pool.num_threads();
+  if (threads > 0 && threads < workers) workers = threads;
+  if (job->blocks < workers) workers = job->blocks;
+  for (int64_t i = 1; i < workers; i++) pool.Schedule([job] { job->work(); });
+  job->work();
+  while (job->done.load(std::memory_order_acquire) < job->blocks) std::this_thread::yield();
+}
+
+constexpr int kParamsPerBody = 11, kParamsPerJoint = 7, kParamsPerRobot = 1 + 3 + 2 + 7 + 2;
+
+template <class T>
+ffi::Error step(ffi::ThreadPool pool, ffi::AnyBuffer params, ffi::AnyBuffer qpos, ffi::AnyBuffer qvel, ffi::AnyBuffer warmstart,
+                ffi::AnyBuffer targets, ffi::AnyBuffer target, ffi::Result<ffi::AnyBuffer> qpos_out,
+                ffi::Result<ffi::AnyBuffer> qvel_out, ffi::Result<ffi::AnyBuffer> warmstart_out,
+                ffi::Result<ffi::AnyBuffer> targets_out, ffi::Result<ffi::AnyBuffer> distance, ffi::Result<ffi::AnyBuffer> force,
+                ffi::Result<ffi::AnyBuffer> position, ffi::Result<ffi::AnyBuffer> velocity, ffi::Result<ffi::AnyBuffer> torque,
+                ffi::Result<ffi::AnyBuffer> acceleration, ffi::Result<ffi::AnyBuffer> gyro, ffi::Result<ffi::AnyBuffer> gravity,
+                ffi::Result<ffi::AnyBuffer> ok, ffi::Span<const double> constants, int64_t legs, int64_t joints, int64_t substeps,
+                int64_t threads, int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
+  const Choice& choice = chosen();
+  if (!choice.table) return ffi::Error::InvalidArgument(choice.error);
+  const Kernel<T>* kernel = find_kernel<T>(int(legs), int(joints));
+  if (!kernel) {
+    return ffi::Error::InvalidArgument("no kernel for " + std::to_string(legs) + " legs of " + std::to_string(joints) + " joints");
+  }
+  const int64_t nu = legs * joints, bodies = nu + 1, robots = qpos.dimensions()[0];
+  const int64_t columns = bodies * kParamsPerBody + nu * kParamsPerJoint + kParamsPerRobot;
+  auto fits = [](const ffi::AnyBuffer& b, int64_t rows, int64_t width) {
+    return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
+  };
+  const int64_t param_rows = params.dimensions()[0];
+  if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
+      !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, kTargetMemory * nu) ||
+      !fits(target, robots, nu)) {
+    return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) + " robots");
+  }
+  const int64_t spheres = distance->dimensions()[1];
+  if (constants.size() != kernel->constants + size_t(6 * spheres)) {
+    return ffi::Error::InvalidArgument("the engine was given " + std::to_string(constants.size()) + " model constants, expected " +
+                                       std::to_string(kernel->constants + size_t(6 * spheres)));
+  }
+  if (robots == 0) return ffi::Error::Success();
+
+  auto in = [](ffi::AnyBuffer& b) { return static_cast<const T*>(b.untyped_data()); };
+  auto out = [](ffi::Result<ffi::AnyBuffer>& b) { return static_cast<T*>(b->untyped_data()); };
+  auto job = std::make_shared<Job<T>>();
+  job->kernel = kernel;
+  job->model = std::make_unique<unsigned char[]>(kernel->model_bytes);
+  kernel->load(constants.begin(), constants.size(), job->model.get());
+  job->blocks = (robots + kernel->lanes - 1) / kernel->lanes;
+  job->call = Call<T>{robots, param_rows, int(substeps), {int(iterations), int(line_search), line_tolerance, tolerance},
+                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target),
+                      out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
+                      out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration), out(gyro),
+                      out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
+  run(job, pool, threads);
+  return ffi::Error::Success();
+}
+
+template <class T>
+auto bind() {
+  auto binding = ffi::Ffi::Bind().Ctx<ffi::ThreadPool>();
+  auto with_args = std::move(binding).template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>()
+                       .template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>();
+  auto with_rets = std::move(with_args).template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
+                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
+                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
+                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
+                       .template Ret<ffi::AnyBuffer>();
+  return std::move(with_rets).template Attr<ffi::Span<const double>>("constants").template Attr<int64_t>("legs")
+      .template Attr<int64_t>("joints").template Attr<int64_t>("substeps").template Attr<int64_t>("threads")
+      .template Attr<int64_t>("iterations").template Attr<int64_t>("line_search").template Attr<double>("line_tolerance")
+      .template Attr<double>("tolerance");
+}
+
+template <class T>
+XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
+  static auto* handler = bind<T>().To(step<T>).release();
+  return handler->Call(frame);
+}
+
+}  // namespace
+}  // namespace walkies
+
+#define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
+
+WALKIES_EXPORT XLA_FFI_Error* walkies_step_float32(XLA_FFI_CallFrame* frame) { return walkies::handle<float>(frame); }
+WALKIES_EXPORT XLA_FFI_Error* walkies_step_float64(XLA_FFI_CallFrame* frame) { return walkies::handle<double>(frame); }
+
+// Name of the instruction set in use, or the reason why there is none, after "error: ".
+WALKIES_EXPORT const char* walkies_isa() {
+  static const std::string text =
+      walkies::chosen().table ? walkies::chosen().table->isa : "error: " + walkies::chosen().error;
+  return text.c_str();
+}
+
+WALKIES_EXPORT int walkies_lanes() { return walkies::chosen().table ? walkies::chosen().table->single[0].lanes : 0; }

@@ -1,0 +1,218 @@
+// One control step of a block of robots, one robot per lane: load, step, check, store.
+#pragma once
+
+#include "step.h"
+
+namespace walkies::WALKIES_NS {
+
+// Faster than this (m/s or rad/s) is no motion of a legged robot but a simulation that has blown up.
+constexpr double kAbsurdSpeed = 1e3;
+
+template <class V, int L, int J>
+struct Outputs {
+  Vec3<V> position[kMaxSpheres], velocity[kMaxSpheres];
+  V distance[kMaxSpheres];
+  Vec3<V> gyro, gravity;
+};
+
+template <class V>
+WALKIES_INLINE void read_imu(Mask<V> when, Vec3<V> omega, const V q[4], Vec3<V>& gyro, Vec3<V>& gravity) {
+  const Scalar<V> one = 1, two = 2;
+  V w = q[0], x = q[1], y = q[2], z = q[3];
+  // Minus the third row of the rotation matrix: world-down in body axes.
+  Vec3<V> down{two * (w * y - x * z), -two * (y * z + w * x), two * (x * x + y * y) - one};
+  gyro = {when ? omega.x : gyro.x, when ? omega.y : gyro.y, when ? omega.z : gyro.z};
+  gravity = {when ? down.x : gravity.x, when ? down.y : gravity.y, when ? down.z : gravity.z};
+}
+
+// Where the spheres are, and how they move, at the end of the control step.
+template <class V, int L, int J>
+WALKIES_NOINLINE void read_spheres(Physics<V, L, J>& w, Outputs<V, L, J>& out) {
+  forward_kinematics(w.model, w.state, w.pose);
+  Vec3<V> omega = w.pose.base * w.state.omega;
+  auto read = [&](const Sphere<Scalar<V>>& s, Vec3<V> center, const Spatial<V>& velocity) {
+    out.distance[s.index] = center.z + w.state.position.z - s.radius;
+    out.position[s.index] = w.state.position + center;
+    out.velocity[s.index] = w.state.velocity + velocity.linear + cross(velocity.angular, center);
+  };
+  Spatial<V> base{omega, {V{}, V{}, V{}}};
+  for (int n = 0; n < w.model.base_count; n++) {
+    const auto& s = w.model.base[n];
+    read(s, rotate(w.pose.base, s.position), base);
+  }
+  for (int l = 0; l < L; l++) {
+    Spatial<V> velocity[J];
+    WALKIES_UNROLL for (int k = 0; k < J; k++) {
+      velocity[k] = (k ? velocity[k > 0 ? k - 1 : 0] : base) + w.state.qd[l][k] * w.pose.link[l][k].axis;
+    }
+    for (int n = 0; n < w.model.leg_count[l]; n++) {
+      const auto& s = w.model.leg[l][n];
+      const Link<V>& link = w.pose.link[l][s.link];
+      read(s, link.origin + rotate(link.rotation, s.position), velocity[s.link]);
+    }
+  }
+}
+
+// Lanes whose state is finite and not absurdly fast (comparisons with NaN are false).
+template <class V, int L, int J>
+WALKIES_INLINE Mask<V> is_sane(const RobotState<V, L, J>& s) {
+  const Scalar<V> fast = kAbsurdSpeed, far = 1e6;
+  auto small = [](V x, Scalar<V> bound) { return abs(x) < bound; };
+  Mask<V> ok = small(s.position.x, far) & small(s.position.y, far) & small(s.position.z, far);
+  ok = ok & small(s.velocity.x, fast) & small(s.velocity.y, fast) & small(s.velocity.z, fast);
+  ok = ok & small(s.omega.x, fast) & small(s.omega.y, fast) & small(s.omega.z, fast);
+  for (int i = 0; i < 4; i++) ok = ok & small(s.quaternion[i], 2);
+  for (int l = 0; l < L; l++) {
+    for (int k = 0; k < J; k++) ok = ok & small(s.q[l][k], far) & small(s.qd[l][k], fast);
+  }
+  return ok;
+}
+
+template <class V, int L, int J>
+WALKIES_INLINE void select_state(Mask<V> m, const RobotState<V, L, J>& other, RobotState<V, L, J>& s) {
+  constexpr int size = sizeof(RobotState<V, L, J>) / sizeof(V);
+  V* to = reinterpret_cast<V*>(&s);
+  const V* from = reinterpret_cast<const V*>(&other);
+  for (int i = 0; i < size; i++) to[i] = m ? to[i] : from[i];
+}
+
+template <class V, int L, int J>
+void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t block) {
+  using S = Scalar<V>;
+  constexpr int lanes = Number<V>::lanes, joints = L * J, nq = 7 + joints, nv = 6 + joints;
+  constexpr int param_count = sizeof(RobotParams<V, L, J>) / sizeof(V);
+  const auto& model = *static_cast<const Model<S, L, J>*>(model_storage);
+  const int64_t first = block * lanes;
+  const int used = call.robots - first < lanes ? int(call.robots - first) : lanes;
+
+  // Lanes past the last robot repeat it; they are computed and thrown away.
+  int64_t row[lanes], param_row[lanes];
+  for (int i = 0; i < lanes; i++) {
+    row[i] = first + (i < used ? i : used - 1);
+    param_row[i] = call.param_rows == 1 ? 0 : row[i];
+  }
+
+  RobotParams<V, L, J> params;
+  load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params));
+  V qpos[nq], qvel[nv], warmstart[nv], old_targets[(kTargetMemory - 1) * joints], target[joints];
+  load_rows(call.qpos, row, nq, qpos);
+  load_rows(call.qvel, row, nv, qvel);
+  load_rows(call.warmstart, row, nv, warmstart);
+  load_rows(call.targets, row, (kTargetMemory - 1) * joints, old_targets, kTargetMemory * joints);
+  load_rows(call.target, row, joints, target);
+
+  const V zero = V{};
+  Physics<V, L, J> w{model, params};
+  RobotState<V, L, J>& s = w.state;
+  s.position = {qpos[0], qpos[1], qpos[2]};
+  V norm = S(1) / sqrt(qpos[3] * qpos[3] + qpos[4] * qpos[4] + qpos[5] * qpos[5] + qpos[6] * qpos[6]);
+  for (int i = 0; i < 4; i++) s.quaternion[i] = qpos[3 + i] * norm;
+  s.velocity = {qvel[0], qvel[1], qvel[2]};
+  s.omega = {qvel[3], qvel[4], qvel[5]};
+  for (int i = 0; i < joints; i++) {
+    s.q[i / J][i % J] = qpos[7 + i];
+    s.qd[i / J][i % J] = qvel[6 + i];
+    w.acceleration.leg[i / J][i % J] = warmstart[6 + i];
+  }
+  // A warm start is only a guess: one that is not finite, or of absurd size, is replaced by zero.
+  Mask<V> usable = zero == zero;
+  for (int i = 0; i < nv; i++) usable = usable & (abs(warmstart[i]) < S(1e6));
+  for (int i = 0; i < 3; i++) {
+    w.acceleration.base[i] = keep(usable, warmstart[3 + i]);
+    w.acceleration.base[3 + i] = keep(usable, warmstart[i]);
+  }
+  for (int i = 0; i < joints; i++) w.acceleration.leg[i / J][i % J] = keep(usable, warmstart[6 + i]);
+
+  const RobotState<V, L, J> before = s;
+  Outputs<V, L, J> out;
+  out.gyro = {zero, zero, zero};
+  out.gravity = {zero, zero, zero};
+  for (int step = 0; step < call.substeps; step++) {
+    read_imu<V>(params.imu_delay == S(call.substeps - step), s.omega, s.quaternion, out.gyro, out.gravity);
+    // The newest target that is at least `command_delay` steps old; target number n came n control steps ago.
+    V current[L][J];
+    for (int i = 0; i < joints; i++) {
+      V t = old_targets[(kTargetMemory - 2) * joints + i];
+      for (int n = kTargetMemory - 2; n >= 0; n--) {
+        auto arrived = params.command_delay <= S(step + n * call.substeps);
+        t = arrived ? (n == 0 ? target[i] : old_targets[(n > 0 ? n - 1 : 0) * joints + i]) : t;
+      }
+      current[i / J][i % J] = t;
+    }
+    physics_step(w, call.solver, current);
+  }
+  read_imu<V>(params.imu_delay <= zero, s.omega, s.quaternion, out.gyro, out.gravity);
+  keep_forces(w);
+
+  // A robot that blew up comes back where it was, at rest; if that was no sane state either, in the model's own pose.
+  Mask<V> ok = is_sane<V, L, J>(s);
+  Mask<V> acceleration_ok = zero == zero;
+  for (int i = 0; i < 6; i++) acceleration_ok = acceleration_ok & (abs(w.acceleration.base[i]) < S(1e6));
+  for (int i = 0; i < joints; i++) acceleration_ok = acceleration_ok & (abs(w.acceleration.leg[i / J][i % J]) < S(1e6));
+  ok = ok & acceleration_ok;
+  const bool all_ok = !any(lanes_not(ok));
+  if (!all_ok) {
+    RobotState<V, L, J> rest = before, home;
+    home.position = {splat<V>(model.fallback_qpos[0]), splat<V>(model.fallback_qpos[1]), splat<V>(model.fallback_qpos[2])};
+    for (int i = 0; i < 4; i++) home.quaternion[i] = splat<V>(model.fallback_qpos[3 + i]);
+    for (int i = 0; i < joints; i++) {
+      home.q[i / J][i % J] = splat<V>(model.fallback_qpos[7 + i]);
+      home.qd[i / J][i % J] = zero;
+      rest.qd[i / J][i % J] = zero;
+    }
+    home.velocity = home.omega = rest.velocity = rest.omega = {zero, zero, zero};
+    select_state<V, L, J>(is_sane<V, L, J>(rest), home, rest);
+    select_state<V, L, J>(ok, rest, s);
+    for (int i = 0; i < 6; i++) w.acceleration.base[i] = keep(ok, w.acceleration.base[i]);
+    for (int i = 0; i < joints; i++) {
+      w.acceleration.leg[i / J][i % J] = keep(ok, w.acceleration.leg[i / J][i % J]);
+      w.last.torque[i / J][i % J] = keep(ok, w.last.torque[i / J][i % J]);
+      // A target that is not a number must not stay in the memory.
+      for (int n = 0; n < kTargetMemory - 1; n++) {
+        V& t = old_targets[n * joints + i];
+        t = ok | (t - t == zero) ? t : s.q[i / J][i % J];
+      }
+      target[i] = ok | (target[i] - target[i] == zero) ? target[i] : s.q[i / J][i % J];
+    }
+    for (int i = 0; i < model.spheres; i++) {
+      Vec3<V>& f = w.last.force[i];
+      f = {keep(ok, f.x), keep(ok, f.y), keep(ok, f.z)};
+    }
+    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, out.gyro, out.gravity);
+  }
+  read_spheres(w, out);
+
+  for (int i = 0; i < 3; i++) {
+    const V* p = &s.position.x;
+    const V* v = &s.velocity.x;
+    const V* o = &s.omega.x;
+    qpos[i] = p[i], qvel[i] = v[i], qvel[3 + i] = o[i];
+    warmstart[i] = w.acceleration.base[3 + i], warmstart[3 + i] = w.acceleration.base[i];
+  }
+  for (int i = 0; i < 4; i++) qpos[3 + i] = s.quaternion[i];
+  for (int i = 0; i < joints; i++) {
+    qpos[7 + i] = s.q[i / J][i % J];
+    qvel[6 + i] = s.qd[i / J][i % J];
+    warmstart[6 + i] = w.acceleration.leg[i / J][i % J];
+  }
+  store_rows(qpos, nq, first, used, call.qpos_out);
+  store_rows(qvel, nv, first, used, call.qvel_out);
+  store_rows(warmstart, nv, first, used, call.warmstart_out);
+  V memory[kTargetMemory * joints];
+  for (int i = 0; i < joints; i++) memory[i] = target[i];
+  for (int i = 0; i < (kTargetMemory - 1) * joints; i++) memory[joints + i] = old_targets[i];
+  store_rows(memory, kTargetMemory * joints, first, used, call.targets_out);
+  store_rows(out.distance, model.spheres, first, used, call.distance);
+  store_rows(&w.last.force[0].x, 3 * model.spheres, first, used, call.force);
+  store_rows(&out.position[0].x, 3 * model.spheres, first, used, call.position);
+  store_rows(&out.velocity[0].x, 3 * model.spheres, first, used, call.velocity);
+  store_rows(&w.last.torque[0][0], joints, first, used, call.torque);
+  store_rows(&w.acceleration.base[3], 3, first, used, call.acceleration);
+  store_rows(&out.gyro.x, 3, first, used, call.gyro);
+  store_rows(&out.gravity.x, 3, first, used, call.gravity);
+  V flags = ok ? splat<V>(1) : zero;
+  const S* flag = reinterpret_cast<const S*>(&flags);
+  for (int i = 0; i < used; i++) call.ok[first + i] = flag[i] != S(0);
+}
+
+}  // namespace walkies::WALKIES_NS

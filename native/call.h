@@ -1,0 +1,54 @@
+// What one call of the engine gets and gives: plain data, shared by the binding and by every instruction set's kernel.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace walkies {
+
+constexpr int kTargetMemory = 4;
+constexpr int kMaxLegSpheres = 4;
+constexpr int kMaxBaseSpheres = 16;
+constexpr int kMaxSpheres = 40;
+
+struct SolverSettings {
+  int iterations;         // Newton steps at most
+  int line_search;        // points per line search at most, after the full step
+  double line_tolerance;  // a line search ends at a slope this small relative to its first
+  double tolerance;       // Newton ends at a squared decrement this small relative to the energy xᵀMx
+};
+
+// Row-major arrays, one row per robot; T is float or double. Names as in walkies.physics.base.
+template <class T>
+struct Call {
+  int64_t robots;
+  int64_t param_rows;  // robots, or 1 for parameters shared by all
+  int substeps;
+  SolverSettings solver;
+
+  const T *params, *qpos, *qvel, *warmstart, *targets, *target;
+  T *qpos_out, *qvel_out, *warmstart_out, *targets_out;
+  T *distance, *force, *position, *velocity, *torque, *acceleration, *gyro, *gravity;
+  uint8_t* ok;
+};
+
+// One kernel: the step of robots with a given number of legs and joints per leg, in one number type.
+template <class T>
+struct Kernel {
+  int legs, joints, lanes;
+  size_t model_bytes;  // memory that `load` fills
+  size_t constants;    // numbers that `load` reads before the spheres
+  void (*load)(const double* constants, size_t count, void* model);
+  void (*run)(const void* model, const Call<T>& call, int64_t block);  // robots block·lanes … + lanes − 1
+};
+
+// The kernels of one instruction set.
+struct KernelTable {
+  const char* isa;
+  int count;
+  const Kernel<float>* single;
+  int double_count;
+  const Kernel<double>* exact;
+};
+
+}  // namespace walkies

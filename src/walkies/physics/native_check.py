@@ -1,0 +1,186 @@
+"""Does a robot fit the native engine? If not, one error says which element, and what to do."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import mujoco
+import numpy as np
+
+SHAPES = ((4, 3), (6, 3), (2, 5), (2, 6))
+"""Legs × hinges per leg for which the engine has a kernel."""
+MAX_LEG_SPHERES, MAX_BASE_SPHERES = 4, 16
+
+
+def check(model: mujoco.MjModel) -> tuple[int, int]:
+    """Legs and hinges per leg of a robot that fits.
+
+    Raises:
+        ValueError: the robot does not fit; the message names the element.
+    """
+    legs, joints = _check_tree(model)
+    _check_options(model)
+    for joint in range(legs * joints):
+        _check_hinge(model, joint)
+    _check_colliders(model, joints)
+    return legs, joints
+
+
+def _unfit(element: str, given: str, expected: str) -> NoReturn:
+    raise ValueError(
+        f"the native engine cannot take {element}: {given}; expected {expected}. Use the simulator 'mujoco'"
+    )
+
+
+def _body(model: mujoco.MjModel, body: int) -> str:
+    return f"body {model.body(body).name!r}"
+
+
+def _check_tree(model: mujoco.MjModel) -> tuple[int, int]:
+    """A base with one free joint, and chains of hinges of equal length."""
+    for kind, count in (
+        ("equality constraints", model.neq),
+        ("tendons", model.ntendon),
+        ("flexes", model.nflex),
+        ("mocap bodies", model.nmocap),
+        ("activation states", model.na),
+        ("plugins", model.nplugin),
+        ("explicit contact pairs", model.npair),
+    ):
+        if count:
+            _unfit(kind, f"the model has {count}", "none")
+    if model.nbody < 2 or model.njnt < 1 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE or model.jnt_bodyid[0] != 1:
+        _unfit("the base", "the first body has no free joint", "one base body with a free joint")
+    starts = [body for body in range(2, model.nbody) if model.body_parentid[body] == 1]
+    legs = len(starts)
+    links = model.nbody - 2
+    if legs == 0 or links % legs:
+        _unfit("the legs", f"{links} links in {legs} chains", "chains of equal length hanging from the base")
+    joints = links // legs
+    for body in range(2, model.nbody):
+        link = (body - 2) % joints
+        parent = 1 if link == 0 else body - 1
+        if model.body_parentid[body] != parent:
+            _unfit(
+                _body(model, body),
+                f"it hangs from {_body(model, model.body_parentid[body])}",
+                f"chains of {joints} links from the base, leg by leg, here with parent {_body(model, parent)}",
+            )
+        if model.body_jntnum[body] != 1:
+            _unfit(_body(model, body), f"{model.body_jntnum[body]} joints", "one hinge per link")
+    if (legs, joints) not in SHAPES:
+        known = ", ".join(f"{a}×{b}" for a, b in SHAPES)
+        _unfit("this number of legs × hinges per leg", f"{legs}×{joints}", f"one of {known}")
+    for body in range(1, model.nbody):
+        if model.body_gravcomp[body]:
+            _unfit(_body(model, body), f"gravcomp {model.body_gravcomp[body]:g}", "0")
+    if np.any(model.dof_damping[:6]) or np.any(model.dof_armature[:6]) or np.any(model.dof_frictionloss[:6]):
+        _unfit("the free joint", "damping, armature or frictionloss", "none of them")
+    return legs, joints
+
+
+def _check_options(model: mujoco.MjModel) -> None:
+    option = model.opt
+    disable = mujoco.mjtDisableBit
+    if option.integrator != mujoco.mjtIntegrator.mjINT_EULER:
+        _unfit("the integrator", str(mujoco.mjtIntegrator(option.integrator).name), "Euler")
+    if not option.disableflags & disable.mjDSBL_EULERDAMP and np.any(model.dof_damping):
+        _unfit("implicit joint damping", "eulerdamp is on", '<flag eulerdamp="disable"/>')
+    if option.cone != mujoco.mjtCone.mjCONE_PYRAMIDAL:
+        _unfit("the friction cone", "elliptic", "pyramidal")
+    if option.solver != mujoco.mjtSolver.mjSOL_NEWTON:
+        _unfit("the solver", str(mujoco.mjtSolver(option.solver).name), "Newton")
+    if option.noslip_iterations:
+        _unfit("the noslip solver", f"{option.noslip_iterations} iterations", "0")
+    if option.density or option.viscosity:
+        _unfit("a fluid", "density or viscosity is not 0", "vacuum")
+    for name in ("CONSTRAINT", "FRICTIONLOSS", "LIMIT", "CONTACT", "GRAVITY", "ACTUATION", "REFSAFE", "DAMPER"):
+        bit = getattr(disable, f"mjDSBL_{name}", None)
+        if bit is not None and option.disableflags & bit:
+            _unfit("a disable flag", f"{name.lower()} is off", "it on")
+    if option.enableflags & mujoco.mjtEnableBit.mjENBL_OVERRIDE:
+        _unfit("contact override", "it is on", "it off")
+
+
+def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
+    """Hinge number `joint` and its servo."""
+    j, dof = 1 + joint, 6 + joint
+    name = f"joint {model.joint(j).name!r}"
+    if model.jnt_type[j] != mujoco.mjtJoint.mjJNT_HINGE:
+        _unfit(name, "it is no hinge", "a hinge")
+    if model.jnt_bodyid[j] != 2 + joint:
+        _unfit(name, f"it belongs to {_body(model, model.jnt_bodyid[j])}", "joints in the order of the bodies")
+    if np.any(model.jnt_pos[j]):
+        _unfit(name, f"pos {model.jnt_pos[j]}", "0 0 0: put the body's origin on the hinge axis")
+    if np.any(model.jnt_stiffness[j]):
+        _unfit(name, f"stiffness {model.jnt_stiffness[j]}", "0")
+    if model.jnt_margin[j]:
+        _unfit(name, f"margin {model.jnt_margin[j]:g}", "0")
+    if model.jnt_actfrclimited[j] or model.jnt_actgravcomp[j]:
+        _unfit(name, "actuatorfrcrange or actuatorgravcomp", "the limit in the actuator's forcerange")
+    for field in ("jnt_stiffnesspoly", "dof_dampingpoly"):
+        values = getattr(model, field, None)
+        if values is not None and np.any(values[j if field.startswith("jnt") else dof]):
+            _unfit(name, f"{field.removeprefix('jnt_').removeprefix('dof_')} {values[j]}", "0")
+
+    if model.nu != model.njnt - 1:
+        _unfit("the actuators", f"{model.nu} for {model.njnt - 1} hinges", "one position servo per hinge")
+    servo = f"actuator {model.actuator(joint).name!r}"
+    if model.actuator_trntype[joint] != mujoco.mjtTrn.mjTRN_JOINT or model.actuator_trnid[joint, 0] != j:
+        _unfit(servo, f"it does not drive {name}", "actuators in the order of the joints")
+    if model.actuator_gear[joint, 0] != 1 or np.any(model.actuator_gear[joint, 1:]):
+        _unfit(servo, f"gear {model.actuator_gear[joint]}", "1")
+    affine = (
+        model.actuator_gaintype[joint] == mujoco.mjtGain.mjGAIN_FIXED
+        and model.actuator_biastype[joint] == mujoco.mjtBias.mjBIAS_AFFINE
+        and model.actuator_dyntype[joint] == mujoco.mjtDyn.mjDYN_NONE
+    )
+    bias = model.actuator_biasprm[joint]
+    if not affine or bias[0] != 0 or bias[1] != -model.actuator_gainprm[joint, 0]:
+        _unfit(servo, "it is no position servo", "<position kp=… kv=…/>")
+    low, high = model.actuator_forcerange[joint]
+    if model.actuator_forcelimited[joint] and low != -high:
+        _unfit(servo, f"forcerange {low:g} {high:g}", "a symmetric one")
+    for field in ("actuator_damping", "actuator_armature", "actuator_delay"):
+        values = getattr(model, field, None)
+        if values is not None and np.any(values[joint]):
+            _unfit(servo, field.removeprefix("actuator_"), "0")
+
+
+def _check_colliders(model: mujoco.MjModel, joints: int) -> None:
+    """One horizontal plane at height 0 in the world, and spheres on the robot."""
+    ground, counts = None, {}
+    for geom in range(model.ngeom):
+        if not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
+            continue
+        name = f"geom {model.geom(geom).name!r}"
+        kind, body = model.geom_type[geom], int(model.geom_bodyid[geom])
+        if model.geom_margin[geom] or model.geom_gap[geom]:
+            _unfit(name, "margin or gap", "0")
+        if kind == mujoco.mjtGeom.mjGEOM_PLANE and body == 0:
+            upright = np.zeros(9)
+            mujoco.mju_quat2Mat(upright, model.geom_quat[geom])
+            if ground is not None or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12:
+                _unfit(name, "a second, raised or tilted plane", "one horizontal plane at z = 0")
+            ground = geom
+            continue
+        if kind != mujoco.mjtGeom.mjGEOM_SPHERE or body == 0:
+            shape = mujoco.mjtGeom(kind).name.removeprefix("mjGEOM_").lower()
+            _unfit(name, f"a colliding {shape}", "spheres on the robot (others need contype=0 conaffinity=0)")
+        if model.geom_condim[geom] not in (1, 3):
+            _unfit(name, f"condim {model.geom_condim[geom]}", "3")
+        leg = -1 if body == 1 else (body - 2) // joints
+        counts[leg] = counts.get(leg, 0) + 1
+        if counts[leg] > (MAX_BASE_SPHERES if leg < 0 else MAX_LEG_SPHERES):
+            _unfit(
+                name,
+                f"sphere number {counts[leg]} of its part",
+                f"at most {MAX_BASE_SPHERES} on the base, {MAX_LEG_SPHERES} per leg",
+            )
+    if ground is None:
+        _unfit("the ground", "no colliding plane", "one horizontal plane at z = 0")
+    if not counts:
+        _unfit("the robot", "no colliding sphere", "at least its feet")
+    condim = max(model.geom_condim[g] for g in range(model.ngeom) if model.geom_contype[g] or model.geom_conaffinity[g])
+    if condim != 3:
+        _unfit(f"geom {model.geom(ground).name!r}", f"contacts of condim {condim}", "3")

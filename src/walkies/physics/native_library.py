@@ -1,0 +1,85 @@
+"""The engine's shared library: found, loaded, and registered with XLA as custom calls."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from walkies.errors import UserError
+
+LIBRARY = "libwalkies_native.so"
+
+TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
+"""Name of the custom call in each precision; also the library's symbol."""
+
+
+def _candidates() -> list[Path]:
+    """Where the library may lie, best first."""
+    named = os.environ.get("WALKIES_NATIVE_LIB")
+    if named:
+        return [Path(named)]
+    # In a wheel it lies beside this file; in an editable install, under the same name in the environment's own folder.
+    import walkies
+
+    folders = [Path(__file__).parent, *(Path(folder) / "physics" for folder in walkies.__path__), *_installed()]
+    return [folder / LIBRARY for folder in dict.fromkeys(folders)]
+
+
+def _installed() -> list[Path]:
+    """Folders of the environment into which an editable install puts compiled parts."""
+    import site
+    import sysconfig
+
+    roots = [sysconfig.get_path("platlib"), *site.getsitepackages()]
+    return [Path(root) / "walkies" / "physics" for root in dict.fromkeys(roots)]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The loaded library, its custom calls registered.
+
+    Raises:
+        UserError: it was not found or does not load, or `WALKIES_ISA` names an instruction set that is unknown or that
+            this processor lacks.
+    """
+    candidates = _candidates()
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        raise UserError(
+            "the native engine's library was not found at "
+            + " or ".join(str(path) for path in candidates)
+            + "; build it with `pip install -e .` in the project's folder, or use the simulator 'mujoco'"
+        )
+    try:
+        loaded = ctypes.CDLL(str(found))
+    except OSError as error:
+        raise UserError(
+            f"the native engine's library {found} does not load ({error}); build it again with `pip install -e .`"
+        ) from error
+    loaded.walkies_isa.restype = ctypes.c_char_p
+    isa = loaded.walkies_isa().decode()
+    if isa.startswith("error: "):
+        raise UserError(isa.removeprefix("error: "))
+    for target in TARGETS.values():
+        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
+    return loaded
+
+
+def isa() -> str:
+    """The instruction set that the engine uses here: `avx512`, `avx2` or `baseline`."""
+    return library().walkies_isa().decode()
+
+
+def lanes() -> int:
+    """Robots per vector in float32."""
+    return int(library().walkies_lanes())
+
+
+def constants_attribute(constants: np.ndarray) -> np.ndarray:
+    """Model constants in the form in which a custom call takes them."""
+    return np.ascontiguousarray(constants, dtype=np.float64)
