@@ -1,4 +1,4 @@
-"""A batch of robots in MuJoCo (`mujoco.batch.Batch`): parameters and states in, states and measurements out, in numpy."""
+"""A batch of robots in MuJoCo (`mujoco.batch.Batch`): parameters and states in, states and measurements out."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ class Workspace:
         """Physics steps from given states under `control` (n, steps, nu).
 
         Returns:
-            What `RECORDS` names after each step, each (n, steps, …), in arrays that the next call overwrites; and a mask
-            (n,) of the robots for which MuJoCo raised an error or a warning.
+            What `RECORDS` names after each step, each (n, steps, …), in arrays that the next call overwrites; and a
+            mask (n,) of the robots for which MuJoCo raised an error or a warning.
         """
         self._batch.time = 0.0
         self._batch.qpos, self._batch.qvel, self._batch.qacc_warmstart = qpos, qvel, warmstart

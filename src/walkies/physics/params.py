@@ -70,8 +70,9 @@ def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
     """The parameters of `model` itself, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model's actuators are not those of `robot`, in its joint order (where a robot is given); the model has no ground or no spheres, its spheres differ in their contact parameters, or an
-            actuator is not a position servo with a symmetric force range on a hinge.
+        ValueError: the model's actuators are not those of `robot`, in its joint order (where a robot is given); the
+            model has no ground or no spheres; its spheres differ in their contact parameters; or an actuator is not a
+            position servo with a symmetric force range on a hinge.
     """
     ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
     driven = tuple(model.joint(joint).name for joint in model.actuator_trnid[:, 0])

@@ -33,12 +33,31 @@ def load_model(
     visuals: bool = True,
     ground_sensors: bool = False,
 ) -> mujoco.MjModel:
-    """Compile a robot's MJCF.
+    """Compile a robot's MJCF; arguments and errors are those of `load_spec`."""
+    spec = load_spec(
+        robot,
+        own_contacts=own_contacts,
+        solver_iterations=solver_iterations,
+        visuals=visuals,
+        ground_sensors=ground_sensors,
+    )
+    return spec.compile()
+
+
+def load_spec(
+    robot: Robot,
+    *,
+    own_contacts: bool = True,
+    solver_iterations: int | None = None,
+    visuals: bool = True,
+    ground_sensors: bool = False,
+) -> mujoco.MjSpec:
+    """A robot's model, open to further changes before it is compiled.
 
     Args:
         own_contacts: whether the robot's parts can touch one another; off, they only touch the ground.
-        solver_iterations: iterations of the contact solver, or None for the file's. Where given, the line search gets
-            at least five times as many (as in the file: 2 and 5 … 10), so that the iterations are worth having.
+        solver_iterations: iterations of the contact solver, or None for the file's. Where given, each line search may
+            take five times as many, so that it is not what ends the iterations early.
         visuals: keep textures, materials, lights and geoms that only please the eye. Without them a model takes some
             30 KB and not ten times as much, so that thousands of copies are cheap; the physics is the same.
         ground_sensors: add a sensor per colliding sphere that reads the force of the ground on it, world frame, N
@@ -63,7 +82,7 @@ def load_model(
                 geom.contype, geom.conaffinity = (1, 0) if on_ground else (0, 1)
     if ground_sensors:
         _add_ground_sensors(spec)
-    return spec.compile()
+    return spec
 
 
 def _strip(spec: mujoco.MjSpec) -> None:
