@@ -1,0 +1,305 @@
+"""`walkies bench physics`: speed and accuracy of the native engine beside MuJoCo, in one run.
+
+Both engines start from the same saved states of walking robots (same warm starts) under the same controls, interleaved,
+and medians are reported: falling robots are cheap to simulate, and a machine's clock drifts. The native engine carries
+one set of parameters per robot, MuJoCo one model for all. MuJoCo runs with the model's own solver options.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from mujoco.batch import Batch
+
+from walkies.cpu import use_cpu
+from walkies.physics import native_library, nominal_params
+from walkies.physics.base import State, initial_state
+from walkies.physics.native import NativeSimulator
+from walkies.robots import get_robot, load_model
+from walkies.robots.base import Robot
+
+SUBSTEPS = 5
+CONTROL_STEPS = 4
+"""Control steps per timed call."""
+WARM_UP = 60
+"""Control steps until the robots walk."""
+ERROR_STATES = 400
+"""States at which accelerations are compared."""
+REFERENCE_ITERATIONS = 100
+
+
+class Walking(NamedTuple):
+    """Robots in the midst of walking, and what they are told next."""
+
+    state: State
+    targets: np.ndarray
+    """(CONTROL_STEPS, n, nu) rad."""
+    fallen: float
+    """Share of robots that lie on the ground."""
+
+
+def command(
+    robot: str = "pupper",
+    /,
+    robots: int = 1024,
+    rounds: int = 7,
+    threads: int | None = None,
+    policy: str | None = None,
+    json: bool = False,
+) -> None:
+    """Measure both settings of the native engine against mujoco.batch.Batch from the same walking states.
+
+    Args:
+        robot: Which robot.
+        robots: How many robots are simulated at once.
+        rounds: Interleaved repetitions; medians are reported.
+        threads: CPU threads for both engines. Default: all cores.
+        policy: A policy.json that walks the robots; without it they trot on the spot to a script.
+        json: Print one JSON object instead of a table.
+    """
+    use_cpu(threads)
+    result = run(robot, robots=robots, rounds=rounds, threads=threads, policy=policy)
+    print(json_module.dumps(result, indent=2) if json else table(result))
+
+
+def run(
+    robot: str = "pupper", *, robots: int = 1024, rounds: int = 7, threads: int | None = None, policy: str | None = None
+) -> dict[str, Any]:
+    """Rates in physics steps/s (medians over `rounds`), ratios, and quantiles of relative errors of qacc.
+
+    The error of an acceleration a is max|a − a*| / max(1, max|a*|), a* from MuJoCo's solver run to convergence, over
+    states at every physics step of a control step. `error_*` belong to the setting `train`.
+
+    Raises:
+        ValueError: fewer than 5 rounds, or no robots.
+    """
+    if rounds < 5 or robots < 1:
+        raise ValueError(f"expected at least 5 rounds and 1 robot, got {rounds} rounds and {robots} robots")
+    record = get_robot(robot)
+    model = load_model(record, own_contacts=False, visuals=False)
+    walking = walk(record, model, robots, policy, threads)
+    runs: dict[str, Callable[[], object]] = {
+        "mujoco": mujoco_run(model, walking, threads),
+        "train": native_run(model, walking, "train", threads),
+        "exact": native_run(model, walking, "exact", threads),
+        "shared": native_run(model, walking, "train", threads, shared=True),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for name, once in runs.items():
+        once()
+    for _ in range(rounds):
+        for name, once in runs.items():
+            # Short runs are repeated: a tick of another process must not weigh more on them.
+            repeats = 1 if name == "mujoco" else 10
+            begun = time.perf_counter()
+            for _ in range(repeats):
+                once()
+            seconds[name].append((time.perf_counter() - begun) / repeats)
+    steps = robots * CONTROL_STEPS * SUBSTEPS
+    rate = {name: steps / statistics.median(times) for name, times in seconds.items()}
+    errors = acceleration_errors(model, walking)
+    return {
+        "mujoco_steps_per_s": rate["mujoco"],
+        "native_steps_per_s": rate["train"],
+        "native_exact_steps_per_s": rate["exact"],
+        "ratio": rate["train"] / rate["mujoco"],
+        "ratio_exact": rate["exact"] / rate["mujoco"],
+        "cost_of_own_parameters": rate["shared"] / rate["train"] - 1,
+        **{f"{name}_p{q}": float(np.quantile(e, q / 100)) for name, e in errors.items() for q in (50, 90, 99)},
+        "robots": robots,
+        "fallen": walking.fallen,
+        "threads": threads or _cores(),
+        "isa": native_library.isa(),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text."""
+    lines = [f"{'setting':<16}{'physics steps/s':>18}{'ratio':>9}{'error p50':>12}{'p90':>10}{'p99':>10}"]
+    for name, rate, ratio, error in (
+        ("MuJoCo", "mujoco_steps_per_s", None, "mujoco_error"),
+        ("native, train", "native_steps_per_s", "ratio", "error"),
+        ("native, exact", "native_exact_steps_per_s", "ratio_exact", "exact_error"),
+    ):
+        quantiles = "".join(f"{result[f'{error}_p{q}']:>{w}.1e}" for q, w in ((50, 12), (90, 10), (99, 10)))
+        lines.append(f"{name:<16}{result[rate]:>18,.0f}{result[ratio] if ratio else 1.0:>9.1f}{quantiles}")
+    lines.append(
+        f"{result['robots']} robots ({result['fallen']:.0%} fallen), {result['threads']} threads, {result['isa']}; "
+        f"parameters per robot cost {result['cost_of_own_parameters']:.1%}"
+    )
+    return "\n".join(lines)
+
+
+def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, threads: int | None) -> Walking:
+    """Robots brought into walking by a policy or by a scripted trot; see `Walking`."""
+    simulator = NativeSimulator(model, SUBSTEPS, "train", threads)
+    params = simulator.prepare(nominal_params(model), robots)
+    rng = np.random.default_rng(0)
+    pose = np.tile(np.array(robot.default_pose, np.float32), (robots, 1))
+    qpos = np.tile(model.qpos0.astype(np.float32), (robots, 1))
+    qpos[:, 2] = robot.reset_height[0]
+    qpos[:, 7:] = pose
+    state = initial_state(jnp.asarray(qpos), jnp.zeros((robots, model.nv)), jnp.asarray(pose))
+    step = jax.jit(simulator.step)
+    drive = policy_driver(policy, robots, rng) if policy else trot_driver(robot, robots, rng)
+    readings = None
+    for k in range(WARM_UP):
+        state, readings = step(params, state, drive(k, state, readings))
+    targets = []
+    ahead, seen = state, readings
+    for k in range(CONTROL_STEPS):
+        targets.append(np.asarray(drive(WARM_UP + k, ahead, seen)))
+        ahead, seen = step(params, ahead, targets[-1])
+    fallen = float(np.mean(np.asarray(state.qpos[:, 2]) < 0.6 * robot.standing_height))
+    return Walking(state, np.stack(targets), fallen)
+
+
+Driver = Callable[[int, State, Any], Any]
+"""(control step, state, last readings) → targets (n, nu)."""
+
+
+def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
+    """Diagonal pairs of legs lifted in turn, at a pace and height of each robot's own, with a policy's jitter."""
+    pose = np.array(robot.default_pose).reshape(len(robot.leg_names), -1)
+    side = np.sign(pose[:, 0])
+    diagonal = np.array([0.0, np.pi, np.pi, 0.0])[: len(pose)]
+    pace, swing, lift = (
+        rng.uniform(1.8, 2.6, (robots, 1)),
+        rng.uniform(0.1, 0.3, (robots, 1)),
+        rng.uniform(0.2, 0.5, (robots, 1)),
+    )
+    offset = rng.uniform(0, 2 * np.pi, (robots, 1))
+
+    def drive(k: int, state: State, readings: Any) -> np.ndarray:
+        phase = 2 * np.pi * pace * 0.02 * k + offset + diagonal
+        target = np.tile(pose, (robots, 1, 1))
+        target[:, :, 0] += side * swing * np.cos(phase)
+        target[:, :, 2] -= side * lift * np.maximum(0, np.sin(phase))
+        target = target.reshape(robots, -1)
+        return (target + rng.normal(0, 0.08, target.shape)).astype(np.float32)
+
+    return drive
+
+
+def policy_driver(path: str, robots: int, rng: np.random.Generator) -> Driver:
+    """An exported policy under random commands, as the robot's controller runs it."""
+    from walkies.deploy.policy_file import load_policy
+
+    policy = load_policy(path)
+    contract = policy.contract
+    command = rng.uniform([-0.75, -0.5, -2.0], [0.75, 0.5, 2.0], (robots, 3)).astype(np.float32)
+    memory = {
+        "history": np.tile(contract.initial_history(), (robots, 1)),
+        "action": np.zeros((robots, contract.robot.num_joints), np.float32),
+    }
+
+    def drive(k: int, state: State, readings: Any) -> np.ndarray:
+        gyro = np.zeros((robots, 3), np.float32) if readings is None else np.asarray(readings.gyro)
+        down = np.tile(np.float32([0, 0, -1]), (robots, 1)) if readings is None else np.asarray(readings.gravity)
+        frame = contract.frame(gyro, down, command, np.asarray(state.qpos[:, 7:]), memory["action"])
+        memory["history"] = contract.push(memory["history"], frame)
+        memory["action"] = np.asarray(policy(memory["history"]), np.float32)
+        return contract.target(memory["action"])
+
+    return drive
+
+
+def mujoco_run(model: mujoco.MjModel, walking: Walking, threads: int | None) -> Callable[[], None]:
+    """A function that advances the walking robots by CONTROL_STEPS in `mujoco.batch.Batch`."""
+    state, controls = walking.state, np.repeat(walking.targets, SUBSTEPS, axis=0)
+    batch = Batch(model, len(state.qpos), threads or 0)
+    qpos, qvel, warmstart = (np.asarray(x, np.float64) for x in (state.qpos, state.qvel, state.qacc_warmstart))
+    control = np.ascontiguousarray(controls.transpose(1, 0, 2), np.float64)
+
+    def once() -> None:
+        batch.qpos, batch.qvel, batch.qacc_warmstart = qpos, qvel, warmstart
+        batch.rollout(len(controls), control)
+
+    return once
+
+
+def native_run(
+    model: mujoco.MjModel, walking: Walking, solver: str, threads: int | None, shared: bool = False
+) -> Callable[[], None]:
+    """A function that advances the walking robots by CONTROL_STEPS in the native engine."""
+    simulator = NativeSimulator(model, SUBSTEPS, solver, threads)
+    nominal = nominal_params(model)
+    params = simulator.prepare_shared(nominal) if shared else simulator.prepare(nominal, len(walking.state.qpos))
+    targets = jnp.asarray(walking.targets)
+
+    @jax.jit
+    def advance(params: jax.Array, state: State, targets: jax.Array) -> State:
+        return jax.lax.scan(lambda s, t: (simulator.step(params, s, t)[0], None), state, targets)[0]
+
+    def once() -> None:
+        jax.block_until_ready(advance(params, walking.state, targets))
+
+    return once
+
+
+def acceleration_errors(model: mujoco.MjModel, walking: Walking, states: int = ERROR_STATES) -> dict[str, np.ndarray]:
+    """Relative errors of qacc: MuJoCo with the model's own iterations, and the engine's two settings, all from the same
+    warm starts, at states spread over the physics steps of a control step. Arrays (states,)."""
+    n = min(states, len(walking.state.qpos))
+    first = jax.tree.map(lambda x: x[:n], walking.state)
+    target = jnp.asarray(walking.targets[0, :n])
+    one_step = {name: NativeSimulator(model, 1, name) for name in ("train", "exact")}
+    params = one_step["train"].prepare(nominal_params(model), n)
+    step = {name: jax.jit(simulator.step) for name, simulator in one_step.items()}
+    # Robot i is taken i mod SUBSTEPS physics steps into the control step.
+    chosen, current = first, first
+    for k in range(1, SUBSTEPS):
+        current, _ = step["train"](params, current, target)
+        late = jnp.arange(n) % SUBSTEPS >= k
+        chosen = jax.tree.map(
+            lambda new, old: jnp.where(late.reshape(-1, *(1,) * (new.ndim - 1)), new, old), current, chosen
+        )
+    accelerations = {name: np.asarray(step[name](params, chosen, target)[0].qacc_warmstart) for name in step}
+    own = mujoco_accelerations(model, chosen, target)
+    converged = load_reference(model)
+    reference = mujoco_accelerations(converged, chosen, target)
+    scale = np.maximum(1, np.abs(reference).max(axis=1))
+
+    def error(acceleration: np.ndarray) -> np.ndarray:
+        return np.abs(acceleration - reference).max(axis=1) / scale
+
+    return {
+        "error": error(accelerations["train"]),
+        "exact_error": error(accelerations["exact"]),
+        "mujoco_error": error(own),
+    }
+
+
+def load_reference(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy of `model` whose solver runs to convergence."""
+    import copy
+
+    reference = copy.deepcopy(model)
+    reference.opt.iterations, reference.opt.tolerance = REFERENCE_ITERATIONS, 0
+    reference.opt.ls_iterations, reference.opt.ls_tolerance = REFERENCE_ITERATIONS, 1e-10
+    return reference
+
+
+def mujoco_accelerations(model: mujoco.MjModel, state: State, target: Any) -> np.ndarray:
+    """qacc of `mj_forward` at every state, from its warm start: (n, nv)."""
+    data = mujoco.MjData(model)
+    out = []
+    for qpos, qvel, warmstart, control in zip(*(np.asarray(x, np.float64) for x in (*state[:3], target)), strict=True):
+        data.qpos, data.qvel, data.qacc_warmstart, data.ctrl = qpos, qvel, warmstart, control
+        mujoco.mj_forward(model, data)
+        out.append(data.qacc.copy())
+    return np.stack(out)
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
