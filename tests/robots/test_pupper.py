@@ -137,7 +137,9 @@ def test_inertia_matrix(model: mujoco.MjModel, angles: np.ndarray) -> None:
 
 
 def test_masses_joints_and_motors(model: mujoco.MjModel) -> None:
-    assert np.isclose(model.body_mass.sum(), 1.506 + 4 * (0.18 + 0.186 + 0.05)) and np.isclose(model.body_mass.sum(), 3.17)
+    assert np.isclose(model.body_mass.sum(), 1.506 + 4 * (0.18 + 0.186 + 0.05)) and np.isclose(
+        model.body_mass.sum(), 3.17
+    )
     assert (model.nq, model.nv, model.nu) == (19, 18, 12)
     expected = []
     for *_, side in LEGS:
