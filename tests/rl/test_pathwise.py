@@ -177,7 +177,8 @@ def test_an_ended_episode_earns_nothing_more():
         env = Ending()
         object.__setattr__(env, "ends", ends)
         state = jnp.array([[0.45, 1.0], [0.0, 0.0]])
-        return pathwise_return(env, lambda *_: jnp.zeros((2, 1)), None, state, KEY, 3, 0.5, value=lambda o: jnp.full(len(o), 8.0))
+        at_end = {"gamma": 0.5, "value": lambda observation: jnp.full(len(observation), 8.0)}
+        return pathwise_return(env, lambda *_: jnp.zeros((2, 1)), None, state, KEY, 3, **at_end)
 
     assert float(value(True)) == pytest.approx((1.0 + 1.75 + 1.0) / 2)
     assert float(value(False)) == pytest.approx(1.75 + 1.0)
