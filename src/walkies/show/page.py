@@ -1,0 +1,137 @@
+"""Pieces of a self-contained HTML page: no network, no files beside it, light and dark."""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from walkies.robots import VISUAL_GROUP, get_robot, load_model
+from walkies.show import replay
+
+PLAYER_FPS = 25.0
+"""Poses per second in a page; the player draws between them."""
+ASSETS = Path(__file__).parent
+SHAPES = {
+    mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
+    mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
+    mujoco.mjtGeom.mjGEOM_ELLIPSOID: "sphere",
+    mujoco.mjtGeom.mjGEOM_CYLINDER: "cylinder",
+    mujoco.mjtGeom.mjGEOM_BOX: "box",
+}
+"""MuJoCo's primitive shapes by the player's names for them."""
+
+
+def document(title: str, sections: list[str]) -> str:
+    """A whole page."""
+    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    body = "\n".join(sections)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def facts(pairs: list[tuple[str, str]]) -> str:
+    """Names and values, one pair a line."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
+    return f"<dl>{rows}</dl>"
+
+
+def card(content: dict[str, Any]) -> str:
+    """The examination's report card."""
+    passed = content["passed"]
+    rows = "".join(_mark(mark) for mark in content["marks"])
+    return (
+        f'<section><h2>Examination <span class="{"met" if passed else "missed"}">{"passed" if passed else "failed"}</span>'
+        f"</h2><p>{int(content['episodes'])} episodes in MuJoCo, seed {int(content['seed'])}. Marks in bold decide, the "
+        "others inform.</p><table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
+        f"<tbody>{rows}</tbody></table></section>"
+    )
+
+
+def picture(title: str, path: Path) -> str:
+    """A PNG inside the page."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<section><h2>{escape(title)}</h2><img alt="{escape(title)}" src="data:image/png;base64,{data}"></section>'
+
+
+def details(title: str, text: str) -> str:
+    """Text that unfolds on a click."""
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+
+
+def player(motion: replay.Trajectory) -> str:
+    """A recorded motion to look at from all sides."""
+    script = (ASSETS / "player.js").read_text(encoding="utf-8")
+    # "<" never appears literally inside the data, so that no text in it can end the script element.
+    data = json.dumps(scene(motion), separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        '<section><h2>Replay</h2><div class="player"><canvas></canvas><p class="command"></p>'
+        '<div class="controls"><button type="button" aria-label="play or pause">❚❚</button>'
+        '<input type="range" min="0" max="1000" value="0" aria-label="time"><output></output>'
+        '<select aria-label="speed"><option value="0.25">¼ ×</option><option value="0.5">½ ×</option>'
+        '<option value="1" selected>1 ×</option><option value="2">2 ×</option></select></div>'
+        "<p>Drag to turn, wheel to zoom.</p></div>"
+        f'<script type="application/json" class="scene">{data}</script><script>\n{script}</script></section>'
+    )
+
+
+def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
+    """What the player needs: shapes, and the pose of every body at every picture, as 16-bit integers in base64.
+
+    poses: (pictures, bodies, 7) little-endian int16; the first three times `metres` are the position, the last four
+    over 32767 the quaternion w x y z.
+    """
+    model = load_model(get_robot(motion.robot))
+    data = mujoco.MjData(model)
+    rows = motion.at(fps)
+    poses = np.zeros((len(rows), model.nbody, 7))
+    for place, row in enumerate(rows):
+        data.qpos[:] = motion.qpos[row]
+        mujoco.mj_kinematics(model, data)
+        poses[place] = np.concatenate([data.xpos, data.xquat], axis=1)
+    metres = max(float(np.abs(poses[..., :3]).max()), 1.0) / 32767
+    packed = np.round(poses / ([metres] * 3 + [1 / 32767] * 4)).astype("<i2")
+    return {
+        "fps": fps,
+        "bodies": int(model.nbody),
+        "metres": metres,
+        "poses": base64.b64encode(packed.tobytes()).decode("ascii"),
+        "commands": [replay.describe(motion.command[row]) for row in rows],
+        "shapes": [_shape(model, geom) for geom in range(model.ngeom) if model.geom_group[geom] == VISUAL_GROUP],
+    }
+
+
+def _shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
+    """One visual primitive in its body's frame."""
+    kind = mujoco.mjtGeom(int(model.geom_type[geom]))
+    size = model.geom_size[geom].tolist()
+    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        size = [size[0]] * 3
+    material = int(model.geom_matid[geom])
+    colour = model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom]
+    return {
+        "body": int(model.geom_bodyid[geom]),
+        "shape": SHAPES[kind],
+        "size": [round(value, 5) for value in size],
+        "pos": np.round(model.geom_pos[geom], 5).tolist(),
+        "quat": np.round(model.geom_quat[geom], 6).tolist(),
+        "colour": np.round(colour[:3], 3).tolist(),
+    }
+
+
+def _mark(mark: dict[str, Any]) -> str:
+    name = escape(mark["name"])
+    value = "not measured" if mark["value"] is None else f"{mark['value']:.3f} {escape(mark['unit'])}"
+    limit = "" if mark["pass_mark"] is None else f"{'≥' if mark['at_least'] else '≤'} {mark['pass_mark']:g}"
+    result = "met" if mark["met"] else "missed"
+    title = f"<strong>{name}</strong>" if mark["gates"] else name
+    return f'<tr><td>{title}</td><td>{value}</td><td>{limit}</td><td class="{result}">{result}</td></tr>'
