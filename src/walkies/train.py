@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,61 +9,81 @@ from typing import Annotated
 
 import tyro
 
-from walkies.experiment import TrainConfig
+from walkies.cpu import use_cpu
+from walkies.errors import UserError
+from walkies.experiment import TrainConfig, learn, prepare, resumed
+from walkies.runs import RunFolder
 
 DEFAULT_MINUTES = 4.5
+"""With which `make walk` stays within five minutes of training, cold compilation included."""
 
 
 def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     """Teach a robot to walk under velocity commands; then examine, film and report what it learned.
 
-    The run folder ends up with policy.json (what the robot loads), report.json and report.md (the examination),
-    curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume goes on.
+    The run folder ends up with policy.json (what the robot loads), report.json and report_card.md (the examination),
+    report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume goes on.
     """
     started = time.monotonic()
     use_cpu(config.threads)
 
-    from walkies import exam
     from walkies.deploy.export import export_policy
-    from walkies.experiment import learn, prepare, resumed
-    from walkies.runs import RunFolder
     from walkies.show.logs import open_loggers
     from walkies.show.progress import Progress
 
     out = config.out or Path("runs") / f"{config.robot}-{config.seed}"
     folder = RunFolder(out)
-    if config.resume:
-        config = resumed(config, folder)
+    config = resumed(config, folder) if config.resume else replace(config, out=out)
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
-    training = prepare(replace(config, out=out), folder)
-    deadline = None if minutes is None else started + 60.0 * minutes
+    seconds = None if minutes is None else 60.0 * minutes
+    training = prepare(config, folder)
+    title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {out}"
     with (
         open_loggers(folder.path, resume_at=training.steps if config.resume else None) as loggers,
-        Progress(total_steps=config.steps, total_seconds=None if minutes is None else 60.0 * minutes) as progress,
+        Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
     ):
+        deadline = None if seconds is None else started + seconds
         reason = learn(training, folder, deadline, config.steps, [*(log.log for log in loggers), progress.update])
     export_policy(folder.policy, training)
-    trained = time.monotonic() - started
-    print(f"Trained {training.steps:,} steps in {trained / 60:.1f} minutes (stopped: {reason}).")
-    if config.exam_episodes:
-        card = exam.examine_file(folder.policy, episodes=config.exam_episodes)
-        exam.write_card(card, folder.path)
-    finish(folder, film=config.film)
+    minutes_taken = (time.monotonic() - started) / 60.0
+    print(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ENDED[reason]}.")
+    print(f"The robot's policy file: {folder.policy}")
+    finish(folder, config)
     return 0
 
 
-def finish(folder: object, film: bool) -> None:
-    """Curves, video and report of a run; what cannot be made here is said, not fatal."""
+ENDED = {"steps": "--steps", "time": "its time limit", "interrupt": "Ctrl-C"}
 
 
-def use_cpu(threads: int | None) -> None:
-    """Settings that XLA reads when it starts; call before the first computation.
+def finish(folder: RunFolder, config: TrainConfig) -> None:
+    """Examine, film and report. What this machine cannot do is said, and does not spoil the rest."""
+    from walkies import exam, exam_report
+    from walkies.deploy import policy_file
+    from walkies.show import report
+    from walkies.show.film import film
 
-    oneDNN about halves the time of small matrix products. `threads` bounds both XLA's pool and the native engine,
-    which works in it.
-    """
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true")
-    if threads is not None:
-        os.environ["NPROC"] = str(threads)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if config.exam_episodes:
+        print(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …", flush=True)
+        card = exam.examine(policy_file.read(folder.policy), config.exam_episodes, threads=config.threads or 0)
+        exam.write_report(card, folder.path)
+        print(exam_report.markdown(card))
+    if config.film:
+        try:
+            film(folder.policy, folder.video)
+        except UserError as error:
+            print(f"No video: {error}")
+    report.write(folder.path)
+    print(summary(folder))
+
+
+def summary(folder: RunFolder) -> str:
+    """Where everything is, and how to go on."""
+    meaning = {
+        "policy.json": "what the robot loads",
+        "report_card.md": "the examination's report card",
+        "video.mp4": "what it looks like",
+        "report.html": "all of it on one page",
+    }
+    lines = [f"{folder.path / name!s:<40}{what}" for name, what in meaning.items() if (folder.path / name).exists()]
+    lines.append(f"Go on training: walkies train --resume --out {folder.path} --minutes 10")
+    return "\n".join(lines)
