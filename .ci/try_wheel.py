@@ -28,4 +28,6 @@ for _ in range(100):
     state, readings = step(params, state, target)
 height = float(state.qpos[:, 2].mean())
 assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m instead of {pupper.standing_height} m"
-print(f"walkies {importlib.metadata.version('walkies')} from {walkies.__file__}: {robots} robots stand at {height:.3f} m")
+print(
+    f"walkies {importlib.metadata.version('walkies')} from {walkies.__file__}: {robots} robots stand at {height:.3f} m"
+)

@@ -1,4 +1,4 @@
-"""The command line: `walkies <command>`. A command is a function; its signature gives the flags, its docstring the help.
+"""`walkies <command>`: a command is a function; its signature gives the flags, its docstring the help.
 
 The table below is the whole of it. A command's module is imported only when that command runs, so that `walkies` alone
 answers at once and a missing optional dependency hurts only the command that needs it.
@@ -54,9 +54,6 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "wandb": "wandb",
-    "ray": "ray",
-    "pybullet": "bullet",
-    "dartpy": "dart",
 }
 """Optional packages, by the extra of walkies that installs them."""
 

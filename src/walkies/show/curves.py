@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,7 +44,7 @@ def draw(run: Path, *, x: Literal["steps", "seconds"] = "steps") -> Path:
     return draw_runs({run.name: [run]}, run / "curves.png", x=x)
 
 
-def draw_runs(groups: dict[str, Sequence[Path]], out: Path, *, x: Literal["steps", "seconds"] = "steps") -> Path:
+def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["steps", "seconds"] = "steps") -> Path:
     """Draw groups of runs (name → folders that differ in their seed) on shared axes.
 
     A group of several is a mean with a band from its lowest to its highest seed; nothing is smoothed.

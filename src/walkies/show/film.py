@@ -175,7 +175,8 @@ def _gif(video: Path, out: Path) -> None:
     """A small GIF of a video, with a palette made for it."""
     import imageio_ffmpeg
 
-    filters = f"fps={GIF_FPS},scale={GIF_WIDTH}:-2:flags=lanczos,split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer"
+    palette = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=bayer"
+    filters = f"fps={GIF_FPS},scale={GIF_WIDTH}:-2:flags=lanczos,{palette}"
     subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", str(video), "-vf", filters, str(out)],
         check=True,

@@ -122,7 +122,7 @@ class WandbLogger:
 def open_loggers(
     folder: Path, *, resume_at: int | None = None, wandb: str | None = None, config: Mapping[str, Any] | None = None
 ) -> Iterator[list[Logger]]:
-    """The loggers of the run in `folder`, closed at the end: progress.csv, TensorBoard, and W&B where a project is named.
+    """The loggers of the run in `folder`, closed at the end: CSV, TensorBoard, and W&B where a project is named.
 
     With `resume_at` (control steps) they go on after that step and forget what came later.
     """

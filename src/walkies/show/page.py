@@ -47,12 +47,11 @@ def facts(pairs: list[tuple[str, str]]) -> str:
 
 def card(content: dict[str, Any]) -> str:
     """The examination's report card."""
-    passed = content["passed"]
+    verdict = '<span class="met">passed</span>' if content["passed"] else '<span class="missed">failed</span>'
     rows = "".join(_mark(mark) for mark in content["marks"])
     return (
-        f'<section><h2>Examination <span class="{"met" if passed else "missed"}">{"passed" if passed else "failed"}</span>'
-        f"</h2><p>{int(content['episodes'])} episodes in MuJoCo, seed {int(content['seed'])}. Marks in bold decide, the "
-        "others inform.</p><table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
+        f"<section><h2>Examination {verdict}</h2><p>{int(content['episodes'])} episodes in MuJoCo, "
+        f"seed {int(content['seed'])}. Marks in bold decide, the others inform.</p><table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table></section>"
     )
 

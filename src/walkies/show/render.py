@@ -28,6 +28,9 @@ GAUGE_SMOOTHING = 0.4
 """s over which measured velocities are averaged: about one gait cycle."""
 GAUGES = (("forward", 0.75), ("left", 0.5), ("turn", 2.0))
 """Name and full scale (m/s, m/s, rad/s) of the three gauges."""
+PANEL, WORDS, RULE = (13, 17, 23, 190), (255, 255, 255, 255), (120, 130, 140, 255)
+MEASURED, COMMANDED = (0, 158, 115, 255), (255, 190, 80, 255)
+"""Colours of the overlay, red green blue alpha."""
 SHADOW_SIZE, SAMPLES, SLICES = 1024, 4, 16
 """Coarser than a model's own, and no reflections: where there is no GPU this halves the time of a picture."""
 
@@ -61,7 +64,10 @@ class _Tile:
     def __init__(self, trajectory: replay.Trajectory, title: str, fps: float, size: tuple[int, int]) -> None:
         model = load_model(get_robot(trajectory.robot))
         quality = model.vis.quality
-        quality.shadowsize, quality.offsamples = SHADOW_SIZE, SAMPLES
+        quality.shadowsize, quality.offsamples = PANEL, WORDS, RULE = (13, 17, 23, 190), (255, 255, 255, 255), (120, 130, 140, 255)
+MEASURED, COMMANDED = (0, 158, 115, 255), (255, 190, 80, 255)
+"""Colours of the overlay, red green blue alpha."""
+SHADOW_SIZE, SAMPLES
         quality.numslices, quality.numstacks = SLICES, SLICES // 2
         model.vis.map.shadowclip = SHADOW_REACH
         model.vis.global_.offwidth, model.vis.global_.offheight = size
@@ -118,27 +124,26 @@ class _Overlay:
     def _label(self, pen: Any, corner: tuple[int, int], text: str, font: Any) -> None:
         left, top, right, bottom = pen.textbbox(corner, text, font=font)
         pad = self.unit // 3
-        pen.rounded_rectangle((left - pad, top - pad, right + pad, bottom + pad), pad, fill=(13, 17, 23, 190))
-        pen.text(corner, text, font=font, fill=(255, 255, 255, 255))
+        pen.rounded_rectangle((left - pad, top - pad, right + pad, bottom + pad), pad, fill=PANEL)
+        pen.text(corner, text, font=font, fill=WORDS)
 
     def _gauges(self, pen: Any, height: int, command: np.ndarray, measured: np.ndarray) -> None:
         unit, width = self.unit, 8 * self.unit
         left, top = 4.2 * unit, height - 4.6 * unit
-        pen.rounded_rectangle(
-            (unit * 0.6, top - unit * 0.5, left + width + unit * 0.6, height - unit * 0.6), unit // 3, fill=(13, 17, 23, 190)
-        )
+        box = (unit * 0.6, top - unit * 0.5, left + width + unit * 0.6, height - unit * 0.6)
+        pen.rounded_rectangle(box, unit // 3, fill=PANEL)
         middle = left + width / 2
         for place, (name, scale) in enumerate(GAUGES):
             y = top + unit * (0.1 + 1.25 * place)
-            pen.text((unit, y), name, font=self.small, fill=(255, 255, 255, 255))
+            pen.text((unit, y), name, font=self.small, fill=WORDS)
             centre = y + unit * 0.45
-            pen.line((left, centre, left + width, centre), fill=(120, 130, 140, 255), width=1)
+            pen.line((left, centre, left + width, centre), fill=RULE, width=1)
             # Leftward and anticlockwise are positive; both are drawn to the left, as seen from behind the robot.
             sign = 1.0 if name == "forward" else -1.0
             reach = [middle + sign * np.clip(value[place] / scale, -1, 1) * width / 2 for value in (measured, command)]
-            bar = sorted((middle, reach[0]))
-            pen.rectangle((bar[0], centre - unit * 0.22, bar[1], centre + unit * 0.22), fill=(0, 158, 115, 255))
-            pen.rectangle((reach[1] - 2, centre - unit * 0.5, reach[1] + 2, centre + unit * 0.5), fill=(255, 190, 80, 255))
+            start, end = sorted((middle, reach[0]))
+            pen.rectangle((start, centre - unit * 0.22, end, centre + unit * 0.22), fill=MEASURED)
+            pen.rectangle((reach[1] - 2, centre - unit * 0.5, reach[1] + 2, centre + unit * 0.5), fill=COMMANDED)
 
 
 def main(

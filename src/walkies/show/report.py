@@ -38,7 +38,7 @@ def summarize(run: Path) -> Summary:
     """
     folder = RunFolder(run)
     if not folder.config.is_file():
-        raise UserError(f"{run}: not a run folder (it has no {folder.config.name}); expected what `walkies train` wrote")
+        raise UserError(f"{run}: not a run folder (it has no {folder.config.name}); expected one of `walkies train`")
     config = _json(folder.config) or {}
     table = logs.read(folder.curves) if folder.curves.exists() else {}
     last = {name: float(values[-1]) for name, values in table.items() if len(values)}
@@ -116,9 +116,9 @@ def command_line(config: dict[str, Any]) -> str:
     from walkies.experiment import TrainConfig
     from walkies.runs import to_dict
 
-    defaults = _flat(to_dict(TrainConfig()))
+    defaults = flat_settings(to_dict(TrainConfig()))
     words = ["walkies", "train"]
-    for name, value in _flat(config).items():
+    for name, value in flat_settings(config).items():
         if name == "robot":
             words.insert(2, str(value))
         elif name not in defaults or value != defaults[name]:
@@ -141,10 +141,11 @@ def command(target: Annotated[Path, tyro.conf.Positional], /) -> None:
         print(path)
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= flat_settings(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
 
 

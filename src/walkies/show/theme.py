@@ -52,7 +52,8 @@ def figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with matplotlib.rc_context(style):
         made = Figure(figsize=(width * columns, height * rows), layout="constrained")
         FigureCanvasAgg(made)
         yield made, made.subplots(rows, columns, squeeze=False, **options)
