@@ -51,7 +51,8 @@ def card(content: dict[str, Any]) -> str:
     rows = "".join(_mark(mark) for mark in content["marks"])
     return (
         f"<section><h2>Examination {verdict}</h2><p>{int(content['episodes'])} episodes in MuJoCo, "
-        f"seed {int(content['seed'])}. Marks in bold decide, the others inform.</p><table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
+        f"seed {int(content['seed'])}. Marks in bold decide, the others inform.</p>"
+        "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table></section>"
     )
 

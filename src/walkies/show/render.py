@@ -64,10 +64,7 @@ class _Tile:
     def __init__(self, trajectory: replay.Trajectory, title: str, fps: float, size: tuple[int, int]) -> None:
         model = load_model(get_robot(trajectory.robot))
         quality = model.vis.quality
-        quality.shadowsize, quality.offsamples = PANEL, WORDS, RULE = (13, 17, 23, 190), (255, 255, 255, 255), (120, 130, 140, 255)
-MEASURED, COMMANDED = (0, 158, 115, 255), (255, 190, 80, 255)
-"""Colours of the overlay, red green blue alpha."""
-SHADOW_SIZE, SAMPLES
+        quality.shadowsize, quality.offsamples = SHADOW_SIZE, SAMPLES
         quality.numslices, quality.numstacks = SLICES, SLICES // 2
         model.vis.map.shadowclip = SHADOW_REACH
         model.vis.global_.offwidth, model.vis.global_.offheight = size
