@@ -12,8 +12,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from walkies.physics import make_simulator, nominal_params
-from walkies.physics.base import Params, Readings, State, initial_state
+from physics.random_robots import random_params, random_start
+from walkies.physics import make_simulator
+from walkies.physics.base import Params, Readings, State
 from walkies.physics.mujoco import MujocoSimulator, Prepared
 from walkies.robots import PUPPER, load_model, load_spec
 
@@ -29,59 +30,6 @@ def simulator() -> MujocoSimulator:
 def float64() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
-
-
-def random_params(model: mujoco.MjModel, num_envs: int, seed: int) -> Params:
-    """Parameters far from the nominal ones in everything, delays included."""
-    rng = np.random.default_rng(seed)
-
-    def scaled(leaf: jax.Array, low: float, high: float) -> jax.Array:
-        return leaf * jnp.asarray(rng.uniform(low, high, (num_envs, *leaf.shape[1:])))
-
-    nominal = nominal_params(model, PUPPER)
-    # Inertias of clouds of points: physical, with arbitrary principal axes.
-    points = rng.normal(0, 1, (num_envs, 13, 8, 3)) * np.sqrt(np.asarray(nominal.body_inertia)[:, :, None, :3] / 16)
-    x, y, z = np.moveaxis(points, -1, 0)
-    moments = (y * y + z * z, x * x + z * z, x * x + y * y, -x * y, -x * z, -y * z)
-    dtype = nominal.kp.dtype
-    params = Params(
-        body_mass=scaled(nominal.body_mass, 0.7, 1.3),
-        body_ipos=nominal.body_ipos + rng.uniform(-0.02, 0.02, (num_envs, 13, 3)),
-        body_inertia=jnp.asarray(np.stack([m.sum(axis=-1) for m in moments], axis=-1)),
-        friction=jnp.asarray(rng.uniform(0.4, 1.4, num_envs)),
-        kp=scaled(nominal.kp, 0.6, 2.0),
-        kd=scaled(nominal.kd, 0.5, 1.5),
-        torque_limit=scaled(nominal.torque_limit, 0.2, 1),
-        dof_damping=scaled(nominal.dof_damping, 0, 3),
-        dof_frictionloss=scaled(nominal.dof_frictionloss, 0, 2),
-        dof_armature=scaled(nominal.dof_armature, 0.5, 2),
-        gravity=nominal.gravity + rng.uniform(-1, 1, (num_envs, 3)),
-        contact_solref=scaled(nominal.contact_solref, 0.7, 1.3),
-        contact_solimp=scaled(nominal.contact_solimp, 0.8, 1),
-        body_invweight0=scaled(nominal.body_invweight0, 0.7, 1.3),
-        dof_invweight0=scaled(nominal.dof_invweight0, 0.7, 1.3),
-        command_delay=jnp.asarray(rng.permutation(16)[:num_envs], jnp.int32),
-        imu_delay=jnp.asarray(np.arange(num_envs) % 6, jnp.int32),
-    )
-    return jax.tree.map(lambda leaf: leaf if leaf.dtype == jnp.int32 else leaf.astype(dtype), params)
-
-
-def start(num_envs: int, seed: int) -> tuple[State, np.ndarray]:
-    """Random standing, leaning and lying states, and wild targets (CONTROL_STEPS, num_envs, 12)."""
-    rng = np.random.default_rng(seed)
-    pose = np.array(PUPPER.default_pose)
-    qpos = np.concatenate([np.zeros((num_envs, 7)), pose + rng.normal(0, 0.3, (num_envs, 12))], axis=1)
-    qpos[:, 2], qpos[:, 3] = rng.uniform(0.08, 0.2, num_envs), 1
-    qpos[:, 3:7] += rng.normal(0, 0.3, (num_envs, 4))
-    qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=1, keepdims=True)
-    targets = pose + rng.normal(0, 0.9, (CONTROL_STEPS, num_envs, 12))
-    dtype = jnp.zeros(()).dtype
-    state = initial_state(
-        jnp.asarray(qpos, dtype),
-        jnp.asarray(rng.normal(0, 1, (num_envs, 18)), dtype),
-        jnp.asarray(np.tile(pose, (num_envs, 1)), dtype),
-    )
-    return state, targets.astype(dtype)
 
 
 def model_of(nominal: mujoco.MjModel, prepared: Prepared, robot: int) -> mujoco.MjModel:
@@ -176,7 +124,7 @@ def assert_equal_to_loop(simulator: MujocoSimulator, seed: int, *, shift: int = 
     params = random_params(model, ROBOTS, seed)
     delay = np.asarray(params.command_delay)
     prepared = simulator.prepare(params, ROBOTS)
-    state, targets = start(ROBOTS, seed)
+    state, targets = random_start(ROBOTS, CONTROL_STEPS, seed)
     exact = state.qpos.dtype == np.float64
     loops = [Loop(model_of(model, prepared, i), simulator.spheres, delay[i], i % 6) for i in range(ROBOTS)]
     for i, loop in enumerate(loops):
@@ -217,7 +165,7 @@ def test_parameters_mean_what_a_model_compiled_from_them_means(simulator: Mujoco
     params = random_params(simulator.model, 20, seed=2)
     params = params._replace(command_delay=jnp.zeros(20, jnp.int32))
     prepared = simulator.prepare(params, 20)
-    state, targets = start(20, seed=2)
+    state, targets = random_start(20, 1, seed=2)
     after, _ = simulator.step(prepared, state, jnp.asarray(targets[0]))
     for i in range(20):
         p = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], params)
@@ -261,7 +209,7 @@ def test_a_broken_robot_is_reported_and_harms_no_other(
     simulator: MujocoSimulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # MuJoCo leaves a log of its warnings
-    state, targets = start(ROBOTS, seed=3)
+    state, targets = random_start(ROBOTS, CONTROL_STEPS, seed=3)
     params = random_params(simulator.model, ROBOTS, seed=3)
     target = jnp.asarray(targets[0])
     good, good_readings = run(simulator, params, state, target)
@@ -287,7 +235,7 @@ def test_a_broken_robot_is_reported_and_harms_no_other(
 
 
 def test_bits_depend_neither_on_threads_nor_on_company(simulator: MujocoSimulator) -> None:
-    state, targets = start(ROBOTS, seed=4)
+    state, targets = random_start(ROBOTS, CONTROL_STEPS, seed=4)
     params, target = random_params(simulator.model, ROBOTS, seed=4), jnp.asarray(targets[0])
     expected = run(simulator, params, state, target)
     alone = MujocoSimulator(simulator.model, threads=1)
@@ -298,7 +246,7 @@ def test_bits_depend_neither_on_threads_nor_on_company(simulator: MujocoSimulato
 
 
 def test_vmap_is_a_loop(simulator: MujocoSimulator) -> None:
-    state, targets = start(ROBOTS, seed=5)
+    state, targets = random_start(ROBOTS, CONTROL_STEPS, seed=5)
     prepared = simulator.prepare(random_params(simulator.model, ROBOTS, seed=5), ROBOTS)
     both = jax.vmap(simulator.step, in_axes=(None, None, 0))(prepared, state, jnp.asarray(targets[:2]))
     for k in range(2):

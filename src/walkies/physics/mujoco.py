@@ -27,8 +27,8 @@ Array = jax.Array
 MAX_SPEED = 1e3
 """m/s and rad/s: a robot with any speed above this has blown up."""
 
-MAX_INPUT = 1e9
-"""A state or target with a number beyond this is taken for broken, and never given to MuJoCo."""
+MAX_NUMBER = 1e6
+"""m, rad, m/s² and rad/s²: a number beyond this in a state, target or acceleration is taken for broken."""
 
 MAX_BATCHES = 4
 """Batches are kept for the last so many different numbers of robots."""
@@ -74,6 +74,7 @@ class MujocoSimulator:
         self.timestep = float(model.opt.timestep)
         self._threads = available_cores() if threads is None else threads
         self._dofs = actuated_dofs(model)
+        self._joint_addresses = model.jnt_qposadr[model.actuator_trnid[:, 0]]
         self._ground, self._spheres = ground_geom(model), sphere_geoms(model)
         self.spheres = tuple(model.geom(geom).name for geom in self._spheres)
         self._force_addresses = _ground_force_addresses(model, self._ground, self._spheres)
@@ -124,14 +125,16 @@ class MujocoSimulator:
 
     def _advance(self, params: Prepared, state: State, target: np.ndarray) -> tuple[State, Readings]:
         steps, delays = self.substeps, params.params
-        memory = np.concatenate([target[:, None], state.targets], axis=1)
-        arrivals = (state.qpos, state.qvel, state.qacc_warmstart, memory)
-        sane = [_sane(leaf) for leaf in arrivals]
         # MuJoCo never sees what is broken: such a robot is stepped from the model's reference state, and reported.
-        qpos0, qvel0, warmstart, memory = (
-            np.where(_like(good, leaf), leaf, reference)
-            for good, leaf, reference in zip(sane, arrivals, (self.model.qpos0, 0.0, 0.0, 0.0), strict=True)
-        )
+        reference = self.model.qpos0
+        good_state = _sane(state.qpos) & _sane(state.qvel)
+        qpos0 = np.where(_like(_sane(state.qpos), state.qpos), state.qpos, reference)
+        qvel0 = np.where(_like(good_state, state.qvel), state.qvel, 0.0)
+        # A warm start is only a guess, and any will do.
+        warmstart = np.where(_like(_sane(state.qacc_warmstart), state.qvel), state.qacc_warmstart, 0.0)
+        memory = np.concatenate([target[:, None], state.targets], axis=1)
+        good_targets = _sane(memory)
+        memory = np.where(np.abs(memory) <= MAX_NUMBER, memory, qpos0[:, None, self._joint_addresses])
         in_force = targets_in_force(delays.command_delay, steps)
         control = np.take_along_axis(memory, in_force[..., None], axis=1)
 
@@ -139,9 +142,8 @@ class MujocoSimulator:
         work.write_params(params)
         after, failed = work.rollout(qpos0, qvel0, warmstart, control)
         last = {name: values[:, -1] for name, values in after.items()}
-        with np.errstate(invalid="ignore"):
-            slow = (np.abs(last["qvel"]) <= MAX_SPEED).all(axis=1)
-        ok = np.logical_and.reduce([*sane, ~failed, slow, *(_sane(last[name]) for name in ("qpos", "qacc"))])
+        fine = [_sane(last["qpos"]), _sane(last["qvel"], MAX_SPEED), _sane(last["qacc"])]
+        ok = np.logical_and.reduce([good_state, good_targets, ~failed, *fine])
 
         def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> np.ndarray:
             return np.where(_like(ok, values), values, otherwise)
@@ -243,10 +245,10 @@ def _down_in_body_frame(quaternion: np.ndarray) -> np.ndarray:
     return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z], axis=-1)
 
 
-def _sane(leaf: np.ndarray) -> np.ndarray:
-    """(n,) bool: no NaN, infinity or absurd number in a robot's row."""
+def _sane(leaf: np.ndarray, bound: float = MAX_NUMBER) -> np.ndarray:
+    """(n,) bool: no NaN, infinity or number beyond `bound` in a robot's row."""
     with np.errstate(invalid="ignore"):
-        return (np.abs(leaf) <= MAX_INPUT).reshape(len(leaf), -1).all(axis=1)
+        return (np.abs(leaf) <= bound).reshape(len(leaf), -1).all(axis=1)
 
 
 def _like(mask: np.ndarray, leaf: np.ndarray) -> np.ndarray:
