@@ -12,7 +12,7 @@ import rtneural_reader
 
 GOLDEN = Path(__file__).with_name("golden_controller.json")
 ACTIONS = 8
-RATE, DECIMATION, INIT, FADE = 520, 10, 1.0, 1.0
+RATE, DECIMATION, FADE = 520, 10, 0.1  # a short fade-in, so that its end is seen
 POSE = [0.26, 0.0, -0.52, -0.26, 0.0, 0.52] * 2
 LOWER = [-1.22, -0.42, -2.79, -2.51, -3.14, -0.71] * 2
 UPPER = [2.51, 3.14, 0.71, 1.22, 0.42, 2.79] * 2

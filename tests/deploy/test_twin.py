@@ -47,11 +47,11 @@ def tilted(angle, n=1):
     return level(n)._replace(orientation=np.tile([np.cos(angle / 2), np.sin(angle / 2), 0, 0], (n, 1)))
 
 
-def tick_until_action(policy, memory, sensors, **inputs):
+def tick_until_action(policy, memory, sensors, config=CONFIG, **inputs):
     """Ticks up to and including the next one at which the controller looks at its sensors."""
     while True:
         before = memory.counter
-        memory, command = tick(CONFIG, policy, PUPPER, memory, sensors, **inputs)
+        memory, command = tick(config, policy, PUPPER, memory, sensors, **inputs)
         if memory.counter == 0 and before != 0:
             return memory, command
 
@@ -59,9 +59,10 @@ def tick_until_action(policy, memory, sensors, **inputs):
 def scripted(policy):
     """The twin on the scripted sensors of the golden vectors: observations, actions, positions after the board."""
     memory, rows = activate(policy, level()), []
+    config = replace(CONFIG, fade_in_duration=plain_controller.FADE)
     for k in range(plain_controller.ACTIONS):
         gyro, quat, joints, command = (np.array([part]) for part in plain_controller.sensors(k))
-        memory, asked = tick_until_action(policy, memory, Sensors(gyro, quat, joints), velocity_command=command)
+        memory, asked = tick_until_action(policy, memory, Sensors(gyro, quat, joints), config, velocity_command=command)
         rows.append((memory.seen[0], memory.action[0], board(CONFIG, PUPPER, asked).position[0]))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
