@@ -14,9 +14,9 @@ from walkies.mdp import Array, Box, Key, Observation, Outcome
 
 @dataclass(frozen=True, eq=False)
 class LQR:
-    """s′ = A s + B a + w, w ~ N(0, W); reward −(sᵀQ s + aᵀR a); s₀ ~ N(mean, S). State and observation: s, (num_envs, n).
+    """s′ = A s + B a + w, w ~ N(0, W); reward −(sᵀQ s + aᵀR a); s₀ ~ N(mean, S).
 
-    Never terminal. Raises ValueError where shapes disagree.
+    State and observation: s, (num_envs, n). Never terminal. Raises ValueError where shapes disagree.
     """
 
     a: np.ndarray
@@ -76,7 +76,7 @@ def _root(cov: np.ndarray) -> np.ndarray:
 
 
 def double_integrator(dt: float = 0.1, effort: float = 0.1, noise: float = 0.0, **options: Any) -> LQR:
-    """A unit mass on a line, pushed: state (position m, velocity m/s), action force N; cost x² + 0.1 v² + effort·u² per step.
+    """A unit mass on a line, pushed: state (position m, velocity m/s), action force N; cost x² + 0.1 v² + effort·u².
 
     Exact discretization of a force held over dt. noise: standard deviation of a random velocity change per step, m/s.
     """
@@ -149,8 +149,8 @@ def optimal_gain(env: LQR, gamma: float = 1.0, tolerance: float = 1e-12, limit: 
 class Threshold:
     """A double integrator paid 1 for every step that ends beyond `goal` and 0 elsewhere.
 
-    The reward is a step: its derivative is zero wherever it exists, so the gradient through the world sees nothing, while
-    the likelihood-ratio gradient learns. State and observation: (position m, velocity m/s). Action: force N.
+    The reward is a step: its derivative is zero wherever it exists, so the gradient through the world sees nothing,
+    while the likelihood-ratio gradient learns. State and observation: (position m, velocity m/s). Action: force N.
     """
 
     goal: float = 0.5

@@ -1,4 +1,4 @@
-"""Finite MDPs: every rollout can be listed and every value solved for, so an estimator can be checked without sampling."""
+"""Finite MDPs: every rollout can be listed and every value solved for, so estimators are checked without sampling."""
 
 from __future__ import annotations
 

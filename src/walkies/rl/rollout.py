@@ -67,6 +67,8 @@ class Rollout(NamedTuple):
     """int32 length of the episode that ended here, else 0."""
     metrics: dict[str, Array]
     """Mean () of each quantity that the environment reports."""
+    valid: Array | None = None
+    """bool: false in a row that is no transition (`walkies.rl.rollout_host`). None: every row is one."""
 
     @property
     def done(self) -> Array:

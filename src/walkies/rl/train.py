@@ -188,6 +188,8 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
     mask = jnp.ones_like(rewards)
     if recipe.whole_episodes:
         mask = (jnp.cumsum(record.done, axis=0) - record.done == 0).astype(rewards.dtype)
+    if record.valid is not None:
+        mask = mask * record.valid
 
     mirror = getattr(env, "mirror", None)
     if recipe.symmetry != "none" and mirror is None:

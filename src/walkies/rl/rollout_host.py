@@ -1,0 +1,136 @@
+"""Acting in any Gymnasium vector environment: the same record as `walkies.rl.rollout`, filled by a Python loop.
+
+Gymnasium's three autoreset modes say three different things about the step at which an episode ends:
+
+- SAME_STEP returns the new episode's first observation; the state really reached is in `infos["final_obs"]`.
+- NEXT_STEP returns the state reached and spends the following step on the reset: that row is no transition at all. It
+  stays in the record, so that arrays stay rectangular, but is not `valid`.
+- DISABLED leaves the reset to the caller, so here it happens at once.
+
+All three give the same transitions, values and advantages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.errors import UserError
+from walkies.mdp import Observation
+from walkies.rl.normalize import Normalizer
+from walkies.rl.policy import Policy, PolicyParams
+from walkies.rl.rollout import Rollout
+
+Array = jax.Array
+
+MODES = ("NextStep", "SameStep", "Disabled")
+"""Values of gymnasium.vector.AutoresetMode."""
+
+
+class HostActors(NamedTuple):
+    """Where each environment is; lives from one rollout to the next. NumPy arrays."""
+
+    observation: np.ndarray
+    """(num_envs, size) float32: what is seen now."""
+    ended: np.ndarray
+    """(num_envs,) bool: the next step is spent on a reset (NEXT_STEP only)."""
+    length: np.ndarray
+    """(num_envs,) int32 steps in this episode."""
+    episode_return: np.ndarray
+    """(num_envs,) undiscounted sum of rewards in this episode."""
+
+
+def start_host(envs: Any, seed: int | None = None) -> HostActors:
+    """Reset every environment of a gymnasium.vector.VectorEnv."""
+    observation, _ = envs.reset(seed=seed)
+    n = envs.num_envs
+    return HostActors(np.asarray(observation, np.float32), np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
+
+
+def autoreset_mode(envs: Any) -> str:
+    """One of MODES. Raises UserError where the environment does not say."""
+    mode = envs.metadata.get("autoreset_mode")
+    name = getattr(mode, "value", mode)
+    if name not in MODES:
+        raise UserError(f'metadata["autoreset_mode"] is {mode!r}; expected one of {", ".join(MODES)}')
+    return str(name)
+
+
+def rollout_host(
+    envs: Any,
+    policy: Policy,
+    params: PolicyParams,
+    normalizer: Normalizer,
+    value: Callable[[Array], Array],
+    actors: HostActors,
+    key: Array,
+    horizon: int,
+) -> tuple[HostActors, Rollout]:
+    """Act for `horizon` steps in every environment of a gymnasium.vector.VectorEnv.
+
+    normalizer: of observations, frozen for the whole rollout. value: raw observations (…, size) → V (…,); called once.
+    Returns the actors and a Rollout whose `valid` is None where every row is a transition.
+    """
+    mode = autoreset_mode(envs)
+    keys = jax.random.split(key, horizon)
+    rows: list[tuple[np.ndarray, ...]] = []
+    for t in range(horizon):
+        observation, ended = actors.observation, actors.ended
+        sample, log_prob, head, action = _act(policy, params, normalizer, observation, keys, t)
+        following, reward, terminated, truncated, infos = envs.step(np.asarray(action))
+        valid = ~ended
+        terminated, truncated = np.asarray(terminated) & valid, np.asarray(truncated) & ~terminated & valid
+        done = terminated | truncated
+        reached = following = np.asarray(following, np.float32)
+        if mode == "SameStep" and done.any():
+            reached = following.copy()
+            for i in np.flatnonzero(done):
+                reached[i] = infos["final_obs"][i]
+        elif mode == "Disabled" and done.any():
+            # One environment may hand out the same array again.
+            reached = following.copy()
+            following = np.array(envs.reset(options={"reset_mask": done})[0], np.float32)
+        length = actors.length + valid.astype(np.int32)
+        total = actors.episode_return + np.where(valid, reward, 0.0)
+        rows.append(
+            (observation, sample, log_prob, head, np.where(valid, reward, 0.0).astype(np.float32), terminated,
+             truncated, reached, np.where(done, total, 0.0).astype(np.float32), np.where(done, length, 0), valid)
+        )  # fmt: skip
+        waits = done if mode == "NextStep" else np.zeros_like(done)
+        actors = HostActors(following, waits, np.where(done, 0, length), np.where(done, 0.0, total))
+
+    columns = [np.stack([np.asarray(row[i]) for row in rows]) for i in range(len(rows[0]))]
+    observation, sample, log_prob, head, reward, terminated, truncated, reached, returns, lengths, valid = columns
+    cut_values = jnp.where(truncated, value(jnp.asarray(reached)), 0.0) if truncated.any() else jnp.zeros_like(reward)
+    last = jnp.asarray(actors.observation)
+    return actors, Rollout(
+        observations=Observation(jnp.asarray(observation), jnp.asarray(observation)),
+        samples=jnp.asarray(sample),
+        log_probs=jnp.asarray(log_prob),
+        heads=jnp.asarray(head),
+        rewards=jnp.asarray(reward),
+        terminated=jnp.asarray(terminated),
+        truncated=jnp.asarray(truncated),
+        cut_values=cut_values,
+        last=Observation(last, last),
+        episode_returns=jnp.asarray(returns),
+        episode_lengths=jnp.asarray(lengths),
+        metrics={},
+        valid=None if valid.all() else jnp.asarray(valid),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _act(
+    policy: Policy, params: PolicyParams, normalizer: Normalizer, observation: Array, keys: Array, t: int
+) -> tuple[Array, Array, Array, Array]:
+    """Sample, its log-probability, the head it came from, and what the environment receives."""
+    head = policy.head(params, normalizer(observation))
+    distribution = policy.wrap(params, head)
+    sample = distribution.sample(keys[t])
+    return sample, distribution.log_prob(sample), head, policy.action(sample)
