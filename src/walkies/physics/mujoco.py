@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms
 from walkies.physics.principal import principal_inertia
 
 Array = jax.Array
+R = TypeVar("R")
 
 MAX_SPEED = 1e3
 """m/s and rad/s: a robot with any speed above this has blown up."""
@@ -99,7 +100,8 @@ class MujocoSimulator:
         def numbers(*shape: int) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((n, *shape), dtype)
 
-        readings_like = Readings(
+        readings_like = _record(
+            Readings,
             contact_distance=numbers(spheres),
             contact_force=numbers(spheres, 3),
             contact_position=numbers(spheres, 3),
@@ -110,7 +112,7 @@ class MujocoSimulator:
             gravity=numbers(3),
             ok=jax.ShapeDtypeStruct((n,), np.bool_),
         )
-        like = State(*(numbers(*leaf.shape[1:]) for leaf in state)), readings_like
+        like = jax.tree.map(lambda leaf: numbers(*leaf.shape[1:]), state), readings_like
         return jax.pure_callback(self._step_in_numpy, like, params, state, target, vmap_method="sequential")
 
     def _step_in_numpy(self, params: Prepared, state: State, target: Array) -> tuple[State, Readings]:
@@ -123,7 +125,8 @@ class MujocoSimulator:
         new, readings = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, dtype), (new, readings))
         return new, readings._replace(ok=ok)
 
-    def _advance(self, params: Prepared, state: State, target: np.ndarray) -> tuple[State, Readings]:
+    def _advance(self, params: Any, state: Any, target: np.ndarray) -> tuple[State, Readings]:
+        """`step` on numpy arrays (the same records, but what they hold is not `jax.Array`)."""
         steps, delays = self.substeps, params.params
         # MuJoCo never sees what is broken: such a robot is stepped from the model's reference state, and reported.
         reference = self.model.qpos0
@@ -145,11 +148,17 @@ class MujocoSimulator:
         fine = [_sane(last["qpos"]), _sane(last["qvel"], MAX_SPEED), _sane(last["qacc"])]
         ok = np.logical_and.reduce([good_state, good_targets, ~failed, *fine])
 
-        def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> np.ndarray:
+        def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> Any:
             return np.where(_like(ok, values), values, otherwise)
 
         qpos, qvel = unless_broken(last["qpos"], qpos0), unless_broken(last["qvel"])
-        new = State(qpos, qvel, unless_broken(last["qacc_warmstart"]), memory[:, : state.targets.shape[1]])
+        new = _record(
+            State,
+            qpos=qpos,
+            qvel=qvel,
+            qacc_warmstart=unless_broken(last["qacc_warmstart"]),
+            targets=memory[:, : state.targets.shape[1]],
+        )
         # The IMU is read `imu_delay` physics steps before the end; 0 is the state at the start of the control step.
         instant = np.arange(len(ok)), steps - np.clip(delays.imu_delay, 0, steps)
         imu_qpos = unless_broken(np.concatenate([qpos0[:, None], after["qpos"]], axis=1)[instant], qpos0)
@@ -159,7 +168,8 @@ class MujocoSimulator:
         torque, acceleration = unless_broken(last["actuator_force"]), unless_broken(last["qacc"][:, :3])
         position, velocity = work.sphere_motion(qpos, qvel)
         origin, normal = _plane(self.model, self._ground)
-        return new, Readings(
+        return new, _record(
+            Readings,
             contact_distance=(position - origin) @ normal - self.model.geom_size[self._spheres, 0],
             contact_force=force,
             contact_position=position,
@@ -224,6 +234,11 @@ def _check_joints(model: mujoco.MjModel, dofs: np.ndarray) -> None:
         raise ValueError("expected one free joint and, after it, hinges only")
     if sorted(dofs) != list(range(6, model.nv)):
         raise ValueError(f"expected one actuator for each of the {hinges} hinges, found {model.nu}")
+
+
+def _record(kind: type[R], **leaves: Any) -> R:
+    """A record that holds, for once, not `jax.Array` but numpy arrays or shapes."""
+    return kind(**leaves)
 
 
 def _principal_inertia_like(inertia: Array) -> tuple[np.ndarray, np.ndarray]:

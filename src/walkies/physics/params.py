@@ -82,12 +82,12 @@ def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
     solref, solimp, friction = mixed_contact(model, ground, spheres[0])
     for sphere in spheres[1:]:
-        for mine, first in zip(mixed_contact(model, ground, sphere), (solref, solimp, friction), strict=True):
-            if not np.array_equal(mine, first):
-                raise ValueError(
-                    f"contact parameters of {model.geom(sphere).name!r} and {model.geom(spheres[0]).name!r} differ; "
-                    "one set per robot is supported: give all spheres the same class"
-                )
+        theirs = np.hstack(mixed_contact(model, ground, sphere))
+        if not np.array_equal(theirs, np.hstack([solref, solimp, friction])):
+            raise ValueError(
+                f"contact parameters of {model.geom(sphere).name!r} and {model.geom(spheres[0]).name!r} differ; "
+                "one set per robot is supported: give all spheres the same class"
+            )
     for actuator in range(model.nu):
         gain, bias, limits = (
             model.actuator_gainprm[actuator, 0],
