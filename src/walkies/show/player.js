@@ -6,7 +6,7 @@
   const canvas = section.querySelector("canvas");
   const [button, slider, clock, speed] = ["button", "input", "output", "select"].map((tag) => section.querySelector(tag));
   const caption = section.querySelector(".command");
-  const gl = canvas.getContext("webgl", { antialias: true, stencil: true });
+  const gl = canvas.getContext("webgl", { alpha: false, antialias: true, stencil: true });
   if (!gl) {
     caption.textContent = "This browser has no WebGL, so there is no replay.";
     return;

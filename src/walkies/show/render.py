@@ -49,7 +49,12 @@ def frames(
     """Pictures (height, width, 3) uint8 of the motions side by side, all of them as long as the shortest."""
     rows = -(-len(trajectories) // columns)
     tile = (size[0] // columns, size[1] // rows)
-    cameras = [_Tile(trajectory, title, fps, tile) for trajectory, title in zip(trajectories, titles, strict=True)]
+    stages = {name: _Stage(name, tile) for name in {trajectory.robot for trajectory in trajectories}}
+    overlay = _Overlay(tile)
+    cameras = [
+        _Tile(stages[trajectory.robot], overlay, trajectory, title, fps)
+        for trajectory, title in zip(trajectories, titles, strict=True)
+    ]
     for index in range(min(len(camera.rows) for camera in cameras)):
         picture = np.zeros((tile[1] * rows, tile[0] * columns, 3), np.uint8)
         for place, camera in enumerate(cameras):
@@ -58,38 +63,47 @@ def frames(
         yield picture
 
 
-class _Tile:
-    """One robot and its camera."""
+class _Stage:
+    """A robot to be posed, and its renderer; one serves every tile that shows this robot."""
 
-    def __init__(self, trajectory: replay.Trajectory, title: str, fps: float, size: tuple[int, int]) -> None:
-        model = load_model(get_robot(trajectory.robot))
+    def __init__(self, robot: str, size: tuple[int, int]) -> None:
+        model = load_model(get_robot(robot))
         quality = model.vis.quality
         quality.shadowsize, quality.offsamples = SHADOW_SIZE, SAMPLES
         quality.numslices, quality.numstacks = SLICES, SLICES // 2
         model.vis.map.shadowclip = SHADOW_REACH
         model.vis.global_.offwidth, model.vis.global_.offheight = size
         self.model, self.data = model, mujoco.MjData(model)
-        self.trajectory, self.title = trajectory, title
-        self.rows = trajectory.at(fps)
-        self.path = replay.smooth(trajectory.qpos[:, :2].astype(float), round(CAMERA_SMOOTHING / trajectory.timestep))
-        self.measured = replay.smooth(trajectory.velocity.astype(float), round(GAUGE_SMOOTHING / trajectory.timestep))
         self.renderer = mujoco.Renderer(model, size[1], size[0])
         self.camera = mujoco.MjvCamera()
         self.camera.type = mujoco.mjtCamera.mjCAMERA_FREE
         self.camera.distance, self.camera.azimuth, self.camera.elevation = View()
-        self.overlay = _Overlay(size)
 
-    def picture(self, index: int) -> np.ndarray:
-        row = self.rows[index]
-        self.data.qpos[:] = self.trajectory.qpos[row]
+    def picture(self, qpos: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """The robot in configuration `qpos`, seen with `centre` (x, y) in the middle."""
+        self.data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
-        self.camera.lookat[:] = [*self.path[row], 0.1]
+        self.camera.lookat[:] = [*centre, 0.1]
         self.renderer.update_scene(self.data, self.camera)
         self.renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        command = self.trajectory.command[row]
-        return self.overlay.draw(self.renderer.render(), self.title, command, self.measured[row])
+        return self.renderer.render()
+
+
+class _Tile:
+    """One motion, seen by a camera that follows it, with its words and gauges."""
+
+    def __init__(self, stage: _Stage, overlay: _Overlay, trajectory: replay.Trajectory, title: str, fps: float) -> None:
+        self.stage, self.overlay, self.trajectory, self.title = stage, overlay, trajectory, title
+        self.rows = trajectory.at(fps)
+        self.path = replay.smooth(trajectory.qpos[:, :2].astype(float), round(CAMERA_SMOOTHING / trajectory.timestep))
+        self.measured = replay.smooth(trajectory.velocity.astype(float), round(GAUGE_SMOOTHING / trajectory.timestep))
+
+    def picture(self, index: int) -> np.ndarray:
+        row = self.rows[index]
+        bare = self.stage.picture(self.trajectory.qpos[row], self.path[row])
+        return self.overlay.draw(bare, self.title, self.trajectory.command[row], self.measured[row])
 
 
 class _Overlay:

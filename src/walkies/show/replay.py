@@ -138,10 +138,9 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
 
 
 def expand(script: Sequence[Segment], control_dt: float) -> np.ndarray:
-    """A script as one command per control step, (steps, 3) float32."""
-    return np.concatenate(
-        [np.tile(np.array(command, np.float32), (round(seconds / control_dt), 1)) for seconds, command in script]
-    )
+    """A script as one command per control step, (steps, 3) float32; ends are rounded, so that errors do not add up."""
+    ends = np.round(np.cumsum([segment.seconds for segment in script]) / control_dt).astype(int)
+    return np.repeat(np.array([segment.command for segment in script], np.float32), np.diff(ends, prepend=0), axis=0)
 
 
 def stretched(script: Sequence[Segment], seconds: float) -> tuple[Segment, ...]:

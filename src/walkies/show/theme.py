@@ -1,7 +1,8 @@
 """One look for every picture: readable on light and dark pages, and by colour-blind eyes.
 
 Backgrounds are transparent. Every colour has a luminance between a white and a near-black page, so that it keeps a
-contrast of 3:1 to both (WCAG 2.1, 1.4.11); the hues are those of Okabe and Ito (2008), light ones darkened.
+contrast of 3:1 to both (WCAG 2.1, 1.4.11). The first two hues are from Okabe and Ito (2008); the others lie as far from
+them and from each other as that contrast allows, for normal, protanope and deuteranope eyes alike.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY = "#0072B2", "#D55E00", "#009E73", "#C0699B", "#B07800", "#808080"
-COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY)
+BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY = "#0072B2", "#D55E00", "#1EA5A5", "#4B3CFF", "#B42D3C", "#808080"
+COLOURS = (BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY)
 LIGHT_PAGE, DARK_PAGE = "#FFFFFF", "#0D1117"
 
 STYLE: dict[str, Any] = {

@@ -1,0 +1,99 @@
+"""Curves on disk: what is written is read back, and resuming forgets what came after the resumed step."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from walkies.errors import UserError
+from walkies.show import logs
+
+
+def write(path, records, **options):
+    logger = logs.CsvLogger(path, **options)
+    for record in records:
+        logger.log(record)
+    logger.close()
+
+
+@given(values=st.lists(st.floats(allow_nan=False), max_size=6))
+def test_csv_gives_back_every_bit(values, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / "progress.csv"
+    write(path, [{"steps": i, "reward": value} for i, value in enumerate(values)])
+    if values:
+        assert logs.read(path)["reward"].tolist() == values
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
+    records = [{"steps": 10 * i, "reward": 0.1 * i} for i in range(10)]
+    write(tmp_path / "whole.csv", records)
+    write(tmp_path / "parts.csv", records[:8])  # ran on past its last checkpoint, at step 40, and was killed
+    with (tmp_path / "parts.csv").open("a") as file:
+        file.write("80,0.")  # in the middle of a row
+    write(tmp_path / "parts.csv", records[5:], resume_steps=40)
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    # Without truncation the rows after the checkpoint would be there twice.
+    write(tmp_path / "double.csv", records[:8])
+    write(tmp_path / "double.csv", records[5:], resume_steps=10**9)
+    assert (tmp_path / "double.csv").read_bytes() != (tmp_path / "whole.csv").read_bytes()
+
+
+def test_without_resume_a_file_starts_anew(tmp_path):
+    write(tmp_path / "progress.csv", [{"steps": 1, "reward": 5.0}])
+    write(tmp_path / "progress.csv", [{"steps": 2, "reward": 6.0}])
+    assert logs.read(tmp_path / "progress.csv")["steps"].tolist() == [2.0]
+
+
+def test_new_column_leaves_older_rows_empty(tmp_path):
+    write(tmp_path / "progress.csv", [{"steps": 1, "a": 1.0}, {"steps": 2, "a": 2.0, "b": 3.0}, {"steps": 3, "b": 4.0}])
+    table = logs.read(tmp_path / "progress.csv")
+    assert math.isnan(table["b"][0]) and table["b"][1:].tolist() == [3.0, 4.0]
+    assert math.isnan(table["a"][2])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "header"),
+        ("reward\n1\n", "steps"),
+        ("steps,steps\n1,2\n", "distinct"),
+        ("steps,reward\n1\n", "line 2: got 1 cells, expected 2"),
+        ("steps,reward\n1,lots\n", "line 2, column reward: got 'lots'"),
+        ("steps,reward\n,1\n", "column steps"),
+    ],
+)
+def test_what_is_not_such_a_file_is_told(text, expected, tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        logs.read(path)
+
+
+def test_missing_file_is_told(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        logs.read(tmp_path / "progress.csv")
+
+
+def test_open_loggers_write_csv_and_tensorboard(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import RecordWriter
+
+    assert RecordWriter  # the format read below is what tensorboardX writes
+    with logs.open_loggers(tmp_path) as loggers:
+        for logger in loggers:
+            logger.log({"steps": 7, "reward": 0.25})
+    assert logs.read(tmp_path / "progress.csv")["reward"].tolist() == [0.25]
+    scalars = [(event.step, value.tag, value.simple_value) for event in events(tmp_path / "tensorboard", Event)
+               for value in event.summary.value]  # fmt: skip
+    assert scalars == [(7, "reward", 0.25)]
+
+
+def events(folder, kind):
+    """Events of TensorBoard's record format: length (8 bytes), its checksum (4), the event, its checksum (4)."""
+    (path,) = folder.iterdir()
+    data = path.read_bytes()
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        yield kind.FromString(data[12 : 12 + length])
+        data = data[16 + length :]

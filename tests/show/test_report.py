@@ -1,0 +1,145 @@
+"""A run on one page, and runs side by side."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from standing import standing_policy
+
+from walkies.deploy import policy_file
+from walkies.errors import UserError
+from walkies.experiment import TrainConfig
+from walkies.runs import to_dict, versions, write_json
+from walkies.show import logs, page, replay, report, runs
+
+CARD = {
+    "passed": True, "survival": 1.0, "lin_vel_error": 0.05, "yaw_rate_error": 0.11, "episodes": 100, "seed": 0,
+    "episode_seconds": 20.0, "falls": [],
+    "marks": [{"key": "survival", "name": "survival <b>", "value": 1.0, "unit": "", "pass_mark": 0.99, "at_least": True,
+               "gates": True, "met": True}],
+}  # fmt: skip
+
+
+def a_run(folder, seed=0, **changes):
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {**to_dict(TrainConfig(seed=seed, out=folder)), **changes})
+    write_json(folder / "versions.json", versions())
+    write_json(folder / "report.json", CARD)
+    policy_file.write(folder / "policy.json", standing_policy())
+    logger = logs.CsvLogger(folder / "progress.csv")
+    for i in range(5):
+        logger.log({"steps": 1000 * i, "seconds": 1.0 * i, "steps_per_s": 1000.0, "reward": 0.1 * i})
+    logger.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    run = a_run(tmp_path_factory.mktemp("runs") / "first")
+    report.write(run)
+    return run
+
+
+class Links(HTMLParser):
+    """Everything that a page would fetch, and whether its elements are balanced."""
+
+    VOID = ("meta", "img", "input")
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.fetched += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_stands_alone(written):
+    text = (written / "report.html").read_text(encoding="utf-8")
+    links = Links()
+    links.feed(text)
+    assert links.open == []
+    assert links.fetched and all(link.startswith("data:image/png;base64,") for link in links.fetched)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text) and "@import" not in text
+    assert "survival &lt;b&gt;" in text and "survival <b>" not in text
+
+
+def test_page_shows_what_the_run_is(written):
+    text = (written / "report.html").read_text(encoding="utf-8")
+    for piece in (
+        "Run first",
+        "walkies train pupper",
+        "4k control steps",
+        "Learning curves",
+        "Gait",
+        "<canvas>",
+        "passed",
+    ):
+        assert piece in text
+    short = (written / "report.md").read_text(encoding="utf-8")
+    for piece in ("walkies train pupper", "![Learning curves](curves.png)", "Examination: PASSED", "(policy.json)"):
+        assert piece in short
+
+
+def test_replay_in_the_page_is_the_motion():
+    motion = replay.record(standing_policy(), (replay.Segment(0.4, (0.0, 0.0, 0.0)),))
+    scene = json.loads(json.dumps(page.scene(motion, fps=25.0)))
+    poses = np.frombuffer(base64.b64decode(scene["poses"]), "<i2").reshape(-1, scene["bodies"], 7)
+    rows = motion.at(25.0)
+    assert len(poses) == len(rows) == len(scene["commands"]) == 10
+    assert poses[:, 1, :3] * scene["metres"] == pytest.approx(motion.qpos[rows, :3], abs=1e-4)
+    assert poses[:, 1, 3:] / 32767 == pytest.approx(motion.qpos[rows, 3:7], abs=1e-4)
+    assert {shape["shape"] for shape in scene["shapes"]} <= set(page.SHAPES.values())
+
+
+def test_command_line_repeats_the_run(tmp_path):
+    config = to_dict(TrainConfig(seed=3, minutes=2.0, film=False, out=tmp_path / "a b"))
+    config["task"]["action_scale"] = 0.5
+    line = report.command_line(config)
+    assert line.startswith("walkies train pupper --minutes 2.0 --seed 3")
+    assert "--no-film" in line and "--task.action-scale 0.5" in line and f"--out '{tmp_path}/a b'" in line
+    assert "recipe" not in line
+
+
+def test_not_a_run_is_told(tmp_path):
+    with pytest.raises(UserError, match="not a run folder"):
+        report.summarize(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="not JSON"):
+        report.summarize(tmp_path)
+
+
+def test_runs_are_listed_and_compared(tmp_path, capsys):
+    first, second = a_run(tmp_path / "first"), a_run(tmp_path / "second", seed=1)
+    runs.command("list", (tmp_path,))
+    out = capsys.readouterr().out
+    assert "first" in out and "second" in out and "passed" in out
+    runs.command("compare", (first, second))
+    out = capsys.readouterr().out
+    assert "seed" in out and (tmp_path / "compare.png").is_file()
+    with pytest.raises(UserError, match="at least two"):
+        runs.command("compare", (first,))
+
+
+def test_differences_are_those_alone():
+    found = runs.differences({"a": {"seed": 1, "task": {"kp": 5.0, "kd": 0.2}}, "b": {"seed": 2, "task": {"kp": 5.0}}})
+    assert found == {"seed": ["1", "2"], "task.kd": ["0.2", ""]}
+
+
+def test_clean_keeps_the_newest_checkpoint(tmp_path, capsys):
+    run = a_run(tmp_path / "run")
+    (run / "checkpoints").mkdir()
+    for steps in (10, 20):
+        (run / "checkpoints" / f"{steps:012d}.safetensors").write_bytes(b"x")
+    runs.command("clean", (run,))
+    assert "1 files" in capsys.readouterr().out and len(list((run / "checkpoints").iterdir())) == 2
+    runs.command("clean", (run,), yes=True)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["000000000020.safetensors"]
+    assert (run / "policy.json").is_file()
