@@ -43,7 +43,7 @@ Space = Box | Discrete
 class Observation(NamedTuple):
     """What is seen of a state: `policy` is what the agent acts on, `critic` what training may also know.
 
-    policy: (num_envs, observation_size). critic: (num_envs, privileged_size); where nothing is privileged, the same array.
+    policy: (num_envs, observation_size). critic: (num_envs, privileged_size), the same array if nothing is privileged.
     """
 
     policy: Array

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,9 @@ class Case:
         keys = jax.random.split(jax.random.key(0), 4)
         self.observations = jax.random.normal(keys[0], (SAMPLES, 3))
         # Larger than at the start, so that the head is not nearly zero.
-        params = jax.tree.map(lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), self.policy.init(keys[1]))
+        params = jax.tree.map(
+            lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), self.policy.init(keys[1])
+        )
         self.theta, self.unravel = ravel_pytree(jax.tree.map(lambda x: x.astype(float), params))
         self.old = self.distribution(self.theta)
         self.samples = self.old.sample(keys[2])
@@ -136,7 +140,7 @@ def test_conjugate_gradients_stop_without_curvature():
 
 
 def test_short_steps_cost_the_predicted_kl():
-    """T22: without damping KL(θ_old + s x) / (s² δ) → 1 as s → 0, x the full step. Control: a damped step costs less."""
+    """T22: undamped, KL(θ_old + s x) / (s² δ) → 1 as s → 0, x the full step. Control: a damped step costs less."""
     x = jax.random.normal(jax.random.key(0), (SAMPLES, 3))
     target = jax.random.normal(jax.random.key(1), (SAMPLES, 2))
 
@@ -172,10 +176,15 @@ def test_the_line_search_measures_kl_from_old_to_new():
     """T23: the two directions differ; only one bounds what was promised. Narrowing σ makes KL(old ‖ new) the larger."""
     old, new = Normal(jnp.zeros((1, 1)), jnp.zeros(1)), Normal(jnp.full((1, 1), 0.3), jnp.log(jnp.array([0.5])))
     np.testing.assert_allclose([old.kl(new)[0], new.kl(old)[0]], [0.98685, 0.36315], atol=1e-5)
+
     # Gradient towards a narrow σ: at the accepted step the bound holds in the promised direction.
-    distribution = lambda t: Normal(jnp.zeros((1, 1)), t)
-    loss = lambda t: t.sum()
-    step = jax.jit(lambda t, search: natural_step(loss, distribution, t, 0.5, 0.0, line_search=search), static_argnums=1)
+    def distribution(log_std):
+        return Normal(jnp.zeros((1, 1)), log_std)
+
+    @partial(jax.jit, static_argnums=1)
+    def step(log_std, line_search):
+        return natural_step(jnp.sum, distribution, log_std, 0.5, 0.0, line_search=line_search)
+
     theta, info = step(jnp.zeros(1), True)
     forward = float(distribution(jnp.zeros(1)).kl(distribution(theta))[0])
     np.testing.assert_allclose(info.kl, forward)
@@ -265,6 +274,26 @@ def test_the_natural_step_does_not_depend_on_the_parametrization():
     difference = natural(mix) - natural(jnp.eye(size))
     assert float(jnp.linalg.norm(difference) / jnp.linalg.norm(natural(mix))) < 1e-6
     assert float(jnp.linalg.norm(plain(mix) - plain(jnp.eye(size)))) > 0.1
+
+
+def test_padding_does_not_count():
+    """A masked sample changes neither F nor the step, whatever it holds; without the mask it does."""
+    x = jax.random.normal(jax.random.key(0), (SAMPLES, 2))
+    padded = jnp.concatenate([x, jnp.full((1, 2), 9.0)])
+    theta = jnp.array([0.3, -0.2, 0.1])
+
+    @partial(jax.jit, static_argnums=2)
+    def step(x, mask, masked):
+        def build(theta):
+            return Normal(x @ theta[:2, None], theta[2:])
+
+        return natural_step(lambda t: jnp.sum(t**3), build, theta, 0.05, 1e-3, mask=mask if masked else None)
+
+    whole = step(x, jnp.ones(SAMPLES), False)
+    part = step(padded, jnp.append(jnp.ones(SAMPLES), 0.0), True)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12)
+    assert float(jnp.max(jnp.abs(step(padded, jnp.ones(SAMPLES + 1), False)[0] - whole[0]))) > 1e-3
 
 
 PAIRS = {

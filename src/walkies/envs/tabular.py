@@ -144,11 +144,11 @@ def enumerate_rollouts(mdp: Tabular, horizon: int) -> Listing:
                 if mdp.transition[here, action, following] > 0.0:
                     longer.append(((*states, following), (*actions, action)))
         rollouts = longer
-    states = np.array([path for path, _ in rollouts]).T
-    actions = np.array([choice for _, choice in rollouts], int).reshape(len(rollouts), horizon).T
-    valid = ~mdp.terminal[states[:-1]]
-    rewards = np.where(valid, mdp.reward[states[:-1], actions, states[1:]], 0.0)
-    return Listing(states, actions, rewards, valid & mdp.terminal[states[1:]], valid)
+    path = np.array([states for states, _ in rollouts]).T
+    choices = np.array([actions for _, actions in rollouts], int).reshape(len(rollouts), horizon).T
+    valid = ~mdp.terminal[path[:-1]]
+    rewards = np.where(valid, mdp.reward[path[:-1], choices, path[1:]], 0.0)
+    return Listing(path, choices, rewards, valid & mdp.terminal[path[1:]], valid)
 
 
 class Values(NamedTuple):

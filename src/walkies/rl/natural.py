@@ -1,14 +1,14 @@
-"""The natural gradient and the trust region: how far a policy moves is measured in its distributions, not its parameters.
+"""The natural gradient and the trust region: a step is as long as the change of the distributions, not of parameters.
 
     maximize  L(θ)   subject to  KL(π_old ‖ π_θ) ≤ δ
 
-Near θ_old the constraint is ½ xᵀF x ≤ δ with F the Fisher information, so the step is x ∝ F⁻¹ ∇L (Kakade 2001), found by
-conjugate gradients from products F v alone (Schulman et al. 2015, appendix C). TRPO then walks back along the step until
-the true constraint holds and the objective has really improved.
+Near θ_old the constraint is ½ xᵀF x ≤ δ with F the Fisher information, so the step is x ∝ F⁻¹ ∇L (Kakade 2001), found
+by conjugate gradients from products F v alone (Schulman et al. 2015, appendix C). TRPO then walks back along the step
+until the true constraint holds and the objective has really improved.
 
-The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so only the line search
-could tell them apart. Pass the parameters of the policy alone: a value function has no Fisher information, and would make F
-singular.
+The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so only the line
+search could tell them apart. Pass the parameters of the policy alone: a value function has no Fisher information, and
+would make F singular.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from walkies.rl.batch import masked_mean
+
 Array = jax.Array
 Params = TypeVar("Params")
+Carry = tuple[Array, ...]
 
 
 class Divergent(Protocol):
@@ -33,21 +36,21 @@ class Divergent(Protocol):
 
 
 def fisher_product(
-    distribution: Callable[[Params], Divergent], params: Params, damping: float = 0.0
+    distribution: Callable[[Params], Divergent], params: Params, damping: float = 0.0, mask: Array | None = None
 ) -> Callable[[Params], Params]:
     """The map v ↦ (F + damping·I) v, F the mean Fisher information of `distribution(params)` over its samples.
 
-    Gauss–Newton form F = E[Jᵀ M J]: J is the derivative of the distribution's parameters, M the Hessian of KL(old ‖ ·) at
-    old, which is the Fisher information in those parameters. As that KL is least at old, this is the whole Hessian of the
-    KL in θ, and positive semidefinite by construction (Martens 2020, section 9). The network is linearized once; each
-    product costs one jvp and one vjp.
+    Gauss–Newton form F = E[Jᵀ M J]: J is the derivative of the distribution's parameters, M the Hessian of KL(old ‖ ·)
+    at old, which is the Fisher information in those parameters. As that KL is least at old, this is the whole Hessian
+    of the KL in θ, and positive semidefinite by construction (Martens 2020, section 9). The network is linearized once;
+    each product costs one jvp and one vjp. mask: (samples,) 1 for samples that count; None for all.
     """
     old, jvp = jax.linearize(distribution, params)
     transposed = jax.linear_transpose(jvp, params)
     old = jax.lax.stop_gradient(old)  # differentiated too, KL(θ ‖ θ) ≡ 0 and F would vanish
 
     def slope(new: Any) -> Any:
-        return jax.grad(lambda d: jnp.mean(old.kl(d)))(new)
+        return jax.grad(lambda d: _mean(old.kl(d), mask))(new)
 
     def product(vector: Params) -> Params:
         _, bent = jax.jvp(slope, (old,), (jvp(vector),))
@@ -55,6 +58,10 @@ def fisher_product(
         return jax.tree.map(lambda f, v: f + damping * v, curved, vector)
 
     return product
+
+
+def _mean(x: Array, mask: Array | None) -> Array:
+    return jnp.mean(x) if mask is None else masked_mean(x, mask)
 
 
 class Solution(NamedTuple):
@@ -77,11 +84,11 @@ def conjugate_gradient(
     """
     goal = tolerance * (b @ b)
 
-    def unfinished(carry: tuple[Array, ...]) -> Array:
+    def unfinished(carry: Carry) -> Array:
         _, _, _, squared, count, stuck = carry
         return (squared > goal) & (count < iterations) & ~stuck
 
-    def advance(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def advance(carry: Carry) -> Carry:
         x, residual, direction, squared, count, _ = carry
         image = product(direction)
         curvature = direction @ image
@@ -92,8 +99,13 @@ def conjugate_gradient(
         return x, residual, residual + following / squared * direction, following, count + 1, stuck
 
     start = (jnp.zeros_like(b), b, b, b @ b, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-    x, _, _, squared, count, _ = jax.lax.while_loop(unfinished, advance, start)
+    x, _, _, squared, count, _ = _while_loop(unfinished, advance, start)
     return Solution(x, squared, count)
+
+
+def _while_loop(condition: Callable[[Carry], Array], body: Callable[[Carry], Carry], start: Carry) -> Carry:
+    """`jax.lax.while_loop` on a tuple of any length."""
+    return jax.lax.while_loop(condition, body, start)
 
 
 class NaturalInfo(NamedTuple):
@@ -125,7 +137,7 @@ def natural_step(
     backtrack: float = 0.8,
     backtrack_steps: int = 10,
     line_search: bool = True,
-    fisher_distribution: Callable[[Params], Divergent] | None = None,
+    mask: Array | None = None,
 ) -> tuple[Params, NaturalInfo]:
     """One step of at most `delta` nats downhill in `loss`: TRPO with the line search, NPG without.
 
@@ -140,7 +152,7 @@ def natural_step(
         params: PyTree of the policy's parameters, log σ included.
         delta: δ, nats. damping: c. backtrack: α in (0, 1).
         line_search: off, the full step is taken unchecked (natural policy gradient), unless it is not finite.
-        fisher_distribution: distributions on a part of the batch, if F should cost less than the gradient.
+        mask: (samples,) 1 for samples that count in the KL and F, 0 for padding; None for all.
     Returns:
         New parameters and a NaturalInfo. A zero gradient gives a zero step.
     """
@@ -148,7 +160,7 @@ def natural_step(
     old_loss, gradient = jax.value_and_grad(loss)(params)
     g = ravel_pytree(gradient)[0]
     old = jax.lax.stop_gradient(distribution(params))
-    tree_product = fisher_product(fisher_distribution or distribution, params, damping)
+    tree_product = fisher_product(distribution, params, damping, mask)
 
     def product(vector: Array) -> Array:
         return ravel_pytree(tree_product(unravel(vector)))[0]
@@ -161,23 +173,23 @@ def natural_step(
 
     def try_fraction(fraction: Array) -> tuple[Array, Array, Array]:
         candidate = unravel(theta - fraction * full_step)
-        kl, improvement = jnp.mean(old.kl(distribution(candidate))), old_loss - loss(candidate)
+        kl, improvement = _mean(old.kl(distribution(candidate)), mask), old_loss - loss(candidate)
         # A NaN fails every comparison, so a broken candidate is never accepted.
         good = (kl <= delta) & (improvement > 0.0) if line_search else jnp.isfinite(kl + improvement) & moves
         return good, kl, improvement
 
-    def searching(carry: tuple[Array, ...]) -> Array:
+    def searching(carry: Carry) -> Array:
         count, good, *_ = carry
         return ~good & (count < (backtrack_steps if line_search else 1)) & moves
 
-    def search(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def search(carry: Carry) -> Carry:
         count = carry[0]
         fraction = jnp.asarray(backtrack, theta.dtype) ** count
         return count + 1, *try_fraction(fraction), fraction
 
     zero = jnp.zeros((), theta.dtype)
     start = (jnp.zeros((), jnp.int32), jnp.zeros((), bool), zero, zero, zero)
-    _, accepted, kl, improvement, fraction = jax.lax.while_loop(searching, search, start)
+    _, accepted, kl, improvement, fraction = _while_loop(searching, search, start)
 
     moved = unravel(theta - fraction * full_step)
     new = jax.tree.map(lambda after, before: jnp.where(accepted, after, before), moved, params)

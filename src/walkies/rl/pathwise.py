@@ -2,11 +2,11 @@
 
     J(θ) = E Σ_t γ^t r(s_t, a_t),   a_t = f_θ(s_t, ε_t),   s_{t+1} = step(s_t, a_t)
 
-With ε drawn beforehand the return is an ordinary function of θ, and reverse-mode differentiation goes back through every
-step. It needs a deterministic policy or a reparametrized one, no likelihood; far fewer samples than the likelihood-ratio
-gradient where the world is smooth; and it fails where that one does not: a step-shaped reward has derivative zero, contact
-multiplies the Jacobians ∂s′/∂s until the gradient explodes (Suh et al. 2022). Hence short horizons with a value function at
-the end (Xu et al. 2022).
+With ε drawn beforehand the return is an ordinary function of θ, and reverse-mode differentiation goes back through
+every step. It needs a deterministic policy or a reparametrized one, no likelihood; far fewer samples than the
+likelihood-ratio gradient where the world is smooth; and it fails where that one does not: a step-shaped reward has
+derivative zero, contact multiplies the Jacobians ∂s′/∂s until the gradient explodes (Suh et al. 2022). Hence short
+horizons with a value function at the end (Xu et al. 2022), in `walkies.rl.short_horizon`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def unroll(env: Env, act: Act, params: Any, state: Any, key: Key, horizon: int, 
     num_envs = jax.tree.leaves(state)[0].shape[0]
     keys = jax.random.split(key, horizon)
     (last, going), rows = jax.lax.scan(step, (state, jnp.ones(num_envs, bool)), (keys, noise))
-    return Path(*rows, last, going)
+    states, actions, rewards, alive = rows
+    return Path(states, actions, rewards, alive, last, going)
 
 
 def pathwise_return(
@@ -72,8 +73,8 @@ def pathwise_return(
 ) -> Array:
     """Mean over environments of Σ_{t<H} γ^t r_t + γ^H V(s_H): maximize it with `jax.grad`; a scalar.
 
-    value: critic observation (num_envs, size) → V (num_envs,), for what comes after the horizon; None counts it as nothing.
-    The rest as in `unroll`.
+    value: critic observation (num_envs, size) → V (num_envs,), for what comes after the horizon; None counts it as
+    nothing. The rest as in `unroll`.
     """
     path = unroll(env, act, params, state, key, horizon, noise)
     total = jnp.sum(gamma ** jnp.arange(horizon)[:, None] * path.rewards, axis=0)

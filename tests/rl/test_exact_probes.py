@@ -1,0 +1,46 @@
+"""T41: the learner on five probes whose answers are known exactly, through the same iteration that trains a robot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from walkies.envs.probes import probes
+from walkies.rl import networks
+from walkies.rl.recipes import PPO
+from walkies.rl.train import init, make_iteration, make_policy
+
+GAMMA = 0.7
+RECIPE = replace(
+    PPO, num_envs=64, horizon=8, gamma=GAMMA, hidden=(16,), critic_hidden=(16,), learning_rate=1e-2,
+    critic_learning_rate=1e-2, minibatches=2, epochs=4, normalize_observations=False,
+)  # fmt: skip
+ITERATIONS = 60
+
+
+def learn(name):
+    """Values (n,) and the probability of action 1 (n,), at each of the probe's observations, after learning."""
+    probe = probes(GAMMA)[name]
+    iteration = make_iteration(RECIPE, probe.mdp)
+    state = init(RECIPE, probe.mdp, jax.random.key(0))
+    for _ in range(ITERATIONS):
+        state, _ = iteration(state)
+    seen = jnp.asarray(probe.observations, jnp.float32)
+    params = state.learner.params
+    values = networks.apply(params.critic, seen, RECIPE.activation)[..., 0]
+    chances = jax.nn.softmax(make_policy(RECIPE, probe.mdp).distribution(params.policy, seen).logits)[:, 1]
+    return probe, np.asarray(values), np.asarray(chances)
+
+
+@pytest.mark.parametrize("name", probes(GAMMA))
+def test_probe_is_solved(name):
+    probe, values, chances = learn(name)
+    np.testing.assert_allclose(values, probe.values, atol=0.1)
+    if probe.actions is not None:
+        np.testing.assert_allclose(chances, probe.actions, atol=0.1)
+    if name == "delayed_reward":  # control: an undiscounted value is told apart
+        assert np.abs(values - probes(1.0)[name].values).max() > 0.2
