@@ -1,0 +1,98 @@
+"""`walkies doctor`: each check sees its illness, and the exit status says whether there is one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import namedtuple
+
+import imageio_ffmpeg
+import jax
+import pytest
+
+from walkies import doctor
+from walkies.doctor import Finding
+from walkies.errors import UserError
+from walkies.physics import native_library
+
+
+@pytest.mark.parametrize(
+    "check", ["python", "cores", "jax_version", "jax_sums", "engine", "compiler", "physics", "disk"]
+)
+def test_a_machine_that_runs_the_tests_has_no_problem(check: str) -> None:
+    finding = getattr(doctor, check)()
+    assert finding.status != "problem" and finding.found
+
+
+def sick_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+
+
+def sick_jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "__version__", "0.10.2")
+
+
+def sick_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "jit", lambda function: lambda rows: 1.001 * function(rows))
+
+
+def sick_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def isa() -> str:
+        raise UserError("the engine's library was not found; build it")
+
+    monkeypatch.setattr(native_library, "isa", isa)
+
+
+def sick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")(10**9, 9 * 10**8, 10**8)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+
+
+SICK = {
+    doctor.python: (sick_python, "3.11"),
+    doctor.jax_version: (sick_jax, "jax==0.10.1"),
+    doctor.jax_sums: (sick_sums, "jax==0.10.1"),
+    doctor.engine: (sick_engine, "build it"),
+    doctor.disk: (sick_disk, "--out"),
+}
+
+
+@pytest.mark.parametrize("check", SICK, ids=lambda check: check.__name__)
+def test_an_illness_is_a_problem_with_advice(check, monkeypatch: pytest.MonkeyPatch) -> None:
+    infect, remedy = SICK[check]
+    infect(monkeypatch)
+    finding = doctor.examine(check)
+    assert finding.status == "problem"
+    assert remedy in finding.found + finding.advice
+
+
+def test_what_only_some_need_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_ffmpeg() -> str:
+        raise RuntimeError("no ffmpeg exe")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", no_ffmpeg)
+    assert doctor.ffmpeg().status == "note"
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    assert doctor.compiler().status == "note" and "ziglang" in doctor.compiler().advice
+
+    def no_gl(command, env, **options) -> subprocess.CompletedProcess:
+        return subprocess.CompletedProcess(command, returncode=-11)
+
+    monkeypatch.setattr(subprocess, "run", no_gl)
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    assert doctor.graphics().status == "note" and "glfw" in doctor.graphics().advice
+
+
+def test_exit_status_and_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    healthy = {"heart": lambda: Finding("ok", "beats"), "hair": lambda: Finding("note", "thin", "wear a hat")}
+    monkeypatch.setattr(doctor, "CHECKS", healthy)
+    assert doctor.command() == 0
+    assert "wear a hat" in capsys.readouterr().out
+
+    def crash() -> Finding:
+        raise OSError("broken")
+
+    monkeypatch.setattr(doctor, "CHECKS", {**healthy, "leg": crash})
+    assert doctor.command() == 1
+    assert "OSError: broken" in capsys.readouterr().out
