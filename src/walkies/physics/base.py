@@ -28,7 +28,7 @@ class State(NamedTuple):
     qacc_warmstart: Array
     """(n, nv): the last acceleration, where the contact solver starts."""
     targets: Array
-    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; what a delayed command falls back on."""
+    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; a delayed command falls back on them."""
 
 
 class Params(NamedTuple):
@@ -70,7 +70,7 @@ class Params(NamedTuple):
     command_delay: Array
     """(n,) int32, physics steps (0 … 3 × substeps): a new target reaches the motors this much later."""
     imu_delay: Array
-    """(n,) int32, physics steps (0 … substeps): gyro and gravity are read this long before the end of the control step."""
+    """(n,) int32, physics steps (0 … substeps): gyro and gravity are read this long before the control step's end."""
 
 
 class Readings(NamedTuple):
@@ -110,14 +110,14 @@ class Simulator(Protocol):
     """Names of the colliding sphere geoms, in the order of `Readings`' sphere axes."""
 
     def prepare(self, params: Params, num_envs: int) -> Any:
-        """Bring parameters (leaves (num_envs, …) or (1, …)) into the simulator's own form: a PyTree of (num_envs, …) arrays.
+        """Bring parameters (leaves (num_envs, …) or (1, …)) into the simulator's own form, leaves (num_envs, …).
 
         Pure and jittable; done when robots are drawn, so that `step` need not.
         """
         ...
 
     def step(self, params: Any, state: State, target: Array) -> tuple[State, Readings]:
-        """Advance every robot by one control step under new joint position targets (num_envs, nu), rad. Pure, jittable."""
+        """Advance every robot by one control step under new joint targets (num_envs, nu), rad. Pure, jittable."""
         ...
 
 
@@ -129,8 +129,8 @@ def initial_state(qpos: Array, qvel: Array, target: Array) -> State:
 
 def inertia_in_body_frame(model: mujoco.MjModel, body: int) -> np.ndarray:
     """Inertia (6,) xx yy zz xy xz yz of one body about its centre of mass, in the axes of the body frame."""
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, model.body_iquat[body])
-    rotation = rotation.reshape(3, 3)
+    flat = np.zeros(9)
+    mujoco.mju_quat2Mat(flat, model.body_iquat[body])
+    rotation = flat.reshape(3, 3)
     full = rotation @ np.diag(model.body_inertia[body]) @ rotation.T
     return full[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]

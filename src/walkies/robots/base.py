@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Robot:
-    """Facts about one legged robot. Joint arrays follow the MJCF's joint order (leg by leg, base outwards). SI, radians."""
+    """Facts about one legged robot. Joint arrays follow the MJCF's joint order (leg by leg, outwards). SI, radians."""
 
     name: str
     mjcf: Path
