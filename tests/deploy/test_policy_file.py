@@ -1,5 +1,6 @@
 """policy.json: what is written is what was trained, and a broken file is refused with a message that helps."""
 
+import itertools
 import json
 import random
 
@@ -23,7 +24,7 @@ def network(history=1, hidden=(16, 8), seed=0, gain=1.0):
     sizes = [FRAME_SIZE * history, *hidden, 12]
     layers = [
         (gain * rng.normal(size=(a, b)).astype(np.float32) / a**0.5, rng.normal(size=b).astype(np.float32))
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        for a, b in itertools.pairwise(sizes)
     ]
     mean, scale = rng.normal(size=sizes[0]), rng.uniform(0.2, 20.0, sizes[0])
     for frame in range(history):

@@ -92,12 +92,12 @@ class PolicyFile:
                 f"observation: got {observation.shape[-1]} numbers, expected {self.observation_size} "
                 f"({self.observation_history} frames of {FRAME_SIZE})"
             )
-        x = observation.astype(np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # an overflowing policy shows in its actions
-            for weights, bias, activation in self._layers32:
-                linear = bias * np.minimum(x, 0) + np.maximum(x, 0) if weights is None else _rows(x, weights) + bias
-                x = _activate(activation, linear)
-        return x
+        return _forward(self._layers32, observation.astype(np.float32))
+
+    def act_exactly(self, observation: np.ndarray) -> np.ndarray:
+        """As `act`, in float64."""
+        layers = [(layer.weights, layer.bias, layer.activation) for layer in self.layers]
+        return _forward(layers, observation.astype(np.float64))
 
     def contract(self, robot: Robot) -> Contract:
         """How this file connects to `robot`: its own pose, limits and gains, with the motor board's clamp behind them.
@@ -158,6 +158,11 @@ def read(path: Path | str) -> PolicyFile:
     if found := problems(document):
         more = f" (and {len(found) - 1} more; `walkies lint {path}` lists them)" if len(found) > 1 else ""
         raise PolicyFileError(f"{path}: {found[0]}{more}")
+    return from_document(document)
+
+
+def from_document(document: Mapping[str, Any]) -> PolicyFile:
+    """The policy in a parsed document that has no `problems`."""
     scale = document["action_scale"]
     return PolicyFile(
         layers=tuple(_read_layer(layer) for layer in document["layers"]),
@@ -338,6 +343,15 @@ def _read_layer(layer: dict[str, Any]) -> Layer:
         slopes = np.array(flatten(layer["weights"]), np.float64)
         return Layer(None, np.broadcast_to(slopes, (layer["shape"][-1],)).copy(), activation)
     return Layer(np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64), activation)
+
+
+def _forward(layers: Sequence[tuple[np.ndarray | None, np.ndarray, str]], x: np.ndarray) -> np.ndarray:
+    """The layers' outputs in the arithmetic of their arrays."""
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflowing policy shows in its actions
+        for weights, bias, activation in layers:
+            linear = bias * np.minimum(x, 0) + np.maximum(x, 0) if weights is None else _rows(x, weights) + bias
+            x = _activate(activation, linear)
+    return x
 
 
 def _rows(x: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,0 +1,211 @@
+"""The linter: silent on a sound file, and every fault gets its own code, severity, reference and mend."""
+
+import copy
+import json
+import random
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.deploy import lint as module
+from walkies.deploy.lint import ERROR, NOTE, WARNING, check, command, lint
+from walkies.deploy.policy_file import export
+from walkies.robots import get_robot
+
+PUPPER = get_robot("pupper")
+RANGE = {"vx": (-0.75, 0.75), "vy": (-0.5, 0.5), "yaw_rate": (-2.0, 2.0)}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A document that the robot may walk with, as far as a file can tell."""
+    rng = np.random.default_rng(0)
+    size = 2 * FRAME_SIZE
+    layers = [
+        (0.6 * rng.normal(size=(size, 32)) / size**0.5, np.zeros(32)),
+        (0.6 * rng.normal(size=(32, 12)) / 32**0.5, np.zeros(12)),
+    ]
+    scale = np.full(size, 2.0)
+    for frame in range(2):
+        scale[frame * FRAME_SIZE :][SLICES["desired_up"]] = 0.0
+    path = tmp_path_factory.mktemp("sound") / "policy.json"
+    export(path, layers, "elu", np.zeros(size), scale, Contract(PUPPER, 2), command_range=RANGE)
+    return json.loads(path.read_text())
+
+
+def test_sound_file_has_no_finding(sound):
+    assert check(sound) == []
+
+
+def _set(*keys_and_value):
+    *keys, last, value = keys_and_value
+
+    def change(document):
+        for key in keys:
+            document = document[key]
+        document[last] = value
+
+    return change
+
+
+def _scale_row(row, factor):
+    def change(document):
+        matrix = document["layers"][0]["weights"][0]
+        matrix[row] = [factor * value for value in matrix[row]] if any(matrix[row]) else [factor] * len(matrix[row])
+
+    return change
+
+
+def _scale_layer(index, factor):
+    def change(document):
+        matrix = document["layers"][index]["weights"][0]
+        matrix[:] = [[factor * value for value in row] for row in matrix]
+
+    return change
+
+
+def _bias(index, value):
+    return lambda document: document["layers"][index]["weights"].__setitem__(
+        1, [value] * len(document["layers"][index]["weights"][1])
+    )
+
+
+def _each(*changes):
+    return lambda document: [change(document) for change in changes]
+
+
+FAULTS = {
+    "missing-key": (lambda d: d.pop("joint_lower_limits"), ERROR),
+    "missing-limits": (_set("joint_upper_limits", []), ERROR),
+    "inverted-limits": (_set("joint_upper_limits", [-3.0] * 12), ERROR),
+    "bad-joint-array": (_set("default_joint_pos", [0.0] * 11), ERROR),
+    "bad-gain": (_set("kp", [5.0] * 12), ERROR),
+    "bad-scale": (_set("action_scale", "much"), ERROR),
+    "bad-input-size": (_set("observation_history", 4), ERROR),
+    "bad-history": (_set("observation_history", 0), ERROR),
+    "unknown-activation": (_set("layers", 0, "activation", "swish"), ERROR),
+    "bad-layer": (_set("layers", 0, "type", "lstm"), ERROR),
+    "bad-layer-size": (_set("layers", 0, "shape", [None, 31]), ERROR),
+    "bad-output-size": (lambda d: d["layers"].pop(), ERROR),
+    "not-finite": (_set("layers", 0, "weights", 0, 0, 0, 1e300), ERROR),
+    "wrong-type": (_set("use_imu", 1), ERROR),
+    "ignored-key": (_set("maximum_pitch_command", 0.0), NOTE),
+    "unknown-key": (_set("action_scales", 0.5), WARNING),
+    "gain-over-cap": (_set("kp", 20.0), ERROR),
+    "gain-zero": (_set("kp", 0), ERROR),
+    "no-imu": (_set("use_imu", False), WARNING),
+    "degrees": (_set("default_joint_pos", [15.0] * 12), ERROR),
+    "pose-outside-limits": (_set("default_joint_pos", 1, -1.0), ERROR),
+    "limits-beyond-robot": (_set("joint_upper_limits", 0, 3.0), WARNING),
+    "pose-outside-board": (_set("default_joint_pos", 1, -0.4), WARNING),
+    "silent-clamp": (_set("walkies", {}), WARNING),
+    "deaf": (_scale_layer(0, 0.0), WARNING),
+    "constant-input": (_scale_row(9, 0.01), WARNING),
+    "never-varied": (_scale_row(FRAME_SIZE + 3, 1e6), ERROR),
+    "unbounded": (_set("layers", 1, "activation", ""), WARNING),
+    "large": (
+        _each(
+            lambda d: d["layers"].insert(1, {**d["layers"][0], "shape": [None, 1100]}),
+            lambda d: d["layers"][1].update(weights=[[[0.001] * 1100] * 32, [0.0] * 1100]),
+            lambda d: d["layers"].insert(2, {**d["layers"][1], "weights": [[[0.0001] * 1100] * 1100, [0.0] * 1100]}),
+            lambda d: d["layers"][3].update(weights=[[[0.0001] * 12] * 1100, [0.0] * 12]),
+        ),
+        WARNING,
+    ),
+    "overflow": (_each(_bias(0, 1e38), _scale_layer(1, 1e38), _set("layers", 1, "activation", "")), ERROR),
+    "rounding": (  # large hidden values that cancel
+        _each(_bias(0, 1e6), _set("layers", 1, "weights", 0, [[0.1 * (-1) ** i] * 12 for i in range(32)])),
+        WARNING,
+    ),
+    "saturated": (_bias(1, 9.0), WARNING),
+    "jumpy": (_each(_scale_layer(0, 10.0), _scale_layer(1, 3.0)), WARNING),
+    "control-rate": (_set("walkies", "control_dt", 0.01), ERROR),
+    "command-range-unknown": (lambda d: d["walkies"].pop("command_range"), NOTE),
+    "command-range": (_set("walkies", "command_range", "yaw_rate", [-1.0, 1.0]), WARNING),
+}
+
+
+@pytest.mark.parametrize("code", FAULTS, ids=list(FAULTS))
+def test_each_fault_has_its_code(sound, code):
+    change, severity = FAULTS[code]
+    document = copy.deepcopy(sound)
+    change(document)
+    found = {finding.code: finding for finding in check(document)}
+    assert code in found, f"found only {list(found)}"
+    assert found[code].severity == severity
+    assert found[code].mend and found[code].reference and found[code].message
+
+
+def test_every_code_that_can_be_given_is_tested():
+    assert set(module._PROBLEMS) <= set(FAULTS)
+
+
+def test_huge_constant_input_is_an_error(sound):
+    """The upstream trap: weights divided by a deviation of 1e-6 on inputs that stood still in training."""
+    document = copy.deepcopy(sound)
+    _scale_row(9, 1e6)(document)
+    assert next(finding for finding in check(document) if finding.code == "constant-input").severity == ERROR
+
+
+def test_findings_come_worst_first(sound):
+    document = copy.deepcopy(sound)
+    for code in ("ignored-key", "no-imu", "gain-over-cap"):
+        FAULTS[code][0](document)
+    assert [finding.severity for finding in check(document)] == [ERROR, WARNING, NOTE]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": NaN}', "[" * 100_000, '{"a": 1, "a": 2}', "\x00"])
+def test_hostile_text_is_one_clear_finding(tmp_path, text):
+    path = tmp_path / "policy.json"
+    path.write_text(text)
+    (finding,) = lint(path)
+    assert finding.code == "unreadable" and finding.severity == ERROR and str(path) in finding.message
+
+
+def test_missing_file_is_one_clear_finding(tmp_path):
+    assert [finding.code for finding in lint(tmp_path / "none.json")] == ["unreadable"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(value=VALUES, choice=st.randoms(use_true_random=False))
+def test_never_raises_whatever_stands_anywhere(sound, value, choice: random.Random):
+    document = copy.deepcopy(sound)
+    spot = document
+    while True:
+        key = choice.choice(list(spot) if isinstance(spot, dict) else range(len(spot)))
+        if not isinstance(spot[key], dict | list) or not spot[key] or choice.random() < 0.4:
+            spot[key] = value
+            break
+        spot = spot[key]
+    for finding in check(document):
+        assert finding.severity in (ERROR, WARNING, NOTE)
+
+
+def test_command_prints_and_exits(sound, tmp_path, capsys):
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(sound))
+    started = time.perf_counter()
+    command(tmp_path)
+    assert time.perf_counter() - started < 1.0
+    assert "0 errors, 0 warnings, 0 notes: fit to try" in capsys.readouterr().out
+    path.write_text(json.dumps({**sound, "kp": 20.0}))
+    with pytest.raises(SystemExit) as stop:
+        command(path, json=True)
+    assert stop.value.code == 1
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert finding["code"] == "gain-over-cap"
+    with pytest.raises(SystemExit):
+        command(path)
+    out = capsys.readouterr().out
+    assert "error [gain-over-cap] at kp: 20 is above the board's cap" in out and "mend: train with kp ≤ 10" in out
