@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,8 +118,34 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
         recipe.resets,
         recipe.time_limits,
     )
+    return learn(recipe, env, state._replace(key=key), actors, discounted, record, learn_key)
+
+
+def learn(
+    recipe: Recipe, env: Env, state: TrainState, actors: Any, discounted: Array, record: Rollout, key: Array
+) -> tuple[TrainState, Metrics]:
+    """The half of an iteration that comes after acting, whoever has acted: weigh, step, account.
+
+    Of `env` only its sizes, its action space and its mirror matter. actors, discounted: where acting ended, and the
+    running discounted return (num_envs,) where it began.
+    """
+    policy = make_policy(recipe, env)
     batch = make_batch(recipe, env, policy, state, record)
-    learner, metrics = STEPS[recipe.step](recipe, policy, _scheduled(recipe, state), batch, learn_key)
+    learner, metrics = STEPS[recipe.step](recipe, policy, _scheduled(recipe, state), batch, key)
+    return account(recipe, state, learner, actors, discounted, record, batch, metrics)
+
+
+def account(
+    recipe: Recipe,
+    state: TrainState,
+    learner: Learner,
+    actors: Any,
+    discounted: Array,
+    record: Rollout,
+    batch: Batch,
+    metrics: Metrics,
+) -> tuple[TrainState, Metrics]:
+    """The state after an iteration that led to `learner`: statistics refreshed, episodes counted."""
     if recipe.normalize_observations or recipe.normalize_reward:
         learner = jax.tree.map(partial(jnp.where, state.iteration > 0), learner, state.learner)
 
@@ -157,7 +183,7 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     }
     if learner.params.policy.log_std.size:
         metrics["std"] = jnp.mean(jnp.exp(learner.params.policy.log_std))
-    state = TrainState(learner, normalizers, actors, discounted, key, state.iteration + 1, mean_return,
+    state = TrainState(learner, normalizers, actors, discounted, state.key, state.iteration + 1, mean_return,
         mean_length.astype(state.episode_length.dtype))  # fmt: skip
     return state, {name: value.astype(jnp.float32) for name, value in metrics.items()}
 
