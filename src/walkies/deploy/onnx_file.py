@@ -1,0 +1,140 @@
+"""The policy as ONNX, with all that a robot needs to use it written into its metadata (extra `onnx`).
+
+For controllers that run ONNX instead of RTNeural. The network is the policy file's, normalizer folded in; observation,
+action, gains and limits are described in `metadata_props`, since ONNX itself only knows tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+import walkies
+from walkies.contract import FRAME, SLICES
+from walkies.deploy.policy_file import PolicyFile, PolicyFileError, probe_observations, read
+from walkies.errors import UserError
+from walkies.robots.base import Robot
+
+OPSET = 17
+IR_VERSION = 8
+TOLERANCE = 1e-5
+"""Largest allowed difference of any action from the policy file's, beyond what float32 itself is off."""
+ROUNDING_FACTOR = 20.0
+"""Two float32 evaluations may add up in different orders, so they may differ by some multiples of either's error."""
+OPERATORS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softmax": "Softmax", "elu": "Elu"}
+
+
+def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
+    """What a controller must know besides the network, as text (lists are JSON): names, units, gains, limits, rate."""
+    fields = [
+        {"name": f.name, "start": SLICES[f.name].start, "size": f.size, "unit": f.unit, "meaning": f.meaning}
+        for f in FRAME
+    ]
+    lists: dict[str, Any] = {
+        "observation_frame": fields,
+        "joint_names": robot.joint_names,
+        "default_joint_pos_rad": policy.default_joint_pos,
+        "joint_lower_limits_rad": policy.joint_lower_limits,
+        "joint_upper_limits_rad": policy.joint_upper_limits,
+        "action_scale_rad": policy.action_scale,
+    }
+    return {
+        "producer": f"walkies {walkies.__version__}",
+        "robot": robot.name,
+        "observation_history": str(policy.observation_history),
+        "observation_order": "newest frame first; before the first frame zeros with gravity z = -1",
+        "action_map": "joint target (rad) = default_joint_pos + action_scale * action, clamped to the limits",
+        "kp_Nm_per_rad": repr(policy.kp),
+        "kd_Nms_per_rad": repr(policy.kd),
+        "control_dt_s": repr(policy.control_dt),
+        **{key: json.dumps(value) for key, value in lists.items()},
+        **{f"walkies.{key}": json.dumps(value) for key, value in policy.walkies.items()},
+    }
+
+
+def build(policy: PolicyFile, robot: Robot) -> Any:
+    """The `onnx.ModelProto`: input `observation` (batch, H·36), output `action` (batch, 12), float32."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    nodes, weights, x = [], [], "observation"
+    for index, layer in enumerate(policy.layers):
+        bias = numpy_helper.from_array(layer.bias.astype(np.float32), f"bias_{index}")
+        weights.append(bias)
+        if layer.weights is None:
+            nodes.append(helper.make_node("PRelu", [x, bias.name], [f"layer_{index}"]))
+        else:
+            weights.append(numpy_helper.from_array(layer.weights.astype(np.float32), f"weights_{index}"))
+            nodes.append(helper.make_node("Gemm", [x, f"weights_{index}", bias.name], [f"layer_{index}"]))
+        x = f"layer_{index}"
+        if layer.activation:
+            nodes.append(helper.make_node(OPERATORS[layer.activation], [x], [f"{x}_{layer.activation}"]))
+            x = f"{x}_{layer.activation}"
+    nodes.append(helper.make_node("Identity", [x], ["action"]))
+    graph = helper.make_graph(
+        nodes,
+        "policy",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", policy.observation_size])],
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", 12])],
+        weights,
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, producer_name="walkies", ir_version=IR_VERSION)
+    helper.set_model_props(model, metadata(policy, robot))
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> None:
+    """Write `policy` as ONNX and prove with onnxruntime that it computes the policy file's actions.
+
+    Raises:
+        PolicyFileError: the written model differs from the policy file on random or extreme observations; an existing
+            file at `path` stays as it was.
+    """
+    path = Path(path)
+    candidate = path.with_name(f".{path.name}.unverified")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        candidate.write_bytes(build(policy, robot).SerializeToString())
+        _verify(candidate, policy)
+        os.replace(candidate, path)
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def _verify(path: Path, policy: PolicyFile) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    size = policy.observation_size
+    for observations in probe_observations(np.zeros(size), np.ones(size)):
+        expected, exact = policy.act(observations), policy.act_exactly(observations)
+        (got,) = session.run(["action"], {"observation": observations.astype(np.float32)})
+        allowed = TOLERANCE + ROUNDING_FACTOR * np.abs(expected - exact).max()
+        error = np.abs(got - exact).max()
+        if not error <= allowed:
+            raise PolicyFileError(f"{path}: ONNX actions differ from the policy file's by {error:.2g} > {allowed:.2g}")
+
+
+def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None = None) -> None:
+    """Write a policy as ONNX, verified with onnxruntime, with names, units, gains and limits in its metadata.
+
+    Args:
+        target: a run folder, or any policy.json.
+        out: where to write; default: policy.onnx beside the policy.json.
+    """
+    from walkies.robots import ROBOTS, get_robot
+
+    path = target / "policy.json" if target.is_dir() else target
+    policy = read(path)
+    name = policy.walkies.get("robot", "pupper")
+    if name not in ROBOTS:
+        raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
+    out = out or path.with_suffix(".onnx")
+    export_onnx(out, policy, get_robot(name))
+    print(f"{out}: same actions as {path} to {TOLERANCE:g}, checked with onnxruntime")

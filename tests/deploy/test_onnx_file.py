@@ -1,0 +1,82 @@
+"""The ONNX export computes the policy file's actions and tells a controller everything else."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from walkies.contract import SLICES
+from walkies.deploy import onnx_file
+from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, write
+from walkies.errors import UserError
+from walkies.robots import get_robot
+
+PUPPER = get_robot("pupper")
+
+
+def policy_of(*activations, prelu=False):
+    rng = np.random.default_rng(0)
+    sizes = [72, *([16] * (len(activations) - 1)), 12]
+    layers = [
+        Layer(rng.normal(size=sizes[i : i + 2]) / sizes[i] ** 0.5, rng.normal(size=sizes[i + 1]), name)
+        for i, name in enumerate(activations)
+    ]
+    if prelu:
+        layers.insert(1, Layer(None, np.full(16, 0.2)))
+    pose = PUPPER.default_pose
+    limits = PUPPER.lower_limits, PUPPER.upper_limits
+    return PolicyFile(tuple(layers), 2, 5.0, 0.25, (0.75,) * 12, pose, *limits, walkies={"robot": "pupper", "steps": 7})
+
+
+@pytest.mark.parametrize(
+    ("activations", "prelu"),
+    [(("elu", "tanh"), False), (("relu", "sigmoid", "tanh"), False), (("softmax", ""), False), (("", "tanh"), True)],
+)
+def test_same_actions_in_onnxruntime(tmp_path, activations, prelu):
+    policy = policy_of(*activations, prelu=prelu)
+    onnx_file.export_onnx(tmp_path / "policy.onnx", policy, PUPPER)
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    observations = np.random.default_rng(1).normal(size=(50, 72)).astype(np.float32)
+    (got,) = session.run(["action"], {"observation": observations})
+    np.testing.assert_allclose(got, policy.act(observations), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
+
+
+def test_metadata_says_what_onnx_cannot(tmp_path):
+    policy = policy_of("elu", "tanh")
+    onnx_file.export_onnx(tmp_path / "policy.onnx", policy, PUPPER)
+    props = {prop.key: prop.value for prop in onnx.load(tmp_path / "policy.onnx").metadata_props}
+    assert json.loads(props["joint_names"]) == list(PUPPER.joint_names)
+    assert json.loads(props["default_joint_pos_rad"]) == list(PUPPER.default_pose)
+    assert json.loads(props["action_scale_rad"]) == [0.75] * 12
+    assert (props["kp_Nm_per_rad"], props["kd_Nms_per_rad"], props["control_dt_s"]) == ("5.0", "0.25", "0.02")
+    assert props["observation_history"] == "2" and props["robot"] == "pupper" and props["walkies.steps"] == "7"
+    for field in json.loads(props["observation_frame"]):
+        part = SLICES[field["name"]]
+        assert (field["start"], field["size"]) == (part.start, part.stop - part.start) and field["unit"]
+
+
+def test_a_wrong_model_is_never_left_behind(tmp_path, monkeypatch):
+    """Negative control of the verification: one bias off by 1e-3 is noticed, and the old file stays."""
+    path = tmp_path / "policy.onnx"
+    path.write_bytes(b"old")
+    policy = policy_of("elu", "tanh")
+    wrong = policy_of("elu", "tanh")
+    wrong.layers[1].bias[3] += 1e-3
+    right_build = onnx_file.build
+    monkeypatch.setattr(onnx_file, "build", lambda policy, robot: right_build(wrong, robot))
+    with pytest.raises(PolicyFileError, match="ONNX actions differ"):
+        onnx_file.export_onnx(path, policy, PUPPER)
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_command_writes_beside_the_policy(tmp_path, capsys):
+    write(tmp_path / "policy.json", policy_of("elu", "tanh"))
+    onnx_file.command(tmp_path)
+    assert (tmp_path / "policy.onnx").is_file() and "checked with onnxruntime" in capsys.readouterr().out
+    spot = policy_of("elu", "tanh")
+    write(tmp_path / "spot.json", PolicyFile(**{**vars(spot), "walkies": {"robot": "spot"}}))
+    with pytest.raises(UserError, match="robot 'spot' is unknown"):
+        onnx_file.command(tmp_path / "spot.json")
