@@ -16,7 +16,7 @@ def a_run(folder, seed, rows=30):
     for i in range(rows):
         noise = 0.02 * rng.normal()
         logger.log({"steps": 1000 * i, "seconds": 0.1 * i, "reward": i / rows + noise,
-                    "lin_vel_error": 0.5 - i / 2 / rows, "kl": 0.01 + abs(noise), "reward/torque": -0.1 * i})  # fmt: skip
+                    "lin_vel_error": 0.5 - i / 2 / rows, "kl": 0.01 + abs(noise), "reward/turn": -0.1 * i})  # fmt: skip
     logger.close()
     return folder
 

@@ -27,7 +27,7 @@ def film(
     policy: Path,
     out: Path,
     seconds: float = 16.0,
-    fps: float = 30.0,
+    fps: float = 25.0,
     size: tuple[int, int] = (960, 540),
     gif: bool = False,
 ) -> Path:
@@ -45,7 +45,7 @@ def film(
 
 
 def film_wall(
-    policy: Path, out: Path, fps: float = 30.0, size: tuple[int, int] = (1440, 810), gif: bool = False
+    policy: Path, out: Path, fps: float = 25.0, size: tuple[int, int] = (1440, 810), gif: bool = False
 ) -> Path:
     """Film nine robots under nine commands at once; as `film` otherwise."""
     content = _read(policy)
@@ -56,7 +56,7 @@ def film_side_by_side(
     policies: Sequence[Path],
     out: Path,
     seconds: float = 16.0,
-    fps: float = 30.0,
+    fps: float = 25.0,
     size: tuple[int, int] = (1440, 540),
     gif: bool = False,
 ) -> Path:
@@ -70,7 +70,7 @@ def film_side_by_side(
 def film_motions(
     motions: Sequence[replay.Trajectory],
     out: Path,
-    fps: float = 30.0,
+    fps: float = 25.0,
     size: tuple[int, int] = (960, 540),
     *,
     columns: int = 1,
@@ -103,7 +103,7 @@ def command(
     /,
     out: Path | None = None,
     seconds: float = 16.0,
-    fps: float = 30.0,
+    fps: float = 25.0,
     size: tuple[int, int] | None = None,
     view: Literal["tour", "wall"] = "tour",
     gif: bool = False,

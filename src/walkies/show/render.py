@@ -38,7 +38,7 @@ SHADOW_SIZE, SAMPLES, SLICES = 1024, 4, 16
 class View(NamedTuple):
     """Where the camera stands relative to the robot."""
 
-    distance: float = 1.0
+    distance: float = 0.85
     azimuth: float = 140.0
     elevation: float = -18.0
 
@@ -161,7 +161,7 @@ def main(
     jobs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     out: Path,
     titles: tuple[str, ...],
-    fps: float = 30.0,
+    fps: float = 25.0,
     size: tuple[int, int] = (960, 540),
     columns: int = 1,
 ) -> None:
