@@ -52,11 +52,10 @@ class Learner(NamedTuple):
 
 def init(recipe: Recipe, params: Params) -> Learner:
     """A learner that has not learned."""
-    optimizer = _optimizer(recipe)
     dtype = params.policy.log_std.dtype
     return Learner(
         params,
-        Params(optimizer.init(params.policy), optimizer.init(params.critic)),
+        Params(start(recipe, params.policy), start(recipe, params.critic)),
         jnp.asarray(recipe.learning_rate, dtype),
         jnp.asarray(recipe.critic_learning_rate, dtype),
         jnp.asarray(False),
@@ -101,7 +100,7 @@ def gradient_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch
     if recipe.normalize_advantage != "none":
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))
     gradient, metrics = jax.grad(partial(policy_loss, recipe, policy, old), has_aux=True)(old, batch)
-    params, moments = _adam(recipe, gradient, old, learner.moments.policy, learner.learning_rate)
+    params, moments = adam(recipe, gradient, old, learner.moments.policy, learner.learning_rate)
     metrics |= _after(recipe, policy, old, params, batch)
     learner, critic_metrics = _fit_critic(recipe, learner, batch, key)
     learner = learner._replace(
@@ -123,6 +122,7 @@ def natural_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch,
         damping=recipe.damping,
         cg_iterations=recipe.cg_iterations,
         line_search=recipe.line_search,
+        mask=batch.mask,
     )
     metrics = policy_loss(recipe, policy, old, params, batch)[1]
     learner, critic_metrics = _fit_critic(recipe, learner, batch, key)
@@ -150,7 +150,7 @@ def minibatch_epochs(
         gradient, metrics = jax.grad(loss, has_aux=True)(learner.params, part)
         if recipe.schedule == "kl":
             learner = learner._replace(learning_rate=led_by_kl(recipe, learner.learning_rate, metrics["kl"]))
-        params, moments = _adam(
+        params, moments = adam(
             recipe, gradient.policy, learner.params.policy, learner.moments.policy, learner.learning_rate
         )
         if recipe.stop_kl is not None:
@@ -159,7 +159,7 @@ def minibatch_epochs(
                 partial(jnp.where, stopped), (learner.params.policy, learner.moments.policy), (params, moments)
             )
             learner = learner._replace(stopped=stopped)
-        critic, critic_moments = _adam(
+        critic, critic_moments = adam(
             recipe, gradient.critic, learner.params.critic, learner.moments.critic, learner.critic_learning_rate
         )
         learner = learner._replace(params=Params(params, critic), moments=Params(moments, critic_moments))
@@ -221,10 +221,10 @@ def _fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> t
     def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
         params, moments = carry
         loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
-        return _adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
+        return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
 
-    start = (learner.params.critic, learner.moments.critic)
-    (critic, moments), losses = epochs(update, start, batch, key, recipe)
+    before = (learner.params.critic, learner.moments.critic)
+    (critic, moments), losses = epochs(update, before, batch, key, recipe)
     learner = learner._replace(
         params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
     )
@@ -244,13 +244,19 @@ def _asymmetry(policy: Policy, params: PolicyParams, batch: Batch) -> Array:
     return masked_mean(jnp.sum(jnp.square(there - here), axis=-1), batch.mask)
 
 
-def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(recipe.max_grad_norm), optax.scale_by_adam(eps=recipe.adam_epsilon))
+def start(recipe: Recipe, params: Any) -> Any:
+    """Adam's state before its first step, for any PyTree of parameters."""
+    return _optimizer(recipe).init(params)
 
 
-def _adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
+def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
+    """One Adam step of size `rate` (Kingma & Ba 2015) on the gradient with its norm limited: new parameters, new state."""
     direction, moments = _optimizer(recipe).update(gradient, moments)
     return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
+
+
+def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(recipe.max_grad_norm), optax.scale_by_adam(eps=recipe.adam_epsilon))
 
 
 STEPS = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
