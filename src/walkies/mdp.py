@@ -65,14 +65,25 @@ class Outcome(NamedTuple):
 class Env(Protocol[S]):
     """A batch of independent copies of one MDP as three pure functions, jittable and free of hidden state."""
 
-    observation_size: int
-    """Length of `Observation.policy`."""
-    privileged_size: int
-    """Length of `Observation.critic`."""
-    action_space: Space
-    """What `step` takes: (num_envs, size) floats for `Box`, (num_envs,) ints for `Discrete`."""
-    time_limit: int | None
-    """Steps after which an experimenter usually stops an episode; applied by the rollout, never by the MDP."""
+    @property
+    def observation_size(self) -> int:
+        """Length of `Observation.policy`."""
+        ...
+
+    @property
+    def privileged_size(self) -> int:
+        """Length of `Observation.critic`."""
+        ...
+
+    @property
+    def action_space(self) -> Space:
+        """What `step` takes: (num_envs, size) floats for `Box`, (num_envs,) ints for `Discrete`."""
+        ...
+
+    @property
+    def time_limit(self) -> int | None:
+        """Steps after which an experimenter usually stops an episode; applied by the rollout, never by the MDP."""
+        ...
 
     def reset(self, key: Key, num_envs: int) -> S:
         """Draw `num_envs` states from the initial-state distribution ρ₀."""

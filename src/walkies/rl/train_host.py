@@ -1,0 +1,130 @@
+"""Learning in any Gymnasium vector environment: `walkies.rl.train` with a Python loop in the place of acting.
+
+Acting crosses from Python to the compiled policy and back at every step; learning is the same compiled function. For
+the published benchmarks, and for environments that exist only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.envs.gymnasium_adapter import from_gymnasium_space
+from walkies.errors import UserError
+from walkies.mdp import Box, Key, Observation, Outcome, Space
+from walkies.rl import networks, train
+from walkies.rl.recipes import Recipe
+from walkies.rl.rollout_host import HostActors, rollout_host, start_host
+from walkies.rl.train import Metrics, TrainState
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An `Env` in outline: what learning asks of it. Acting happens elsewhere, so there is nothing to step."""
+
+    observation_size: int
+    privileged_size: int
+    action_space: Space
+    time_limit: int | None = None
+
+    def reset(self, key: Key, num_envs: int) -> Array:
+        """States that only say what an observation looks like: zeros (num_envs, observation_size)."""
+        return jnp.zeros((num_envs, self.observation_size))
+
+    def observe(self, state: Array) -> Observation:
+        return Observation(state, state)
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Outcome]:
+        raise UserError("this environment lives in Gymnasium; act in it by walkies.rl.rollout_host")
+
+
+class HostTraining(NamedTuple):
+    """A training and where its environments are."""
+
+    state: TrainState
+    """Its `actors` are unused."""
+    actors: HostActors
+
+
+def shape_of(envs: Any) -> Shape:
+    """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat."""
+    seen = from_gymnasium_space(envs.single_observation_space)
+    if not isinstance(seen, Box):
+        raise UserError(
+            f"observations are {envs.single_observation_space}; expected a one-dimensional Box."
+            " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
+        )
+    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space))
+
+
+def init_host(recipe: Recipe, envs: Any, seed: int) -> HostTraining:
+    """The training before its first iteration; environment i is seeded with seed + i.
+
+    Raises UserError where the recipe asks for what a Python loop does not offer.
+    """
+    if recipe.num_envs != envs.num_envs:
+        raise UserError(f"the recipe has num_envs = {recipe.num_envs}, the vector environment {envs.num_envs}")
+    if recipe.whole_episodes:
+        raise UserError("whole_episodes is not offered in Gymnasium environments; set it to false")
+    state = train.init(recipe, shape_of(envs), jax.random.key(seed))
+    return HostTraining(state, start_host(envs, seed))
+
+
+def make_host_iteration(recipe: Recipe, envs: Any) -> Callable[[HostTraining], tuple[HostTraining, Metrics]]:
+    """One iteration as a Python function: `recipe.horizon` steps in every environment, then learning."""
+    shape = shape_of(envs)
+    policy = train.make_policy(recipe, shape)
+    learn = jax.jit(partial(train.learn, recipe, shape))
+
+    @jax.jit
+    def value(state: TrainState, observations: Array) -> Array:
+        if not recipe.baseline:
+            return jnp.zeros(observations.shape[:-1], observations.dtype)
+        seen = state.normalizers.critic(observations)
+        return networks.apply(state.learner.params.critic, seen, recipe.activation)[..., 0]
+
+    def iterate(training: HostTraining) -> tuple[HostTraining, Metrics]:
+        state, actors = training
+        key, act_key, learn_key = jax.random.split(state.key, 3)
+        actors, record = rollout_host(
+            envs,
+            policy,
+            state.learner.params.policy,
+            state.normalizers.policy,
+            partial(value, state),
+            actors,
+            act_key,
+            recipe.horizon,
+        )
+        if record.valid is None:  # one compilation, whether or not a row of this rollout was a reset
+            record = record._replace(valid=jnp.ones(record.rewards.shape, bool))
+        state, metrics = learn(
+            state._replace(key=key), state.actors, state.discounted_return, record, learn_key
+        )  # fmt: skip
+        return HostTraining(state, actors), metrics
+
+    return iterate
+
+
+def run_host(
+    recipe: Recipe, envs: Any, seed: int, iterations: int, report: Callable[[int, Metrics], None] = lambda i, m: None
+) -> tuple[HostTraining, np.ndarray]:
+    """Train for some iterations → the training, and the mean return of recent episodes after each (iterations,).
+
+    report: called with the number of each iteration and its metrics.
+    """
+    training, iterate = init_host(recipe, envs, seed), make_host_iteration(recipe, envs)
+    returns = np.zeros(iterations)
+    for i in range(iterations):
+        training, metrics = iterate(training)
+        returns[i] = float(metrics["episode_return"])
+        report(i, metrics)
+    return training, returns
