@@ -37,7 +37,7 @@ struct Arrow {
 };
 
 template <class V, int L, int J>
-WALKIES_INLINE void multiply(const Arrow<V, L, J>& a, const Generalized<V, L, J>& x, Generalized<V, L, J>& y) {
+WALKIES_NOINLINE void multiply(const Arrow<V, L, J>& a, const Generalized<V, L, J>& x, Generalized<V, L, J>& y) {
   V base[6];
   WALKIES_UNROLL for (int i = 0; i < 6; i++) {
     base[i] = a.base[packed(i, 0)] * x.base[0];
@@ -80,7 +80,7 @@ WALKIES_INLINE void factor_dense(V* a, V* inverse) {
 }
 
 template <class V, int L, int J>
-WALKIES_INLINE void factor(const Arrow<V, L, J>& a, ArrowFactor<V, L, J>& f) {
+WALKIES_NOINLINE void factor(const Arrow<V, L, J>& a, ArrowFactor<V, L, J>& f) {
   V base[triangle(6)];
   for (int i = 0; i < triangle(6); i++) base[i] = a.base[i];
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
@@ -108,7 +108,7 @@ WALKIES_INLINE void factor(const Arrow<V, L, J>& a, ArrowFactor<V, L, J>& f) {
 }
 
 template <class V, int L, int J>
-WALKIES_INLINE void solve(const ArrowFactor<V, L, J>& f, const Generalized<V, L, J>& b, Generalized<V, L, J>& x) {
+WALKIES_NOINLINE void solve(const ArrowFactor<V, L, J>& f, const Generalized<V, L, J>& b, Generalized<V, L, J>& x) {
   V z[L][J], base[6];
   WALKIES_UNROLL for (int i = 0; i < 6; i++) base[i] = b.base[i];
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {

@@ -93,13 +93,13 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   }
 
   RobotParams<V, L, J> params;
-  load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params));
+  load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params), param_count);
   V qpos[nq], qvel[nv], warmstart[nv], old_targets[(kTargetMemory - 1) * joints], target[joints];
-  load_rows(call.qpos, row, nq, qpos);
-  load_rows(call.qvel, row, nv, qvel);
-  load_rows(call.warmstart, row, nv, warmstart);
+  load_rows(call.qpos, row, nq, qpos, nq);
+  load_rows(call.qvel, row, nv, qvel, nv);
+  load_rows(call.warmstart, row, nv, warmstart, nv);
   load_rows(call.targets, row, (kTargetMemory - 1) * joints, old_targets, kTargetMemory * joints);
-  load_rows(call.target, row, joints, target);
+  load_rows(call.target, row, joints, target, joints);
 
   const V zero = V{};
   Physics<V, L, J> w{model, params};
@@ -131,7 +131,12 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     read_imu<V>(params.imu_delay == S(call.substeps - step), s.omega, s.quaternion, out.gyro, out.gravity);
     // The newest target that is at least `command_delay` steps old; target number n came n control steps ago.
     V current[L][J];
+    const bool on_time = !any(params.command_delay > S(step));
     for (int i = 0; i < joints; i++) {
+      if (on_time) {
+        current[i / J][i % J] = target[i];
+        continue;
+      }
       V t = old_targets[(kTargetMemory - 2) * joints + i];
       for (int n = kTargetMemory - 2; n >= 0; n--) {
         auto arrived = params.command_delay <= S(step + n * call.substeps);

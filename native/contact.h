@@ -27,6 +27,8 @@ struct Contact {
   Vec3<V> column[C > 0 ? C : 1];
   V residual[4];  // J a − a_ref of each edge
   V change[4];    // J p of each edge
+  V hint[4];      // the residual one step ago, as estimated by `decay` and `drift`
+  V decay, drift;
 };
 
 template <class V, int C>
@@ -67,8 +69,13 @@ WALKIES_INLINE void start_contact(const Model<Scalar<V>, L, J>& m, const RobotPa
   V d = imp * inverse_weight / ((one - imp) * (two * m.inverse_impratio) * mu2 * (one + mu2));
   c.weight = keep(distance < V{}, d);
   edges(p.contact_damping * velocity, p.friction, c.residual);
-  V restoring = p.contact_stiffness * imp * distance;
-  WALKIES_UNROLL for (int e = 0; e < 4; e++) c.residual[e] += restoring;
+  V stiffness = p.contact_stiffness * imp;
+  WALKIES_UNROLL for (int e = 0; e < 4; e++) c.residual[e] += stiffness * distance;
+  // One step ago the velocity lacked dt a, and the distance dt v; a sphere that did not touch then has no past.
+  V moved = m.timestep * velocity.z;
+  auto touched = distance - moved < V{};
+  c.decay = keep(touched, m.timestep * p.contact_damping);
+  c.drift = keep(touched, stiffness * moved);
 }
 
 }  // namespace walkies::WALKIES_NS

@@ -21,6 +21,7 @@
 #endif
 
 #define WALKIES_INLINE inline __attribute__((always_inline))
+#define WALKIES_NOINLINE __attribute__((noinline))
 #define WALKIES_UNROLL _Pragma("GCC unroll 16")
 #define WALKIES_NO_UNROLL _Pragma("GCC unroll 1")
 

@@ -9,13 +9,12 @@
 
 namespace walkies::WALKIES_NS {
 
-#define WALKIES_NOINLINE __attribute__((noinline))
-
 template <class V, int L, int J>
 struct Rows {
   V mu;
   // Dry friction: the force is −clamp(scaled, −loss, loss) with scaled = D (a − a_ref).
   V friction_scaled[L][J], friction_change[L][J], friction_weight[L][J], friction_loss[L][J];
+  V friction_hint[L][J], friction_decay[L][J];
   // Joint limits: residual = sign · a − a_ref, weight 0 where the limit is not violated. Skipped if no lane violates any.
   bool limits;
   V limit_residual[L][J], limit_change[L][J], limit_sign[L][J], limit_weight[L][J];
@@ -24,11 +23,27 @@ struct Rows {
   Contact<V, 0> base[kMaxBaseSpheres];
 };
 
-// Adds J x to what every row keeps: to its residual (from zero acceleration to x), or as its change along x.
+template <class V, int C>
+WALKIES_INLINE void start_edges(Contact<V, C>& c, const V e[4]) {
+  WALKIES_UNROLL for (int i = 0; i < 4; i++) {
+    c.residual[i] += e[i];
+    c.hint[i] = c.residual[i] - c.decay * e[i] - c.drift;
+  }
+}
+
+// Residuals from those of zero acceleration to those of the start x, which is the last step's acceleration.
+//
+// In the last step the rows were on the pieces of the last residuals, and most of them still are. The new residuals at x
+// say so less well: in them the reference acceleration has moved on and x has not. Hence the hints, the residuals of the
+// last step recovered from x: Newton's first step starts from their pieces.
 template <class V, int L, int J>
 WALKIES_NOINLINE void start_residuals(Rows<V, L, J>& r, const Generalized<V, L, J>& x) {
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
-    WALKIES_UNROLL for (int k = 0; k < J; k++) r.friction_scaled[l][k] += r.friction_weight[l][k] * x.leg[l][k];
+    WALKIES_UNROLL for (int k = 0; k < J; k++) {
+      V change = r.friction_weight[l][k] * x.leg[l][k];
+      r.friction_scaled[l][k] += change;
+      r.friction_hint[l][k] = r.friction_scaled[l][k] - r.friction_decay[l][k] * change;
+    }
     if (r.limits) {
       WALKIES_UNROLL for (int k = 0; k < J; k++) r.limit_residual[l][k] += r.limit_sign[l][k] * x.leg[l][k];
     }
@@ -36,14 +51,14 @@ WALKIES_NOINLINE void start_residuals(Rows<V, L, J>& r, const Generalized<V, L, 
       Contact<V, J>& c = r.leg[l][n];
       V e[4];
       edges(point_motion(c, x.base, x.leg[l]), r.mu, e);
-      WALKIES_UNROLL for (int i = 0; i < 4; i++) c.residual[i] += e[i];
+      start_edges(c, e);
     }
   }
   for (int n = 0; n < r.base_contacts; n++) {
     Contact<V, 0>& c = r.base[n];
     V e[4];
     edges(point_motion(c, x.base, (const V*)nullptr), r.mu, e);
-    WALKIES_UNROLL for (int i = 0; i < 4; i++) c.residual[i] += e[i];
+    start_edges(c, e);
   }
 }
 
@@ -80,13 +95,21 @@ WALKIES_NOINLINE void advance(Rows<V, L, J>& r, V alpha) {
   }
 }
 
+// Whether rows stand on the pieces of their hints (Newton's first step) or of their residuals.
+enum class Pieces { kHints, kResiduals };
+
+template <Pieces P, class V, int C>
+WALKIES_INLINE const V* piece(const Contact<V, C>& c) {
+  return P == Pieces::kHints ? c.hint : c.residual;
+}
+
 // Adds one contact to the gradient's negative (g += Jᵀf) and to the Hessian (h += JᵀWJ over the active edges).
-template <class V, int C>
+template <Pieces P, class V, int C>
 WALKIES_INLINE void add_contact(const Contact<V, C>& c, V mu, V base_h[], V (*coupling)[6], V* leg_h, V base_g[6], V* leg_g) {
   const V zero = V{};
   V d[4], f[4];
   WALKIES_UNROLL for (int e = 0; e < 4; e++) {
-    d[e] = keep(c.residual[e] < zero, c.weight);
+    d[e] = keep(piece<P>(c)[e] < zero, c.weight);
     f[e] = -d[e] * c.residual[e];
   }
   Vec3<V> force{mu * (f[2] - f[3]), mu * (f[0] - f[1]), (f[0] + f[1]) + (f[2] + f[3])};
@@ -129,22 +152,25 @@ WALKIES_INLINE void add_contact(const Contact<V, C>& c, V mu, V base_h[], V (*co
 }
 
 // Hessian h and negative gradient g = τ − M x + Jᵀf at the current residuals.
-template <class V, int L, int J>
+template <Pieces P, class V, int L, int J>
 WALKIES_NOINLINE void assemble(const Rows<V, L, J>& r, const Arrow<V, L, J>& mass, const Generalized<V, L, J>& force,
                                const Generalized<V, L, J>& mass_x, Arrow<V, L, J>& h, Generalized<V, L, J>& g) {
   const V zero = V{};
   for (int i = 0; i < triangle(6); i++) h.base[i] = mass.base[i];
   WALKIES_UNROLL for (int i = 0; i < 6; i++) g.base[i] = force.base[i] - mass_x.base[i];
   for (int n = 0; n < r.base_contacts; n++) {
-    add_contact(r.base[n], r.mu, h.base, (V(*)[6]) nullptr, (V*)nullptr, g.base, (V*)nullptr);
+    add_contact<P>(r.base[n], r.mu, h.base, (V(*)[6]) nullptr, (V*)nullptr, g.base, (V*)nullptr);
   }
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
     for (int i = 0; i < triangle(J); i++) h.leg[l][i] = mass.leg[l][i];
     WALKIES_UNROLL for (int k = 0; k < J; k++) {
       WALKIES_UNROLL for (int i = 0; i < 6; i++) h.coupling[l][k][i] = mass.coupling[l][k][i];
       V scaled = r.friction_scaled[l][k], loss = r.friction_loss[l][k];
-      g.leg[l][k] = force.leg[l][k] - mass_x.leg[l][k] - clamp(scaled, -loss, loss);
-      h.leg[l][packed(k, k)] += keep(abs(scaled) < loss, r.friction_weight[l][k]);
+      V on = P == Pieces::kHints ? r.friction_hint[l][k] : scaled;
+      auto sticks = abs(on) < loss;
+      V friction = sticks ? scaled : (on > zero ? loss : -loss);
+      g.leg[l][k] = force.leg[l][k] - mass_x.leg[l][k] - friction;
+      h.leg[l][packed(k, k)] += keep(sticks, r.friction_weight[l][k]);
     }
     if (r.limits) {
       WALKIES_UNROLL for (int k = 0; k < J; k++) {
@@ -154,7 +180,7 @@ WALKIES_NOINLINE void assemble(const Rows<V, L, J>& r, const Arrow<V, L, J>& mas
       }
     }
     for (int n = 0; n < r.leg_contacts[l]; n++) {
-      add_contact(r.leg[l][n], r.mu, h.base, h.coupling[l], h.leg[l], g.base, g.leg[l]);
+      add_contact<P>(r.leg[l][n], r.mu, h.base, h.coupling[l], h.leg[l], g.base, g.leg[l]);
     }
   }
 }
@@ -163,10 +189,10 @@ WALKIES_NOINLINE void assemble(const Rows<V, L, J>& r, const Arrow<V, L, J>& mas
 template <class V>
 struct Line {
   V slope, curvature;
-  Mask<V> moved;  // lanes where some row is on another piece than at α = 0 (only if asked for)
+  Mask<V> moved;  // lanes where some row has left the piece that it stood on (only if asked for)
 };
 
-template <bool Moved, class V, int C>
+template <bool Moved, Pieces P, class V, int C>
 WALKIES_INLINE void add_line(const Contact<V, C>& c, V alpha, Line<V>& line) {
   const V zero = V{};
   V slope = zero, curvature = zero;
@@ -176,13 +202,13 @@ WALKIES_INLINE void add_line(const Contact<V, C>& c, V alpha, Line<V>& line) {
     auto active = x < zero;
     slope += d * min(x, zero);
     curvature += keep(active, d * d);
-    if (Moved) line.moved = line.moved | (weighs & (active ^ (c.residual[e] < zero)));
+    if (Moved) line.moved = line.moved | (weighs & (active ^ (piece<P>(c)[e] < zero)));
   }
   line.slope += c.weight * slope;
   line.curvature += c.weight * curvature;
 }
 
-template <bool Moved, class V, int L, int J>
+template <bool Moved, Pieces P, class V, int L, int J>
 WALKIES_NOINLINE Line<V> line_at(const Rows<V, L, J>& r, const Generalized<V, L, J>& p, V alpha) {
   const V zero = V{};
   Line<V> line{zero, zero, zero < zero};
@@ -193,7 +219,7 @@ WALKIES_NOINLINE Line<V> line_at(const Rows<V, L, J>& r, const Generalized<V, L,
       line.slope += p.leg[l][k] * clamped;
       line.curvature += keep(y == clamped, p.leg[l][k] * r.friction_change[l][k]);
       if (Moved) {
-        V y0 = r.friction_scaled[l][k];
+        V y0 = P == Pieces::kHints ? r.friction_hint[l][k] : r.friction_scaled[l][k];
         // On the same piece: both within ± loss, or both beyond it on the same side.
         line.moved = line.moved | ((y < loss) ^ (y0 < loss)) | ((y > -loss) ^ (y0 > -loss));
       }
@@ -207,9 +233,9 @@ WALKIES_NOINLINE Line<V> line_at(const Rows<V, L, J>& r, const Generalized<V, L,
         if (Moved) line.moved = line.moved | ((w > zero) & (active ^ (r.limit_residual[l][k] < zero)));
       }
     }
-    for (int n = 0; n < r.leg_contacts[l]; n++) add_line<Moved>(r.leg[l][n], alpha, line);
+    for (int n = 0; n < r.leg_contacts[l]; n++) add_line<Moved, P>(r.leg[l][n], alpha, line);
   }
-  for (int n = 0; n < r.base_contacts; n++) add_line<Moved>(r.base[n], alpha, line);
+  for (int n = 0; n < r.base_contacts; n++) add_line<Moved, P>(r.base[n], alpha, line);
   return line;
 }
 
@@ -252,18 +278,27 @@ WALKIES_NOINLINE V rise_at(const Rows<V, L, J>& r, V alpha) {
 
 // Step length along the Newton direction p. `pending` holds the lanes still being solved; lanes whose full step is exact
 // are taken out of it.
-template <class V, int L, int J>
+template <Pieces P, class V, int L, int J>
 WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>& p, V smooth_slope, V smooth_curvature, V decrement,
                              const SolverSettings& settings, Mask<V>& pending) {
   const V zero = V{};
   const Scalar<V> half = 0.5, two = 2, one = 1, far = 1e30;
   V alpha = splat<V>(1), low = zero, high = splat<V>(far);
-  Line<V> line = line_at<true>(r, p, alpha);
-  V slope = line.slope + smooth_slope + smooth_curvature, curvature = line.curvature + smooth_curvature;
+  Line<V> line = line_at<true, P>(r, p, alpha);
   pending = pending & line.moved;
+  if (!any(pending)) return alpha;
+  V slope = line.slope + smooth_slope + smooth_curvature, curvature = line.curvature + smooth_curvature;
+  Mask<V> searching = pending;
+  if (P == Pieces::kHints) {
+    // From pieces that are not the start's own, p may lead uphill: such a lane stays where it is.
+    decrement = -(line_at<false, P>(r, p, zero).slope + smooth_slope);
+    Mask<V> uphill = pending & (decrement <= zero);
+    alpha = uphill ? zero : alpha;
+    searching = searching & (decrement > zero);
+  }
+  const Mask<V> inexact = searching;
   const V enough = Scalar<V>(settings.line_tolerance) * decrement;
-  const Mask<V> inexact = pending;
-  Mask<V> searching = pending & (abs(slope) > enough);
+  searching = searching & (abs(slope) > enough);
   for (int n = 0; n < settings.line_search && any(searching); n++) {
     low = searching & (slope < zero) ? alpha : low;
     high = searching & (slope >= zero) ? alpha : high;
@@ -271,7 +306,7 @@ WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>&
     V middle = high < far ? half * (low + high) : two * alpha + one;
     V next = (newton > low) & (newton < high) ? newton : middle;
     alpha = searching ? next : alpha;
-    line = line_at<false>(r, p, alpha);
+    line = line_at<false, P>(r, p, alpha);
     slope = line.slope + smooth_slope + alpha * smooth_curvature;
     curvature = line.curvature + smooth_curvature;
     searching = searching & (abs(slope) > enough);
@@ -288,39 +323,54 @@ WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>&
 // Solves for the acceleration x, from the start x; `rows` hold the residuals of zero acceleration, and at the end those
 // of x, from which the contact forces follow.
 template <class V, int L, int J>
+struct Newton {
+  Arrow<V, L, J> hessian;
+  ArrowFactor<V, L, J> factored;
+  Generalized<V, L, J> mass_x, gradient, step, mass_step;
+};
+
+// One Newton step of the lanes in `pending`.
+template <Pieces P, class V, int L, int J>
+WALKIES_INLINE void newton_step(Newton<V, L, J>& w, const SolverSettings& settings, const Arrow<V, L, J>& mass,
+                                const Generalized<V, L, J>& force, Rows<V, L, J>& rows, Generalized<V, L, J>& x, Mask<V>& pending) {
+  assemble<P>(rows, mass, force, w.mass_x, w.hessian, w.gradient);
+  factor(w.hessian, w.factored);
+  solve(w.factored, w.gradient, w.step);
+  multiply(mass, w.step, w.mass_step);
+  V decrement = dot(w.gradient, w.step);
+  if (P == Pieces::kResiduals) {
+    pending = pending & (decrement > Scalar<V>(settings.tolerance) * (Scalar<V>(1) + dot(x, w.mass_x)));
+    if (!any(pending)) return;
+  }
+  start_changes(rows, w.step);
+  V curvature = dot(w.step, w.mass_step), slope = dot(w.step, w.mass_x) - dot(w.step, force);
+  const Mask<V> active = pending;
+  V alpha = keep(active, line_search<P>(rows, w.step, slope, curvature, decrement, settings, pending));
+  advance(rows, alpha);
+  WALKIES_UNROLL for (int i = 0; i < 6; i++) {
+    x.base[i] += alpha * w.step.base[i];
+    w.mass_x.base[i] += alpha * w.mass_step.base[i];
+  }
+  WALKIES_UNROLL for (int l = 0; l < L; l++) {
+    WALKIES_UNROLL for (int k = 0; k < J; k++) {
+      x.leg[l][k] += alpha * w.step.leg[l][k];
+      w.mass_x.leg[l][k] += alpha * w.mass_step.leg[l][k];
+    }
+  }
+}
+
+// Solves for the acceleration x, from the start x; `rows` hold the residuals of zero acceleration, and at the end those
+// of x, from which the contact forces follow.
+template <class V, int L, int J>
 WALKIES_INLINE void newton(const SolverSettings& settings, const Arrow<V, L, J>& mass, const Generalized<V, L, J>& force, Rows<V, L, J>& rows,
                            Generalized<V, L, J>& x) {
-  const V zero = V{};
-  Arrow<V, L, J> h;
-  ArrowFactor<V, L, J> f;
-  Generalized<V, L, J> mass_x, g, p, mass_p;
-  multiply(mass, x, mass_x);
+  Newton<V, L, J> w;
+  multiply(mass, x, w.mass_x);
   start_residuals(rows, x);
-  Mask<V> pending = zero == zero;
-  for (int n = 0; n < settings.iterations; n++) {
-    assemble(rows, mass, force, mass_x, h, g);
-    factor(h, f);
-    solve(f, g, p);
-    multiply(mass, p, mass_p);
-    V decrement = dot(g, p);
-    pending = pending & (decrement > Scalar<V>(settings.tolerance) * (Scalar<V>(1) + dot(x, mass_x)));
-    if (!any(pending)) break;
-    start_changes(rows, p);
-    V curvature = dot(p, mass_p), slope = dot(p, mass_x) - dot(p, force);
-    Mask<V> active = pending;
-    V alpha = keep(active, line_search(rows, p, slope, curvature, decrement, settings, pending));
-    advance(rows, alpha);
-    WALKIES_UNROLL for (int i = 0; i < 6; i++) {
-      x.base[i] += alpha * p.base[i];
-      mass_x.base[i] += alpha * mass_p.base[i];
-    }
-    WALKIES_UNROLL for (int l = 0; l < L; l++) {
-      WALKIES_UNROLL for (int k = 0; k < J; k++) {
-        x.leg[l][k] += alpha * p.leg[l][k];
-        mass_x.leg[l][k] += alpha * mass_p.leg[l][k];
-      }
-    }
-    if (!any(pending)) break;
+  Mask<V> pending = V{} == V{};
+  newton_step<Pieces::kHints>(w, settings, mass, force, rows, x, pending);
+  for (int n = 1; n < settings.iterations && any(pending); n++) {
+    newton_step<Pieces::kResiduals>(w, settings, mass, force, rows, x, pending);
   }
 }
 

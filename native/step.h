@@ -46,6 +46,7 @@ WALKIES_NOINLINE void start_joints(Physics<V, L, J>& w, const V target[L][J]) {
       w.rows.friction_weight[l][k] = weight;
       w.rows.friction_scaled[l][k] = weight * (c.friction_damping * qd);
       w.rows.friction_loss[l][k] = p.friction;
+      w.rows.friction_decay[l][k] = splat<V>(c.friction_damping * w.model.timestep);
 
       V below = q - c.lower, above = c.upper - q;
       V distance = min(below, above);

@@ -5,27 +5,81 @@
 
 namespace walkies::WALKIES_NS {
 
-// Reads `count` numbers of each lane's row: out[c] holds number c of every row.
-template <class V>
-WALKIES_INLINE void load_rows(const Scalar<V>* data, const int64_t row[], int count, V* out, int stride = 0) {
-  constexpr int lanes = Number<V>::lanes;
-  const int64_t step = stride ? stride : count;
-  Scalar<V>* to = reinterpret_cast<Scalar<V>*>(out);
-  for (int i = 0; i < lanes; i++) {
-    const Scalar<V>* from = data + row[i] * step;
-    for (int c = 0; c < count; c++) to[c * lanes + i] = from[c];
+// Transposes a square block in registers: lane j of row i becomes lane i of row j. At each stage pairs of rows that are
+// `Stride` apart trade their halves.
+template <int Stride>
+WALKIES_INLINE void transpose_square(Lanes r[WALKIES_LANES]) {
+  if constexpr (Stride > 0) {
+    WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) {
+      if (i & Stride) continue;
+      const Lanes a = r[i], b = r[i + Stride];
+#define WALKIES_LOW(j) ((j) & Stride ? WALKIES_LANES + (j)-Stride : (j))
+#define WALKIES_HIGH(j) ((j) & Stride ? WALKIES_LANES + (j) : (j) + Stride)
+#define WALKIES_FOUR(f, j) f(j), f(j + 1), f(j + 2), f(j + 3)
+#if WALKIES_LANES == 4
+#define WALKIES_ALL(f) WALKIES_FOUR(f, 0)
+#elif WALKIES_LANES == 8
+#define WALKIES_ALL(f) WALKIES_FOUR(f, 0), WALKIES_FOUR(f, 4)
+#else
+#define WALKIES_ALL(f) WALKIES_FOUR(f, 0), WALKIES_FOUR(f, 4), WALKIES_FOUR(f, 8), WALKIES_FOUR(f, 12)
+#endif
+      r[i] = __builtin_shufflevector(a, b, WALKIES_ALL(WALKIES_LOW));
+      r[i + Stride] = __builtin_shufflevector(a, b, WALKIES_ALL(WALKIES_HIGH));
+    }
+    transpose_square<Stride / 2>(r);
+  }
+}
+
+typedef Lanes UnalignedLanes __attribute__((aligned(4)));
+
+WALKIES_INLINE Lanes load_unaligned(const float* p) { return *reinterpret_cast<const UnalignedLanes*>(p); }
+WALKIES_INLINE void store_unaligned(Lanes v, float* p) { *reinterpret_cast<UnalignedLanes*>(p) = v; }
+
+// Reads `count` numbers of each lane's row: out[c] holds number c of every row. Rows are `stride` numbers long.
+WALKIES_NOINLINE void load_rows(const float* data, const int64_t row[], int count, Lanes* out, int64_t stride) {
+  const float* from[WALKIES_LANES];
+  WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) from[i] = data + row[i] * stride;
+  int c = 0;
+  while (c < count && count >= WALKIES_LANES) {
+    // The last block overlaps the one before it, so that it does not read past the row.
+    if (c + WALKIES_LANES > count) c = count - WALKIES_LANES;
+    Lanes block[WALKIES_LANES];
+    WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) block[i] = load_unaligned(from[i] + c);
+    transpose_square<WALKIES_LANES / 2>(block);
+    WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) out[c + i] = block[i];
+    c += WALKIES_LANES;
+  }
+  for (; c < count; c++) {
+    for (int i = 0; i < WALKIES_LANES; i++) out[c][i] = from[i][c];
   }
 }
 
 // Writes the first `used` lanes as rows `first`, `first` + 1, …
-template <class V>
-WALKIES_INLINE void store_rows(const V* in, int count, int64_t first, int used, Scalar<V>* data) {
-  constexpr int lanes = Number<V>::lanes;
-  const Scalar<V>* from = reinterpret_cast<const Scalar<V>*>(in);
-  for (int i = 0; i < used; i++) {
-    Scalar<V>* to = data + (first + i) * count;
-    for (int c = 0; c < count; c++) to[c] = from[c * lanes + i];
+WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int used, float* data) {
+  float* to = data + first * count;
+  int c = 0;
+  while (c < count && count >= WALKIES_LANES) {
+    if (c + WALKIES_LANES > count) c = count - WALKIES_LANES;
+    Lanes block[WALKIES_LANES];
+    WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) block[i] = in[c + i];
+    transpose_square<WALKIES_LANES / 2>(block);
+    if (used == WALKIES_LANES) {
+      WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) store_unaligned(block[i], to + i * count + c);
+    } else {
+      for (int i = 0; i < used; i++) store_unaligned(block[i], to + i * count + c);
+    }
+    c += WALKIES_LANES;
   }
+  for (; c < count; c++) {
+    for (int i = 0; i < used; i++) to[i * count + c] = in[c][i];
+  }
+}
+
+inline void load_rows(const double* data, const int64_t row[], int count, double* out, int64_t stride) {
+  for (int c = 0; c < count; c++) out[c] = data[row[0] * stride + c];
+}
+inline void store_rows(const double* in, int count, int64_t first, int, double* data) {
+  for (int c = 0; c < count; c++) data[first * count + c] = in[c];
 }
 
 }  // namespace walkies::WALKIES_NS

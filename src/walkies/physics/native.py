@@ -36,7 +36,7 @@ class Solver:
 
 
 SOLVERS = {
-    "train": Solver(iterations=3, line_search=3, line_tolerance=0.1, tolerance=1e-9),
+    "train": Solver(iterations=2, line_search=3, line_tolerance=0.1, tolerance=1e-9),
     "exact": Solver(iterations=20, line_search=12, line_tolerance=1e-3, tolerance=1e-12),
 }
 """`train` is at least as accurate as two warm-started iterations of MuJoCo's own solver; `exact` is converged."""
