@@ -28,7 +28,7 @@ class State(NamedTuple):
     qacc_warmstart: Array
     """(n, nv): the last acceleration, where the contact solver starts."""
     targets: Array
-    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; a delayed command falls back on them."""
+    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; delayed commands fall back on them."""
 
 
 class Params(NamedTuple):
