@@ -168,7 +168,8 @@ def markdown(card: dict[str, Any]) -> str:
         lines += ["", f"## Falls: {len(card['falls'])}", "", "| episode | seed | time | cause | conditions |"]
         lines.append("|---|---|---|---|---|")
         for fall in card["falls"]:
-            command = ", ".join(f"{v:+.2f}" for v in fall["command"])
+            command, before = (", ".join(f"{v:+.2f}" for v in fall[key]) for key in ("command", "command_before"))
+            command += f" for {fall['command_held_s']:.2f} s after {before}"
             rest = ", ".join(f"{key.replace('_', ' ')} {fall[key]:.3g}" for key in _SHOWN)
             start = f"| {fall['episode']} | {fall['seed']} | {fall['time']:.2f} s | {fall['cause']} "
             lines.append(f"{start}| command {command}; {rest} |")
@@ -186,6 +187,8 @@ def _fall(drawn: Conditions, record: Record, i: int) -> dict[str, Any]:
         "time": step * CONTROL_DT,
         "cause": str(record.cause[i]),
         "command": drawn.command[i, step].tolist(),
+        "command_held_s": float(drawn.since_change[i, step] * CONTROL_DT),
+        "command_before": drawn.command[i, max(0, step - int(drawn.since_change[i, step]) - 1)].tolist(),
         "friction": float(drawn.friction[i]),
         "payload_kg": float(drawn.payload[i]),
         "trunk_mass_scale": float(drawn.mass_scale[i, 0]),
