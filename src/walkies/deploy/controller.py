@@ -164,9 +164,9 @@ def tick(
 
     applied = fade * action
     target = np.clip(
-        applied * np.float32(policy.action_scale) + np.float32(policy.default_joint_pos),
-        np.float32(policy.joint_lower_limits),
-        np.float32(policy.joint_upper_limits),
+        applied * np.asarray(policy.action_scale, np.float32) + np.asarray(policy.default_joint_pos, np.float32),
+        np.asarray(policy.joint_lower_limits, np.float32),
+        np.asarray(policy.joint_upper_limits, np.float32),
     )
     rotated = np.concatenate([observation[:, -FRAME_SIZE:], observation[:, :-FRAME_SIZE]], axis=-1)
     rotated[:, SLICES["last_action"]] = applied
@@ -220,7 +220,7 @@ def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndar
     observation[:, SLICES["gravity"]] = gravity
     observation[:, SLICES["command"]] = memory.velocity_command
     observation[:, SLICES["desired_up"]] = (0.0, 0.0, 1.0)
-    offset = sensors.joint_position.astype(np.float32) - np.float32(policy.default_joint_pos)
+    offset = sensors.joint_position.astype(np.float32) - np.asarray(policy.default_joint_pos, np.float32)
     observation[:, SLICES["joint_position"]] = offset
     return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
 
