@@ -123,7 +123,10 @@ def test_runs_are_listed_and_compared(tmp_path, capsys):
     assert "first" in out and "second" in out and "passed" in out
     runs.command("compare", (first, second))
     out = capsys.readouterr().out
-    assert "seed" in out and (tmp_path / "compare.png").is_file()
+    assert "seed" in out
+    text = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert text.count("<canvas>") == 2 and "Settings that differ" in text
+    Links().feed(text)
     with pytest.raises(UserError, match="at least two"):
         runs.command("compare", (first,))
 

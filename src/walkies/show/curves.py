@@ -81,6 +81,8 @@ def draw_rewards(run: Path) -> Path | None:
     terms = {name: values for name, values in terms.items() if np.nanmax(np.abs(values), initial=0.0) > 0}
     if not terms:
         return None
+    from matplotlib.ticker import EngFormatter
+
     columns = COLUMNS_OF_PANELS
     with theme.figure(-(-len(terms) // columns), columns, height=1.8, sharex=True) as (made, axes):
         for axis, (name, values) in zip(axes.flat, terms.items(), strict=False):
@@ -88,6 +90,7 @@ def draw_rewards(run: Path) -> Path | None:
             axis.plot(steps, thinned, color=theme.BLUE)
             axis.axhline(0.0, color=theme.GREY, linewidth=0.8)
             axis.set_title(name.replace("_", " "))
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         for axis in axes.flat[len(terms) :]:
             axis.set_visible(False)
         return theme.save(made, run / "rewards.png")

@@ -45,6 +45,13 @@ def facts(pairs: list[tuple[str, str]]) -> str:
     return f"<dl>{rows}</dl>"
 
 
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A plain table."""
+    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def card(content: dict[str, Any]) -> str:
     """The examination's report card."""
     verdict = '<span class="met">passed</span>' if content["passed"] else '<span class="missed">failed</span>'
@@ -68,13 +75,13 @@ def details(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
 
 
-def player(motion: replay.Trajectory) -> str:
+def player(motion: replay.Trajectory, title: str = "Replay") -> str:
     """A recorded motion to look at from all sides."""
     script = (ASSETS / "player.js").read_text(encoding="utf-8")
     # "<" never appears literally inside the data, so that no text in it can end the script element.
     data = json.dumps(scene(motion), separators=(",", ":")).replace("<", "\\u003c")
     return (
-        '<section><h2>Replay</h2><div class="player"><canvas></canvas><p class="command"></p>'
+        f'<section><h2>{escape(title)}</h2><div class="player"><canvas></canvas><p class="command"></p>'
         '<div class="controls"><button type="button" aria-label="play or pause">❚❚</button>'
         '<input type="range" min="0" max="1000" value="0" aria-label="time"><output></output>'
         '<select aria-label="speed"><option value="0.25">¼ ×</option><option value="0.5">½ ×</option>'

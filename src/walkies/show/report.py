@@ -61,8 +61,8 @@ def write(run: Path) -> tuple[Path, Path]:
         motion = replay.record(policy_file.read(folder.policy))
         pictures["Gait"] = gait.draw(motion, run / "gait.png")
     text = markdown(summary, {title: path.name for title, path in pictures.items()}, _products(folder))
-    _write(run / "report.md", text)
-    _write(run / "report.html", html(summary, pictures, motion))
+    write_text(run / "report.md", text)
+    write_text(run / "report.html", html(summary, pictures, motion))
     return run / "report.md", run / "report.html"
 
 
@@ -174,7 +174,8 @@ def _json(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

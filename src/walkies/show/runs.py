@@ -11,11 +11,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.runs import RunFolder
-from walkies.show import curves
+from walkies.show import curves, page, replay
 from walkies.show.progress import count, duration
-from walkies.show.report import Summary, flat_settings, summarize
+from walkies.show.report import Summary, facts, flat_settings, summarize, write_text
 
 
 def find(root: Path) -> list[Path]:
@@ -72,7 +73,7 @@ def command(
         action: list: one line per run. compare: settings that differ, and a picture of the curves. clean: remove old
             checkpoints and unfinished files; the result of a run stays.
         targets: run folders, or folders that hold some; default: runs.
-        out: where compare writes its picture; default: compare.png in the first target's parent.
+        out: where compare writes its page; default: compare.html beside the first run.
         yes: clean without only showing what would go.
     """
     console = Console()
@@ -87,12 +88,15 @@ def command(
     if action == "compare":
         if len(runs) < 2:
             raise UserError(f"compare needs at least two runs, got {runs[0]}")
-        _compare(console, runs, summaries, out or runs[0].parent / "compare.png")
+        _compare(console, runs, summaries, out or runs[0].parent / "compare.html")
 
 
 def _compare(console: Console, runs: list[Path], summaries: list[Summary], out: Path) -> None:
+    if out.suffix != ".html":
+        raise UserError(f"--out {out}: expected a name that ends with .html")
+    rows = differences({str(run): one.config for run, one in zip(runs, summaries, strict=True)})
     made = Table("setting", *(run.name for run in runs))
-    for key, values in differences({str(run): one.config for run, one in zip(runs, summaries, strict=True)}).items():
+    for key, values in rows.items():
         made.add_row(key, *values)
     console.print(made)
     groups: dict[str, list[Path]] = {}
@@ -102,7 +106,25 @@ def _compare(console: Console, runs: list[Path], summaries: list[Summary], out: 
         owner = next((name for name, same in kinds.items() if same == _kind(one)), run.name)
         kinds.setdefault(owner, _kind(one))
         groups.setdefault(owner, []).append(run)
-    console.print(f"Curves: {curves.draw_runs(groups, out)}")
+    picture = curves.draw_runs(groups, out.with_suffix(".png"))
+    names = [one.name for one in summaries]
+    sections = [
+        page.table(["", *names], [[name, *values] for name, values in _facts(summaries).items()]),
+        page.picture("Learning curves", picture),
+        "<h2>Settings that differ</h2>" + page.table(["setting", *names], [[key, *row] for key, row in rows.items()]),
+    ]
+    for run in runs:
+        if RunFolder(run).policy.is_file():
+            motion = replay.record(policy_file.read(RunFolder(run).policy))
+            sections.append(page.player(motion, f"Replay: {run.name}"))
+    write_text(out, page.document(f"{len(runs)} runs compared", sections))
+    console.print(f"Comparison: {out} and {picture}")
+
+
+def _facts(summaries: Sequence[Summary]) -> dict[str, list[str]]:
+    """Name → value per run; empty where a run has none."""
+    found = [dict(facts(one)) for one in summaries]
+    return {name: [one.get(name, "") for one in found] for name in dict.fromkeys(key for one in found for key in one)}
 
 
 def _clean(runs: list[Path], really: bool) -> None:
