@@ -156,7 +156,7 @@ def account(
             critic=normalize.update(normalizers.critic, record.observations.critic),
         )
     if recipe.normalize_reward:
-        history = _discounted_history(recipe, discounted, record)
+        history = discounted_returns(discounted, record, recipe.gamma)
         normalizers = normalizers._replace(
             discounted_return=normalize.update(normalizers.discounted_return, history[..., None])
         )
@@ -276,9 +276,12 @@ def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
     )
 
 
-def _discounted_history(recipe: Recipe, before: Array, record: Rollout) -> Array:
-    """R_t = γ R_{t−1} + r_t within each episode (time, num_envs); the last reward belongs to the episode it ends."""
+def discounted_returns(before: Array, record: Rollout, gamma: float) -> Array:
+    """R_t = r_t + γ R_{t−1} within each episode (time, num_envs); a reward belongs to the episode that it ends.
+
+    before: (num_envs,) R of the row before the first, 0 where that ended an episode.
+    """
     first = jnp.concatenate([jnp.zeros_like(record.done[:1]), record.done[:-1]])
-    rewards = record.rewards.at[0].add(recipe.gamma * before)
+    rewards = record.rewards.at[0].add(gamma * before)
     # Forwards in time is backwards on the flipped arrays; "done" there is "the previous row was another episode".
-    return discounted_sums(rewards[::-1], first[::-1], recipe.gamma)[::-1]
+    return discounted_sums(rewards[::-1], first[::-1], gamma)[::-1]
