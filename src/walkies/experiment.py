@@ -7,6 +7,7 @@ decides when to stop. A run that is killed goes on from its last checkpoint bit 
 from __future__ import annotations
 
 import dataclasses
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import tyro
 
 from walkies.errors import UserError
 from walkies.physics import make_simulator, nominal_params
@@ -53,7 +55,7 @@ PUPPER_RECIPE = replace(
 class TrainConfig:
     """One training."""
 
-    robot: str = "pupper"
+    robot: tyro.conf.Positional[str] = "pupper"
     """Which robot."""
     minutes: float | None = None
     """Stop training after this many minutes, compilation included. Default: 4.5, or no limit where steps is given."""
@@ -125,9 +127,24 @@ class Training:
         """Go on exactly where `path` was saved."""
         self.state, _ = checkpoint.load(path, self.state)
 
-    def start_from(self, path: Path) -> None:
-        """Take networks and observation statistics from the checkpoint `path`; everything else stays new."""
-        old, _ = checkpoint.load(path, self.state)
+    def start_from(self, folder: RunFolder) -> None:
+        """Take networks and observation statistics from the last checkpoint of a run; everything else stays new.
+
+        The runs may differ in anything but the networks' shapes: number of robots, rewards, randomization.
+        """
+        path = folder.latest_checkpoint()
+        if path is None:
+            raise UserError(f"--init-from: {folder.path} has no checkpoint; give the folder of a run")
+        there = read_config(folder)
+        shape = jax.eval_shape(lambda key: train.init(there.recipe, build(there), key), jax.random.key(0, impl="rbg"))
+        old, _ = checkpoint.load(path, shape)
+        new = self.state.learner.params
+        if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):
+            raise UserError(
+                f"--init-from: the networks of {folder.path} have other sizes than this run's; train with the same "
+                f"hidden layers ({there.recipe.hidden}, critic {there.recipe.critic_hidden}) and observation history "
+                f"({there.task.observation_history})"
+            )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
 
@@ -191,13 +208,16 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
+def read_config(folder: RunFolder) -> TrainConfig:
+    """The configuration that the run in `folder` was made with."""
+    if not folder.config.is_file():
+        raise UserError(f"there is no run in {folder.path}: {folder.config.name} is missing; give the folder of a run")
+    return from_dict(TrainConfig, json.loads(folder.config.read_text()))
+
+
 def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches."""
-    import json
-
-    if not folder.config.is_file():
-        raise UserError(f"--resume: there is no run in {folder.path} ({folder.config.name} is missing); give its --out")
-    old = from_dict(TrainConfig, json.loads(folder.config.read_text()))
+    old = read_config(folder)
     return replace(
         old, minutes=config.minutes, steps=config.steps, out=config.out, resume=True, threads=config.threads or old.threads,
         exam_episodes=config.exam_episodes, film=config.film,
@@ -217,10 +237,7 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
         if latest is not None:
             training.restore(latest)
     elif config.init_from is not None:
-        source = RunFolder(config.init_from).latest_checkpoint()
-        if source is None:
-            raise UserError(f"--init-from: {config.init_from} has no checkpoints; give the folder of a run")
-        training.start_from(source)
+        training.start_from(RunFolder(config.init_from))
     write_json(folder.config, to_dict(dataclasses.replace(config, resume=False)))
     write_json(folder.versions, versions())
     return training

@@ -87,7 +87,9 @@ def test_the_fall_is_felt_in_the_sum():
     """Nothing clips the reward: a fall makes a bad step worse by exactly its weight (upstream it vanished)."""
     weights = RewardWeights()
     bad = dict(joint_acceleration=np.full(12, 1e4), linear_velocity=[3.0, 0, 0])
-    total = [sum(rewards.reward_terms(motion(**bad, fell=fell), weights, SHAPE, 0.02).values()) for fell in (False, True)]
+    total = [
+        sum(rewards.reward_terms(motion(**bad, fell=fell), weights, SHAPE, 0.02).values()) for fell in (False, True)
+    ]
     assert total[0][0] < 0.0
     np.testing.assert_allclose(total[1] - total[0], [0.02 * weights.termination], rtol=1e-4)
 

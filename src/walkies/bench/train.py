@@ -32,7 +32,9 @@ def command(
     if json:
         print(json_module.dumps(result, indent=2))
         return
-    print(f"{result['steps_per_s']:>12,.0f} control steps/s in training ({result['robots']} robots × {result['horizon']})")
+    print(
+        f"{result['steps_per_s']:>12,.0f} control steps/s in training ({result['robots']} robots × {result['horizon']})"
+    )
     print(f"{result['mujoco_steps_per_s']:>12,.0f} control steps/s of mujoco.batch.Batch alone, same run")
     print(f"{result['ratio']:>12.1f} times that")
     for part in ("acting", "physics", "task", "update"):
@@ -57,7 +59,9 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     key = jax.random.key(1, impl="rbg")
     params, normalizer = state.learner.params.policy, state.normalizers.policy
     observation = env.observe(state.actors.state).policy
-    targets = env.contract.target(0.3 * jax.random.normal(key, (recipe.horizon, recipe.num_envs, env.action_space.size)))
+    targets = env.contract.target(
+        0.3 * jax.random.normal(key, (recipe.horizon, recipe.num_envs, env.action_space.size))
+    )
 
     def act(carry: Any, key: jax.Array) -> tuple[Any, Any]:
         distribution = policy.distribution(params, normalizer(carry))

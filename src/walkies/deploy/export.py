@@ -21,7 +21,9 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
     """
     recipe, env = training.config.recipe, training.env
     if recipe.bound == "clip":
-        raise UserError("recipe.bound is 'clip': nothing in such a file bounds the action; train with 'mean' or 'sample'")
+        raise UserError(
+            "recipe.bound is 'clip': nothing in such a file bounds the action; train with 'mean' or 'sample'"
+        )
     state = training.state
     layers, normalizer = jax.device_get((state.learner.params.policy.layers, state.normalizers.policy))
     limits = env.config.commands

@@ -58,7 +58,9 @@ def action_table(contract: Contract) -> Table:
 
 def reward_table(task: WalkConfig) -> Table:
     """Every reward term with its weight and unit."""
-    table = _table("Reward of a step: control_dt · Σ weight · term, not clipped", "term", "weight", "unit", "formula", "why")
+    table = _table(
+        "Reward of a step: control_dt · Σ weight · term, not clipped", "term", "weight", "unit", "formula", "why"
+    )
     for name in rewards.TERMS:
         unit, formula, purpose = rewards.describe(name)
         weight = getattr(task.rewards, name)
@@ -69,7 +71,9 @@ def reward_table(task: WalkConfig) -> Table:
 def episode_table(task: WalkConfig) -> Table:
     """Commands, start, noise, pushes, termination and time limit."""
     table = _table("Episode", "part", "value", "meaning")
-    table.add_row("termination", f"tilt > {task.fall_tilt} rad or torso on the ground", "worth the termination term, then nothing")
+    table.add_row(
+        "termination", f"tilt > {task.fall_tilt} rad or torso on the ground", "worth the termination term, then nothing"
+    )
     table.add_row("truncation", f"{task.episode_seconds} s", "time limit: the value of the last state is bootstrapped")
     table.add_row("fade-in", f"{FADE_IN} s", f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
     for part, record in (
@@ -80,7 +84,9 @@ def episode_table(task: WalkConfig) -> Table:
         ("shape", task.shape),
     ):
         for field in fields(record):
-            table.add_row(f"{part}.{field.name}", f"{getattr(record, field.name):g}", _docstring(type(record), field.name))
+            table.add_row(
+                f"{part}.{field.name}", f"{getattr(record, field.name):g}", _docstring(type(record), field.name)
+            )
     return table
 
 

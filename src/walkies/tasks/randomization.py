@@ -82,7 +82,8 @@ ZERO = Range(0.0, 0.0)
 NONE = Randomization(
     **{field.name: ZERO for field in fields(Randomization)}
     | dict.fromkeys(
-        ("friction", "body_mass", "stretch", "kp", "kd", "motor_strength", "frictionloss", "damping", "armature"), NOMINAL
+        ("friction", "body_mass", "stretch", "kp", "kd", "motor_strength", "frictionloss", "damping", "armature"),
+        NOMINAL,
     )
 )
 """Every robot is the nominal robot."""

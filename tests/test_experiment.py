@@ -1,0 +1,157 @@
+"""A training as a run folder: the same twice, resumed bit for bit, ended by Ctrl-C, continued under other rewards."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from walkies import runs
+from walkies.deploy import policy_file
+from walkies.errors import UserError
+from walkies.experiment import TrainConfig, resumed
+from walkies.runs import RunFolder
+from walkies.tasks.randomization import Range
+
+SMALL = (
+    "--recipe.num-envs 32 --recipe.horizon 8 --recipe.minibatches 2 --recipe.epochs 2 --recipe.hidden 16 16"
+    " --recipe.critic-hidden 16 --exam-episodes 0 --no-film --checkpoint-every 2 --threads 1"
+).split()
+ITERATION = 32 * 8
+
+
+def walkies(*arguments: str, expect: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "from walkies.cli import main; main()", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def straight(folder) -> Path:
+    """Eight iterations without a break."""
+    walkies("train", "pupper", "--steps", 8 * ITERATION, "--seed", 5, "--out", folder / "straight", *SMALL)
+    return folder / "straight"
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return [layer.weights for layer in policy_file.read(run / "policy.json").layers]
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    timing = ("seconds", "steps_per_s")
+    with (run / "progress.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in timing} for row in csv.DictReader(file)]
+
+
+def test_a_run_folder_holds_all_it_should(straight):
+    names = {path.name for path in straight.iterdir()}
+    assert {"config.json", "versions.json", "progress.csv", "tensorboard", "checkpoints", "policy.json", "curves.png",
+            "report.md", "report.html"} <= names  # fmt: skip
+    assert len(list(straight.rglob("policy.json"))) == 1
+    assert [int(float(row["steps"])) for row in rows(straight)] == [ITERATION * k for k in range(1, 9)]
+    assert json.loads((straight / "versions.json").read_text())["jax"] == "0.10.1"
+
+
+def test_killed_and_resumed_is_bit_for_bit_the_same(straight, folder):
+    """Train 2k = train k, kill, resume, train k; and another seed is another training."""
+    out = folder / "broken"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from walkies.cli import main; main()", "train", "pupper", "--steps", str(10**9),
+         "--seed", "5", "--out", str(out), *SMALL],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not list(out.glob("checkpoints/[0-9]*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    latest = RunFolder(out).latest_checkpoint()
+    for path in out.glob("checkpoints/*"):
+        if int(path.stem.split(".")[0]) > 4 * ITERATION:  # it ran on before the kill reached it
+            path.unlink()
+    assert latest is not None and not (out / "policy.json").exists()
+    walkies("train", "pupper", "--resume", "--steps", 8 * ITERATION, "--out", out, "--exam-episodes", 0, "--no-film")
+    for one, other in zip(weights(straight), weights(out), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert rows(straight) == rows(out)
+    walkies("train", "pupper", "--steps", 8 * ITERATION, "--seed", 6, "--out", folder / "other", *SMALL)
+    assert not np.array_equal(weights(straight)[0], weights(folder / "other")[0])
+
+
+def test_ctrl_c_ends_cleanly_with_a_policy(folder):
+    out = folder / "interrupted"
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from walkies.cli import main; main()", "train", "pupper", "--steps", str(10**9),
+         "--out", str(out), *SMALL],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not list(out.glob("checkpoints/[0-9]*.safetensors")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0 and "Ctrl-C" in output
+    assert policy_file.read(out / "policy.json").observation_size == 36
+
+
+def test_constant_inputs_have_exactly_zero_weights(straight):
+    first = weights(straight)[0]
+    assert (first[9:12] == 0.0).all() and (np.abs(np.delete(first, [9, 10, 11], axis=0)).max(axis=1) > 0).all()
+
+
+def test_init_from_starts_with_the_trained_networks(straight, folder):
+    """Under changed rewards, and with another number of robots; other layer sizes are refused with the reason."""
+    out = folder / "continued"
+    small = [*SMALL, "--recipe.num-envs", "64", "--task.rewards.torque", "-0.1", "--recipe.learning-rate", "1e-9",
+             "--recipe.max-learning-rate", "1e-9", "--recipe.min-learning-rate", "1e-9"]  # fmt: skip
+    walkies("train", "pupper", "--init-from", straight, "--steps", 1, "--out", out, *small)
+    for one, other in zip(weights(straight)[1:], weights(out)[1:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    said = walkies("train", "pupper", "--init-from", straight, "--steps", 1, "--out", folder / "x", expect=2)
+    assert "other sizes" in said and "(16, 16)" in said
+
+
+def test_a_run_is_not_overwritten_by_accident(straight):
+    said = walkies("train", "pupper", "--steps", 1, "--out", straight, *SMALL, expect=2)
+    assert "already holds a run" in said and "--resume" in said
+
+
+def test_resume_without_a_run_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        resumed(TrainConfig(), RunFolder(tmp_path))
+
+
+def test_config_survives_the_file(tmp_path):
+    config = TrainConfig(seed=3, out=Path("a/b"), init_from=None)
+    config = replace(
+        config, task=replace(config.task, randomization=replace(config.task.randomization, kp=Range(0, 2)))
+    )
+    assert runs.from_dict(TrainConfig, runs.to_dict(config)) == config
+    broken = runs.to_dict(config)
+    broken["task"]["rewards"]["tork"] = 1.0
+    with pytest.raises(UserError, match=r"config\.task\.rewards: unknown field tork"):
+        runs.from_dict(TrainConfig, broken)
+    broken = runs.to_dict(config) | {"simulator": "magic"}
+    with pytest.raises(UserError, match="'magic' is not one of 'native', 'mujoco'"):
+        runs.from_dict(TrainConfig, broken)
