@@ -20,6 +20,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 
 # Without a C++ compiler the engine is built by the Clang inside the ziglang wheel.
 COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
+BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++) \
+	$(BIN)/python -m pip
 
 .PHONY: help setup walk test check bench wheel clean
 
@@ -34,7 +36,9 @@ $(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt \
 		jaxlib scikit-build-core cmake ninja $(if $(COMPILER),,ziglang)
-	$(if $(COMPILER),,$(ZIG_ENV)) $(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(foreach tool,$(if $(COMPILER),,cc c++),printf '#!/bin/sh\nexec "%s" -m ziglang %s "$$@"\n' \
+		"$(CURDIR)/$(BIN)/python" $(tool) > $(BIN)/zig-$(tool); chmod +x $(BIN)/zig-$(tool);)
+	$(BUILD) install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $(STAMP)
 
 walk: $(STAMP)
@@ -54,7 +58,7 @@ bench: $(STAMP)
 
 wheel: $(STAMP)
 	rm -rf dist build/wheel-venv
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+	$(BUILD) wheel --quiet --no-deps --no-build-isolation -w dist .
 	$(BIN)/python -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
 	cd build && env PATH=/nonexistent CC=/nonexistent CXX=/nonexistent \
