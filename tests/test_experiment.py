@@ -20,10 +20,11 @@ from walkies.experiment import TrainConfig, resumed
 from walkies.runs import RunFolder
 from walkies.tasks.randomization import Range
 
-SMALL = (
-    "--recipe.num-envs 32 --recipe.horizon 8 --recipe.minibatches 2 --recipe.epochs 2 --recipe.hidden 16 16"
-    " --recipe.critic-hidden 16 --exam-episodes 0 --no-film --checkpoint-every 2 --threads 1"
-).split()
+SMALL = [
+    *("--recipe.num-envs", "32", "--recipe.horizon", "8", "--recipe.minibatches", "2", "--recipe.epochs", "2"),
+    *("--recipe.hidden", "16", "16", "--recipe.critic-hidden", "16", "--checkpoint-every", "2"),
+    *("--exam-episodes", "0", "--no-film", "--threads", "1"),
+]
 ITERATION = 32 * 8
 
 

@@ -91,7 +91,7 @@ class Contract:
         return xp.concatenate([frame, history[..., : self.observation_size - FRAME_SIZE]], axis=-1)
 
     def target(self, action: Array) -> Array:
-        """Joint targets (…, 12), rad, for actions (…, 12), clamped as the controller and then the motor board clamp them."""
+        """Joint targets (…, 12), rad, for actions (…, 12), clamped by the controller and then by the motor board."""
         xp = _namespace(action)
         lower, upper = self.robot.target_limits()
         default = xp.asarray(self.robot.default_pose, dtype=action.dtype)

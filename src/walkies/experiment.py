@@ -23,7 +23,7 @@ from walkies.errors import UserError
 from walkies.physics import make_simulator, nominal_params
 from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO, Recipe
-from walkies.robots import get_robot, load_model
+from walkies.robots import get_robot
 from walkies.runs import RunFolder, from_dict, to_dict, versions, write_json
 from walkies.tasks.walk import Walk, WalkConfig
 
@@ -218,10 +218,9 @@ def read_config(folder: RunFolder) -> TrainConfig:
 def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches."""
     old = read_config(folder)
-    return replace(
-        old, minutes=config.minutes, steps=config.steps, out=config.out, resume=True, threads=config.threads or old.threads,
-        exam_episodes=config.exam_episodes, film=config.film,
-    )  # fmt: skip
+    own = ("minutes", "steps", "out", "exam_episodes", "film")
+    threads = config.threads or old.threads
+    return replace(old, resume=True, threads=threads, **{name: getattr(config, name) for name in own})
 
 
 def prepare(config: TrainConfig, folder: RunFolder) -> Training:

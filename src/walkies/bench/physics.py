@@ -191,10 +191,10 @@ def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
 
 def policy_driver(path: str, robots: int, rng: np.random.Generator) -> Driver:
     """An exported policy under random commands, as the robot's controller runs it."""
-    from walkies.deploy.policy_file import load_policy
+    from walkies.deploy.policy_file import read
 
-    policy = load_policy(path)
-    contract = policy.contract
+    policy = read(path)
+    contract = policy.contract(get_robot("pupper"))
     command = rng.uniform([-0.75, -0.5, -2.0], [0.75, 0.5, 2.0], (robots, 3)).astype(np.float32)
     memory = {
         "history": np.tile(contract.initial_history(), (robots, 1)),
@@ -206,7 +206,7 @@ def policy_driver(path: str, robots: int, rng: np.random.Generator) -> Driver:
         down = np.tile(np.float32([0, 0, -1]), (robots, 1)) if readings is None else np.asarray(readings.gravity)
         frame = contract.frame(gyro, down, command, np.asarray(state.qpos[:, 7:]), memory["action"])
         memory["history"] = contract.push(memory["history"], frame)
-        memory["action"] = np.asarray(policy(memory["history"]), np.float32)
+        memory["action"] = policy.act(memory["history"])
         return contract.target(memory["action"])
 
     return drive

@@ -25,7 +25,7 @@ class Commands:
     axis_probability: float = 0.15
     """Share of commands of which only one of the three parts is not zero."""
     interval: float = 3.0
-    """Mean time between two commands, s (memoryless, so that the value of a state does not depend on a hidden clock)."""
+    """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
 
 
 DRAWS = 5

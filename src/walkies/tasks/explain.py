@@ -15,8 +15,10 @@ from walkies.tasks import rewards
 from walkies.tasks.randomization import Range
 from walkies.tasks.walk import WalkConfig
 
+DEFAULT = WalkConfig()
 
-def command(robot: str = "pupper", /, task: WalkConfig = WalkConfig()) -> None:
+
+def command(robot: str = "pupper", /, task: WalkConfig = DEFAULT) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
     Args:
@@ -34,7 +36,8 @@ def command(robot: str = "pupper", /, task: WalkConfig = WalkConfig()) -> None:
 
 def observation_table(contract: Contract) -> Table:
     """What the policy senses, index by index."""
-    title = f"Observation: {contract.observation_size} numbers = {contract.observation_history} frame(s) of 36, newest first"
+    size, history = contract.observation_size, contract.observation_history
+    title = f"Observation: {size} numbers = {history} frame(s) of 36, newest first"
     table = _table(title, "index", "name", "unit", "meaning")
     for field in FRAME:
         where = SLICES[field.name]
@@ -47,7 +50,8 @@ def action_table(contract: Contract) -> Table:
     robot = contract.robot
     title = (
         f"Action: 12 numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
-        f"target = clip(default + {contract.action_scale} · action), servo kp {contract.kp} N·m/rad, kd {contract.kd} N·m·s/rad"
+        f"target = clip(default + {contract.action_scale} · action), "
+        f"servo kp {contract.kp} N·m/rad, kd {contract.kd} N·m·s/rad"
     )
     table = _table(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()

@@ -124,11 +124,9 @@ PRIVILEGED = 9
 def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, timestep: float) -> Drawn:
     """Draw `num_envs` robots around `nominal` (leaves with leading axis 1); delays are rounded to physics steps."""
     n, bodies, joints = num_envs, nominal.body_mass.shape[1], nominal.kp.shape[1]
-    sizes = {
-        "friction": 1, "body_mass": bodies, "payload": 1, "trunk_com_x": 1, "trunk_com_y": 1, "trunk_com_z": 1,
-        "stretch": 3 * bodies, "kp": 1, "kd": 1, "motor_strength": joints, "frictionloss": joints, "damping": joints,
-        "armature": joints, "command_delay": 1, "imu_delay": 1, "encoder_bias": joints, "gyro_bias": 3, "gravity_tilt": 2,
-    }  # fmt: skip
+    sizes = {field.name: 1 for field in fields(Randomization)}
+    sizes |= dict.fromkeys(("motor_strength", "frictionloss", "damping", "armature", "encoder_bias"), joints)
+    sizes |= {"body_mass": bodies, "stretch": 3 * bodies, "gyro_bias": 3, "gravity_tilt": 2}
     uniform = jax.random.uniform(key, (n, sum(sizes.values())))
     value, start = {}, 0
     for name, size in sizes.items():

@@ -230,7 +230,7 @@ class Walk:
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
         terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt)
-        reward = sum(terms.values())
+        reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
         frame = self._sense(
