@@ -16,8 +16,8 @@ from walkies.rl.train import init, make_iteration, make_policy
 
 GAMMA = 0.7
 RECIPE = replace(
-    PPO, num_envs=64, horizon=8, gamma=GAMMA, hidden=(16,), critic_hidden=(16,), learning_rate=1e-2,
-    critic_learning_rate=1e-2, minibatches=2, epochs=4, normalize_observations=False,
+    PPO, num_envs=64, horizon=8, gamma=GAMMA, hidden=(), critic_hidden=(), learning_rate=3e-2,
+    critic_learning_rate=3e-2, minibatches=2, epochs=4, normalize_observations=False,
 )  # fmt: skip
 ITERATIONS = 60
 
