@@ -89,7 +89,7 @@ def test_a_clipped_action_is_scored_unclipped():
     samples = normal.sample(jax.random.key(0))
     actions = policy.action(samples)
     assert float(jnp.abs(actions).max()) == 1.0 < float(jnp.abs(samples).max())
-    score = lambda x: float(jnp.mean(x - normal.mean))  # noqa: E731: ∂ log p / ∂ mean at σ = 1
+    score = lambda x: float(jnp.mean(x - normal.mean))  # noqa: E731  (∂ log p / ∂ mean at σ = 1)
     assert abs(score(samples)) < 0.02
     assert score(actions) < -0.3
 

@@ -38,7 +38,7 @@ def terms_at(theta, noise, advantage, log_prob_shift=0.0) -> Terms:
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("coefficient", [0.01, 0.2, 5.0])
 def test_all_objectives_share_the_first_gradient(name, coefficient):
-    """T26: at θ_old every objective has the policy gradient, whatever its coefficient. Control: away from it they differ."""
+    """T26: at θ_old every objective has the policy gradient, whatever its coefficient. Control: not so elsewhere."""
     noise, advantage = np.random.default_rng(0).normal(size=(2, 50))
 
     def gradient(objective, theta, value):
@@ -73,7 +73,7 @@ def test_kl_penalty_is_the_surrogate_and_a_price():
 
 
 def test_standardize():
-    """T30: invariant to a A + b for a > 0, mean 0 and σ 1 (ddof 0), rows that do not count excluded before the moments."""
+    """T30: invariant to a A + b for a > 0, mean 0 and σ 1 (ddof 0), masked rows left out before the moments."""
     x = np.random.default_rng(2).normal(size=20)
     ones = jnp.ones(20)
     result = standardize(x, ones)
@@ -92,7 +92,7 @@ def test_standardize_has_no_nan(x):
 
 
 def test_clipped_value_loss():
-    """T31: the larger of two losses; no gradient exactly where the clipped one is strictly larger; not scale-free."""
+    """T31: the larger of two losses; no gradient where the clipped one is larger; not scale-free."""
     old, target, clip = 0.0, 0.6, 0.2
     for value in (-0.5, -0.1, 0.1, 0.3, 0.9, 1.5):
         loss = lambda v: clipped_value_loss(v, target, old, clip)  # noqa: E731
@@ -104,7 +104,7 @@ def test_clipped_value_loss():
 
 
 def test_kl_estimators_agree_near_the_old_policy():
-    """T32: −log ρ (k1) and ρ − 1 − log ρ (k3) estimate the analytic KL; k3 ≥ 0 per sample, k1 is not; k3 varies less."""
+    """T32: −log ρ (k1) and ρ − 1 − log ρ (k3) estimate the analytic KL; k3 ≥ 0 per sample, k1 is not; k3 varies less"""
     noise = np.random.default_rng(3).normal(size=200_000)
     terms = terms_at(jnp.array([0.33, -0.22]), noise, jnp.zeros_like(noise))
     log_ratio = terms.log_prob - terms.old_log_prob

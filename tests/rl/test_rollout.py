@@ -97,7 +97,7 @@ def test_split_rollouts_are_one():
 
 
 def test_resets_once_per_rollout_or_per_step():
-    """Both give states of ρ₀; "rollout" gives one robot the same start twice within a rollout, another one in the next."""
+    """Both give states of ρ₀; "rollout" gives a robot one start per rollout, another in the next."""
 
     class Born(Counter):
         """The lifetime field is a random number, so that births can be told apart."""
@@ -116,7 +116,7 @@ def test_resets_once_per_rollout_or_per_step():
 
 
 def test_the_world_gets_the_clipped_action_and_the_record_the_sample():
-    """T37 through the acting path: stored samples leave the box, stored actions do not, densities are of the samples."""
+    """T37 through the acting path: samples leave the box, actions do not, densities are of the samples."""
     env = Counter()
     policy = Policy(2, env.action_space, hidden=(4,))
     params = policy.init(jax.random.key(0))

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 def pack(batch: Batch) -> Array:
-    """One row (samples, columns) per sample, so that shuffling is a gather of contiguous rows rather than ten of them."""
+    """One row (samples, columns) per sample, so that shuffling gathers whole rows once instead of ten times."""
     count = batch.mask.shape[0]
     dtype = batch.mask.dtype
     return jnp.concatenate([leaf.reshape(count, -1).astype(dtype) for leaf in jax.tree.leaves(batch)], axis=1)
@@ -49,7 +49,7 @@ def unpack(rows: Array, like: Batch) -> Batch:
 
 
 def standardize(x: Array, mask: Array) -> Array:
-    """(x − mean) / (σ + 1e-8) over the samples that count, (samples,); σ² divides by their number. 0 for a single sample."""
+    """(x − mean) / (σ + 1e-8) over the samples that count, (samples,); ddof 0, and 0 for a single sample."""
     centred = (x - masked_mean(x, mask)) * mask
     return centred / (jnp.sqrt(masked_mean(centred * centred, mask)) + 1e-8)
 

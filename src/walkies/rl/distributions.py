@@ -8,7 +8,7 @@ KL(self ‖ other): the old policy asks, the new one is the argument (Schulman e
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 class Normal(NamedTuple):
-    """Gaussian with independent components. mean: (…, size); log_std: broadcastable to it. σ = exp(log_std) > 0 always."""
+    """Gaussian with independent components. mean: (…, size); log_std: broadcastable to it. σ = exp(log_std) > 0."""
 
     mean: Array
     log_std: Array
@@ -44,8 +44,8 @@ class Normal(NamedTuple):
         """Differential entropy (…,), nats."""
         return jnp.sum(jnp.broadcast_to(self.log_std, self.mean.shape) + 0.5 + LOG_SQRT_2PI, axis=-1)
 
-    def kl(self, other: Normal) -> Array:
-        """KL(self ‖ other) (…,), nats."""
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) (…,), nats, to another of its kind."""
         ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
         z = (self.mean - other.mean) * jnp.exp(-other.log_std)
         return jnp.sum(0.5 * (ratio + z * z - 1.0) + other.log_std - self.log_std, axis=-1)
@@ -74,13 +74,13 @@ class TanhNormal(NamedTuple):
         return self.base.log_prob(sample) - jnp.sum(log_tanh_slope(sample), axis=-1)
 
     def entropy(self) -> Array:
-        """Differential entropy (…,) of tanh(u), nats: H(u) + E log(1 − tanh² u), by 32-point Gauss–Hermite quadrature."""
+        """Differential entropy (…,) of tanh(u), nats: H(u) + E log(1 − tanh² u), by Gauss–Hermite quadrature."""
         nodes = jnp.asarray(_NODES, self.mean.dtype)
         u = self.mean[..., None] + jnp.exp(jnp.asarray(self.log_std))[..., None] * nodes
         slope = log_tanh_slope(u) @ jnp.asarray(_WEIGHTS, self.mean.dtype)
         return self.base.entropy() + jnp.sum(slope, axis=-1)
 
-    def kl(self, other: TanhNormal) -> Array:
+    def kl(self, other: Any) -> Array:
         """KL(self ‖ other) (…,), nats: that of the Gaussians, for KL does not see an invertible map."""
         return self.base.kl(other.base)
 
@@ -111,8 +111,8 @@ class Categorical(NamedTuple):
         """Entropy (…,), nats."""
         return -jnp.sum(jnp.exp(self.log_probs) * self.log_probs, axis=-1)
 
-    def kl(self, other: Categorical) -> Array:
-        """KL(self ‖ other) (…,), nats."""
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) (…,), nats, to another of its kind."""
         return jnp.sum(jnp.exp(self.log_probs) * (self.log_probs - other.log_probs), axis=-1)
 
 

@@ -25,8 +25,8 @@ class Normalizer(NamedTuple):
     exactly zero, which rounding would otherwise hide, and a large offset costs no precision.
     """
 
-    count: Array
-    """() samples seen, float."""
+    samples: Array
+    """() how many, float."""
     origin: Array
     """(size,)"""
     offset: Array
@@ -43,7 +43,7 @@ class Normalizer(NamedTuple):
     def scale(self) -> Array:
         """(size,) factor after centring: 1/σ, exactly 0 for inputs that never moved, 1 before anything was seen."""
         scale = jnp.where(self.variance > 0.0, 1.0 / jnp.maximum(jnp.sqrt(self.variance), MIN_STD), 0.0)
-        return jnp.where(self.count > 0.0, scale, 1.0)
+        return jnp.where(self.samples > 0.0, scale, 1.0)
 
     def __call__(self, x: Array) -> Array:
         """(x − mean) · scale for x (…, size)."""
@@ -59,14 +59,14 @@ def init(size: int, dtype: jnp.dtype = jnp.float32) -> Normalizer:
 def update(old: Normalizer, x: Array) -> Normalizer:
     """Statistics of what `old` has seen and of x (…, size) (Chan, Golub & LeVeque 1979, eq. 2.1)."""
     x = x.reshape(-1, x.shape[-1])
-    origin = jnp.where(old.count > 0.0, old.origin, x[0])
+    origin = jnp.where(old.samples > 0.0, old.origin, x[0])
     shifted = x - origin
     offset = shifted.mean(axis=0)
     variance = jnp.mean(jnp.square(shifted - offset), axis=0)
-    weight = x.shape[0] / (old.count + x.shape[0])
+    weight = x.shape[0] / (old.samples + x.shape[0])
     delta = offset - old.offset
     return Normalizer(
-        count=old.count + x.shape[0],
+        samples=old.samples + x.shape[0],
         origin=origin,
         offset=old.offset + weight * delta,
         variance=(1.0 - weight) * old.variance + weight * variance + weight * (1.0 - weight) * delta * delta,

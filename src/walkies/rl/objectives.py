@@ -58,7 +58,7 @@ def value_loss(value: Array, target: Array) -> Array:
 
 
 def clipped_value_loss(value: Array, target: Array, old_value: Array, clip: float) -> Array:
-    """The larger of the loss of v and of v kept within ± clip of its old value (samples,). Depends on the reward's scale."""
+    """The larger of the loss of v and of v kept within ± clip of its old value (samples,). Not scale-free."""
     limited = old_value + jnp.clip(value - old_value, -clip, clip)
     return jnp.maximum(value_loss(value, target), value_loss(limited, target))
 

@@ -18,6 +18,10 @@ from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNorm
 Array = jax.Array
 
 
+def _no_mirror(sample: Array) -> Array:
+    raise UserError("this environment has no mirror")
+
+
 class PolicyParams(NamedTuple):
     """θ of a policy. log_std: (size,), or (0,) for discrete actions."""
 
@@ -36,11 +40,11 @@ class Policy:
     """One of `networks.ACTIVATIONS`."""
     bound: Literal["clip", "mean", "sample"] = "clip"
     """How a `Box` bounds actions. clip: Gaussian samples are clipped on their way to the environment. mean: the mean is
-    tanh(network), scaled to the box (to ±1 where the box has no bounds), the noise is added outside, and what leaves the
-    box is clipped. sample: the sample itself passes through tanh (squashed Gaussian)."""
+    tanh(network), scaled to the box (to ±1 where the box has no bounds), the noise is added outside, and what leaves
+    the box is clipped. sample: the sample itself passes through tanh (squashed Gaussian)."""
     initial_std: float = 1.0
     """σ at the start, in units of half the box for bounds other than clip. It does not depend on the observation."""
-    mirror: Callable[[Array], Array] | None = None
+    mirror: Callable[[Array], Array] = _no_mirror
     """Samples (…, size) of the mirrored robot, where there is one."""
 
     def __post_init__(self) -> None:
@@ -57,7 +61,7 @@ class Policy:
         return PolicyParams(layers, jnp.full(size, math.log(self.initial_std), layers[0][0].dtype))
 
     def head(self, params: PolicyParams, observation: Array) -> Array:
-        """What of the distribution depends on the observation (…, observation_size): the mean (…, size) or logits (…, n)."""
+        """What of the distribution depends on the observation (…, observation_size): mean or logits (…, size or n)."""
         out = networks.apply(params.layers, observation, self.activation)
         return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
 

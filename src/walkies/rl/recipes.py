@@ -27,7 +27,7 @@ class Recipe:
     horizon: int = 16
     """Control steps per environment in one iteration."""
     whole_episodes: bool = False
-    """Start every iteration with new episodes, follow them for the environment's whole time limit (instead of `horizon`)
+    """Start every iteration with new episodes, follow them for the environment's whole time limit (not for `horizon`)
     and learn from each environment's first one only, so that returns are those of whole episodes."""
     resets: Literal["step", "rollout"] = "step"
     """Draw initial states at every step, or once per environment and rollout (cheaper)."""

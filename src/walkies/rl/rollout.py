@@ -6,12 +6,12 @@ that was really reached (Pardo et al. 2018).
 
 Time limits come in two kinds. "exact" cuts an episode at the very step; the value of the state it reached must then be
 computed inside the scan. "rollout_end" cuts only at the end of a rollout: an episode that would exceed the limit during
-the next rollout ends with this one. The bootstrap is then the value of the last observation, which is needed anyway; with
-ages staggered at random over robots the cuts spread evenly over iterations.
+the next rollout ends with this one. The bootstrap is then the value of the last observation, which is needed anyway;
+with ages staggered at random over robots the cuts spread evenly over iterations.
 
 Resets come in two kinds. "step" draws a fresh initial state for each robot at each step and uses it where an episode
-ended. "rollout" draws one per robot for the whole rollout, which is much cheaper where drawing is dear; only a robot that
-ends twice within one rollout starts twice from the same state.
+ended. "rollout" draws one per robot for the whole rollout, which is much cheaper where drawing is dear; only a robot
+that ends twice within one rollout starts twice from the same state.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class Rollout(NamedTuple):
         return self.terminated | self.truncated
 
     def next_values(self, values: Array) -> Array:
-        """v' (time, num_envs) of the states really reached, given V of `observations` and of `last`, (time + 1, num_envs)."""
+        """v' (time, num_envs) of the states really reached.
+
+        values: (time + 1, num_envs), V of `observations` and then of `last`.
+        """
         following = values[1:]
         return following if self.cut_values is None else jnp.where(self.truncated, self.cut_values, following)
 
@@ -94,7 +97,7 @@ def rollout(
     env: Env,
     policy: Policy,
     params: PolicyParams,
-    normalize: Callable[[Array], Array],
+    normalize: Any,
     value: Callable[[Array], Array],
     actors: Actors,
     key: Array,
@@ -118,7 +121,7 @@ def rollout(
         zeros = jnp.zeros_like(actors.age)
         return select(done, Actors(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors)
 
-    def step(actors: Actors, key: Array) -> tuple[Actors, tuple]:
+    def step(actors: Actors, key: Array) -> tuple[Actors, Rollout]:
         act_key, world_key, restart_key = jax.random.split(key, 3)
         observation = env.observe(actors.state)
         head = policy.head(params, normalize(observation.policy))
@@ -126,7 +129,7 @@ def rollout(
         sample = distribution.sample(act_key)
         state, outcome = env.step(actors.state, policy.action(sample), world_key)
         reached = Actors(state, actors.age + 1, actors.length + 1, actors.episode_return + outcome.reward)
-        if exact:
+        if exact and limit is not None:
             truncated = ~outcome.terminated & (reached.age >= limit)
             cut_values = jax.lax.cond(
                 jnp.any(truncated), lambda: value(env.observe(state).critic), lambda: jnp.zeros_like(outcome.reward)
@@ -142,7 +145,7 @@ def rollout(
             terminated=outcome.terminated,
             truncated=truncated,
             cut_values=cut_values,
-            last=Observation((), ()),
+            last=jax.tree.map(lambda x: x[:0], observation),  # known only after the scan
             episode_returns=reached.episode_return,
             episode_lengths=reached.length,
             metrics=jax.tree.map(jnp.mean, outcome.metrics),

@@ -74,7 +74,7 @@ def policy_loss(
     if recipe.entropy_coefficient:
         loss = loss - recipe.entropy_coefficient * entropy
     if batch.mirrored_observation is not None:
-        loss = loss + recipe.symmetry_coefficient * _asymmetry(policy, params, batch)
+        loss = loss + recipe.symmetry_coefficient * _asymmetry(policy, params, batch.mirrored_observation, batch)
     outside = jnp.abs(ratio(terms) - 1.0) > recipe.objective_coefficient
     return loss, {
         "policy_loss": loss,
@@ -206,8 +206,8 @@ def epochs(
 def permutation(key: Array, count: int) -> Array:
     """0 … count − 1 in random order, int32; as `jax.random.permutation`, eight times as fast on a CPU.
 
-    One sort of single words, random bits above and the index below, instead of two sorts of pairs. Where the random bits
-    of two tie, their order is that of their indices: enough for minibatches, within which order does not matter.
+    One sort of single words, random bits above and the index below, instead of two sorts of pairs. Where random bits
+    tie, their order is that of their indices: enough for minibatches, within which order does not matter.
     """
     width = (count - 1).bit_length()
     words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
@@ -237,9 +237,9 @@ def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams,
     return {name: metrics[name] for name in ("kl", "clip_fraction")}
 
 
-def _asymmetry(policy: Policy, params: PolicyParams, batch: Batch) -> Array:
+def _asymmetry(policy: Policy, params: PolicyParams, mirrored: Array, batch: Batch) -> Array:
     """Mean squared distance () between actions of mirrored states and mirrored actions (Yu, Turk & Liu 2018, eq. 3)."""
-    there = policy.head(params, batch.mirrored_observation)
+    there = policy.head(params, mirrored)
     here = policy.mirror(policy.head(params, batch.policy_observation))
     return masked_mean(jnp.sum(jnp.square(there - here), axis=-1), batch.mask)
 
@@ -250,7 +250,7 @@ def start(recipe: Recipe, params: Any) -> Any:
 
 
 def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
-    """One Adam step of size `rate` (Kingma & Ba 2015) on the gradient with its norm limited: new parameters, new state."""
+    """One Adam step of size `rate` (Kingma & Ba 2015) on the norm-limited gradient: new parameters and state."""
     direction, moments = _optimizer(recipe).update(gradient, moments)
     return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
 

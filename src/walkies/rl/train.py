@@ -63,7 +63,7 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
         activation=recipe.activation,
         bound=recipe.bound,
         initial_std=recipe.initial_std,
-        mirror=mirror.mirror_action if mirror is not None else None,
+        **({} if mirror is None else {"mirror": mirror.mirror_action}),
     )
 
 
@@ -217,14 +217,15 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
     if record.valid is not None:
         mask = mask * record.valid
 
-    mirror = getattr(env, "mirror", None)
-    if recipe.symmetry != "none" and mirror is None:
-        raise UserError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
-    mirrored = mirror.mirror_observation(record.observations) if recipe.symmetry != "none" else None
+    mirrored = None
+    if recipe.symmetry != "none":
+        mirrored = _mirror_of(recipe, env).mirror_observation(record.observations)
     batch = Batch(
         policy_observation=state.normalizers.policy(record.observations.policy),
         critic_observation=state.normalizers.critic(record.observations.critic),
-        mirrored_observation=state.normalizers.policy(mirrored.policy) if recipe.symmetry == "loss" else None,
+        mirrored_observation=state.normalizers.policy(mirrored.policy)
+        if mirrored and recipe.symmetry == "loss"
+        else None,
         sample=record.samples,
         head=record.heads,
         log_prob=record.log_probs,
@@ -233,9 +234,16 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
         value=values[:-1],
         mask=mask,
     )
-    if recipe.symmetry == "augment":
+    if mirrored and recipe.symmetry == "augment":
         batch = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), batch, _mirror(policy, state, mirrored, batch))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
+
+
+def _mirror_of(recipe: Recipe, env: Env) -> Any:
+    mirror = getattr(env, "mirror", None)
+    if mirror is None:
+        raise UserError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
+    return mirror
 
 
 def _mirror(policy: Policy, state: TrainState, observations: Observation, batch: Batch) -> Batch:

@@ -1,14 +1,16 @@
 """What weighs the log-probability: three answers to "how good was this action?", all unbiased, ever less noisy.
 
-∇J = E Σ_t ∇log π(a_t | s_t) Ψ_t, with Ψ the full return, the reward to go, or the advantage (Schulman et al. 2016, eq. 1).
+∇J = E Σ_t ∇log π(a_t | s_t) Ψ_t, Ψ the full return, the reward to go, or the advantage (Schulman et al. 2016, eq. 1).
 As is usual, the factor γ^t of the discounted problem is left out: these are exact gradients at γ = 1, and at γ < 1 the
 discount is a way to reduce variance, not part of the objective.
 
-Two masks keep apart what most code confuses. `terminated`: the next state is worth nothing. `done`: the next row belongs
-to another episode (terminated, truncated by a time limit). All arrays are (time, num_envs).
+Two masks keep apart what most code confuses. `terminated`: the next state is worth nothing. `done`: the next row
+belongs to another episode (terminated, truncated by a time limit). All arrays are (time, num_envs).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +34,7 @@ def gae(
 def reward_to_go(
     rewards: Array, values: Array, next_values: Array, terminated: Array, done: Array, gamma: float, lam: float = 1.0
 ) -> Array:
-    """Σ_{k≥t} γ^{k−t} r_k to the end of the episode, minus the baseline v_t, (time, num_envs); gae with λ = 1, unrolled.
+    """Σ_{k≥t} γ^{k−t} r_k to the end of the episode, minus the baseline v_t, (time, num_envs); gae at λ = 1.
 
     An episode that is cut (time limit, end of the rollout) goes on with γ v'. Without a value function give zeros: then
     nothing is subtracted and what follows the cut counts as nothing. `lam` is ignored.
@@ -75,7 +77,7 @@ def discounted_sums(x: Array, done: Array, factor: float) -> Array:
 
 
 def discounted_sums_parallel(x: Array, done: Array, factor: float) -> Array:
-    """The same as `discounted_sums` in O(log time) dependent steps, for accelerators: affine maps composed in a tree."""
+    """The same as `discounted_sums` in O(log time) dependent steps, for accelerators: maps composed in a tree."""
 
     def compose(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
         return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
@@ -84,4 +86,4 @@ def discounted_sums_parallel(x: Array, done: Array, factor: float) -> Array:
     return jax.lax.associative_scan(compose, (slopes, x), reverse=True)[1]
 
 
-WEIGHTS = {"full_return": full_return, "reward_to_go": reward_to_go, "gae": gae}
+WEIGHTS: dict[str, Callable[..., Array]] = {"full_return": full_return, "reward_to_go": reward_to_go, "gae": gae}
