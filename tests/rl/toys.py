@@ -64,7 +64,7 @@ class MirrorOf:
 
 @dataclass(frozen=True)
 class Target:
-    """One number x in [−1, 1] is seen, −(a − x)² is earned, and a new x comes. Left–right symmetric."""
+    """One number x in [−1, 1] is seen, −(a − sign x)² is earned, and a new x comes. Left–right symmetric."""
 
     time_limit: int | None = 8
     one_sided: bool = False
@@ -75,13 +75,13 @@ class Target:
     action_space = Box(1)
 
     def reset(self, key, num_envs):
-        return jax.random.uniform(key, (num_envs, 1), minval=0.0 if self.one_sided else -1.0)
+        return jax.random.uniform(key, (num_envs, 1), minval=0.3 if self.one_sided else -1.0)
 
     def observe(self, state):
         return Observation(state, state)
 
     def step(self, state, action, key):
-        reward = -jnp.square(action - state)[:, 0]
+        reward = -jnp.square(action - jnp.sign(state))[:, 0]
         return self.reset(key, state.shape[0]), Outcome(reward, jnp.zeros(state.shape[0], bool), {})
 
 
