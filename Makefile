@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(NATIVE)
 	@touch $(STAMP)
 
 walk: $(STAMP)
-	$(BIN)/walkies train pupper --out runs/pupper $(ARGS)
+	$(BIN)/walkies train pupper $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

@@ -64,7 +64,7 @@ class TrainConfig:
     seed: int = 0
     """Of everything random. The same seed, machine, thread count and steps give the same policy bit for bit."""
     out: Path | None = None
-    """Run folder. Default: runs/<robot>-<seed>."""
+    """Run folder. Default: runs/<robot>-<seed>, with a number behind it where that is taken."""
     simulator: Literal["native", "mujoco"] = "native"
     """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
     threads: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,9 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     from walkies.show.logs import open_loggers
     from walkies.show.progress import Progress
 
-    out = config.out or Path("runs") / f"{config.robot}-{config.seed}"
+    if config.resume and config.out is None:
+        raise UserError("--resume: say which run goes on, with --out FOLDER")
+    out = config.out or free_folder(Path("runs"), f"{config.robot}-{config.seed}")
     folder = RunFolder(out)
     config = resumed(config, folder) if config.resume else replace(config, out=out)
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
@@ -50,6 +53,12 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     print(f"The robot's policy file: {folder.policy}")
     finish(folder, config)
     return 0
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent`/`name`, or with the first number behind it under which there is nothing yet."""
+    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
+    return next(path for path in (parent / name for name in names) if not path.exists())
 
 
 ENDED = {"steps": "--steps", "time": "its time limit", "interrupt": "Ctrl-C"}

@@ -1,4 +1,4 @@
-"""Domain randomization: the right distributions around the nominal robot, bodies that can exist, nothing accumulated."""
+"""Domain randomization: right distributions around the nominal robot, bodies that can exist, nothing accumulated."""
 
 from dataclasses import fields, replace
 
