@@ -22,8 +22,13 @@
 
 #define WALKIES_INLINE inline __attribute__((always_inline))
 #define WALKIES_NOINLINE __attribute__((noinline))
+#if defined(__clang__)
+#define WALKIES_UNROLL _Pragma("clang loop unroll(full)")
+#define WALKIES_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
 #define WALKIES_UNROLL _Pragma("GCC unroll 16")
 #define WALKIES_NO_UNROLL _Pragma("GCC unroll 1")
+#endif
 
 namespace walkies::WALKIES_NS {
 

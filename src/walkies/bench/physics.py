@@ -93,7 +93,7 @@ def run(
         "shared": native_run(model, walking, "train", threads, shared=True),
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for name, once in runs.items():
+    for once in runs.values():
         once()
     for _ in range(rounds):
         for name, once in runs.items():
@@ -203,7 +203,9 @@ def policy_driver(path: str, robots: int, rng: np.random.Generator) -> Driver:
 
     def drive(k: int, state: State, readings: Any) -> np.ndarray:
         gyro = np.zeros((robots, 3), np.float32) if readings is None else np.asarray(readings.gyro)
-        down = np.tile(np.float32([0, 0, -1]), (robots, 1)) if readings is None else np.asarray(readings.gravity)
+        down = (
+            np.tile(np.array([0, 0, -1], np.float32), (robots, 1)) if readings is None else np.asarray(readings.gravity)
+        )
         frame = contract.frame(gyro, down, command, np.asarray(state.qpos[:, 7:]), memory["action"])
         memory["history"] = contract.push(memory["history"], frame)
         memory["action"] = policy.act(memory["history"])

@@ -1,7 +1,7 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
-One step is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the sparsity of a
-floating base with legs; contacts between the robot's own parts are left out.
+One step is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the sparsity of
+a floating base with legs; contacts between the robot's own parts are left out.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class NativeSimulator:
     def step(self, params: Array, state: State, target: Array) -> tuple[State, Readings]:
         """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
         n, nu, spheres = state.qpos.shape[0], self.legged.num_joints, len(self.spheres)
-        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
+        if self.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise ValueError("dtype 'float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
 
         def array(*shape: int) -> jax.ShapeDtypeStruct:

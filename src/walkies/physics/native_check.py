@@ -149,7 +149,8 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
 
 def _check_colliders(model: mujoco.MjModel, joints: int) -> None:
     """One horizontal plane at height 0 in the world, and spheres on the robot."""
-    ground, counts = None, {}
+    ground: int | None = None
+    counts: dict[int, int] = {}
     for geom in range(model.ngeom):
         if not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
             continue
