@@ -113,12 +113,14 @@ def test_ctrl_c_ends_cleanly_with_a_policy(folder):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0 and "Ctrl-C" in output
-    assert policy_file.read(out / "policy.json").observation_size == 36
+    assert policy_file.read(out / "policy.json").observation_size == 3 * 36
 
 
 def test_constant_inputs_have_exactly_zero_weights(straight):
     first = weights(straight)[0]
-    assert (first[9:12] == 0.0).all() and (np.abs(np.delete(first, [9, 10, 11], axis=0)).max(axis=1) > 0).all()
+    first = first.reshape(3, 36, -1)
+    assert (first[:, 9:12] == 0.0).all()
+    assert (np.abs(np.delete(first, [9, 10, 11], axis=1)).max(axis=-1) > 0).all()
 
 
 def test_init_from_starts_with_the_trained_networks(straight, folder):

@@ -29,7 +29,7 @@ from walkies.tasks.walk import Walk, WalkConfig
 
 PUPPER_RECIPE = replace(
     PPO,
-    num_envs=1024,
+    num_envs=512,
     horizon=24,
     resets="rollout",
     time_limits="rollout_end",

@@ -94,13 +94,13 @@ class RewardWeights:
     """(rad²/s²) squared roll and pitch rate"""
     orientation: float = -1.0
     """(1) squared horizontal part of gravity in the body frame"""
-    torque: float = -0.01
+    torque: float = -0.005
     """(N² m²) Σ τ²"""
-    power: float = -0.004
+    power: float = -0.002
     """(W) Σ |τ q̇|"""
-    joint_acceleration: float = -2e-7
+    joint_acceleration: float = -5e-8
     """(rad²/s⁴) Σ q̈²"""
-    action_rate: float = -0.05
+    action_rate: float = -0.02
     """(1) Σ (a_t − a_{t−1})²"""
     foot_slip: float = -0.2
     """(m²/s²) Σ squared horizontal velocity of feet on the ground"""
@@ -110,7 +110,7 @@ class RewardWeights:
     """(m · m/s) Σ |height − wanted| · horizontal foot speed"""
     stand_still: float = -0.3
     """(rad) Σ |q − default| when commanded to stand"""
-    stand_still_velocity: float = -0.05
+    stand_still_velocity: float = -0.02
     """(rad/s) Σ |q̇| when commanded to stand"""
     abduction: float = -0.1
     """(rad²) Σ squared sideways hip angles"""

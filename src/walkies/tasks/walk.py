@@ -76,8 +76,8 @@ class WalkConfig:
     noise: Noise = field(default_factory=Noise)
     pushes: Pushes = field(default_factory=Pushes)
     start: Start = field(default_factory=Start)
-    observation_history: int = 1
-    """Frames in an observation, newest first."""
+    observation_history: int = 3
+    """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
     action_scale: float = 0.75
     """rad of joint target per unit of action."""
     kp: float = 5.0
