@@ -7,6 +7,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "call.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -28,16 +32,33 @@ namespace {
 
 namespace ffi = xla::ffi;
 
+#if defined(__x86_64__)
+// What the processor has and the operating system saves at a task switch, asked of the processor itself: the compilers'
+// own __builtin_cpu_supports answers "no" where their run-time library is not linked in.
+struct Processor {
+  bool avx2 = false, avx512 = false;
+
+  Processor() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    const bool fma = c >> 12 & 1, saves_registers = c >> 27 & 1;
+    if (!saves_registers || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
+    unsigned low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    const unsigned ymm = 0x6, zmm = 0xe6;
+    avx2 = (low & ymm) == ymm && fma && (b >> 5 & 1);
+    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    avx512 = avx2 && (low & zmm) == zmm && (b & f_dq_bw_vl) == f_dq_bw_vl;
+  }
+};
+#endif
+
 bool supported(const std::string& isa) {
   if (isa == "baseline") return true;
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == "avx2") return avx2;
-  if (isa == "avx512") {
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-  }
+  static const Processor processor;
+  if (isa == "avx2") return processor.avx2;
+  if (isa == "avx512") return processor.avx512;
 #endif
   return false;
 }

@@ -175,9 +175,9 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
       // A target that is not a number must not stay in the memory.
       for (int n = 0; n < kTargetMemory - 1; n++) {
         V& t = old_targets[n * joints + i];
-        t = ok | (t - t == zero) ? t : s.q[i / J][i % J];
+        t = (ok | (t - t == zero)) ? t : s.q[i / J][i % J];
       }
-      target[i] = ok | (target[i] - target[i] == zero) ? target[i] : s.q[i / J][i % J];
+      target[i] = (ok | (target[i] - target[i] == zero)) ? target[i] : s.q[i / J][i % J];
     }
     for (int i = 0; i < model.spheres; i++) {
       Vec3<V>& f = w.last.force[i];

@@ -300,11 +300,11 @@ WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>&
   const V enough = Scalar<V>(settings.line_tolerance) * decrement;
   searching = searching & (abs(slope) > enough);
   for (int n = 0; n < settings.line_search && any(searching); n++) {
-    low = searching & (slope < zero) ? alpha : low;
-    high = searching & (slope >= zero) ? alpha : high;
+    low = (searching & (slope < zero)) ? alpha : low;
+    high = (searching & (slope >= zero)) ? alpha : high;
     V newton = alpha - slope / curvature;
     V middle = high < far ? half * (low + high) : two * alpha + one;
-    V next = (newton > low) & (newton < high) ? newton : middle;
+    V next = ((newton > low) & (newton < high)) ? newton : middle;
     alpha = searching ? next : alpha;
     line = line_at<false, P>(r, p, alpha);
     slope = line.slope + smooth_slope + alpha * smooth_curvature;
@@ -315,7 +315,7 @@ WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>&
   Mask<V> doubtful = inexact & (slope > zero);
   if (any(doubtful)) {
     V change = rise_at(r, alpha) + alpha * (smooth_slope + half * alpha * smooth_curvature);
-    alpha = doubtful & (change > zero) ? low : alpha;
+    alpha = (doubtful & (change > zero)) ? low : alpha;
   }
   return alpha;
 }
