@@ -5,13 +5,20 @@ from __future__ import annotations
 import ctypes
 import os
 
+from walkies.errors import UserError
+
 
 def use_cpu(threads: int | None) -> None:
     """Call before the first JAX computation of the process.
 
     oneDNN about halves the time of small matrix products. `threads` bounds XLA's pool, in which the native engine works
     too.
+
+    Raises:
+        UserError: fewer than one thread.
     """
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads: got {threads}, expected 1 or more; leave it out to use all cores")
     keep_memory()
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true")
     if threads is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from walkies.cpu import use_cpu
+from walkies.errors import UserError
 from walkies.physics import native_library, nominal_params
 from walkies.physics.base import State, initial_state
 from walkies.physics.native import NativeSimulator
@@ -79,10 +80,10 @@ def run(
     states at every physics step of a control step. `error_*` belong to the setting `train`.
 
     Raises:
-        ValueError: fewer than 5 rounds, or no robots.
+        UserError: fewer than 5 rounds, or no robots.
     """
     if rounds < 5 or robots < 1:
-        raise ValueError(f"expected at least 5 rounds and 1 robot, got {rounds} rounds and {robots} robots")
+        raise UserError(f"expected at least --rounds 5 and --robots 1, got {rounds} rounds and {robots} robots")
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
     walking = walk(record, model, robots, policy, threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 
+from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.robots.pupper import PUPPER
 
@@ -18,10 +19,10 @@ def get_robot(name: str) -> Robot:
     """The robot called `name`.
 
     Raises:
-        ValueError: no robot has that name; the message lists those there are.
+        UserError: no robot has that name; the message lists those there are.
     """
     if name not in ROBOTS:
-        raise ValueError(f"unknown robot {name!r}; known robots: {', '.join(sorted(ROBOTS))}")
+        raise UserError(f"unknown robot {name!r}; known robots: {', '.join(sorted(ROBOTS))}")
     return ROBOTS[name]
 
 
