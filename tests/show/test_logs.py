@@ -39,6 +39,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path):
     assert (tmp_path / "double.csv").read_bytes() != (tmp_path / "whole.csv").read_bytes()
 
 
+def test_killed_before_its_first_record_it_can_be_resumed(tmp_path):
+    path = tmp_path / "progress.csv"
+    write(path, [])
+    assert path.read_bytes() == b""
+    write(path, [{"steps": 1, "reward": 5.0}], resume_steps=0)
+    assert logs.read(path)["reward"].tolist() == [5.0]
+
+
 def test_without_resume_a_file_starts_anew(tmp_path):
     write(tmp_path / "progress.csv", [{"steps": 1, "reward": 5.0}])
     write(tmp_path / "progress.csv", [{"steps": 2, "reward": 6.0}])

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
@@ -47,7 +47,9 @@ class CsvLogger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._columns: list[str] = []
         self._rows: list[list[str]] = []
-        if resume_steps is not None and path.exists():
+        self._file: TextIO | None = None
+        # A run killed before its first record leaves an empty file: nothing to keep, and no reason not to resume.
+        if resume_steps is not None and path.exists() and path.stat().st_size:
             self._columns, rows = _parse(path)
             at = self._columns.index("steps")
             self._rows = [row for row in rows if float(row[at]) <= resume_steps]
@@ -61,11 +63,13 @@ class CsvLogger:
             self._columns += new
             self._rewrite()
             return
+        assert self._file is not None  # `_rewrite` opened it
         self._file.write(_format([row]))
         self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _rewrite(self) -> None:
         """Write the whole file under another name, then swap."""
@@ -74,6 +78,7 @@ class CsvLogger:
         part = self.path.with_name(f".{self.path.name}.part")
         part.write_text(text, encoding="utf-8")
         part.replace(self.path)
+        self.close()
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
 
