@@ -69,6 +69,14 @@ def test_same_seed_same_card_at_any_thread_count():
     assert examine(TWITCHING, 2, seed=6)["marks"] != one["marks"]
 
 
+def test_gains_are_capped_as_the_motor_board_caps_them():
+    capped, greedy, weak = (
+        drive(replace(TOPPLING, kp=kp, kd=kd), PUPPER, 1, 0)[0].velocity for kp, kd in ((10, 1), (50, 9), (9, 1))
+    )
+    np.testing.assert_array_equal(capped, greedy)
+    assert not np.array_equal(capped, weak)
+
+
 def test_an_episode_does_not_depend_on_how_many_there_are():
     few, many = drive(TWITCHING, PUPPER, 1, 0)[0], drive(TWITCHING, PUPPER, 3, 0)[0]
     np.testing.assert_array_equal(few.position, many.position[:1])

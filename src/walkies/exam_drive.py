@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import mujoco
@@ -9,6 +10,7 @@ import mujoco.batch
 import numpy as np
 
 from walkies.contract import FADE_IN
+from walkies.deploy.controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile
 from walkies.exam_conditions import (
     CONTROL_DT,
@@ -106,6 +108,9 @@ def drive_under(
     policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
 ) -> tuple[Record, Conditions]:
     """As `drive`, in a given model under given conditions."""
+    board = ControllerConfig()
+    # The motor board caps gains without a word, so a file that asks for more is examined with what it would get.
+    policy = replace(policy, kp=min(policy.kp, board.kp_cap), kd=min(policy.kd, board.kd_cap))
     n = len(drawn.seed)
     contract = policy.contract(robot)
     batch = mujoco.batch.Batch(model, n, threads)
