@@ -120,7 +120,9 @@ def command(
         gif: write a small GIF beside the mp4 too.
     """
     if not targets:
-        raise UserError("nothing to film: give a run folder or a policy.json, as in `walkies film runs/pupper`")
+        raise UserError("nothing to film: give a run folder or a policy.json, as in `walkies film runs/pupper-0`")
+    if view == "wall" and len(targets) > 1:
+        raise UserError(f"--view wall films one policy, got {len(targets)}; leave --view out to see them side by side")
     out = out or find_policy(targets[0]).with_name("video.mp4" if view == "tour" else "wall.mp4")
     if view == "wall":
         film_wall(targets[0], out, fps, size or (1440, 810), gif)

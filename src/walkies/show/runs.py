@@ -18,6 +18,9 @@ from walkies.show import curves, page, replay
 from walkies.show.progress import count, duration
 from walkies.show.report import Summary, facts, flat_settings, summarize, write_text
 
+UNFINISHED = ("*.part", ".*.part", ".*.tmp", ".*.unverified", "checkpoints/*.tmp", ".film-*")
+"""What files are called while they are being written; a killed process leaves them behind."""
+
 
 def find(root: Path) -> list[Path]:
     """Run folders in `root` (or `root` itself), by name; a run folder is one with a config.json."""
@@ -57,7 +60,8 @@ def leftovers(run: Path) -> list[Path]:
     """Files of a run that can go without losing its result: all checkpoints but the newest, and unfinished files."""
     newest = RunFolder(run).latest_checkpoint()
     checkpoints = [path for path in RunFolder(run).checkpoints.glob("*.safetensors") if path != newest]
-    return sorted([*checkpoints, *run.glob(".*.part"), *run.glob(".film-*")])
+    unfinished = [path for pattern in UNFINISHED for path in run.glob(pattern)]
+    return sorted([*checkpoints, *unfinished])
 
 
 def command(
