@@ -58,7 +58,7 @@ class TrainConfig:
     robot: tyro.conf.Positional[str] = "pupper"
     """Which robot."""
     minutes: float | None = None
-    """Stop training after this many minutes, compilation included. Default: 4.5, or no limit where steps is given."""
+    """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
     steps: int | None = None
     """Stop after this many control steps over all robots (rounded up to whole iterations)."""
     seed: int = 0

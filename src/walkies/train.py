@@ -15,7 +15,7 @@ from walkies.errors import UserError
 from walkies.experiment import TrainConfig, learn, prepare, resumed
 from walkies.runs import RunFolder
 
-DEFAULT_MINUTES = 4.5
+DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
 
 

@@ -20,11 +20,11 @@ class Commands:
     """Leftward velocity is uniform in ± this, m/s."""
     yaw: float = 2.0
     """Yaw rate is uniform in ± this, rad/s."""
-    zero_probability: float = 0.1
+    zero_probability: float = 0.15
     """Share of commands that are exactly zero: stand still."""
     axis_probability: float = 0.15
     """Share of commands of which only one of the three parts is not zero."""
-    interval: float = 3.0
+    interval: float = 2.0
     """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
 
 

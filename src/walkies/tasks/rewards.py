@@ -118,7 +118,7 @@ class RewardWeights:
     """(1) number of knees on the ground"""
     torso_contact: float = -1.0
     """(1) number of torso spheres on the ground"""
-    termination: float = -50.0
+    termination: float = -100.0
     """(1) falling"""
 
 

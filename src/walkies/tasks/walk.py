@@ -43,7 +43,7 @@ class Pushes:
 
     interval: float = 1.0
     """Mean time between pushes, s."""
-    speed: float = 0.3
+    speed: float = 0.4
     """Each push is up to this, m/s, in a random direction."""
 
 
