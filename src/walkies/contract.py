@@ -2,7 +2,7 @@
 
 One typed description from which the training observation, the exported file, its checks and the examination come.
 The functions are pure and work on numpy and JAX arrays alike, so that training and the judge run the same lines.
-Facts: the robot's `neural_controller` (pupperv3-monorepo); see docs for each disagreement found upstream.
+Facts: the robot's `neural_controller` (pupperv3-monorepo).
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ def use_cpu(threads: int | None) -> None:
     keep_memory()
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true")
     if threads is not None:
-        os.environ["NPROC"] = str(threads)
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
 
 
 def keep_memory() -> None:

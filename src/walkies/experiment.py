@@ -88,7 +88,7 @@ class TrainConfig:
 def build(config: TrainConfig) -> Walk:
     """The environment that a configuration describes.
 
-    Trains at the model's own few solver iterations; contacts between the robot's own parts are off on either simulator.
+    Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco` only.
     """
     robot = get_robot(config.robot)
     simulator = make_simulator(config.simulator, robot, threads=config.threads)
@@ -104,6 +104,8 @@ class Training:
         self.iteration = train.make_iteration(config.recipe, self.env)
         self.state = train.init(config.recipe, self.env, jax.random.key(config.seed, impl="rbg"))
         self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
+        self.seconds = 0.0
+        """Time spent learning, over all of the run's parts. For the curves only."""
 
     def advance(self) -> dict[str, float]:
         """One iteration; returns its metrics as floats."""
@@ -118,14 +120,15 @@ class Training:
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint; older ones than the last three are removed."""
         folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        header = {"config": to_dict(self.config), "steps": self.steps}
+        header = {"config": to_dict(self.config), "steps": self.steps, "seconds": self.seconds}
         checkpoint.save(folder.checkpoints / f"{self.steps:012d}.safetensors", self.state, header)
         for old in sorted(folder.checkpoints.glob("[0-9]*.safetensors"))[:-3]:
             old.unlink()
 
     def restore(self, path: Path) -> None:
         """Go on exactly where `path` was saved."""
-        self.state, _ = checkpoint.load(path, self.state)
+        self.state, header = checkpoint.load(path, self.state)
+        self.seconds = float(header["seconds"])
 
     def start_from(self, folder: RunFolder) -> None:
         """Take networks and observation statistics from the last checkpoint of a run; everything else stays new.
@@ -160,12 +163,12 @@ def learn(
 
     Observers get one record per iteration. Checkpoints are written on the way and at the end.
     """
-    started, first = time.monotonic(), training.steps
+    started, first, before = time.monotonic(), training.steps, training.seconds
     reason, count, slowest = "steps", 0, 0.0
     with stop_on_interrupt() as interrupted:
         while steps is None or training.steps < steps:
             begun = time.monotonic()
-            if deadline is not None and begun + slowest > deadline:
+            if deadline is not None and count and begun + slowest > deadline:
                 reason = "time"
                 break
             record = training.advance()
@@ -174,7 +177,8 @@ def learn(
             # The first iteration compiles, so its time says nothing about the next one's.
             slowest = 0.9 * max(slowest, now - begun) if count > 2 else slowest
             rate = (training.steps - first) / (now - started)
-            record = {"steps": training.steps, "seconds": now - started, "steps_per_s": rate, **record}
+            training.seconds = before + now - started
+            record = {"steps": training.steps, "seconds": training.seconds, "steps_per_s": rate, **record}
             for observe in observers:
                 observe(record)
             if count % training.config.checkpoint_every == 0:
@@ -212,7 +216,11 @@ def read_config(folder: RunFolder) -> TrainConfig:
     """The configuration that the run in `folder` was made with."""
     if not folder.config.is_file():
         raise UserError(f"there is no run in {folder.path}: {folder.config.name} is missing; give the folder of a run")
-    return from_dict(TrainConfig, json.loads(folder.config.read_text()))
+    try:
+        content = json.loads(folder.config.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{folder.config} is damaged ({error}); expected what `walkies train` wrote") from error
+    return from_dict(TrainConfig, content)
 
 
 def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
@@ -223,8 +231,18 @@ def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     return replace(old, resume=True, threads=threads, **{name: getattr(config, name) for name in own})
 
 
+def refuse(config: TrainConfig) -> None:
+    """Say before training what could not be trained or written into the robot's file after it."""
+    for name in ("minutes", "steps"):
+        if (value := getattr(config, name)) is not None and not value > 0:
+            raise UserError(f"--{name}: got {value}, expected more than 0")
+    if config.recipe.bound == "clip":
+        raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")
+
+
 def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
+    refuse(config)
     if not config.resume and folder.latest_checkpoint() is not None:
         raise UserError(
             f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "

@@ -26,17 +26,17 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume goes on.
     """
     started = time.monotonic()
+    if config.resume and config.out is None:
+        raise UserError("--resume: say which run goes on, with --out FOLDER")
+    out = config.out or free_folder(Path("runs"), f"{config.robot}-{config.seed}")
+    folder = RunFolder(out)
+    config = resumed(config, folder) if config.resume else replace(config, out=out)
     use_cpu(config.threads)
 
     from walkies.deploy.export import export_policy
     from walkies.show.logs import open_loggers
     from walkies.show.progress import Progress
 
-    if config.resume and config.out is None:
-        raise UserError("--resume: say which run goes on, with --out FOLDER")
-    out = config.out or free_folder(Path("runs"), f"{config.robot}-{config.seed}")
-    folder = RunFolder(out)
-    config = resumed(config, folder) if config.resume else replace(config, out=out)
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
     seconds = None if minutes is None else 60.0 * minutes
     training = prepare(config, folder)
@@ -79,7 +79,7 @@ def finish(folder: RunFolder, config: TrainConfig) -> None:
     if config.film:
         try:
             film(folder.policy, folder.video)
-        except UserError as error:
+        except (UserError, RuntimeError, OSError) as error:
             print(f"No video: {error}")
     report.write(folder.path)
     print(summary(folder))

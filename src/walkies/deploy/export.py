@@ -32,7 +32,8 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
         [(np.asarray(w), np.asarray(b)) for w, b in layers],
         recipe.activation,
         np.asarray(normalizer.mean),
-        np.asarray(normalizer.scale),
+        # Inputs that the robot always reports alike carry nothing, also where observations are not normalized.
+        np.asarray(normalizer.scale) * env.informative,
         env.contract,
         command_range={
             "vx": (-limits.forward, limits.forward),

@@ -76,7 +76,9 @@ def episode_table(task: WalkConfig) -> Table:
     """Commands, start, noise, pushes, termination and time limit."""
     table = _table("Episode", "part", "value", "meaning")
     table.add_row(
-        "termination", f"tilt > {task.fall_tilt} rad or torso on the ground", "worth the termination term, then nothing"
+        "termination",
+        f"tilt > {task.fall_tilt} rad, torso on the ground, or physics blew up",
+        "worth the termination term, then nothing",
     )
     table.add_row("truncation", f"{task.episode_seconds} s", "time limit: the value of the last state is bootstrapped")
     table.add_row("fade-in", f"{FADE_IN} s", f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
@@ -105,7 +107,8 @@ def randomization_table(task: WalkConfig) -> Table:
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
-    for column in columns:
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
         table.add_column(column)
     return table
 

@@ -242,11 +242,6 @@ def reward_terms(motion: Motion, weights: RewardWeights, shape: Shape, control_d
     return {name: control_dt * w * TERMS[name](motion, shape) for name, w in active.items() if w != 0.0}
 
 
-def unit_of(name: str) -> str:
-    """Unit of a term, as its weight's docstring gives it in parentheses."""
-    return describe(name)[0]
-
-
 def describe(name: str) -> tuple[str, str, str]:
     """(unit, formula, purpose) of a term, read from the docstrings that stand beside it."""
     source = inspect.getsource(RewardWeights)
