@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from walkies.tasks.commands import DRAWS, Commands, change_command, draw_command
+from walkies.tasks.commands import DRAWS, Commands, approach, change_command, draw_command
 
 N = 40_000
 
@@ -29,3 +29,16 @@ def test_commands_change_once_an_interval_on_average():
     assert abs(float(changed.mean()) - 0.01) < 0.002
     assert (np.array(command)[~np.array(changed)] == 7.0).all()
     assert (np.array(command)[np.array(changed)] != 7.0).all()
+
+
+def test_the_rewarded_velocity_reaches_a_reversed_command_at_the_given_rate():
+    config = Commands(acceleration=2.0, yaw_acceleration=6.0)
+    command = np.array([[-0.75, 0.1, 2.0]])
+    goal, path = np.array([[0.75, 0.1, -2.0]]), []
+    for _ in range(60):
+        goal = np.array(approach(goal, command, config, 0.02))
+        path.append(goal[0])
+    np.testing.assert_allclose(path[0], [0.71, 0.1, -1.88], rtol=1e-5)
+    np.testing.assert_allclose(path[-1], command[0], rtol=1e-6)
+    arrived = np.abs(np.array(path) - command).max(axis=1) < 1e-5
+    assert arrived.argmax() + 1 in (38, 39), "1.5 m/s at 2 m/s² takes 0.75 s; the yaw rate is there before"

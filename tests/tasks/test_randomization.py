@@ -86,7 +86,9 @@ def test_delays_are_whole_physics_steps_over_the_range(nominal):
 
 def test_every_drawn_body_could_be_built(nominal):
     """Second moments stay positive definite: principal moments obey the triangle inequality."""
-    wild = only(body_mass=Range(0.3, 3.0), stretch=Range(0.5, 2.0), payload=Range(-0.1, 1.0))
+    wild = only(
+        body_mass=Range(0.3, 3.0), stretch=Range(0.5, 2.0), payload=Range(-0.1, 1.0), payload_height=Range(0.0, 0.2)
+    )
     moments = np.linalg.eigvalsh(inertia_matrix(drawn(nominal, wild).params.body_inertia))
     assert (moments > 0).all()
     assert (moments[..., 0] + moments[..., 1] > moments[..., 2] * (1 - 1e-5)).all()
@@ -98,9 +100,9 @@ def test_every_drawn_body_could_be_built(nominal):
 
 def test_payload_is_a_point_mass_on_the_back(nominal):
     """Mass, centre and inertia of trunk plus point mass, by the definition of inertia about the new centre."""
-    params = drawn(nominal, only(payload=Range(0.4, 0.4)), n=1).params
+    params = drawn(nominal, only(payload=Range(0.4, 0.4), payload_height=Range(0.06, 0.06)), n=1).params
     mass, com, inertia = (np.array(x)[0, 0] for x in (nominal.body_mass, nominal.body_ipos, nominal.body_inertia))
-    at = np.array([0.0, 0.0, 0.06])
+    at = np.array([com[0], com[1], 0.06])
     centre = (mass * com + 0.4 * at) / (mass + 0.4)
     about = lambda d, m: m * (d @ d * np.eye(3) - np.outer(d, d))  # noqa: E731
     expected = inertia_matrix(inertia) + about(com - centre, mass) + about(at - centre, 0.4)

@@ -26,6 +26,10 @@ class Commands:
     """Share of commands of which only one of the three parts is not zero."""
     interval: float = 2.0
     """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
+    acceleration: float = 2.0
+    """The rewarded velocity follows a change of command at this rate, m/s²: braking head over heels does not pay."""
+    yaw_acceleration: float = 6.0
+    """The same for the yaw rate, rad/s²."""
 
 
 DRAWS = 5
@@ -50,3 +54,9 @@ def change_command(command: Array, uniform: Array, config: Commands, control_dt:
     """
     changes = uniform[:, 0] < control_dt / config.interval
     return jnp.where(changes[:, None], draw_command(uniform[:, 1:], config), command), changes
+
+
+def approach(goal: Array, command: Array, config: Commands, control_dt: float) -> Array:
+    """The rewarded velocity (n, 3) one control step later, on its way from `goal` to `command`."""
+    most = control_dt * jnp.array([config.acceleration, config.acceleration, config.yaw_acceleration])
+    return goal + jnp.clip(command - goal, -most, most)

@@ -40,7 +40,9 @@ class Randomization:
     body_mass: Range = Range(0.85, 1.3)
     """(×) mass of each body, independently"""
     payload: Range = Range(-0.15, 0.5)
-    """(kg) point mass on the trunk, `payload_height` above the base origin"""
+    """(kg) point mass over the trunk's centre of mass"""
+    payload_height: Range = Range(0.04, 0.12)
+    """(m) of the payload above the base origin"""
     trunk_com_x: Range = Range(-0.025, 0.025)
     """(m) shift of the trunk's centre of mass, forward"""
     trunk_com_y: Range = Range(-0.01, 0.01)
@@ -72,9 +74,6 @@ class Randomization:
     gravity_tilt: Range = Range(-0.02, 0.02)
     """(rad) constant roll and pitch error of the IMU's mounting"""
 
-
-PAYLOAD_HEIGHT = 0.06
-"""m above the base origin: on the robot's back."""
 
 NOMINAL = Range(1.0, 1.0)
 ZERO = Range(0.0, 0.0)
@@ -136,7 +135,7 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
     mass, com, inertia = _scale_bodies(nominal, value["body_mass"], value["stretch"].reshape(n, bodies, 3))
     shift = jnp.concatenate([value["trunk_com_x"], value["trunk_com_y"], value["trunk_com_z"]], axis=1)
     com = com.at[:, 0].add(shift)
-    mass, com, inertia = _add_payload(mass, com, inertia, value["payload"][:, 0])
+    mass, com, inertia = _add_payload(mass, com, inertia, value["payload"][:, 0], value["payload_height"][:, 0])
     strength = value["motor_strength"]
     params = nominal._replace(
         body_mass=mass,
@@ -185,9 +184,15 @@ def _scale_bodies(nominal: Params, mass_factor: Array, stretch: Array) -> tuple[
     return mass, com, inertia
 
 
-def _add_payload(mass: Array, com: Array, inertia: Array, payload: Array) -> tuple[Array, Array, Array]:
-    """The base (body 0) with a point mass `payload` (n,) kg on its back."""
-    at = jnp.array([0.0, 0.0, PAYLOAD_HEIGHT])
+def _add_payload(mass: Array, com: Array, inertia: Array, payload: Array, height: Array) -> tuple[Array, Array, Array]:
+    """The base (body 0) with a point mass `payload` (n,) kg over its centre of mass, `height` (n,) m up.
+
+    What is taken away (payload below zero) is taken from the whole base in proportion: the rest is a body that exists.
+    """
+    lighter = 1.0 + jnp.minimum(payload, 0.0) / mass[:, 0]
+    mass, inertia = mass.at[:, 0].multiply(lighter), inertia.at[:, 0].multiply(lighter[:, None])
+    payload = jnp.maximum(payload, 0.0)
+    at = com[:, 0].at[:, 2].set(height)
     total = mass[:, 0] + payload
     moved = (mass[:, 0, None] * com[:, 0] + payload[:, None] * at) / total[:, None]
     # Two point-like masses about their common centre: reduced mass times squared distance (parallel axes).

@@ -21,7 +21,7 @@ class Motion(NamedTuple):
     """What a reward term may look at: one control step of `n` robots, noise-free, SI units."""
 
     command: Array
-    """(n, 3) commanded forward, leftward (m/s) and yaw (rad/s) velocity."""
+    """(n, 3) wanted forward, leftward (m/s) and yaw (rad/s) velocity: the command, or on the way to it."""
     linear_velocity: Array
     """(n, 3) m/s, of the base, in the body frame."""
     angular_velocity: Array

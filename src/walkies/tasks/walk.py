@@ -101,7 +101,9 @@ class WalkState(NamedTuple):
     factors: Array
     """(n, randomization.PRIVILEGED)"""
     command: Array
-    """(n, 3)"""
+    """(n, 3): what the robot is told."""
+    goal: Array
+    """(n, 3): the velocity that is rewarded, on its way to the command."""
     action: Array
     """(n, nu): the action last executed, fade-in applied."""
     clock: Array
@@ -138,7 +140,7 @@ class Walk:
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         self.observation_size = self.contract.observation_size
-        self.privileged_size = FRAME_SIZE - 3 + 3 + 1 + joints + len(index) + 4 + randomization.PRIVILEGED + 1
+        self.privileged_size = FRAME_SIZE - 3 + 3 + 3 + 1 + joints + len(index) + 4 + randomization.PRIVILEGED + 1
         # The robot always reports (0, 0, 1) here: a constant, from which nothing can be learned. The policy gets zeros,
         # its normalizer gives such an input scale 0, and the exported file has exactly zero weights for it.
         informative = np.ones(FRAME_SIZE, np.float32)
@@ -185,6 +187,7 @@ class Walk:
             sensor_bias=drawn.sensor_bias,
             factors=drawn.privileged,
             command=command,
+            goal=jnp.zeros((n, 3)),
             action=action,
             clock=jnp.where(as_robot, 0.0, 10.0),
             history=self.contract.push(history, frame),
@@ -202,6 +205,7 @@ class Walk:
                 qvel[:, 3:6],
                 gravity,
                 state.command,
+                state.goal,
                 qpos[:, 7:] - self.default_pose,
                 state.action,
                 state.velocity,
@@ -242,6 +246,7 @@ class Walk:
             sensor_bias=state.sensor_bias,
             factors=state.factors,
             command=command,
+            goal=commands.approach(state.goal, command, cfg.commands, dt),
             action=executed,
             clock=state.clock + dt,
             history=self.contract.push(state.history, frame),
@@ -292,7 +297,7 @@ class Walk:
         tilted = -gravity[:, 2] < np.cos(self.config.fall_tilt)
         fell = tilted | torso.any(axis=1) | ~readings.ok
         motion = Motion(
-            command=state.command,
+            command=state.goal,
             linear_velocity=velocity,
             angular_velocity=physics.qvel[:, 3:6],
             gravity=gravity,
@@ -348,9 +353,9 @@ class Mirror(NamedTuple):
             partner[order[name]] = order[robot.torso_geoms[other]]
         plain = lambda size: (np.arange(size), np.ones(size))  # noqa: E731
         critic = [
-            spin, vector, command, joints, joints, vector, plain(1), joints, (partner, np.ones(len(spheres))), legs,
-            plain(randomization.PRIVILEGED), plain(1),
-        ]  # fmt: skip
+            *(spin, vector, command, command, joints, joints, vector, plain(1), joints),
+            *((partner, np.ones(len(spheres))), legs, plain(randomization.PRIVILEGED), plain(1)),
+        ]
         return cls(_join([frame] * contract.observation_history), _join(critic), joints)
 
     def mirror_observation(self, observation: Observation) -> Observation:
