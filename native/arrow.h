@@ -1,7 +1,7 @@
 // Arrow-shaped symmetric matrices: one dense block for the base, one per leg, and couplings of each leg to the base.
 //
-// The joint-space inertia of a floating base with chains hanging from it has this shape, and a contact of a leg with the
-// ground adds only to the base block, that leg's block and their coupling. So does everything the solver factors.
+// The joint-space inertia of a floating base with chains hanging from it has this shape, and a contact of a leg with
+// the ground adds only to the base block, that leg's block and their coupling. So does everything the solver factors.
 #pragma once
 
 #include "number.h"

@@ -32,6 +32,9 @@ namespace {
 
 namespace ffi = xla::ffi;
 
+using In = ffi::AnyBuffer;
+using Out = ffi::Result<ffi::AnyBuffer>;
+
 #if defined(__x86_64__)
 // What the processor has and the operating system saves at a task switch, asked of the processor itself: the compilers'
 // own __builtin_cpu_supports answers "no" where their run-time library is not linked in.
@@ -141,19 +144,17 @@ void run(const std::shared_ptr<Job<T>>& job, ffi::ThreadPool& pool, int64_t thre
 constexpr int kParamsPerBody = 11, kParamsPerJoint = 7, kParamsPerRobot = 1 + 3 + 2 + 7 + 2;
 
 template <class T>
-ffi::Error step(ffi::ThreadPool pool, ffi::AnyBuffer params, ffi::AnyBuffer qpos, ffi::AnyBuffer qvel, ffi::AnyBuffer warmstart,
-                ffi::AnyBuffer targets, ffi::AnyBuffer target, ffi::Result<ffi::AnyBuffer> qpos_out,
-                ffi::Result<ffi::AnyBuffer> qvel_out, ffi::Result<ffi::AnyBuffer> warmstart_out,
-                ffi::Result<ffi::AnyBuffer> targets_out, ffi::Result<ffi::AnyBuffer> distance, ffi::Result<ffi::AnyBuffer> force,
-                ffi::Result<ffi::AnyBuffer> position, ffi::Result<ffi::AnyBuffer> velocity, ffi::Result<ffi::AnyBuffer> torque,
-                ffi::Result<ffi::AnyBuffer> acceleration, ffi::Result<ffi::AnyBuffer> gyro, ffi::Result<ffi::AnyBuffer> gravity,
-                ffi::Result<ffi::AnyBuffer> ok, ffi::Span<const double> constants, int64_t legs, int64_t joints, int64_t substeps,
-                int64_t threads, int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
+ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In target, Out qpos_out,
+                Out qvel_out, Out warmstart_out, Out targets_out, Out distance, Out force, Out position, Out velocity,
+                Out torque, Out acceleration, Out gyro, Out gravity, Out ok, ffi::Span<const double> constants,
+                int64_t legs, int64_t joints, int64_t substeps, int64_t threads, int64_t iterations,
+                int64_t line_search, double line_tolerance, double tolerance) {
   const Choice& choice = chosen();
   if (!choice.table) return ffi::Error::InvalidArgument(choice.error);
   const Kernel<T>* kernel = find_kernel<T>(int(legs), int(joints));
   if (!kernel) {
-    return ffi::Error::InvalidArgument("no kernel for " + std::to_string(legs) + " legs of " + std::to_string(joints) + " joints");
+    return ffi::Error::InvalidArgument("no kernel for " + std::to_string(legs) + " legs of " + std::to_string(joints) +
+                                       " joints");
   }
   const int64_t nu = legs * joints, bodies = nu + 1, robots = qpos.dimensions()[0];
   const int64_t columns = bodies * kParamsPerBody + nu * kParamsPerJoint + kParamsPerRobot;
@@ -164,17 +165,19 @@ ffi::Error step(ffi::ThreadPool pool, ffi::AnyBuffer params, ffi::AnyBuffer qpos
   if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
       !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, kTargetMemory * nu) ||
       !fits(target, robots, nu)) {
-    return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) + " robots");
+    return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) +
+                                       " robots");
   }
   const int64_t spheres = distance->dimensions()[1];
   if (constants.size() != kernel->constants + size_t(6 * spheres)) {
-    return ffi::Error::InvalidArgument("the engine was given " + std::to_string(constants.size()) + " model constants, expected " +
+    return ffi::Error::InvalidArgument("the engine was given " + std::to_string(constants.size()) +
+                                       " model constants, expected " +
                                        std::to_string(kernel->constants + size_t(6 * spheres)));
   }
   if (robots == 0) return ffi::Error::Success();
 
-  auto in = [](ffi::AnyBuffer& b) { return static_cast<const T*>(b.untyped_data()); };
-  auto out = [](ffi::Result<ffi::AnyBuffer>& b) { return static_cast<T*>(b->untyped_data()); };
+  auto in = [](In& b) { return static_cast<const T*>(b.untyped_data()); };
+  auto out = [](Out& b) { return static_cast<T*>(b->untyped_data()); };
   auto job = std::make_shared<Job<T>>();
   job->kernel = kernel;
   job->model = std::make_unique<unsigned char[]>(kernel->model_bytes);
@@ -183,31 +186,41 @@ ffi::Error step(ffi::ThreadPool pool, ffi::AnyBuffer params, ffi::AnyBuffer qpos
   job->call = Call<T>{robots, param_rows, int(substeps), {int(iterations), int(line_search), line_tolerance, tolerance},
                       in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target),
                       out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
-                      out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration), out(gyro),
-                      out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
+                      out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
+                      out(gyro), out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
   run(job, pool, threads);
   return ffi::Error::Success();
 }
 
-template <class T>
+// A binding with N more array arguments, or results.
+template <int N, class Binding>
+auto with_inputs(Binding&& binding) {
+  if constexpr (N == 1) return std::move(binding).template Arg<ffi::AnyBuffer>();
+  else return with_inputs<N - 1>(std::move(binding).template Arg<ffi::AnyBuffer>());
+}
+
+template <int N, class Binding>
+auto with_outputs(Binding&& binding) {
+  if constexpr (N == 1) return std::move(binding).template Ret<ffi::AnyBuffer>();
+  else return with_outputs<N - 1>(std::move(binding).template Ret<ffi::AnyBuffer>());
+}
+
 auto bind() {
-  auto binding = ffi::Ffi::Bind().Ctx<ffi::ThreadPool>();
-  auto with_args = std::move(binding).template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>()
-                       .template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>().template Arg<ffi::AnyBuffer>();
-  auto with_rets = std::move(with_args).template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
-                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
-                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
-                       .template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>().template Ret<ffi::AnyBuffer>()
-                       .template Ret<ffi::AnyBuffer>();
-  return std::move(with_rets).template Attr<ffi::Span<const double>>("constants").template Attr<int64_t>("legs")
-      .template Attr<int64_t>("joints").template Attr<int64_t>("substeps").template Attr<int64_t>("threads")
-      .template Attr<int64_t>("iterations").template Attr<int64_t>("line_search").template Attr<double>("line_tolerance")
-      .template Attr<double>("tolerance");
+  return with_outputs<13>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
+      .Attr<ffi::Span<const double>>("constants")
+      .Attr<int64_t>("legs")
+      .Attr<int64_t>("joints")
+      .Attr<int64_t>("substeps")
+      .Attr<int64_t>("threads")
+      .Attr<int64_t>("iterations")
+      .Attr<int64_t>("line_search")
+      .Attr<double>("line_tolerance")
+      .Attr<double>("tolerance");
 }
 
 template <class T>
 XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
-  static auto* handler = bind<T>().To(step<T>).release();
+  static auto* handler = bind().To(step<T>).release();
   return handler->Call(frame);
 }
 

@@ -158,7 +158,8 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   const bool all_ok = !any(lanes_not(ok));
   if (!all_ok) {
     RobotState<V, L, J> rest = before, home;
-    home.position = {splat<V>(model.fallback_qpos[0]), splat<V>(model.fallback_qpos[1]), splat<V>(model.fallback_qpos[2])};
+    const S* q0 = model.fallback_qpos;
+    home.position = {splat<V>(q0[0]), splat<V>(q0[1]), splat<V>(q0[2])};
     for (int i = 0; i < 4; i++) home.quaternion[i] = splat<V>(model.fallback_qpos[3 + i]);
     for (int i = 0; i < joints; i++) {
       home.q[i / J][i % J] = splat<V>(model.fallback_qpos[7 + i]);

@@ -58,8 +58,8 @@ WALKIES_INLINE Vec3<V> contact_force(const Contact<V, C>& c, V mu) {
 
 // Fills in a contact: weight, reference acceleration (kept as the residual of zero acceleration).
 template <class V, int C, int L, int J>
-WALKIES_INLINE void start_contact(const Model<Scalar<V>, L, J>& m, const RobotParams<V, L, J>& p, V inverse_weight, V distance,
-                                  Vec3<V> velocity, Contact<V, C>& c) {
+WALKIES_INLINE void start_contact(const Model<Scalar<V>, L, J>& m, const RobotParams<V, L, J>& p, V inverse_weight,
+                                  V distance, Vec3<V> velocity, Contact<V, C>& c) {
   const Scalar<V> one = 1, two = 2;
   const auto& curve = p.contact_impedance;
   V imp = impedance(distance, curve.low, curve.high, curve.inverse_width, curve.middle, curve.gain_low, curve.gain_high,

@@ -1,7 +1,7 @@
 // Kinematics, joint-space inertia and bias forces of a floating base with legs.
 //
-// Everything is referred to the base origin and written in world axes. The generalized acceleration is then (Rω̇, v̇, q̈):
-// MuJoCo's qacc with its angular part turned into world axes.
+// Everything is referred to the base origin and written in world axes. The generalized acceleration is then
+// (Rω̇, v̇, q̈): MuJoCo's qacc with its angular part turned into world axes.
 #pragma once
 
 #include "arrow.h"
@@ -23,7 +23,8 @@ struct Pose {
 };
 
 template <class V, int L, int J>
-WALKIES_INLINE void forward_kinematics(const Model<Scalar<V>, L, J>& m, const RobotState<V, L, J>& s, Pose<V, L, J>& pose) {
+WALKIES_INLINE void forward_kinematics(const Model<Scalar<V>, L, J>& m, const RobotState<V, L, J>& s,
+                                       Pose<V, L, J>& pose) {
   pose.base = from_quaternion(s.quaternion[0], s.quaternion[1], s.quaternion[2], s.quaternion[3]);
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
     Rotation<V> r = pose.base;
@@ -44,8 +45,8 @@ WALKIES_INLINE void forward_kinematics(const Model<Scalar<V>, L, J>& m, const Ro
 // Joint-space inertia `mass` (composite rigid bodies) and `force`: gravity minus velocity-dependent forces (recursive
 // Newton–Euler). Neither depends on the base's linear velocity, so it is taken as zero (Galilei).
 template <class V, int L, int J>
-WALKIES_INLINE void dynamics(const RobotParams<V, L, J>& p, const RobotState<V, L, J>& s, const Pose<V, L, J>& pose, Vec3<V> omega,
-                             Arrow<V, L, J>& mass, Generalized<V, L, J>& force) {
+WALKIES_INLINE void dynamics(const RobotParams<V, L, J>& p, const RobotState<V, L, J>& s, const Pose<V, L, J>& pose,
+                             Vec3<V> omega, Arrow<V, L, J>& mass, Generalized<V, L, J>& force) {
   Inertia<V> total = move_inertia(p.base.mass, pose.base * p.base.center, p.base.inertia, pose.base);
   Spatial<V> base_velocity{omega, {V{}, V{}, V{}}};
   Spatial<V> bias = cross_force(base_velocity, total * base_velocity);
@@ -86,8 +87,13 @@ WALKIES_INLINE void dynamics(const RobotParams<V, L, J>& p, const RobotState<V, 
   const V zero = V{};
   const Symmetric<V>& i = total.rotational;
   const Vec3<V>& h = total.moment;
-  const V block[triangle(6)] = {i.xx, i.xy, i.yy,       i.xz,       i.yz,       i.zz, zero, h.z, -h.y,      total.mass, -h.z,
-                                zero, h.x,  zero, total.mass, h.y, -h.x, zero, zero, zero, total.mass};
+  const V& m = total.mass;
+  const V block[triangle(6)] = {i.xx,                                //
+                                i.xy, i.yy,                          //
+                                i.xz, i.yz, i.zz,                    //
+                                zero, h.z,  -h.y, m,                 //
+                                -h.z, zero, h.x,  zero, m,           //
+                                h.y,  -h.x, zero, zero, zero, m};
   for (int n = 0; n < triangle(6); n++) mass.base[n] = block[n];
 }
 

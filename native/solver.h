@@ -1,8 +1,8 @@
 // MuJoCo's constraint problem, min ½ (a − a₀)ᵀ M (a − a₀) + s(J a − a_ref), by Newton's method on arrow matrices.
 //
-// With M a₀ = τ the first term is ½ aᵀMa − aᵀτ up to a constant, so a₀ itself is never needed. s is piecewise quadratic:
-// one-sided for contacts and joint limits, Huber's function for dry friction. Where the full Newton step leaves every row
-// on its piece, it is the exact minimum. Each lane (robot) stops by itself and is frozen from then on.
+// With M a₀ = τ the first term is ½ aᵀMa − aᵀτ up to a constant, so a₀ itself is never needed. s is piecewise
+// quadratic: one-sided for contacts and joint limits, Huber's function for dry friction. Where the full Newton step
+// leaves every row on its piece, it is the exact minimum. Each lane (robot) stops by itself and is frozen from then on.
 #pragma once
 
 #include "contact.h"
@@ -15,7 +15,7 @@ struct Rows {
   // Dry friction: the force is −clamp(scaled, −loss, loss) with scaled = D (a − a_ref).
   V friction_scaled[L][J], friction_change[L][J], friction_weight[L][J], friction_loss[L][J];
   V friction_hint[L][J], friction_decay[L][J];
-  // Joint limits: residual = sign · a − a_ref, weight 0 where the limit is not violated. Skipped if no lane violates any.
+  // Joint limits: residual = sign · a − a_ref, weight 0 where not violated. Skipped if no lane violates any.
   bool limits;
   V limit_residual[L][J], limit_change[L][J], limit_sign[L][J], limit_weight[L][J];
   int leg_contacts[L], base_contacts;
@@ -33,9 +33,9 @@ WALKIES_INLINE void start_edges(Contact<V, C>& c, const V e[4]) {
 
 // Residuals from those of zero acceleration to those of the start x, which is the last step's acceleration.
 //
-// In the last step the rows were on the pieces of the last residuals, and most of them still are. The new residuals at x
-// say so less well: in them the reference acceleration has moved on and x has not. Hence the hints, the residuals of the
-// last step recovered from x: Newton's first step starts from their pieces.
+// In the last step the rows were on the pieces of the last residuals, and most of them still are. The new residuals at
+// x say so less well: in them the reference acceleration has moved on and x has not. Hence the hints, the residuals of
+// the last step recovered from x: Newton's first step starts from their pieces.
 template <class V, int L, int J>
 WALKIES_NOINLINE void start_residuals(Rows<V, L, J>& r, const Generalized<V, L, J>& x) {
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
@@ -105,7 +105,8 @@ WALKIES_INLINE const V* piece(const Contact<V, C>& c) {
 
 // Adds one contact to the gradient's negative (g += Jᵀf) and to the Hessian (h += JᵀWJ over the active edges).
 template <Pieces P, class V, int C>
-WALKIES_INLINE void add_contact(const Contact<V, C>& c, V mu, V base_h[], V (*coupling)[6], V* leg_h, V base_g[6], V* leg_g) {
+WALKIES_INLINE void add_contact(const Contact<V, C>& c, V mu, V base_h[], V (*coupling)[6], V* leg_h, V base_g[6],
+                                V* leg_g) {
   const V zero = V{};
   V d[4], f[4];
   WALKIES_UNROLL for (int e = 0; e < 4; e++) {
@@ -276,11 +277,11 @@ WALKIES_NOINLINE V rise_at(const Rows<V, L, J>& r, V alpha) {
   return s;
 }
 
-// Step length along the Newton direction p. `pending` holds the lanes still being solved; lanes whose full step is exact
-// are taken out of it.
+// Step length along the Newton direction p. `pending` holds the lanes still being solved; lanes whose full step is
+// exact are taken out of it.
 template <Pieces P, class V, int L, int J>
-WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>& p, V smooth_slope, V smooth_curvature, V decrement,
-                             const SolverSettings& settings, Mask<V>& pending) {
+WALKIES_INLINE V line_search(const Rows<V, L, J>& r, const Generalized<V, L, J>& p, V smooth_slope, V smooth_curvature,
+                             V decrement, const SolverSettings& settings, Mask<V>& pending) {
   const V zero = V{};
   const Scalar<V> half = 0.5, two = 2, one = 1, far = 1e30;
   V alpha = splat<V>(1), low = zero, high = splat<V>(far);
@@ -332,7 +333,8 @@ struct Newton {
 // One Newton step of the lanes in `pending`.
 template <Pieces P, class V, int L, int J>
 WALKIES_INLINE void newton_step(Newton<V, L, J>& w, const SolverSettings& settings, const Arrow<V, L, J>& mass,
-                                const Generalized<V, L, J>& force, Rows<V, L, J>& rows, Generalized<V, L, J>& x, Mask<V>& pending) {
+                                const Generalized<V, L, J>& force, Rows<V, L, J>& rows, Generalized<V, L, J>& x,
+                                Mask<V>& pending) {
   assemble<P>(rows, mass, force, w.mass_x, w.hessian, w.gradient);
   factor(w.hessian, w.factored);
   solve(w.factored, w.gradient, w.step);
@@ -362,8 +364,8 @@ WALKIES_INLINE void newton_step(Newton<V, L, J>& w, const SolverSettings& settin
 // Solves for the acceleration x, from the start x; `rows` hold the residuals of zero acceleration, and at the end those
 // of x, from which the contact forces follow.
 template <class V, int L, int J>
-WALKIES_INLINE void newton(const SolverSettings& settings, const Arrow<V, L, J>& mass, const Generalized<V, L, J>& force, Rows<V, L, J>& rows,
-                           Generalized<V, L, J>& x) {
+WALKIES_INLINE void newton(const SolverSettings& settings, const Arrow<V, L, J>& mass,
+                           const Generalized<V, L, J>& force, Rows<V, L, J>& rows, Generalized<V, L, J>& x) {
   Newton<V, L, J> w;
   multiply(mass, x, w.mass_x);
   start_residuals(rows, x);

@@ -88,7 +88,8 @@ WALKIES_NOINLINE void start_contacts(Physics<V, L, J>& w, Vec3<V> omega) {
     Contact<V, 0>& c = w.rows.base[w.rows.base_contacts++];
     c.sphere = s.index;
     c.point = {center.x, center.y, center.z - (half * distance + s.radius)};
-    start_contact(w.model, w.params, w.params.base.inverse_weight, distance, w.state.velocity + cross(omega, c.point), c);
+    Vec3<V> velocity = w.state.velocity + cross(omega, c.point);
+    start_contact(w.model, w.params, w.params.base.inverse_weight, distance, velocity, c);
   }
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
     w.rows.leg_contacts[l] = 0;
