@@ -86,11 +86,14 @@ def test_energy_is_conserved_without_losses() -> None:
     zero = jnp.zeros_like(params.kp)
     lossless = params._replace(kp=zero, kd=zero, dof_damping=zero, dof_frictionloss=zero)
     before = momenta(model, state)[2]
-    drift = np.abs(momenta(model, run(model, lossless, state, target, substeps=1000)[0])[2] - before)
+    change = momenta(model, run(model, lossless, state, target, substeps=1000)[0])[2] - before
+    # Semi-implicit Euler lets a body fall too far by ½ g dt t, whatever else it does: energy m g times that is its own.
+    too_far = 0.5 * 9.81 * model.opt.timestep * (1000 * model.opt.timestep)
+    drift = np.abs(change + 9.81 * model.body_subtreemass[1] * too_far)
     # Negative control: with damping it goes down, by far more.
     damped = lossless._replace(dof_damping=zero + 0.5)
     loss = before - momenta(model, run(model, damped, state, target, substeps=1000)[0])[2]
-    assert np.all(drift < 0.05 * loss)
+    assert np.all(drift < 0.01 * loss)
 
 
 def test_a_robot_stands_still_and_the_ground_carries_it() -> None:
