@@ -178,6 +178,7 @@ def account(
         "episode_length": mean_length,
         "episodes": ended,
         "terminations": jnp.sum(record.terminated),
+        "samples": jnp.sum(batch.mask[: record.rewards.size]),
         "learning_rate": learner.learning_rate,
         "explained_variance": 1.0 - jnp.var(residual) / jnp.maximum(jnp.var(batch.target), 1e-12),
     }
