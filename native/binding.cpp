@@ -239,4 +239,8 @@ WALKIES_EXPORT const char* walkies_isa() {
   return text.c_str();
 }
 
+namespace walkies {
+const char* chosen_isa() { return chosen().table ? chosen().table->isa : nullptr; }
+}  // namespace walkies
+
 WALKIES_EXPORT int walkies_lanes() { return walkies::chosen().table ? walkies::chosen().table->single[0].lanes : 0; }

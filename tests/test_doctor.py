@@ -13,7 +13,7 @@ import pytest
 from walkies import doctor
 from walkies.doctor import Finding
 from walkies.errors import UserError
-from walkies.physics import native_library
+from walkies import native_library
 
 
 @pytest.mark.parametrize(

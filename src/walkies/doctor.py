@@ -121,7 +121,7 @@ def wrong_sums() -> int:
 
 def engine() -> Finding:
     """Does the native engine load, and for which instruction set?"""
-    from walkies.physics.native_library import isa, lanes
+    from walkies.native_library import isa, lanes
 
     found = f"{isa()}, {lanes()} robots per instruction"
     if isa() == "baseline" and platform.machine() in ("x86_64", "AMD64"):

@@ -16,7 +16,8 @@ import pytest
 
 from physics import native_cases as cases
 from walkies.bench import physics as bench
-from walkies.physics import native_library, nominal_params
+from walkies import native_library
+from walkies.physics import nominal_params
 from walkies.physics.base import Readings, State
 from walkies.physics.native import NativeSimulator
 from walkies.robots import PUPPER
@@ -154,7 +155,7 @@ model = cases.pupper()
 states = cases.random_states(model, 5, np.random.default_rng(0), cases.POSE)
 params = cases.stacked_params([model], 1)
 found = cases.engine_accelerations(model, params, cases.make_state(*states), states[3], "exact", "float32")
-from walkies.physics import native_library
+from walkies import native_library
 print(json.dumps([native_library.isa(), native_library.lanes(), found.tolist()]))
 """
 
@@ -182,7 +183,7 @@ def test_an_instruction_set_can_be_forced() -> None:
 
 @pytest.mark.parametrize("isa", ["avx512", "sse9"])
 def test_an_instruction_set_that_is_not_there_is_named(isa: str) -> None:
-    script = "from walkies.physics import native_library; print(native_library.isa())"
+    script = "from walkies import native_library; print(native_library.isa())"
     result = forced(isa, script)
     if native_library.isa() == isa:
         assert result.stdout.strip() == isa

@@ -21,7 +21,8 @@ from mujoco.batch import Batch
 
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
-from walkies.physics import native_library, nominal_params
+from walkies import native_library
+from walkies.physics import nominal_params
 from walkies.physics.base import State, initial_state
 from walkies.physics.native import NativeSimulator
 from walkies.robots import get_robot, load_model

@@ -1,4 +1,4 @@
-"""The engine's shared library: found, loaded, and registered with XLA as custom calls."""
+"""The native shared library: found, loaded, and registered with XLA as custom calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from walkies.errors import UserError
 LIBRARY = "libwalkies_native.so"
 
 TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
-"""Name of the custom call in each precision; also the library's symbol."""
+"""Name of the physics step's custom call in each precision; also the library's symbol."""
+
+NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
+"""Custom calls of neural networks; also the library's symbols."""
 
 
 def _candidates() -> list[Path]:
@@ -23,10 +26,10 @@ def _candidates() -> list[Path]:
     named = os.environ.get("WALKIES_NATIVE_LIB")
     if named:
         return [Path(named)]
-    # In a wheel it lies beside this file; in an editable install, under the same name in the environment's own folder.
+    # In a wheel it lies in the package; in an editable install, under the same name in the environment's own folder.
     import walkies
 
-    folders = [Path(__file__).parent, *(Path(folder) / "physics" for folder in walkies.__path__), *_installed()]
+    folders = [*(Path(folder) / "physics" for folder in walkies.__path__), *_installed()]
     return [folder / LIBRARY for folder in dict.fromkeys(folders)]
 
 
@@ -65,7 +68,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    for target in TARGETS.values():
+    for target in (*TARGETS.values(), *NETWORK_TARGETS):
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
     return loaded
 
