@@ -39,6 +39,7 @@ PUPPER_RECIPE = replace(
     hidden=(128, 128),
     critic_hidden=(128, 128),
     activation="elu",
+    networks="native",
     bound="mean",
     initial_std=0.5,
     learning_rate=1e-3,

@@ -8,6 +8,7 @@ tests compare them); `networks.apply` is the definition.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -51,7 +52,7 @@ def apply(layers: Layers, inputs: Array, activation: str) -> Array:
     """
     rows = inputs.reshape(-1, inputs.shape[-1])
     (outputs,) = _call("walkies_network_forward", [_array(rows.shape[0], layers[-1][1].size)], layers, activation, rows)
-    return outputs.reshape(*inputs.shape[:-1], -1)
+    return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
 
 
 def _forward(layers: Any, inputs: Any, activation: str) -> tuple[Array, tuple]:
@@ -61,7 +62,7 @@ def _forward(layers: Any, inputs: Any, activation: str) -> tuple[Array, tuple]:
     rows = inputs.reshape(-1, inputs.shape[-1])
     shapes = [_array(rows.shape[0], layers[-1][1].size), _array(rows.shape[0], hidden_width(layers))]
     outputs, hidden = _call("walkies_network_forward", shapes, layers, activation, rows)
-    return outputs.reshape(*inputs.shape[:-1], -1), (layers, inputs, hidden)
+    return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1]), (layers, inputs, hidden)
 
 
 def _backward(activation: str, kept: tuple, gradient: Array) -> tuple[Layers, None]:
@@ -92,5 +93,10 @@ def _call(name: str, results: list, layers: Layers, activation: str, rows: Array
                 activation=np.int64(ACTIVATIONS[activation]))  # fmt: skip
 
 
-REFERENCE = networks.apply
-"""What `apply` computes."""
+def chosen(name: str) -> Callable[[Layers, Array, str], Array]:
+    """The function that a recipe's choice of networks, `xla` or `native`, stands for."""
+    return networks.apply if name == "xla" else _where_it_fits
+
+
+def _where_it_fits(layers: Layers, inputs: Array, activation: str) -> Array:
+    return (apply if fits(layers, inputs, activation) else networks.apply)(layers, inputs, activation)

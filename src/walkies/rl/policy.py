@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Box, Discrete, Space
-from walkies.rl import networks
+from walkies.rl import native_networks, networks
 from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal
 
 Array = jax.Array
@@ -44,6 +44,8 @@ class Policy:
     the box is clipped. sample: the sample itself passes through tanh (squashed Gaussian)."""
     initial_std: float = 1.0
     """σ at the start, in units of half the box for bounds other than clip. It does not depend on the observation."""
+    networks: Literal["xla", "native"] = "xla"
+    """What computes the network; see `Recipe.networks`."""
     mirror: Callable[[Array], Array] = _no_mirror
     """Samples (…, size) of the mirrored robot, where there is one."""
 
@@ -62,7 +64,7 @@ class Policy:
 
     def head(self, params: PolicyParams, observation: Array) -> Array:
         """What of the distribution depends on the observation (…, observation_size): mean or logits (…, size or n)."""
-        out = networks.apply(params.layers, observation, self.activation)
+        out = native_networks.chosen(self.networks)(params.layers, observation, self.activation)
         return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
 
     def wrap(self, params: PolicyParams, head: Array) -> Distribution:

@@ -7,6 +7,7 @@ function never shortens a step of the policy. Both gradients are still taken in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from walkies.errors import UserError
-from walkies.rl import natural, networks
+from walkies.rl import native_networks, natural, networks
 from walkies.rl.batch import Batch, masked_mean, pack, standardize, unpack
 from walkies.rl.objectives import OBJECTIVES, Terms, clipped_value_loss, ratio, value_loss
 from walkies.rl.policy import Policy, PolicyParams
@@ -88,7 +89,8 @@ def critic_loss(recipe: Recipe, params: networks.Layers, batch: Batch) -> Array:
     """Mean squared error () of the value function, halved; with `value_clip` the larger of two."""
     if not params:
         return jnp.zeros((), batch.target.dtype)
-    value = networks.apply(params, batch.critic_observation, recipe.activation)[..., 0]
+    network = native_networks.chosen(recipe.networks)
+    value = network(params, batch.critic_observation, recipe.activation)[..., 0]
     if recipe.value_clip is None:
         return masked_mean(value_loss(value, batch.target), batch.mask)
     return masked_mean(clipped_value_loss(value, batch.target, batch.value, recipe.value_clip), batch.mask)
@@ -111,6 +113,7 @@ def gradient_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch
 
 def natural_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict]:
     """One natural-gradient step of the policy; the value function learns in epochs of minibatches."""
+    policy = replace(policy, networks="xla")  # Fisher products differentiate twice
     old = learner.params.policy
     if recipe.normalize_advantage != "none":
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import networks, normalize, steps
+from walkies.rl import native_networks, networks, normalize, steps
 from walkies.rl.batch import Batch
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy
@@ -61,6 +61,7 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
         action_space=env.action_space,
         hidden=recipe.hidden,
         activation=recipe.activation,
+        networks=recipe.networks,
         bound=recipe.bound,
         initial_std=recipe.initial_std,
         **({} if mirror is None else {"mirror": mirror.mirror_action}),
@@ -270,7 +271,8 @@ def _value(recipe: Recipe, state: TrainState, observations: Array) -> Array:
     if not recipe.baseline:
         return jnp.zeros(observations.shape[:-1], observations.dtype)
     seen = state.normalizers.critic(observations)
-    return networks.apply(state.learner.params.critic, seen, recipe.activation)[..., 0]
+    network = native_networks.chosen(recipe.networks)
+    return network(state.learner.params.critic, seen, recipe.activation)[..., 0]
 
 
 def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
