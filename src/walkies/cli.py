@@ -33,11 +33,13 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train": Command("walkies.train:command", "teach a robot to walk, examine it, film it"),
     "exam": Command("walkies.exam:command", "examine a policy in MuJoCo and print its report card"),
+    "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
     "explain": Command("walkies.tasks.explain:command", "print a task: observation, action, rewards, randomization"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
+    "compare": Command("walkies.compare.command:command", "train the ladder from REINFORCE to PPO side by side"),
     "bench physics": Command("walkies.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
     "bench train": Command("walkies.bench.train:command", "speed of a training iteration and where its time goes"),
     "doctor": Command("walkies.doctor:command", "check that this machine has what walkies needs"),

@@ -1,0 +1,1 @@
+"""`walkies compare`: the ladder of algorithms on one problem, measured side by side."""

@@ -1,0 +1,190 @@
+"""`walkies compare`: train the ladder on one problem, measure, and write the page. It can be stopped and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from walkies.cpu import use_cpu
+from walkies.errors import UserError
+from walkies.rl.recipes import RECIPES
+from walkies.runs import to_dict, write_json
+
+POINTS = 20
+"""Examinations along a curve."""
+REFERENCE = "ppo"
+"""Whose training the noise of the gradient and the worth of old samples are measured on."""
+REFERENCE_SEED = 1000
+"""Its seed: a training of its own, none of the compared ones."""
+MOMENTS = {"at the start": 0.0, "early": 0.2, "at the end": 1.0}
+"""Where in that training (share of the samples) gradients are measured; old samples from the second of them on."""
+BATCHES = 64
+"""Independent batches per moment."""
+AGES = (0, 1, 2, 3, 5, 8, 12, 20, 30)
+"""Iterations after which an old batch is judged."""
+
+
+def command(
+    problem: str = "pupper",
+    /,
+    seeds: int = 3,
+    samples: int | None = None,
+    recipes: tuple[str, ...] = tuple(RECIPES),
+    out: Path | None = None,
+    train: bool = True,
+    threads: int | None = None,
+) -> int:
+    """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, worth of old samples.
+
+    What is finished lies in the output folder and is not run again, so that the comparison can be stopped and goes on.
+
+    Args:
+        problem: pupper, cart-pole, pendulum or double-integrator.
+        seeds: Train each recipe with seeds 0 … seeds − 1.
+        samples: Control steps that each training learns from. Default: 1.5 million for pupper, less for the others.
+        recipes: Which recipes; all seven where none is given.
+        out: Folder of the results. Default: compare/PROBLEM.
+        train: Run what is missing; otherwise only write the page from what there is.
+        threads: CPU threads. Default: all cores.
+    """
+    use_cpu(threads)
+    from walkies.compare import ladder
+
+    if seeds < 1:
+        raise UserError(f"--seeds: got {seeds}, expected 1 or more")
+    if samples is not None and samples < 1:
+        raise UserError(f"--samples: got {samples}, expected 1 or more")
+    chosen = ladder.check_recipes(recipes)
+    found = ladder.get_problem(problem)
+    samples = samples or found.samples
+    folder = out or Path("compare") / problem
+    settings = {name: to_dict(ladder.settle(name, found)) for name in RECIPES}
+    claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "recipes": settings})
+    if train:
+        run_rows(folder, found, chosen, seeds, samples)
+        run_measurements(folder, found, samples)
+    flags = f" --seeds {seeds}" if seeds != 3 else ""
+    flags += f" --samples {samples}" if samples != found.samples else ""
+    flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
+    flags += f" --threads {threads}" if threads is not None else ""
+    write_page(folder, problem, f"walkies compare {problem}{flags}", samples, seeds, chosen)
+    print(f"The comparison: {folder / 'README.md'}")
+    return 0
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the settings of a new comparison, or check that the one that is there has the same.
+
+    Raises:
+        UserError: the folder holds a comparison under other settings; rows of the two must not mix.
+    """
+    path = folder / "settings.json"
+    wanted = json.loads(json.dumps(settings))
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    there = json.loads(path.read_text())
+    if different := sorted(key for key in wanted if there.get(key) != wanted[key]):
+        raise UserError(
+            f"{folder} holds a comparison with other {', '.join(different)}; choose another --out, or remove the folder"
+        )
+
+
+def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> None:
+    """Train what is missing, seed by seed; each row is written once it is whole."""
+    from walkies.compare import ladder
+    from walkies.compare.training import train_row
+
+    env = None
+    for seed in range(seeds):
+        for name in recipes:
+            path = folder / "rows" / f"{name}-{seed}.json"
+            if path.exists():
+                continue
+            env = env or problem.make()
+            print(f"{name}, seed {seed} …", flush=True)
+            curve, compiling = train_row(ladder.settle(name, problem), env, seed, samples, POINTS)
+            last = curve[-1]
+            print(
+                f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s", flush=True
+            )
+            content = {"recipe": name, "seed": seed, "curve": [p._asdict() for p in curve]}
+            write_json(path, content | {"compile_seconds": round(compiling, 1), "machine": machine()})
+
+
+def run_measurements(folder: Path, problem: Any, samples: int) -> None:
+    """Measure the noise of the gradient and the worth of old samples, where that has not been done."""
+    if (folder / "gradients.json").exists() and (folder / "reuse.json").exists():
+        return
+    from walkies.compare import gradients, ladder, reuse
+    from walkies.compare.training import train_until
+
+    print("noise of the gradient, worth of old samples …", flush=True)
+    env, recipe = problem.make(), ladder.settle(REFERENCE, problem)
+    marks = [round(share * samples) for share in MOMENTS.values() if share]
+    states = dict(zip(MOMENTS, train_until(recipe, env, REFERENCE_SEED, marks), strict=True))
+    settled = {name: ladder.settle(name, problem) for name in RECIPES}
+    if not (folder / "gradients.json").exists():
+        # The episodes of one environment family are one length of rollout; the reference's way of acting serves all.
+        found = {
+            moment: gradients.measure({REFERENCE: recipe} | settled, env, state, problem.episodes, BATCHES, seed)
+            for seed, (moment, state) in enumerate(states.items())
+        }
+        content = {m: {name: spreads[name]._asdict() for name in RECIPES} for m, spreads in found.items()}
+        write_json(folder / "gradients.json", content)
+    if not (folder / "reuse.json").exists():
+        ages = reuse.measure(recipe, env, states["early"], AGES, 2 * problem.episodes, REFERENCE_SEED)
+        write_json(folder / "reuse.json", [age._asdict() for age in ages])
+
+
+def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, recipes: tuple[str, ...]) -> None:
+    """Draw the pictures and write README.md and compare.json from the finished rows."""
+    from walkies.compare import page, pictures
+
+    rows = []
+    for name in recipes:
+        for seed in range(seeds):
+            if (path := folder / "rows" / f"{name}-{seed}.json").exists():
+                content = json.loads(path.read_text())
+                rows.append({key: content[key] for key in ("recipe", "seed", "curve", "compile_seconds")})
+    result = page.from_json(
+        {
+            "problem": problem,
+            "command": line,
+            "machine": machine(),
+            "samples": samples,
+            "seeds": seeds,
+            "recipes": recipes,
+            "rows": rows,
+            "gradients": _read(folder / "gradients.json", {}),
+            "reuse": _read(folder / "reuse.json", []),
+        }
+    )
+    if result.rows:
+        pictures.draw_curves(page.curves_of(result), folder / "curves.png")
+    if result.gradients:
+        pictures.draw_gradients(result.gradients, folder / "gradients.png")
+    if result.reuse:
+        pictures.draw_reuse(result.reuse, folder / "reuse.png")
+    write_json(folder / "compare.json", page.to_json(result))
+    part = folder / ".README.md.part"
+    part.write_text(page.markdown(result), encoding="utf-8")
+    os.replace(part, folder / "README.md")
+
+
+def machine() -> str:
+    """The processor's name and the cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def _read(path: Path, otherwise: Any) -> Any:
+    return json.loads(path.read_text()) if path.exists() else otherwise
