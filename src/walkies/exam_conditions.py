@@ -162,16 +162,21 @@ def bodies_of(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
 
 def apply(batch: mujoco.batch.Batch, robot: Robot, policy: PolicyFile, drawn: Conditions) -> None:
     """Give every simulation of `batch` its own body and motors. Derived constants follow, as in a real other robot."""
-    model = batch.model
-    bodies = bodies_of(model, robot)
-    mass = model.body_mass[bodies] * drawn.mass_scale
-    inertia = model.body_inertia[bodies] * drawn.mass_scale[:, :, None]
-    batch.expand("body_mass")[:, bodies] = mass
-    batch.expand("body_inertia")[:, bodies] = inertia
-    _load_trunk(batch, bodies[0], drawn)
+    set_bodies(batch, robot, drawn.mass_scale, drawn.payload, drawn.com_shift)
     batch.expand("geom_friction")[:, :, 0] = drawn.friction[:, None]
     set_gains(batch, policy.kp * drawn.kp_scale, policy.kd * drawn.kd_scale)
     batch.set_const()
+
+
+def set_bodies(
+    batch: mujoco.batch.Batch, robot: Robot, mass_scale: np.ndarray, payload: np.ndarray, com_shift: np.ndarray
+) -> None:
+    """Scale bodies (n, bodies), load the trunk (n,) kg and shift its centre of mass (n, 3) m; `set_const` is yours."""
+    model = batch.model
+    bodies = bodies_of(model, robot)
+    batch.expand("body_mass")[:, bodies] = model.body_mass[bodies] * mass_scale
+    batch.expand("body_inertia")[:, bodies] = model.body_inertia[bodies] * mass_scale[:, :, None]
+    _load_trunk(batch, bodies[0], payload, com_shift)
 
 
 def set_gains(batch: mujoco.batch.Batch, kp: np.ndarray, kd: np.ndarray) -> None:
@@ -181,14 +186,14 @@ def set_gains(batch: mujoco.batch.Batch, kp: np.ndarray, kd: np.ndarray) -> None
     batch.expand("actuator_biasprm")[:, :, 2] = -kd[:, None]
 
 
-def _load_trunk(batch: mujoco.batch.Batch, trunk: int, drawn: Conditions) -> None:
+def _load_trunk(batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com_shift: np.ndarray) -> None:
     """Shift the trunk's centre of mass and add the payload (parallel-axis theorem), or take mass away in proportion."""
     model = batch.model
     mass, ipos = batch.expand("body_mass"), batch.expand("body_ipos")
     principal, iquat = batch.expand("body_inertia"), batch.expand("body_iquat")
-    for i, payload in enumerate(drawn.payload):
+    for i, payload in enumerate(payloads):
         own = mass[i, trunk]
-        centre = model.body_ipos[trunk] + drawn.com_shift[i]
+        centre = model.body_ipos[trunk] + com_shift[i]
         inertia = _symmetric(inertia_in_body_frame(model, trunk)) * own / model.body_mass[trunk]
         if payload < 0:
             inertia *= (own + payload) / own
