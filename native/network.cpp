@@ -97,8 +97,12 @@ static void pack_matrix(const float* matrix, int64_t rows, int64_t columns, int6
   over_panels(columns, [&]<int C>(int64_t c) {
     float* panel = packed + c * rows;
     for (int64_t r = 0; r < rows; r++) {
-      for (int64_t j = 0; j < C * WALKIES_LANES; j++) {
-        panel[r * C * WALKIES_LANES + j] = c + j < columns ? matrix[r * row_step + (c + j) * column_step] : 0.0f;
+      const float* from = matrix + r * row_step + c * column_step;
+      float* to = panel + r * C * WALKIES_LANES;
+      if (column_step == 1 && c + C * WALKIES_LANES <= columns) {
+        for (int j = 0; j < C; j++) store(to + j * WALKIES_LANES, load(from + j * WALKIES_LANES));
+      } else {
+        for (int64_t j = 0; j < C * WALKIES_LANES; j++) to[j] = c + j < columns ? from[j * column_step] : 0.0f;
       }
     }
   });

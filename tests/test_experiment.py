@@ -16,7 +16,7 @@ import pytest
 from walkies import runs
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, resumed
+from walkies.experiment import TrainConfig, Training, resumed
 from walkies.runs import RunFolder
 from walkies.tasks.randomization import Range
 
@@ -144,6 +144,26 @@ def test_a_run_is_not_overwritten_by_accident(straight):
 def test_resume_without_a_run_says_so(tmp_path):
     with pytest.raises(UserError, match=r"config\.json is missing"):
         resumed(TrainConfig(), RunFolder(tmp_path))
+
+
+def test_resume_refuses_other_settings_and_names_them(tmp_path):
+    """It would not be the same training; the run's own limits and finishing touches may change, its settings repeat."""
+    folder = RunFolder(tmp_path)
+    run = TrainConfig(seed=4, out=tmp_path, steps=100)
+    runs.write_json(folder.config, runs.to_dict(run))
+    asked = replace(TrainConfig(), out=tmp_path, resume=True, steps=200, film=False)
+    assert resumed(asked, folder) == replace(run, resume=True, steps=200, film=False)
+    assert resumed(replace(asked, seed=4), folder).seed == 4
+    changed = replace(asked, task=replace(asked.task, rewards=replace(asked.task.rewards, torque=-1.0)))
+    with pytest.raises(UserError, match=r"--task\.rewards\.torque -1\.0 \(the run has -0\.005\).*--init-from"):
+        resumed(changed, folder)
+
+
+def test_init_from_refuses_what_would_make_another_policy(straight):
+    config = runs.from_dict(TrainConfig, json.loads((straight / "config.json").read_text()))
+    training = Training(replace(config, task=replace(config.task, action_scale=0.4)))
+    with pytest.raises(UserError, match=r"trained with --task\.action-scale 0\.75, this run has 0\.4"):
+        training.start_from(RunFolder(straight))
 
 
 def test_config_survives_the_file(tmp_path):

@@ -80,6 +80,8 @@ class TrainConfig:
     """Episodes of the examination at the end; 0 for none."""
     film: bool = True
     """Make a video at the end."""
+    wandb: str | None = None
+    """Also log to this Weights & Biases project; needs the extra `wandb`."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = PUPPER_RECIPE
@@ -149,6 +151,17 @@ class Training:
                 f"hidden layers ({there.recipe.hidden}, critic {there.recipe.critic_hidden}) and observation history "
                 f"({there.task.observation_history})"
             )
+        meaning = {
+            "--recipe.activation": (there.recipe.activation, self.config.recipe.activation),
+            "--recipe.bound": (there.recipe.bound, self.config.recipe.bound),
+            "--task.action-scale": (there.task.action_scale, self.config.task.action_scale),
+        }
+        for flag, (before, now) in meaning.items():
+            if before != now:
+                raise UserError(
+                    f"--init-from: {folder.path} was trained with {flag} {before}, this run has {now}: the same "
+                    f"numbers would be another policy; add {flag} {before}"
+                )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
 
@@ -225,11 +238,34 @@ def read_config(folder: RunFolder) -> TrainConfig:
 
 
 def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
-    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches."""
+    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches.
+
+    Raises:
+        UserError: another setting was given than the run has. It would not be bit for bit the same training any more.
+    """
     old = read_config(folder)
-    own = ("minutes", "steps", "out", "exam_episodes", "film")
-    threads = config.threads or old.threads
-    return replace(old, resume=True, threads=threads, **{name: getattr(config, name) for name in own})
+    own = ("minutes", "steps", "out", "resume", "threads", "exam_episodes", "film", "wandb")
+    asked, default, there = (_flags(to_dict(c)) for c in (config, TrainConfig(), old))
+    other = [f"{name} {asked[name]} (the run has {there.get(name)})" for name in asked
+             if name.split(".")[0].replace("-", "_") not in own and asked[name] not in (default.get(name), there.get(name))]  # fmt: skip
+    if other:
+        raise UserError(
+            f"--resume goes on under the run's own settings, but these differ: {', '.join('--' + o for o in other)}; "
+            f"leave them out, or start a new run from its policy: --init-from {folder.path} --out NEW"
+        )
+    kept = {name: getattr(config, name) for name in own} | {"threads": config.threads or old.threads}
+    return replace(old, **kept)
+
+
+def _flags(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as {flag: value}."""
+    flags: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flags |= _flags(value, f"{prefix}{name}.")
+        else:
+            flags[f"{prefix}{name}".replace("_", "-")] = value
+    return flags
 
 
 def refuse(config: TrainConfig) -> None:

@@ -13,7 +13,7 @@ import tyro
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, learn, prepare, resumed
-from walkies.runs import RunFolder
+from walkies.runs import RunFolder, to_dict
 
 DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
@@ -42,7 +42,12 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     training = prepare(config, folder)
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {out}"
     with (
-        open_loggers(folder.path, resume_at=training.steps if config.resume else None) as loggers,
+        open_loggers(
+            folder.path,
+            resume_at=training.steps if config.resume else None,
+            wandb=config.wandb,
+            config=to_dict(config),
+        ) as loggers,
         Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
     ):
         deadline = None if seconds is None else started + seconds

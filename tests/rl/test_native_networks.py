@@ -1,0 +1,144 @@
+"""The native networks compute what `networks.apply` defines: values, gradients, for any shape, threads and processor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from walkies.envs.classic import CartPole
+from walkies.errors import UserError
+from walkies.rl import native_networks, networks, train
+from walkies.rl.recipes import PPO
+
+SHAPES = [((108, 128, 128, 12), 1536), ((5, 7, 3), 13), ((40, 64, 1), 100), ((33, 130, 50, 20, 9), 49), ((6, 2), 1)]
+"""Default sizes; widths that fill no vector; one output; many layers; a single affine layer. Sample counts likewise."""
+
+
+def made(sizes: tuple[int, ...], samples: int, gain: float = 1.0) -> tuple[networks.Layers, jax.Array, jax.Array]:
+    """Layers with random biases, inputs (samples, in), and a direction (samples, out) in which to differentiate."""
+    keys = jax.random.split(jax.random.key(len(sizes) * samples), len(sizes) + 2)
+    layers = networks.init(keys[0], sizes, gain)
+    layers = [(w, b + 0.3 * jax.random.normal(k, b.shape)) for (w, b), k in zip(layers, keys[3:], strict=False)]
+    return layers, 2.0 * jax.random.normal(keys[1], (samples, sizes[0])), jax.random.normal(keys[2], (samples, sizes[-1]))
+
+
+def gradient(apply, layers, inputs, direction, activation):
+    return jax.jit(jax.grad(lambda layers: jnp.sum(apply(layers, inputs, activation) * direction)))(layers)
+
+
+def difference(a, b) -> float:
+    """The largest difference of two trees' leaves, relative to the largest number of the leaf."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return max(float(jnp.max(jnp.abs(x - y)) / jnp.max(jnp.abs(y))) for x, y in pairs)
+
+
+@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
+@pytest.mark.parametrize(("sizes", "samples"), SHAPES)
+def test_values_and_gradients_are_those_of_the_definition(sizes, samples, activation):
+    layers, inputs, direction = made(sizes, samples)
+    assert native_networks.fits(layers, inputs, activation)
+    expected = networks.apply(layers, inputs, activation)
+    assert difference(native_networks.apply(layers, inputs, activation), expected) < 3e-6
+    expected = gradient(networks.apply, layers, inputs, direction, activation)
+    assert difference(gradient(native_networks.apply, layers, inputs, direction, activation), expected) < 3e-6
+
+
+def test_the_comparison_would_see_another_activation_or_a_lost_sample():
+    layers, inputs, direction = made((40, 64, 12), 100)
+    expected = gradient(networks.apply, layers, inputs, direction, "elu")
+    assert difference(gradient(native_networks.apply, layers, inputs, direction, "tanh"), expected) > 1e-2
+    lost = direction.at[99].set(0.0)
+    assert difference(gradient(native_networks.apply, layers, inputs, lost, "elu"), expected) > 1e-3
+
+
+def test_extreme_inputs_saturate_and_a_nan_stays_in_its_sample():
+    layers, inputs, _ = made((8, 16, 4), 60, gain=0.5)
+    for activation in networks.ACTIVATIONS:
+        huge = native_networks.apply(layers, inputs * 1e4, activation)
+        assert difference(huge, networks.apply(layers, inputs * 1e4, activation)) < 1e-5
+        values = np.asarray(native_networks.apply(layers, inputs.at[7, 3].set(jnp.nan), activation))
+        broken = np.isnan(values).any(axis=1)
+        assert broken[7] and broken.sum() == 1
+
+
+def test_leading_axes_and_vmap():
+    layers, inputs, _ = made((8, 16, 4), 60)
+    flat = native_networks.apply(layers, inputs, "elu")
+    np.testing.assert_array_equal(native_networks.apply(layers, inputs.reshape(3, 20, 8), "elu"), flat.reshape(3, 20, 4))
+    np.testing.assert_array_equal(native_networks.apply(layers, inputs[0], "elu"), flat[0])
+    one_by_one = jax.vmap(lambda x: native_networks.apply(layers, x, "elu"))(inputs)
+    np.testing.assert_allclose(one_by_one, flat, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_by_inputs_are_refused_not_wrong():
+    layers, inputs, _ = made((8, 16, 4), 6)
+    with pytest.raises(UserError, match=r"networks\.apply"):
+        jax.grad(lambda x: jnp.sum(native_networks.apply(layers, x, "elu")))(inputs)
+
+
+def test_what_does_not_fit_goes_to_xla():
+    layers, inputs, _ = made((8, 16, 4), 6)
+    assert not native_networks.fits(layers, inputs.astype(jnp.bfloat16), "elu")
+    assert not native_networks.fits([layers[0]] * 9, inputs, "elu")
+    chosen = native_networks.chosen("native")
+    values = chosen(layers, inputs.astype(jnp.bfloat16), "elu")
+    np.testing.assert_array_equal(values, networks.apply(layers, inputs.astype(jnp.bfloat16), "elu"))
+
+
+def test_layers_that_do_not_follow_each_other_are_named():
+    layers, inputs, _ = made((8, 16, 4), 6)
+    broken = [layers[0], (layers[1][0][:-1], layers[1][1])]
+    with pytest.raises(Exception, match="layer 1 does not fit its input of width 16"):
+        jax.block_until_ready(native_networks.apply(broken, inputs, "elu"))
+
+
+SCRIPT = """
+import json, sys
+import numpy as np
+from test_native_networks import gradient, made
+from walkies.rl import native_networks
+layers, inputs, direction = made((36, 128, 128, 12), 500)
+leaves = gradient(native_networks.apply, layers, inputs, direction, "elu")
+np.savez(sys.argv[1], native_networks.apply(layers, inputs, "elu"), *[x for layer in leaves for x in layer])
+"""
+
+
+def test_bits_do_not_depend_on_threads_and_every_instruction_set_agrees(tmp_path):
+    results = {}
+    for name, changed in {
+        "two": {"NPROC": "2"},
+        "one": {"NPROC": "1"},
+        "baseline": {"WALKIES_ISA": "baseline"},
+    }.items():
+        path = tmp_path / f"{name}.npz"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changed}
+        subprocess.run([sys.executable, "-c", SCRIPT, str(path)], env=environment, check=True)
+        with np.load(path) as file:
+            results[name] = [file[key] for key in file.files]
+    for a, b, c in zip(results["two"], results["one"], results["baseline"], strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(c, a, atol=3e-6 * np.abs(a).max())
+
+
+def test_one_update_of_ppo_is_the_same_with_either():
+    """The whole iteration, on an environment: parameters after it agree to rounding."""
+    after = {}
+    for name in ("xla", "native"):
+        recipe = replace(PPO, num_envs=32, horizon=8, hidden=(16, 16), critic_hidden=(16,), networks=name)
+        env = CartPole()
+        state = train.init(recipe, env, jax.random.key(0))
+        iterate = train.make_iteration(recipe, env)
+        for _ in range(3):
+            state, _ = iterate(state)
+        after[name] = state.learner.params
+    assert difference(after["native"], after["xla"]) < 1e-3
+    start = train.init(recipe, env, jax.random.key(0)).learner.params
+    assert difference(start, after["xla"]) > 1e-2
+
