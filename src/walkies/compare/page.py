@@ -120,9 +120,9 @@ def _gradients(result: Result) -> Iterable[str]:
     yield "![Samples until the gradient is as long as its error](gradients.png)"
     yield (
         f"Independent batches of {first.samples:,.0f} samples at the start, the same batches for every recipe, at "
-        "three moments of one training of PPO, with its value function. Noise is the trace of the covariance of a batch's "
-        "gradient, signal the squared length of its mean; their ratio times the batch's samples is the number of "
-        "samples whose gradient is as long as its error."
+        "three moments of one training of PPO, with its value function. Noise is the trace of the covariance of a "
+        "batch's gradient, signal the squared length of its mean; their ratio times the batch's samples is the number "
+        "of samples whose gradient is as long as its error."
     )
     lines = [["recipe", *(f"{moment}: samples needed" for moment in result.gradients)]]
     for recipe in next(iter(result.gradients.values())):

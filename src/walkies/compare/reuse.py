@@ -53,7 +53,7 @@ class Age(NamedTuple):
 
 
 def effective_share(log_weights: Array, counts: Array) -> Array:
-    """(Σ w)² / (n Σ w²) () of weights w = exp(log_weights) (n,) where counts (n,) is 1: 1 if equal, 1/n if one rules."""
+    """(Σ w)² / (n Σ w²) of weights w = exp(log_weights), both (n,), where counts is 1; (). From 1 (equal) to 1/n."""
     shifted = jnp.where(counts > 0, log_weights, -jnp.inf)
     weights = jnp.exp(shifted - jnp.max(shifted))
     return jnp.sum(weights) ** 2 / (jnp.sum(counts) * jnp.sum(weights**2))

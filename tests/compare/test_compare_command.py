@@ -1,0 +1,100 @@
+"""The command: rows appear whole, are not run twice, and do not mix with others; the page says what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from walkies.compare import command, page, training
+from walkies.errors import UserError
+
+DOCS = Path(__file__).parents[2] / "docs" / "compare"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny comparison, all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        out = tmp_path_factory.mktemp("compare")
+        run(out)
+        yield out
+
+
+def shrink(patch):
+    patch.setattr(command, "BATCHES", 2)
+    patch.setattr(command, "AGES", (0, 1))
+    patch.setattr(command, "POINTS", 2)
+    patch.setattr(command, "RECIPES", {name: command.RECIPES[name] for name in ("reinforce", "ppo")})
+
+
+def run(out, **options):
+    settings = {"seeds": 1, "samples": 5000, "recipes": ("reinforce", "ppo"), "out": out} | options
+    assert command.command("double-integrator", **settings) == 0
+
+
+def test_everything_is_written(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert {"README.md", "compare.json", "curves.png", "gradients.png", "reuse.png", "rows"} <= names
+    text = (folder / "README.md").read_text()
+    assert "Nothing: every row was run." in text
+    assert "walkies compare double-integrator --seeds 1 --samples 5000" in text
+    curve = json.loads((folder / "rows" / "ppo-0.json").read_text())["curve"]
+    assert [point["samples"] for point in curve] == [0, 4096, 6144], "whole iterations of 2048"
+    assert curve[1]["cpu_seconds"] > 0.0
+
+
+def test_only_what_is_missing_runs_again(folder, monkeypatch):
+    shrink(monkeypatch)
+    kept, gone = folder / "rows" / "reinforce-0.json", folder / "rows" / "ppo-0.json"
+    before, stamp = json.loads(gone.read_text()), kept.stat().st_mtime_ns
+    gone.unlink()
+    run(folder, train=False)
+    text = (folder / "README.md").read_text()
+    assert "- `ppo`, seed 0" in text and not gone.exists()
+    trained = []
+
+    def counted(*arguments, train_row=training.train_row):
+        trained.append(arguments[0].step)
+        return train_row(*arguments)
+
+    monkeypatch.setattr(training, "train_row", counted)
+    run(folder)
+    assert trained == ["minibatch_epochs"]
+    assert kept.stat().st_mtime_ns == stamp
+    again = json.loads(gone.read_text())
+    assert [p["episode_return"] for p in again["curve"]] == [p["episode_return"] for p in before["curve"]]
+
+
+def test_other_settings_do_not_mix(folder, monkeypatch):
+    shrink(monkeypatch)
+    with pytest.raises(UserError, match="other samples"):
+        run(folder, samples=6000)
+    for wrong in ({"seeds": 0}, {"samples": 0}, {"recipes": ("pp",)}):
+        with pytest.raises(UserError):
+            run(folder, **wrong)
+
+
+@pytest.mark.parametrize("source", sorted(DOCS.glob("*/compare.json")), ids=lambda path: path.parent.name)
+def test_the_committed_page_is_what_its_figures_say(source):
+    """Control: another return in the figures makes another page."""
+    content = json.loads(source.read_text())
+    result = page.from_json(content)
+    text = (source.parent / "README.md").read_text()
+    assert page.markdown(result) == text
+    assert page.to_json(result) == content
+    content["rows"][0]["curve"][-1]["episode_return"] += 1000.0
+    assert page.markdown(page.from_json(content)) != text
+
+
+def test_the_missing_are_named():
+    """Three seeds asked for, one there: two missing, in the ladder's order."""
+    curve = [training.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0), training.Point(10, 1.0, 1.0, 2.0, 0.1, 9.0)]
+    rows = [page.Row("ppo", 1, curve, 0.0)]
+    result = page.Result("cart-pole", "walkies compare", "here", 10, 3, ("trpo", "ppo"), rows, {}, [])
+    assert page.missing(result) == [("trpo", 0), ("trpo", 1), ("trpo", 2), ("ppo", 0), ("ppo", 2)]
+    text = page.markdown(result)
+    assert "- `trpo`, seed 2\n- `ppo`, seed 0\n- `ppo`, seed 2\n- the noise of the gradient" in text
+    assert "| `ppo` | 1 | 2.00 | 2.00 | 1 |" in text
