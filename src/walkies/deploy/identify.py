@@ -1,0 +1,189 @@
+"""Least squares between a simulator and a log: which latency, gains and frictions explain how the joints moved?
+
+The log is cut into windows. Each starts from the measured joints, is driven by the logged targets, and is compared with
+the measured joints that follow (multiple shooting: Bock & Plitt 1984); a servo forgets how it started, so what is
+compared begins a little later. Windows and parameter variations are one MuJoCo batch, so a Gauss-Newton step costs one
+rollout. Uncertainty is the sandwich estimator with windows as clusters (White 1980), since what the simulator lacks
+repeats from sample to sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mujoco
+import mujoco.batch
+import numpy as np
+
+from walkies.errors import UserError
+
+SUBSTEPS = 20
+"""physics steps per control step: 1/1040 s at 520 Hz and 10 ticks per action, as in the controller twin"""
+MAX_DELAY = 3
+"""control steps, the longest latency looked for"""
+HUBER = 2.0
+"""standard deviations from which a residual counts linearly"""
+
+
+class Physics(NamedTuple):
+    """What is looked for, in C variations."""
+
+    latency: np.ndarray
+    """(C,) s from sending a target to its effect"""
+    kp: np.ndarray
+    """(C,) N m/rad"""
+    kd: np.ndarray
+    """(C,) N m s/rad, the joints' passive damping excepted"""
+    frictionloss: np.ndarray
+    """(C,) N m"""
+    ground_friction: np.ndarray
+    """(C,) 1"""
+
+
+NAMES = Physics._fields
+
+
+class Windows(NamedTuple):
+    """n stretches of L control steps of a log."""
+
+    qpos: np.ndarray
+    """(n, 19) at the first step"""
+    qvel: np.ndarray
+    """(n, 18)"""
+    target: np.ndarray
+    """(n, MAX_DELAY + L, 12) rad, from MAX_DELAY steps before the first"""
+
+
+class Fit(NamedTuple):
+    """The end of a least-squares fit."""
+
+    x: np.ndarray
+    """(P,) the parameters"""
+    covariance: np.ndarray
+    """(P, P) sandwich estimate"""
+    residual: np.ndarray
+    """(n, R) as compared, unweighted"""
+    iterations: int
+
+
+def drive(target: np.ndarray, latency: np.ndarray, period: float) -> np.ndarray:
+    """Mean target over each physics step, for targets that take effect `latency` after they were sent.
+
+    Args:
+        target: (n, MAX_DELAY + L, 12), target[:, MAX_DELAY] being sent at time 0.
+        latency: (C,) s.
+
+    Returns:
+        (C, n, L·SUBSTEPS, 12). Smooth in latency: a step in which the target changes has its time-weighted mean.
+    """
+    steps = (target.shape[1] - MAX_DELAY) * SUBSTEPS
+    integral = np.concatenate([np.zeros_like(target[:, :1]), np.cumsum(target, axis=1)], axis=1)  # in control steps
+    edge = np.arange(steps + 1) / SUBSTEPS + MAX_DELAY - np.clip(latency / period, 0.0, MAX_DELAY)[:, None]
+    whole = np.minimum(edge.astype(int), target.shape[1] - 1)
+    part = (edge - whole)[..., None]
+    at_edge = integral[:, whole] + part * target[:, whole]  # (n, C, steps + 1, 12)
+    return np.moveaxis(np.diff(at_edge, axis=2) * SUBSTEPS, 0, 1)
+
+
+class Simulator:
+    """Windows under C variations of the physics, in one batch."""
+
+    def __init__(self, model: mujoco.MjModel, period: float, windows: int, variations: int, threads: int = 0) -> None:
+        """model: the robot as it was during the log (held, or on its ground); period: s between actions."""
+        model.opt.timestep = period / SUBSTEPS
+        self.period, self.shape = period, (variations, windows)
+        self._batch = mujoco.batch.Batch(model, variations * windows, threads)
+        self._gain = self._batch.expand("actuator_gainprm")
+        self._bias = self._batch.expand("actuator_biasprm")
+        self._loss = self._batch.expand("dof_frictionloss")
+        self._friction = self._batch.expand("geom_friction")
+
+    def run(self, physics: Physics, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """States after each control step: qpos (C, n, L, 19) and qvel (C, n, L, 18)."""
+        variations, count = self.shape
+        each = Physics(*(np.repeat(value, count) for value in physics))
+        self._gain[:, :, 0] = each.kp[:, None]
+        self._bias[:, :, 1], self._bias[:, :, 2] = -each.kp[:, None], -each.kd[:, None]
+        self._loss[:, 6:] = each.frictionloss[:, None]
+        self._friction[:, :, 0] = each.ground_friction[:, None]
+        control = drive(windows.target, physics.latency, self.period)
+        steps = control.shape[2]
+        batch = self._batch
+        batch.qpos, batch.qvel = np.tile(windows.qpos, (variations, 1)), np.tile(windows.qvel, (variations, 1))
+        batch.qacc_warmstart = 0.0
+        states = batch.rollout(steps, control.reshape(variations * count, steps, 12), record=("qpos", "qvel"))
+        after = slice(SUBSTEPS - 1, None, SUBSTEPS)
+        qpos, qvel = states["qpos"][:, after], states["qvel"][:, after]
+        length = steps // SUBSTEPS
+        return qpos.reshape(variations, count, length, -1), qvel.reshape(variations, count, length, -1)
+
+
+def gauss_newton(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    step: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    prior: np.ndarray | None = None,
+    iterations: int = 25,
+) -> Fit:
+    """Minimise Σ huber(residual/σ) with damped Gauss-Newton steps and finite differences, σ estimated as it goes.
+
+    Args:
+        residuals: (C, P) parameters to (C, n, R) residuals, n clusters of R.
+        start, step, lower, upper: (P,) first guess, finite differences (also the scale of the parameters), bounds.
+        prior: (P,) standard deviations of a weak normal prior around `start`; it decides what the data do not.
+
+    Raises:
+        UserError: the simulator gives no finite numbers.
+    """
+    x = np.clip(start, lower, upper)
+    precision = np.zeros(len(x)) if prior is None else prior**-2.0
+    damping, done = 1e-3, 0
+    variations = np.concatenate([np.zeros((1, len(x))), np.diag(step), -np.diag(step)])
+
+    def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        points = np.clip(x + variations, lower, upper)
+        all_of_them = residuals(points)
+        base, plus, minus = np.split(all_of_them, [1, 1 + len(x)])
+        width = (points[1 : 1 + len(x)] - points[1 + len(x) :]).diagonal()
+        return base[0], (plus - minus) / width[:, None, None]
+
+    residual, jacobian = evaluate(x)
+    for done in range(1, iterations + 1):
+        if not np.all(np.isfinite(residual)):
+            raise UserError("the simulated robot left the numbers; is this a log of this robot?")
+        sigma, weight = _weights(residual)
+        cost = _cost(residual / sigma) + 0.5 * precision @ (x - start) ** 2
+        hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)
+        gradient = np.einsum("pnr,nr->p", jacobian, weight * residual) / sigma**2 + precision * (x - start)
+        moved = False
+        while damping < 1e6:
+            move = np.linalg.solve(hessian + damping * np.diag(hessian.diagonal() + 1e-12), -gradient)
+            candidate = np.clip(x + move, lower, upper)
+            tried, slope = evaluate(candidate)
+            if _cost(tried / sigma) + 0.5 * precision @ (candidate - start) ** 2 < cost:
+                moved, damping = True, max(damping / 5, 1e-6)
+                break
+            damping *= 10
+        if not moved:
+            break
+        change, x, residual, jacobian = np.abs(candidate - x) / step, candidate, tried, slope
+        if np.all(change < 0.02):
+            break
+    sigma, weight = _weights(residual)
+    hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)
+    score = np.einsum("pnr,nr->np", jacobian, weight * residual) / sigma**2
+    inverse = np.linalg.inv(hessian + 1e-12 * np.diag(hessian.diagonal()))
+    return Fit(x, inverse @ (score.T @ score + np.diag(precision)) @ inverse, residual, done)
+
+
+def _weights(residual: np.ndarray) -> tuple[float, np.ndarray]:
+    sigma = 1.4826 * float(np.median(np.abs(residual))) + 1e-9
+    return sigma, np.minimum(1.0, HUBER * sigma / np.maximum(np.abs(residual), 1e-12))
+
+
+def _cost(scaled: np.ndarray) -> float:
+    size = np.abs(scaled)
+    return float(np.sum(np.where(size <= HUBER, 0.5 * size**2, HUBER * (size - 0.5 * HUBER))))

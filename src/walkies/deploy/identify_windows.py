@@ -1,0 +1,120 @@
+"""Windows of a log to start a simulator from: of a robot held in the air, and of one that walks.
+
+Joint positions, turn rate and the direction of gravity are measured; joint velocities are differences. Of a walking
+robot's trunk, height and velocity follow from the legs: the lowest feet are on the ground and do not slide. All that
+is a little wrong, so a window's first steps are for settling and are not compared.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from walkies.contract import SLICES
+from walkies.deploy.identify import MAX_DELAY, Windows
+from walkies.deploy.logs_align import Log
+from walkies.deploy.policy_file import PolicyFile
+from walkies.robots.base import Robot
+
+HELD_ARMATURE = 1e6
+"""kg and kg m², added to the trunk's six coordinates: what holds it moves as little as a table does."""
+HELD_HEIGHT = 1.0
+"""m, far from the ground"""
+SINK = 0.003
+"""m that a loaded foot is pressed into the ground (it settles 6 mm standing on four, MuJoCo's soft contacts)."""
+ON_GROUND = 0.006
+"""m above the lowest foot within which another one counts as standing too."""
+
+
+class Cut(NamedTuple):
+    """How a log is cut."""
+
+    length: int
+    """control steps per window"""
+    settle: int
+    """of which so many are not compared"""
+    most: int
+    """windows; of a longer log evenly spread ones are taken"""
+
+
+HELD = Cut(length=60, settle=10, most=40)
+WALKING = Cut(length=16, settle=6, most=60)
+
+
+class Measured(NamedTuple):
+    """Windows and what was measured in them, after each control step."""
+
+    windows: Windows
+    joints: np.ndarray
+    """(n, L, 12) rad"""
+    gyro: np.ndarray
+    """(n, L, 3) rad/s"""
+    start: np.ndarray
+    """(n,) the first step's number in the log"""
+
+
+def model_for_log(model: mujoco.MjModel, held: bool) -> mujoco.MjModel:
+    """The robot's model with its trunk held fast, or left free. Changes and returns `model`."""
+    if held:
+        model.dof_armature[:6] = HELD_ARMATURE
+    return model
+
+
+def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held: bool, how: Cut) -> Measured | None:
+    """Windows from all unbroken stretches of the log; None if none is long enough."""
+    starts = np.concatenate(
+        [
+            np.arange(run.start + MAX_DELAY, run.stop - how.length, how.length - how.settle)
+            for run in log.runs(how.length + MAX_DELAY + 1)
+        ]
+        or [np.zeros(0, int)]
+    )
+    if not len(starts):
+        return None
+    if len(starts) > how.most:
+        starts = starts[np.linspace(0, len(starts) - 1, how.most).astype(int)]
+    joints = log.frame[:, SLICES["joint_position"]] + np.array(policy.default_joint_pos)
+    speed = (joints[starts + 1] - joints[starts - 1]) / (2 * log.period)
+    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
+    qpos, qvel = np.zeros((len(starts), 19)), np.zeros((len(starts), 18))
+    qpos[:, 7:], qvel[:, 6:] = joints[starts], speed
+    if held:
+        qpos[:, 2] = HELD_HEIGHT
+        qpos[:, 3:7] = upright(np.nanmedian(gravity, axis=0)[None])
+    else:
+        qpos[:, 3:7] = upright(gravity[starts])
+        qvel[:, 3:6] = gyro[starts]
+        _stand(model, robot, qpos, qvel)
+    length = np.arange(how.length)
+    target = log.target[starts[:, None] + np.arange(-MAX_DELAY, how.length)]
+    after = starts[:, None] + length + 1
+    return Measured(Windows(qpos, qvel, target), joints[after], gyro[after], starts)
+
+
+def upright(gravity: np.ndarray) -> np.ndarray:
+    """Orientations (n, 4) w x y z, of yaw zero, in which gravity points along (n, 3) in the body frame."""
+    down = gravity / np.linalg.norm(gravity, axis=1, keepdims=True)
+    roll = np.arctan2(-down[:, 1], -down[:, 2])
+    pitch = np.arcsin(np.clip(down[:, 0], -1.0, 1.0))
+    cr, sr, cp, sp = np.cos(roll / 2), np.sin(roll / 2), np.cos(pitch / 2), np.sin(pitch / 2)
+    return np.stack([cr * cp, sr * cp, cr * sp, -sr * sp], axis=1)
+
+
+def _stand(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarray) -> None:
+    """Fill in the trunk's height and velocity: the lowest feet press into the ground and do not slide."""
+    data = mujoco.MjData(model)
+    feet = [model.geom(name) for name in robot.foot_geoms]
+    jacobian = np.zeros((3, model.nv))
+    for position, velocity in zip(qpos, qvel, strict=True):
+        data.qpos[:], data.qvel[:] = position, velocity
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        height = np.array([data.geom_xpos[foot.id, 2] - foot.size[0] for foot in feet])
+        position[2] = -height.min() - SINK
+        slide = []
+        for foot in np.flatnonzero(height < height.min() + ON_GROUND):
+            mujoco.mj_jac(model, data, jacobian, None, data.geom_xpos[feet[foot].id], feet[foot].bodyid[0])
+            slide.append(jacobian @ velocity)
+        velocity[:3] = -np.mean(slide, axis=0)
