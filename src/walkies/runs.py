@@ -45,6 +45,14 @@ class RunFolder:
         return self.path / "policy.json"
 
     @property
+    def stages(self) -> Path:
+        return self.path / "stages"
+
+    def stage_files(self) -> list[Path]:
+        """Policy files of earlier moments of the training, named by their control steps, in order."""
+        return sorted(self.stages.glob("[0-9]*.json"))
+
+    @property
     def report(self) -> Path:
         return self.path / "report.json"
 

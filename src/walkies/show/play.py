@@ -1,0 +1,293 @@
+"""`walkies play`: drive a robot in the browser under a policy, in real time, and change its world while it walks."""
+
+from __future__ import annotations
+
+import queue
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import mujoco
+import numpy as np
+import tyro
+
+from walkies.deploy import policy_file
+from walkies.errors import UserError
+from walkies.exam import find_policy, robot_of
+from walkies.exam_drive import FALL_TILT
+from walkies.robots import load_model
+from walkies.runs import RunFolder
+from walkies.show import theme
+from walkies.show.viewer import server as page
+from walkies.show.viewer.gauges import Gauges
+from walkies.show.viewer.scene import Scene, Server
+from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS
+from walkies.show.viewer.walker import Moment, Walker, command_range
+from walkies.tasks.walk import WalkConfig
+
+FRAMES = 30.0
+"""Poses per second for the view, and half as often numbers for the plots."""
+SPEEDS = (0.1, 0.25, 0.5, 1.0)
+FALL_BEHIND = 0.1
+"""s of simulated time made up for at most, where the machine could not keep up."""
+CLICK_PUSH = 0.6
+"""m/s, of a push by a click."""
+LOAD_SIDE = 0.055
+"""m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
+
+
+class Stage(NamedTuple):
+    """One policy to choose from."""
+
+    label: str
+    path: Path
+
+
+class Play:
+    """A walker, its picture and its page; everything but the page's own thread happens in `run`."""
+
+    def __init__(self, stages: list[Stage], task: WalkConfig, title: str, host: str, port: int) -> None:
+        """stages: at least one; the last is the one to begin with. task: whose rewards are plotted."""
+        self.title = title
+        self.stages = stages
+        self.chosen = len(stages) - 1
+        policy = policy_file.read(stages[-1].path)
+        self.robot = robot_of(policy)
+        self.walker = Walker(policy, self.robot)
+        self.gauges = Gauges(self.robot, self.walker.model, task.rewards, task.shape)
+        self.speed, self.paused = 1.0, False
+        self.view = Server()
+        self.scene = Scene(self.view, load_model(self.robot))
+        for handle in self.scene.handles:
+            handle.on_click(self._clicked)
+        self.server = page.PageServer(self.view.get_port(), self.hello, host, port)
+        self._rows: list[dict[str, Any]] = []
+        self._moment = self.walker.moment()
+        self._notice = ""
+        self._pace = 0.0
+
+    def hello(self) -> dict[str, Any]:
+        """What a new page must know."""
+        walker = self.walker
+        return {
+            "kind": "play",
+            "title": f"{self.robot.name}, {self.title}",
+            "range": command_range(walker.policy),
+            "sliders": [{**slider._asdict(), "value": getattr(walker.settings, slider.name)} for slider in SLIDERS],
+            "speeds": SPEEDS,
+            "stages": [stage.label for stage in self.stages],
+            "legs": [name.replace("_", " ") for name in self.robot.leg_names],
+            "torque_limit": self.robot.torque_limit,
+            "terms": list(self.gauges.terms),
+            "colours": theme.COLOURS,
+            "state": self.state(),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What changes now and then."""
+        settings = self.walker.settings
+        return {
+            "paused": self.paused,
+            "speed": self.speed,
+            "stage": self.chosen,
+            "fallen": self._moment.tilt > FALL_TILT,
+            "stopped": self._moment.stopped,
+            "settings": {slider.name: getattr(settings, slider.name) for slider in SLIDERS},
+            "notice": self._notice,
+            "pace": round(self._pace, 3),
+        }
+
+    def run(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Walk in real time until `until` says so or Ctrl-C."""
+        before, budget, shown = time.monotonic(), 0.0, 0.0
+        frame, walked, since = 0, 0.0, before
+        try:
+            while not until():
+                self._obey()
+                now = time.monotonic()
+                passed, before = now - before, now
+                if not self.paused:
+                    budget = min(budget + passed * self.speed, FALL_BEHIND)
+                    while budget >= self.walker.dt:
+                        self._advance()
+                        budget -= self.walker.dt
+                        walked += self.walker.dt
+                if now - since >= 1.0:
+                    self._pace, walked, since = walked / (now - since), 0.0, now
+                if now - shown >= 1.0 / FRAMES:
+                    self._show(now - shown)
+                    shown, frame = now, frame + 1
+                    if frame % 2 == 0:
+                        self.server.send({"rows": self._rows, "state": self.state()})
+                        self._rows = []
+                time.sleep(max(0.0, 0.002 - (time.monotonic() - now)))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.server.stop()
+            self.view.stop()
+
+    def obey(self, message: dict[str, Any]) -> None:
+        """Do what a page asks for; what makes no sense is left alone."""
+        walker = self.walker
+        if (command := _numbers(message.get("command"), 3)) is not None:
+            walker.drive(command)
+            if isinstance(message.get("id"), int):
+                self.server.send({"heard": message["id"]})
+        if (push := _numbers(message.get("push"), 2)) is not None:
+            walker.push(self._in_world(push))
+        if (shove := _numbers(message.get("shove"), 2)) is not None:
+            walker.push(shove)
+        if isinstance(message.get("set"), dict):
+            walker.change(walker.settings.changed(message["set"]))
+        if isinstance(message.get("paused"), bool):
+            self.paused = message["paused"]
+        if message.get("speed") in SPEEDS:
+            self.speed = float(message["speed"])
+        stage = message.get("stage")
+        if type(stage) is int and 0 <= stage < len(self.stages):
+            self._choose(stage)
+        if message.get("reset") is True:
+            walker.reset()
+        if message.get("stop") is True:
+            walker.emergency_stop()
+
+    def _choose(self, stage: int) -> None:
+        try:
+            self.walker.load(policy_file.read(self.stages[stage].path))
+        except (UserError, OSError) as error:
+            self._notice = str(error)
+            return
+        self.chosen, self._notice = stage, ""
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                message = self.server.inbox.get_nowait()
+            except queue.Empty:
+                return
+            self.obey(message)
+
+    def _advance(self) -> None:
+        moment = self.walker.advance()
+        if moment is None:
+            return
+        self._moment = moment
+        contact, terms = self.gauges.read(self.walker, moment, self.walker.dt * self.walker.config.repeat_action)
+        self._rows.append(row(moment, contact, terms))
+
+    def _show(self, passed: float) -> None:
+        walker = self.walker
+        data, model = walker.data, walker.model
+        # The picture's model has the same bodies in the same order, but for the payload, which is the last one.
+        count = model.nbody - 1
+        self.scene.show(data.xpos[None, :count], data.xquat[None, :count])
+        place = data.qpos[:2]
+        self.scene.follow(np.array([*place, walker.ground_height(place)]), passed)
+        self.scene.tilt(model.geom_pos[walker.floor], model.geom_quat[walker.floor])
+        load = model.body(PAYLOAD_BODY).id
+        self.scene.carry(data.xpos[load], data.xquat[load], LOAD_SIDE * np.cbrt(walker.settings.payload))
+
+    def _in_world(self, push: np.ndarray) -> np.ndarray:
+        """A push (2,) forward and leftward of the robot, in world axes."""
+        rotation = np.zeros(9)
+        mujoco.mju_quat2Mat(rotation, self.walker.data.qpos[3:7])
+        forward = rotation.reshape(3, 3)[:2, 0]
+        forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
+        return push[0] * forward + push[1] * np.array([-forward[1], forward[0]])
+
+    def _clicked(self, event: Any) -> None:
+        """A click on the robot pushes it away from the eye; called by viser's thread."""
+        direction = np.array(event.ray_direction[:2], float)
+        length = float(np.linalg.norm(direction))
+        if length > 1e-6:
+            self.server.inbox.put({"shove": (CLICK_PUSH * direction / length).tolist()})
+
+
+def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[str, Any]:
+    """A moment for the plots."""
+    return {
+        "t": round(moment.time, 3),
+        "command": _rounded(moment.command),
+        "velocity": _rounded(moment.velocity),
+        "torque": _rounded(moment.torque),
+        "contact": contact,
+        "reward": _rounded(np.array(list(terms.values()))),
+    }
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return np.round(values, 4).tolist()
+
+
+def _numbers(value: Any, count: int) -> np.ndarray | None:
+    """`value` as (count,) finite numbers, or None."""
+    if not isinstance(value, list) or len(value) != count or not all(type(item) in (int, float) for item in value):
+        return None
+    found = np.array(value, float)
+    return found if np.all(np.isfinite(found)) else None
+
+
+def stages_of(target: Path) -> list[Stage]:
+    """The policies of a run from the first to the final one, or the one policy that `target` is.
+
+    Raises:
+        UserError: there is no policy.
+    """
+    final = find_policy(target)
+    found = (
+        [Stage(_steps(int(path.stem)), path) for path in RunFolder(final.parent).stage_files()]
+        if target.is_dir()
+        else []
+    )
+    return [*found, Stage("to the end" if found else final.name, final)]
+
+
+def task_of(target: Path) -> WalkConfig:
+    """The task that a run was trained on; the default one where `target` is only a policy."""
+    if target.is_dir() and RunFolder(target).config.is_file():
+        from walkies.experiment import read_config
+
+        return read_config(RunFolder(target)).task
+    return WalkConfig()
+
+
+def command(
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    host: str = "127.0.0.1",
+    port: int = page.PORT,
+    open: bool = True,
+) -> None:
+    """Drive a trained robot in the browser: keyboard, joystick or gamepad; push it, load it, tilt its ground.
+
+    Args:
+        target: a run folder, whose earlier policies can be chosen too, or any policy.json.
+        host: address to serve. Anything but this machine's own lets others in the network watch and drive.
+        port: of the page; the next free one is taken.
+        open: open the page in a browser.
+    """
+    stages = stages_of(target)
+    play = Play(stages, task_of(target), str(target), host, port)
+    address = play.server.start()
+    announce(address, host)
+    if open:
+        webbrowser.open(address)
+    play.run()
+
+
+def announce(address: str, host: str) -> None:
+    """Say where the page is, and warn where others can reach it."""
+    print(f"{address}   (Ctrl-C ends it)", flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            f"Warning: --host {host} lets everyone who reaches this machine over the network watch and drive. "
+            "There is no password.",
+            flush=True,
+        )
+
+
+def _steps(count: int) -> str:
+    return f"{count / 1e6:.2f} M steps"

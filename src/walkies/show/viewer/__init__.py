@@ -1,0 +1,1 @@
+"""The live view: a page on this machine that shows robots in 3-D while they learn, or lets a person drive one."""

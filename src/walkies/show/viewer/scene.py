@@ -1,0 +1,170 @@
+"""Robots in viser: the shapes of a MuJoCo model, many copies of it, on a ground that slides by under the camera.
+
+The camera stays where the person has put it, and the world moves instead: it is carried against the robot's own path,
+smoothed, so that looking around and being followed do not fight. (mjviser, looked at for this, follows rigidly, brings
+a panel of its own and has no tilted ground; what is needed here is the little below.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import mujoco
+import numpy as np
+import trimesh
+import viser
+from trimesh.visual.material import PBRMaterial
+
+from walkies.robots import VISUAL_GROUP
+
+FOLLOW = 0.35
+"""s over which the camera follows."""
+JUMP = 1.0
+"""m: the camera jumps at once to what is farther away."""
+LOOK_AT = (0.0, 0.0, 0.1)
+EYE = (-0.75, -0.6, 0.5)
+"""m, where the camera starts, from what it follows: behind the robot, so that "left" is left on the screen."""
+CAPSULE_SECTIONS = (16, 16)
+CYLINDER_SECTIONS = 24
+
+
+class Server(viser.ViserServer):
+    """viser's server on loopback; it never opens a tunnel to the outside, and prints nothing."""
+
+    def __init__(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            super().__init__(host="127.0.0.1", port=0, verbose=False)
+
+    def stop(self) -> None:
+        """End."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            super().stop()
+
+    def request_share_url(self, verbose: bool = True) -> None:
+        """A page may ask for a public address; it gets none."""
+        return None
+
+
+class Scene:
+    """`count` robots of one model, each with its own pose."""
+
+    def __init__(self, server: viser.ViserServer, model: mujoco.MjModel, count: int = 1, distance: float = 1.0) -> None:
+        """model: with its visual shapes. distance: how far away the camera starts, in units of `EYE`."""
+        self.server, self.count = server, count
+        self._centre: np.ndarray | None = None
+        scene = server.scene
+        scene.set_up_direction("+z")
+        scene.configure_environment_map("studio", environment_intensity=0.5)
+        server.gui.configure_theme(show_logo=False, show_share_button=False)
+        server.initial_camera.look_at = LOOK_AT
+        server.initial_camera.position = np.array(LOOK_AT) + distance * np.array(EYE)
+        server.initial_camera.fov = np.radians(45.0)
+        self.world = scene.add_frame("/world", show_axes=False)
+        self.ground = scene.add_grid(
+            "/world/ground", infinite_grid=True, cell_size=0.1, section_size=0.5, cell_color=(150, 155, 160),
+            section_color=(120, 128, 136), cell_thickness=0.8, section_thickness=1.4, fade_distance=6.0 * distance,
+            shadow_opacity=0.35, plane_color=(128, 134, 140), plane_opacity=0.12,
+        )  # fmt: skip
+        self.bodies = [body for body in range(model.nbody) if shapes_of(model, body)]
+        still = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
+        self.handles = [
+            scene.add_batched_glb(
+                f"/world/{model.body(body).name}", body_glb(model, body), still, np.zeros((count, 3)), lod="off"
+            )
+            for body in self.bodies
+        ]
+        self.payload = scene.add_box("/world/payload", color=(95, 102, 112), dimensions=(1.0, 1.0, 1.0), visible=False)
+
+    def show(self, xpos: np.ndarray, xquat: np.ndarray) -> None:
+        """Pose all robots: positions (count, nbody, 3) and quaternions w x y z (count, nbody, 4) in the world."""
+        with self.server.atomic():
+            for handle, body in zip(self.handles, self.bodies, strict=True):
+                handle.batched_positions = xpos[:, body].astype(np.float32)
+                handle.batched_wxyzs = xquat[:, body].astype(np.float32)
+
+    def follow(self, point: np.ndarray, passed: float) -> None:
+        """Bring `point` (3,) towards the middle of the view; `passed`: s since the last call."""
+        if self._centre is None or np.linalg.norm(point - self._centre) > JUMP:
+            self._centre = np.array(point, float)
+        self._centre = self._centre + (1.0 - np.exp(-passed / FOLLOW)) * (point - self._centre)
+        self.world.position = -self._centre
+
+    def tilt(self, position: np.ndarray, quaternion: np.ndarray) -> None:
+        """Where the ground lies."""
+        self.ground.position, self.ground.wxyz = position, quaternion
+
+    def carry(self, position: np.ndarray, quaternion: np.ndarray, side: float) -> None:
+        """Show a cube of `side` m as the robot's load; none where `side` is 0."""
+        self.payload.visible = side > 0.0
+        if side > 0.0:
+            self.payload.scale = side
+            self.payload.position, self.payload.wxyz = position, quaternion
+
+
+def shapes_of(model: mujoco.MjModel, body: int) -> list[int]:
+    """Geoms of a moving body that are there for the eye."""
+    if body == 0:
+        return []
+    return [geom for geom in range(model.ngeom)
+            if model.geom_bodyid[geom] == body and model.geom_group[geom] == VISUAL_GROUP]  # fmt: skip
+
+
+def body_glb(model: mujoco.MjModel, body: int) -> bytes:
+    """A body's visual shapes in its own frame as binary glTF, one mesh per material."""
+    by_material: dict[int, list[trimesh.Trimesh]] = {}
+    for geom in shapes_of(model, body):
+        by_material.setdefault(int(model.geom_matid[geom]), []).append(shape_mesh(model, geom))
+    scene = trimesh.Scene()
+    for material, meshes in by_material.items():
+        mesh: Any = trimesh.util.concatenate(meshes)
+        mesh.visual = trimesh.visual.TextureVisuals(material=_material(model, material, shapes_of(model, body)[0]))
+        scene.add_geometry(mesh)
+    buffer = io.BytesIO()
+    scene.export(buffer, file_type="glb")
+    return buffer.getvalue()
+
+
+def shape_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
+    """One primitive as triangles in its body's frame.
+
+    Raises:
+        ValueError: the geom is no sphere, capsule, cylinder, ellipsoid or box.
+    """
+    kind, size = mujoco.mjtGeom(int(model.geom_type[geom])), model.geom_size[geom]
+    if kind == mujoco.mjtGeom.mjGEOM_BOX:
+        mesh = trimesh.creation.box(extents=2.0 * size)
+    elif kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        mesh = trimesh.creation.capsule(height=2.0 * size[1], radius=size[0], count=CAPSULE_SECTIONS)
+        mesh.apply_translation((0.0, 0.0, -mesh.bounds.mean(axis=0)[2]))
+    elif kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        mesh = trimesh.creation.cylinder(radius=size[0], height=2.0 * size[1], sections=CYLINDER_SECTIONS)
+    elif kind in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID):
+        mesh = trimesh.creation.icosphere(subdivisions=2)
+        mesh.apply_scale(np.repeat(size[0], 3) if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size)
+    else:
+        raise ValueError(f"geom {geom}: expected a sphere, capsule, cylinder, ellipsoid or box, got {kind.name}")
+    pose = np.eye(4)
+    rotation = np.zeros(9)
+    mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
+    pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3), model.geom_pos[geom]
+    mesh.apply_transform(pose)
+    return mesh
+
+
+def _material(model: mujoco.MjModel, material: int, geom: int) -> Any:
+    """MuJoCo's material as a physically based one: shininess is smoothness, emission shines in its own colour."""
+    if material < 0:
+        return PBRMaterial(baseColorFactor=_eight_bit(model.geom_rgba[geom]), metallicFactor=0.0, roughnessFactor=0.6)
+    colour = model.mat_rgba[material]
+    return PBRMaterial(
+        baseColorFactor=_eight_bit(colour),
+        metallicFactor=0.0,
+        roughnessFactor=float(1.0 - 0.7 * model.mat_shininess[material]),
+        emissiveFactor=(colour[:3] * model.mat_emission[material]).tolist(),
+    )
+
+
+def _eight_bit(colour: np.ndarray) -> list[int]:
+    return np.round(255.0 * colour).astype(int).tolist()

@@ -1,0 +1,112 @@
+"""What a person may change about the world while the robot walks, and how it is written into MuJoCo's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import mujoco
+import numpy as np
+
+from walkies.deploy.controller import ControllerConfig
+from walkies.deploy.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
+from walkies.exam_conditions import PAYLOAD_HEIGHT
+from walkies.robots import load_spec
+from walkies.robots.base import Robot
+
+PAYLOAD_BODY = "payload"
+PAYLOAD_SIZE = 0.03
+"""m, half the side of the cube that a payload is."""
+WEIGHTLESS = 1e-6
+"""kg: MuJoCo wants every body to have some mass."""
+SLOPE_SPEED = 5.0
+"""degrees/s at which the ground tilts: the feet stay on it."""
+
+
+class Slider(NamedTuple):
+    """One number that a person may change."""
+
+    name: str
+    label: str
+    unit: str
+    low: float
+    high: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The world's properties."""
+
+    friction: float = 0.8
+    """Sliding friction between robot and ground."""
+    payload: float = 0.0
+    """kg on the robot's back."""
+    latency: float = 0.0
+    """ms from the controller's command to the motors."""
+    strength: float = 1.0
+    """Share of the motors' stiffness, damping and greatest torque."""
+    slope: float = 0.0
+    """degrees by which the ground rises along the world's x axis."""
+
+    def changed(self, values: Mapping[str, Any]) -> Settings:
+        """These settings with some replaced; each is cut to its slider's range, and what is no number is left out."""
+        good = {
+            slider.name: float(np.clip(values[slider.name], slider.low, slider.high))
+            for slider in SLIDERS
+            if isinstance(values.get(slider.name), int | float) and np.isfinite(values[slider.name])
+        }
+        return replace(self, **good)
+
+
+SLIDERS = (
+    Slider("friction", "Friction", "", 0.1, 1.5, 0.05),
+    Slider("payload", "Payload", "kg", 0.0, 1.5, 0.05),
+    Slider("latency", "Latency", "ms", 0.0, 40.0, 2.0),
+    Slider("strength", "Motor strength", "×", 0.3, 1.2, 0.05),
+    Slider("slope", "Slope", "°", -15.0, 15.0, 0.5),
+)
+"""Every field of `Settings`, with the range that a person may choose from."""
+
+assert tuple(slider.name for slider in SLIDERS) == tuple(field.name for field in fields(Settings))
+
+
+def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
+    """The robot at the controller twin's time step, with a payload of no weight on its back."""
+    spec = load_spec(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
+    base = spec.body(robot.base_body)
+    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], PAYLOAD_HEIGHT])
+    payload.explicitinertial = True
+    payload.mass, payload.inertia = WEIGHTLESS, [WEIGHTLESS * PAYLOAD_SIZE**2] * 3
+    model = spec.compile()
+    model.opt.timestep = 1.0 / (config.tick_rate * PHYSICS_PER_TICK)
+    # The midphase's bounding boxes are stored about the nominal centre of mass, which a payload moves.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    return model
+
+
+def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
+    """Give `model` the friction, payload and greatest torque of `settings`. The other settings act while it walks."""
+    model.geom_friction[:, 0] = settings.friction
+    mass = max(settings.payload, WEIGHTLESS)
+    payload = model.body(PAYLOAD_BODY).id
+    if model.body_mass[payload] != mass:
+        model.body_mass[payload] = mass
+        model.body_inertia[payload] = mass * (2.0 * PAYLOAD_SIZE) ** 2 / 6.0
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+    limit = robot.torque_limit * settings.strength
+    model.actuator_forcerange[:] = (-limit, limit)
+
+
+def tilt_ground(model: mujoco.MjModel, floor: int, angle: float, under: np.ndarray) -> None:
+    """Tilt the ground to `angle` (rad, rising along x) about the point of it that lies under `under` (x, y, z)."""
+    slope = np.tan(ground_angle(model, floor))
+    height = model.geom_pos[floor, 2] + slope * (under[0] - model.geom_pos[floor, 0])
+    model.geom_pos[floor] = (under[0], under[1], height)
+    model.geom_quat[floor] = (np.cos(angle / 2), 0.0, -np.sin(angle / 2), 0.0)
+
+
+def ground_angle(model: mujoco.MjModel, floor: int) -> float:
+    """rad by which the ground rises along x."""
+    return float(-2.0 * np.arctan2(model.geom_quat[floor, 2], model.geom_quat[floor, 0]))

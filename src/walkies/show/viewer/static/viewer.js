@@ -1,0 +1,184 @@
+// The page around viser's 3-D view: one socket to the robot, its controls and its plots.
+import { listen } from "./drive.js";
+import * as plots from "./plots.js";
+
+const SPAN = 8; // s shown by the rolling plots
+const $ = (id) => document.getElementById(id);
+let about = null, rows = [], history = [], socket = null, attach = null;
+const sent = new Map(); // time of each command by its number, for the response time
+let number = 0, response = null, frames = 0, rate = null;
+
+const say = (message) => { if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message)); };
+
+function connect() {
+  socket = new WebSocket(`ws://${location.host}/drive`);
+  socket.onmessage = (event) => {
+    const message = JSON.parse(event.data);
+    if (message.kind) begin(message);
+    if (message.heard !== undefined) heard(message.heard);
+    if (message.rows) { rows.push(...message.rows); draw(); }
+    if (message.record) { history.push(message.record); draw(); }
+    if (message.state) show(message.state);
+  };
+  socket.onclose = () => {
+    $("status").textContent = "the program has ended";
+    document.body.dataset.connected = "no";
+    setTimeout(connect, 2000);
+  };
+}
+
+/** What the program says first. */
+function begin(hello) {
+  const again = about !== null;
+  about = hello;
+  [rows, history] = [[], hello.records ?? []];
+  document.body.dataset.kind = hello.kind;
+  document.body.dataset.connected = "yes";
+  $("about").textContent = hello.title;
+  document.title = `walkies · ${hello.title}`;
+  $("status").textContent = "";
+  if (again) { $("view").contentWindow.location.reload(); return; }
+  embed();
+  if (hello.kind === "play") controls();
+  else curves();
+  requestAnimationFrame(draw);
+}
+
+/** The 3-D view; its keys drive, and nothing of viser but the picture is seen. */
+function embed() {
+  const view = $("view"), dark = matchMedia("(prefers-color-scheme: dark)");
+  view.addEventListener("load", () => {
+    const inside = view.contentWindow;
+    const style = inside.document.createElement("style");
+    style.textContent = "body * { visibility: hidden } canvas { visibility: visible }";
+    inside.document.head.append(style);
+    attach?.(inside);
+    const count = () => { frames++; inside.requestAnimationFrame(count); };
+    inside.requestAnimationFrame(count);
+  });
+  const load = () => { view.src = `/view/?hideViserLogo${dark.matches ? "&darkMode" : ""}`; };
+  dark.addEventListener("change", load);
+  load();
+  setInterval(() => { [rate, frames] = [frames, 0]; status(); }, 1000);
+}
+
+function controls() {
+  attach = listen(publish, {
+    Space: () => push(), KeyR: () => say({ reset: true }), KeyP: () => $("pause").click(),
+  });
+  $("pause").onclick = () => say({ paused: !about.state.paused });
+  $("reset").onclick = () => say({ reset: true });
+  $("push").onclick = () => push();
+  $("stop").onclick = () => say({ stop: true });
+  for (const speed of about.speeds) {
+    const label = append($("speeds"), "label", "");
+    const input = append(label, "input", "");
+    Object.assign(input, { type: "radio", name: "speed", value: speed, onchange: () => say({ speed }) });
+    label.append(speed === 1 ? "1 ×" : `${speed} ×`);
+  }
+  for (const slider of about.sliders) {
+    const label = append($("world"), "label", `${slider.label} `);
+    const output = append(label, "output", "");
+    const input = append(label, "input", "");
+    Object.assign(input, { type: "range", min: slider.low, max: slider.high, step: slider.step, id: slider.name });
+    input.value = slider.value;
+    const tell = () => { output.textContent = `${Number(input.value)} ${slider.unit}`.trim(); };
+    tell();
+    input.oninput = () => { tell(); say({ set: { [slider.name]: Number(input.value) } }); };
+    input.tell = tell;
+  }
+  const stages = $("stages"), choice = stages.querySelector("input");
+  stages.hidden = about.stages.length < 2;
+  choice.max = about.stages.length - 1;
+  choice.value = about.state.stage;
+  choice.oninput = () => say({ stage: Number(choice.value) });
+  $("share").oninput = () => { $("share-value").textContent = `${$("share").value} %`; };
+  // A slider that keeps the focus would swallow the arrow keys.
+  document.addEventListener("change", (event) => event.target.blur?.());
+  document.addEventListener("click", (event) => { if (event.target instanceof HTMLButtonElement) event.target.blur(); });
+}
+
+function curves() {
+  for (const { name, title, unit } of about.curves) {
+    const figure = append($("curves"), "figure", "");
+    const caption = append(figure, "figcaption", `${title} `);
+    append(caption, "small", unit);
+    append(figure, "canvas", "").id = `curve-${name}`;
+  }
+}
+
+function append(parent, tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+/** From shares of full speed to m/s and rad/s. */
+function publish(shares) {
+  const share = Number($("share").value) / 100;
+  const command = Object.values(about.range).map(([low, high], i) => share * (shares[i] < 0 ? -shares[i] * low : shares[i] * high));
+  number += 1;
+  sent.set(number, performance.now());
+  say({ command, id: number });
+}
+
+function heard(id) {
+  if (!sent.has(id)) return; // another page drives
+  const passed = performance.now() - sent.get(id);
+  response = response === null ? passed : 0.8 * response + 0.2 * passed;
+  for (const old of sent.keys()) if (old <= id) sent.delete(old);
+}
+
+/** A push from a random side. */
+function push() {
+  const angle = 2 * Math.PI * Math.random();
+  say({ push: [0.6 * Math.cos(angle), 0.6 * Math.sin(angle)] });
+}
+
+/** What changes now and then. */
+function show(state) {
+  about.state = state;
+  if (about.kind === "play") {
+    $("pause").textContent = state.paused ? "Go on" : "Pause";
+    for (const input of $("speeds").querySelectorAll("input")) input.checked = Number(input.value) === state.speed;
+    for (const [name, value] of Object.entries(state.settings)) {
+      const input = $(name);
+      if (input && !input.matches(":active, :focus")) { input.value = value; input.tell(); }
+    }
+    const choice = $("stages").querySelector("input");
+    if (!choice.matches(":active, :focus")) choice.value = state.stage;
+    $("stages").querySelector("output").textContent = about.stages[state.stage];
+    const notice = state.notice || (state.stopped ? "Emergency stop. R stands it up again." : state.fallen ? "It fell. R stands it up again." : state.paused ? "Paused" : "");
+    $("notice").textContent = notice;
+    $("notice").hidden = !notice;
+  }
+  status();
+}
+
+function status() {
+  if (!about || document.body.dataset.connected !== "yes") return;
+  const parts = [];
+  if (about.state?.text) parts.push(about.state.text);
+  if (about.state?.pace !== undefined) parts.push(`real time × ${about.state.pace.toFixed(2)}`);
+  if (rate !== null) parts.push(`${rate} pictures/s`);
+  if (response !== null) parts.push(`response ${response.toFixed(0)} ms`);
+  $("status").textContent = parts.join(" · ");
+  Object.assign(document.body.dataset, { rate: rate ?? "", response: response === null ? "" : response.toFixed(1) });
+}
+
+function draw() {
+  if (about.kind === "learn") {
+    about.curves.forEach(({ name }, i) => plots.curve($(`curve-${name}`), history, name, about.colours[i % about.colours.length]));
+    return;
+  }
+  const end = rows.length ? rows.at(-1).t : 0;
+  while (rows.length && rows[0].t < end - SPAN) rows.shift();
+  const full = Object.values(about.range).map(([low, high]) => Math.max(-low, high));
+  plots.velocity($("velocity"), rows, SPAN, full, about.colours);
+  plots.gait($("gait"), rows, SPAN / 4, about.legs, about.colours);
+  plots.torque($("torque"), rows, SPAN / 4, about.legs, about.torque_limit, about.colours);
+  plots.reward($("reward"), rows, about.terms, about.colours);
+}
+
+connect();

@@ -1,0 +1,182 @@
+"""One robot in MuJoCo under a policy and the robot's own controller, to be driven, pushed and changed as it walks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from walkies.contract import SLICES
+from walkies.deploy.controller import ControllerConfig, Memory, MotorCommand, Sensors, activate, board, multiplex, tick
+from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.twin import PHYSICS_PER_TICK
+from walkies.physics.params import ground_geom
+from walkies.robots.base import Robot
+from walkies.show.viewer import settings as world
+from walkies.show.viewer.settings import Settings
+
+LONGEST_QUEUE = 64
+"""Motor commands kept for latency: 123 ms at 520 Hz."""
+MAX_PUSH = 1.5
+"""m/s"""
+COMMAND_RANGE = {"vx": (-0.75, 0.75), "vy": (-0.5, 0.5), "yaw_rate": (-2.0, 2.0)}
+"""What a policy is driven with whose file names no range; m/s, m/s, rad/s."""
+
+
+class Moment(NamedTuple):
+    """The robot at one action of the controller."""
+
+    time: float
+    """s of simulated time since the viewer began."""
+    command: np.ndarray
+    """(3,) the velocity command that the controller obeys: m/s, m/s, rad/s."""
+    velocity: np.ndarray
+    """(3,) what the base does, body frame."""
+    action: np.ndarray
+    """(12,) with its fade-in"""
+    torque: np.ndarray
+    """(12,) N m"""
+    tilt: float
+    """rad between the robot's up and the world's"""
+    stopped: bool
+    """The controller's emergency stop, pressed or by its own limit on the tilt."""
+
+
+class Walker:
+    """A robot that walks; not to be touched by more than one thread."""
+
+    def __init__(
+        self,
+        policy: PolicyFile,
+        robot: Robot,
+        config: ControllerConfig | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """clock: s; by it the controller notices that its driver has fallen silent."""
+        self.policy, self.robot, self.clock = policy, robot, clock
+        self.config = config or ControllerConfig()
+        self.model = world.build_model(robot, self.config)
+        self.data = mujoco.MjData(self.model)
+        self.floor = ground_geom(self.model)
+        self.settings = Settings()
+        self.time = 0.0
+        self.dt = 1.0 / self.config.tick_rate
+        self._message: np.ndarray | None = None
+        self._published = -np.inf
+        self._stop = False
+        self.change(self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Stand the robot up where it is, and activate the controller."""
+        place = self.data.qpos[:2].copy() if self.time else np.zeros(2)
+        yaw = 0.0
+        if self.time:
+            w, x, y, z = self.data.qpos[3:7]
+            yaw = float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:2] = place
+        self.data.qpos[2] = self.ground_height(place) + self.robot.reset_height[0]
+        self.data.qpos[3:7] = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+        self.data.qpos[7:] = self.policy.default_joint_pos
+        mujoco.mj_forward(self.model, self.data)
+        self._activate()
+
+    def load(self, policy: PolicyFile) -> None:
+        """Exchange the policy; the controller starts anew from where the robot stands."""
+        self.policy = policy
+        self._activate()
+
+    def change(self, settings: Settings) -> None:
+        """Change the world."""
+        self.settings = settings
+        world.write(self.model, self.robot, settings)
+
+    def drive(self, command: np.ndarray) -> None:
+        """Publish a velocity command (3,), cut to the policy's range. It is obeyed until half a second of silence."""
+        low, high = np.array(list(command_range(self.policy).values())).T
+        self._message = np.clip(command, low, high)[None]
+        self._published = self.clock()
+
+    def push(self, velocity: np.ndarray) -> None:
+        """Add (2,) m/s to the base's velocity, world axes, at most MAX_PUSH long."""
+        length = float(np.linalg.norm(velocity))
+        self.data.qvel[:2] += velocity * min(1.0, MAX_PUSH / max(length, 1e-9))
+
+    def emergency_stop(self) -> None:
+        """Press the stop; only `reset` or `load` makes the robot go again."""
+        self._stop = True
+
+    def advance(self) -> Moment | None:
+        """One tick of the controller and the physics that goes with it; a `Moment` where the controller may act."""
+        self._tilt_ground()
+        data, config = self.data, self.config
+        sensors = _sense(data)
+        message = multiplex(config, self._message, self.clock() - self._published)
+        self._memory, asked = tick(config, self.policy, self.robot, self._memory, sensors, message, self._stop)
+        self._stop = False
+        self._queue.append(board(config, self.robot, asked))
+        delay = round(1e-3 * self.settings.latency * config.tick_rate)
+        command = self._queue[max(len(self._queue) - 1 - delay, 0)]
+        kp, kd = self.settings.strength * command.kp[0], self.settings.strength * command.kd[0]
+        self.model.actuator_gainprm[:, 0], self.model.actuator_biasprm[:, 1] = kp, -kp
+        self.model.actuator_biasprm[:, 2] = -kd
+        data.ctrl[:] = command.position[0]
+        mujoco.mj_step(self.model, data, PHYSICS_PER_TICK)
+        if not (np.all(np.isfinite(data.qpos)) and np.all(np.abs(data.qvel) < 1e3)):
+            self.reset()
+        self.time += self.dt
+        self._ticks += 1
+        return self.moment() if self._ticks % config.repeat_action == 0 else None
+
+    def moment(self) -> Moment:
+        """The robot now."""
+        rotation = np.zeros(9)
+        mujoco.mju_quat2Mat(rotation, self.data.qpos[3:7])
+        rotation = rotation.reshape(3, 3)
+        velocity = rotation.T @ self.data.qvel[:3]
+        message = multiplex(self.config, self._message, self.clock() - self._published)
+        return Moment(
+            time=self.time,
+            command=np.zeros(3) if message is None else message[0].copy(),
+            velocity=np.array([velocity[0], velocity[1], self.data.qvel[5]]),
+            action=self._memory.observation[0, SLICES["last_action"]].astype(float),
+            torque=self.data.actuator_force.copy(),
+            tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
+            stopped=bool(self._memory.stopped[0] or self._memory.failed[0]),
+        )
+
+    def ground_height(self, place: np.ndarray) -> float:
+        """m, of the ground under (x, y)."""
+        angle = world.ground_angle(self.model, self.floor)
+        origin = self.model.geom_pos[self.floor]
+        return float(origin[2] + np.tan(angle) * (place[0] - origin[0]))
+
+    def _activate(self) -> None:
+        self._ticks = 0
+        self._memory: Memory = activate(self.policy, _sense(self.data))
+        self._queue: deque[MotorCommand] = deque(maxlen=LONGEST_QUEUE)
+
+    def _tilt_ground(self) -> None:
+        """Bring the ground nearer to the slope that was asked for."""
+        wanted, now = np.radians(self.settings.slope), world.ground_angle(self.model, self.floor)
+        if abs(wanted - now) < 1e-9:
+            return
+        step = np.radians(world.SLOPE_SPEED) * self.dt
+        world.tilt_ground(self.model, self.floor, now + float(np.clip(wanted - now, -step, step)), self.data.qpos[:3])
+
+
+def command_range(policy: PolicyFile) -> dict[str, tuple[float, float]]:
+    """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for."""
+    named = policy.walkies.get("command_range")
+    ranges = named if isinstance(named, dict) else {}
+    return {name: (float(pair[0]), float(pair[1])) for name, default in COMMAND_RANGE.items()
+            for pair in [ranges.get(name, default)]}  # fmt: skip
+
+
+def _sense(data: mujoco.MjData) -> Sensors:
+    return Sensors(data.qvel[None, 3:6].copy(), data.qpos[None, 3:7].copy(), data.qpos[None, 7:].copy())
