@@ -1,4 +1,4 @@
-"""The native networks compute what `networks.apply` defines: values, gradients, for any shape, threads and processor."""
+"""The native networks compute what `networks.apply` defines, for any shape, number of threads and processor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def made(sizes: tuple[int, ...], samples: int, gain: float = 1.0) -> tuple[netwo
     keys = jax.random.split(jax.random.key(len(sizes) * samples), len(sizes) + 2)
     layers = networks.init(keys[0], sizes, gain)
     layers = [(w, b + 0.3 * jax.random.normal(k, b.shape)) for (w, b), k in zip(layers, keys[3:], strict=False)]
-    return layers, 2.0 * jax.random.normal(keys[1], (samples, sizes[0])), jax.random.normal(keys[2], (samples, sizes[-1]))
+    return (
+        layers,
+        2.0 * jax.random.normal(keys[1], (samples, sizes[0])),
+        jax.random.normal(keys[2], (samples, sizes[-1])),
+    )
 
 
 def gradient(apply, layers, inputs, direction, activation):
@@ -71,7 +75,9 @@ def test_extreme_inputs_saturate_and_a_nan_stays_in_its_sample():
 def test_leading_axes_and_vmap():
     layers, inputs, _ = made((8, 16, 4), 60)
     flat = native_networks.apply(layers, inputs, "elu")
-    np.testing.assert_array_equal(native_networks.apply(layers, inputs.reshape(3, 20, 8), "elu"), flat.reshape(3, 20, 4))
+    np.testing.assert_array_equal(
+        native_networks.apply(layers, inputs.reshape(3, 20, 8), "elu"), flat.reshape(3, 20, 4)
+    )
     np.testing.assert_array_equal(native_networks.apply(layers, inputs[0], "elu"), flat[0])
     one_by_one = jax.vmap(lambda x: native_networks.apply(layers, x, "elu"))(inputs)
     np.testing.assert_allclose(one_by_one, flat, rtol=1e-5, atol=1e-6)
@@ -141,4 +147,3 @@ def test_one_update_of_ppo_is_the_same_with_either():
     assert difference(after["native"], after["xla"]) < 1e-3
     start = train.init(recipe, env, jax.random.key(0)).learner.params
     assert difference(start, after["xla"]) > 1e-2
-

@@ -9,7 +9,10 @@ import pytest
 from fake_simulator import still_walk
 
 from walkies.contract import FRAME_SIZE, SLICES
+from walkies.rl import train
+from walkies.rl.recipes import PPO
 from walkies.tasks.randomization import NONE, Randomization, Range
+from walkies.tasks.rewards import Growth
 from walkies.tasks.walk import Noise, Pushes, Start, WalkConfig
 
 QUIET = WalkConfig(
@@ -147,3 +150,37 @@ def test_sizes_are_as_declared():
     observation = walk.observe(walk.reset(KEY, 2))
     assert observation.policy.shape == (2, walk.observation_size) == (2, 144)
     assert observation.critic.shape == (2, walk.privileged_size)
+
+
+def test_the_task_of_a_moment_depends_on_the_count_of_steps_alone():
+    walk = still_walk(replace(QUIET, effort=Growth(start=0.0, steps=100)))
+    state = walk.reset(KEY, 4)
+
+    def cost(task):
+        return float(task.step(state, jnp.full((4, 12), 0.5), KEY)[1].metrics["reward/action_rate"].mean())
+
+    late = cost(walk)
+    assert cost(walk.at(jnp.float32(0))) == 0.0 and late < 0.0
+    np.testing.assert_allclose(
+        [cost(walk.at(jnp.float32(50))), cost(walk.at(jnp.float32(100)))], [late / 2, late], rtol=1e-5
+    )
+    assert walk.effort == 1.0, "the task itself stays as it is"
+
+
+def test_training_tells_the_task_how_far_it_is():
+    """The second iteration of 4 robots × 5 steps finds the task after 20 steps."""
+    recipe = replace(
+        PPO, num_envs=4, horizon=5, hidden=(8,), critic_hidden=(8,), minibatches=1, time_limits="rollout_end"
+    )
+    seen = {}
+    for name, growth in {"growing": Growth(0.0, 40), "constant": Growth(1.0, 40)}.items():
+        walk = still_walk(replace(QUIET, effort=growth))
+        state = train.init(recipe, walk, KEY)
+        iterate = train.make_iteration(recipe, walk)
+        costs = []
+        for _ in range(2):
+            state, metrics = iterate(state)
+            costs.append(float(metrics["reward/action_rate"]))
+        seen[name] = costs
+    assert seen["growing"][0] == 0.0 and seen["constant"][0] < 0.0
+    assert 0.3 < seen["growing"][1] / seen["constant"][1] < 0.7

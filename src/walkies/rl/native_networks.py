@@ -77,7 +77,7 @@ apply.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def hidden_width(layers: Layers) -> int:
-    """Columns of the activations kept for the way back: every hidden layer on whole cache lines, an odd number in all."""
+    """Columns of the activations kept for the way back: every hidden layer on whole cache lines, odd in all."""
     lines = sum(-(-bias.size // LINE) for _, bias in layers[:-1])
     return LINE * (lines + (lines % 2 == 0))
 

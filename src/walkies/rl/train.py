@@ -102,6 +102,8 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     Where observations or rewards are normalised, the very first iteration only gathers statistics: nothing is learned
     from inputs of unknown scale.
     """
+    if hasattr(env, "at"):  # a task that changes as training goes on, by the count of its steps
+        env = env.at(state.iteration.astype(jnp.float32) * (recipe.num_envs * steps_per_iteration(recipe, env)))
     policy = make_policy(recipe, env)
     key, start_key, act_key, learn_key = jax.random.split(state.key, 4)
     actors, discounted = state.actors, state.discounted_return

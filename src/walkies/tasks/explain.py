@@ -88,6 +88,7 @@ def episode_table(task: WalkConfig) -> Table:
         ("pushes", task.pushes),
         ("start", task.start),
         ("shape", task.shape),
+        ("effort", task.effort),
     ):
         for field in fields(record):
             table.add_row(

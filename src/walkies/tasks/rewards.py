@@ -236,10 +236,35 @@ TERMS = {field.name: globals()[field.name] for field in fields(RewardWeights)}
 """Every reward term by name: exactly the fields of `RewardWeights`."""
 
 
-def reward_terms(motion: Motion, weights: RewardWeights, shape: Shape, control_dt: float) -> dict[str, Array]:
-    """Weighted terms (n,) by name, for every weight that is not zero; the reward is their sum."""
+EFFORT = ("torque", "power", "joint_acceleration", "action_rate")
+"""Costs of moving at all. In full from the start they teach a robot to stand; see `Growth`."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The costs of effort grow with training: first walk, then walk well."""
+
+    start: float = 1.0
+    """Share of their weights at the start of training."""
+    steps: int = 3_000_000
+    """Control steps over all robots after which they count in full; linear until then."""
+
+
+def effort_share(growth: Growth, steps: Array) -> Array:
+    """Share () of the effort costs' weights after so many control steps () of training."""
+    return growth.start + (1.0 - growth.start) * jnp.minimum(steps / max(growth.steps, 1), 1.0)
+
+
+def reward_terms(
+    motion: Motion, weights: RewardWeights, shape: Shape, control_dt: float, effort: Array | float = 1.0
+) -> dict[str, Array]:
+    """Weighted terms (n,) by name, for every weight that is not zero; the reward is their sum.
+
+    effort: () share of the weights of EFFORT.
+    """
     active = {name: getattr(weights, name) for name in TERMS}
-    return {name: control_dt * w * TERMS[name](motion, shape) for name, w in active.items() if w != 0.0}
+    scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
+    return {name: factor * TERMS[name](motion, shape) for name, factor in scale.items()}
 
 
 def describe(name: str) -> tuple[str, str, str]:

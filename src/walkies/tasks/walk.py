@@ -7,6 +7,7 @@ The state holds whatever the future depends on, the frames already sensed includ
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from walkies.physics.base import Params, Readings, Simulator, State, initial_sta
 from walkies.tasks import commands, randomization, rewards
 from walkies.tasks.commands import Commands
 from walkies.tasks.randomization import Randomization
-from walkies.tasks.rewards import Motion, RewardWeights, Shape
+from walkies.tasks.rewards import Growth, Motion, RewardWeights, Shape
 
 Array = jax.Array
 
@@ -72,6 +73,7 @@ class WalkConfig:
     commands: Commands = field(default_factory=Commands)
     rewards: RewardWeights = field(default_factory=RewardWeights)
     shape: Shape = field(default_factory=Shape)
+    effort: Growth = field(default_factory=Growth)
     randomization: Randomization = field(default_factory=Randomization)
     noise: Noise = field(default_factory=Noise)
     pushes: Pushes = field(default_factory=Pushes)
@@ -147,6 +149,16 @@ class Walk:
         informative[SLICES["desired_up"]] = 0.0
         self.informative = np.tile(informative, config.observation_history)
         self.mirror = Mirror.of(robot, self.contract, simulator)
+        self.effort: Array | float = 1.0
+
+    def at(self, steps: Array) -> Walk:
+        """The task as it is after `steps` () control steps of training over all robots: costs of effort grow.
+
+        A function of the count alone, so a training that goes on from a checkpoint finds the same task.
+        """
+        task = copy.copy(self)
+        task.effort = rewards.effort_share(self.config.effort, steps)
+        return task
 
     def reset(self, key: Array, num_envs: int) -> WalkState:
         """Robots drawn anew, near the default pose on or just above the ground."""
@@ -233,7 +245,7 @@ class Walk:
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
-        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt)
+        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.effort)
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
