@@ -11,7 +11,7 @@ from typing import Any
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
 from walkies.rl.recipes import RECIPES
-from walkies.runs import to_dict, write_json
+from walkies.runs import from_dict, to_dict, write_json
 
 POINTS = 20
 """Examinations along a curve."""
@@ -44,7 +44,7 @@ def command(
     Args:
         problem: pupper, cart-pole, pendulum or double-integrator.
         seeds: Train each recipe with seeds 0 … seeds − 1.
-        samples: Control steps that each training learns from. Default: 1.5 million for pupper, less for the others.
+        samples: Control steps that each training learns from. Default: a million for pupper, less for the others.
         recipes: Which recipes; all seven where none is given.
         out: Folder of the results. Default: compare/PROBLEM.
         train: Run what is missing; otherwise only write the page from what there is.
@@ -61,7 +61,7 @@ def command(
     found = ladder.get_problem(problem)
     samples = samples or found.samples
     folder = out or Path("compare") / problem
-    settings = {name: to_dict(ladder.settle(name, found)) for name in RECIPES}
+    settings = {name: ladder.settle(name, found) for name in RECIPES}
     claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "recipes": settings})
     if train:
         run_rows(folder, found, chosen, seeds, samples)
@@ -78,16 +78,21 @@ def command(
 def claim(folder: Path, settings: dict[str, Any]) -> None:
     """Write the settings of a new comparison, or check that the one that is there has the same.
 
+    settings: plain values, and under `recipes` one record per name. A field that a recipe has got since then counts as
+    being at its default.
+
     Raises:
         UserError: the folder holds a comparison under other settings; rows of the two must not mix.
     """
+    from walkies.rl.recipes import Recipe
+
     path = folder / "settings.json"
-    wanted = json.loads(json.dumps(settings))
     if not path.exists():
-        write_json(path, wanted)
+        write_json(path, settings | {"recipes": {name: to_dict(r) for name, r in settings["recipes"].items()}})
         return
     there = json.loads(path.read_text())
-    if different := sorted(key for key in wanted if there.get(key) != wanted[key]):
+    there["recipes"] = {name: from_dict(Recipe, content, name) for name, content in there["recipes"].items()}
+    if different := sorted(key for key in settings if there.get(key) != settings[key]):
         raise UserError(
             f"{folder} holds a comparison with other {', '.join(different)}; choose another --out, or remove the folder"
         )
