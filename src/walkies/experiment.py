@@ -80,6 +80,8 @@ class TrainConfig:
     """Episodes of the examination at the end; 0 for none."""
     film: bool = True
     """Make a video at the end."""
+    view: bool = False
+    """Open a page on this machine to watch it learn; `walkies train` prints where."""
     wandb: str | None = None
     """Also log to this Weights & Biases project; needs the extra `wandb`."""
     task: WalkConfig = field(default_factory=WalkConfig)
@@ -244,10 +246,13 @@ def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
         UserError: another setting was given than the run has. It would not be bit for bit the same training any more.
     """
     old = read_config(folder)
-    own = ("minutes", "steps", "out", "resume", "threads", "exam_episodes", "film", "wandb")
+    own = ("minutes", "steps", "out", "resume", "threads", "exam_episodes", "film", "view", "wandb")
     asked, default, there = (_flags(to_dict(c)) for c in (config, TrainConfig(), old))
-    other = [f"{name} {asked[name]} (the run has {there.get(name)})" for name in asked
-             if name.split(".")[0].replace("-", "_") not in own and asked[name] not in (default.get(name), there.get(name))]  # fmt: skip
+    other = [
+        f"{name} {asked[name]} (the run has {there.get(name)})"
+        for name in asked
+        if name.split(".")[0].replace("-", "_") not in own and asked[name] not in (default.get(name), there.get(name))
+    ]
     if other:
         raise UserError(
             f"--resume goes on under the run's own settings, but these differ: {', '.join('--' + o for o in other)}; "

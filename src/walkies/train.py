@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +14,7 @@ import tyro
 
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, learn, prepare, resumed
+from walkies.experiment import TrainConfig, Training, learn, prepare, resumed
 from walkies.runs import RunFolder, to_dict
 
 DEFAULT_MINUTES = 4.8
@@ -34,6 +36,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     use_cpu(config.threads)
 
     from walkies.deploy.export import export_policy
+    from walkies.show import stages
     from walkies.show.logs import open_loggers
     from walkies.show.progress import Progress
 
@@ -42,6 +45,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     training = prepare(config, folder)
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {out}"
     with (
+        watched(training, config.view) as watchers,
         open_loggers(
             folder.path,
             resume_at=training.steps if config.resume else None,
@@ -51,13 +55,30 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
         Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
     ):
         deadline = None if seconds is None else started + seconds
-        reason = learn(training, folder, deadline, config.steps, [*(log.log for log in loggers), progress.update])
+        observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
+        reason = learn(training, folder, deadline, config.steps, observers)
     export_policy(folder.policy, training)
     minutes_taken = (time.monotonic() - started) / 60.0
     print(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ENDED[reason]}.")
     print(f"The robot's policy file: {folder.policy}")
     finish(folder, config)
     return 0
+
+
+@contextmanager
+def watched(training: Training, view: bool) -> Iterator[list[Callable[[dict[str, float]], None]]]:
+    """With `view`, a page to watch the training on; yields the observers that it needs."""
+    if not view:
+        yield []
+        return
+    from walkies.show.viewer.learn import Watch
+
+    watch = Watch(training)
+    print(f"Watch it learn: {watch.start()}", flush=True)
+    try:
+        yield [watch.update]
+    finally:
+        watch.stop()
 
 
 def free_folder(parent: Path, name: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import time
 import webbrowser
 from collections.abc import Callable
@@ -273,9 +275,14 @@ def command(
     play = Play(stages, task_of(target), str(target), host, port)
     address = play.server.start()
     announce(address, host)
-    if open:
+    if open and has_screen():
         webbrowser.open(address)
     play.run()
+
+
+def has_screen() -> bool:
+    """Whether a browser would have where to open; on a bare terminal Python might start one in the terminal itself."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def announce(address: str, host: str) -> None:
