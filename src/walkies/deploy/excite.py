@@ -1,0 +1,67 @@
+"""`walkies excite`: a policy file that only shakes the legs, for finding out what the servos of a held robot are like.
+
+The robot's controller runs nothing but policies. So this is one: a single layer whose inputs are its own last actions,
+which makes six oscillators a' = tanh(g R(θ) a), two joints each, every pair at another frequency. With g > 1 the origin
+is unstable and tanh bounds the growth: a limit cycle (Strogatz, Nonlinear Dynamics and Chaos, ch. 8). No sensor enters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from walkies.contract import FRAME_SIZE, SLICES
+from walkies.deploy.policy_file import Layer, PolicyFile, write
+from walkies.robots.base import Robot
+
+GROWTH = 1.25
+"""g: from rest, an oscillation grows by a quarter with every action until it saturates."""
+KICK = 0.01
+"""Bias that leaves rest."""
+FREQUENCIES = (0.6, 0.9, 1.4, 2.0, 2.8, 4.0)
+"""Hz: slow ones show friction, fast ones damping and latency."""
+PAIRS = ((0, 2), (3, 5), (6, 8), (9, 11), (1, 4), (7, 10))
+"""Joints that oscillate together: hip and knee of each leg, and the abductions of left and right."""
+SWING = (0.35, 0.2, 0.45)
+"""rad about the default pose: hip pitch, abduction, knee"""
+CONTROL_DT = 0.02
+
+
+def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -> PolicyFile:
+    """The policy, with gains kp and kd (default: the robot's own)."""
+    weights, bias = np.zeros((FRAME_SIZE, 12)), np.zeros(12)
+    last = SLICES["last_action"].start
+    for (a, b), frequency in zip(PAIRS, FREQUENCIES, strict=True):
+        angle = 2 * np.pi * frequency * CONTROL_DT
+        turn = GROWTH * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        weights[np.ix_([last + a, last + b], [a, b])] = turn
+        bias[a] = KICK
+    return PolicyFile(
+        layers=(Layer(weights, bias, "tanh"),),
+        observation_history=1,
+        kp=robot.kp if kp is None else kp,
+        kd=robot.kd if kd is None else kd,
+        action_scale=SWING * 4,
+        default_joint_pos=tuple(map(float, robot.default_pose)),
+        joint_lower_limits=tuple(map(float, robot.lower_limits)),
+        joint_upper_limits=tuple(map(float, robot.upper_limits)),
+        walkies={"robot": robot.name, "control_dt": CONTROL_DT, "excitation": list(FREQUENCIES)},
+    )
+
+
+def command(
+    out: Path = Path("excite.json"), robot: str = "pupper", kp: float | None = None, kd: float | None = None
+) -> None:
+    """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
+
+    Args:
+        out: the file to write; the robot loads it as any policy. Hold the robot in the air, its legs free.
+        robot: whose.
+        kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
+        kd: N m s/rad, servo damping, likewise.
+    """
+    from walkies.robots import get_robot
+
+    write(out, excitation(get_robot(robot), kp, kd))
+    print(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")

@@ -1,0 +1,214 @@
+"""What a log tells about its robot: latency, gains, frictions, gyro bias, each with its uncertainty, or nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from walkies.contract import SLICES
+from walkies.deploy.identify import NAMES, Fit, Physics, Simulator, gauss_newton
+from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold
+from walkies.deploy.logs_align import Log
+from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.twin import model_for
+from walkies.errors import UserError
+from walkies.robots.base import Robot
+
+TOLERANCE = {
+    "latency": 0.004,
+    "kp": 0.10,
+    "kd": 0.25,
+    "frictionloss": 0.30,
+    "ground_friction": 0.30,
+    "gyro_bias": 0.01,
+}
+"""Wanted accuracy: s, parts of the value, rad/s. What cannot be told this well is called not identifiable."""
+SURE = 2.0
+"""Standard deviations that must fit into the tolerance."""
+STEP = np.array([0.001, 0.05, 0.05, 0.1, 0.1])
+"""Finite differences: s, and logarithms of the other parameters."""
+FACTOR_BOUND = 1.6
+"""Logarithm of the largest factor between a nominal value and what is looked for: five times."""
+PRIOR = np.array([0.03, 1.0, 1.0, 1.0, 0.5])
+"""Standard deviations of what is expected before a log is seen; too wide to matter where a log tells anything."""
+START = np.array([0.010, 0.0, 0.0, 0.0, -0.2])
+STILL = 0.1
+"""rad/s: a trunk that turns less than this while legs move is held by something."""
+MOVING = 0.03
+"""rad: legs that move less tell nothing about servos."""
+
+
+class Estimate(NamedTuple):
+    """One quantity."""
+
+    name: str
+    value: float
+    deviation: float
+    """standard deviation, in the unit"""
+    unit: str
+    nominal: float | None
+    """what the policy file or the robot's model says, None where there is no such number"""
+    identifiable: bool
+    """whether the log determines it within TOLERANCE"""
+
+    @property
+    def factor(self) -> float:
+        """value / nominal"""
+        return self.value / self.nominal if self.nominal else float("nan")
+
+
+class Identified(NamedTuple):
+    held: bool
+    estimates: tuple[Estimate, ...]
+    joint_error: float
+    """rad, root mean square of simulated minus measured joint angles, for the estimated robot"""
+    nominal_error: float
+    """rad, for the nominal robot"""
+    windows: int
+    seconds: float
+    """of log in those windows"""
+
+
+def is_held(log: Log) -> bool:
+    """Whether the trunk is held still while the legs move.
+
+    Raises:
+        UserError: the legs do not move.
+    """
+    joints, gyro = log.frame[:, SLICES["joint_position"]], log.frame[:, SLICES["gyro"]]
+    if np.nanmedian(_spread(joints)) < MOVING:
+        raise UserError(
+            "the joints hardly move in this log, so that it tells nothing; "
+            "record the robot walking, or held in the air with its legs walking"
+        )
+    return bool(np.max(_spread(gyro)) < STILL)
+
+
+def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = None, threads: int = 0) -> Identified:
+    """Fit the simulator to the log.
+
+    Args:
+        held: whether the trunk was held in the air; None: look.
+        threads: for MuJoCo, 0 for all cores.
+
+    Raises:
+        UserError: too little uninterrupted log, or nothing moves in it.
+    """
+    held = is_held(log) if held is None else held
+    how = HELD if held else WALKING
+    model = model_for(robot)
+    if held:
+        hold(model)
+    measured = cut(log, policy, robot, model, held, how)
+    if measured is None:
+        raise UserError(
+            f"the log has no stretch of {how.length + 5} control steps without a gap; record at least 20 s, "
+            "with the recorder on the robot itself"
+        )
+    nominal = np.array([1.0, policy.kp, policy.kd, float(np.median(model.dof_frictionloss[6:])), 1.0])
+    known = np.arange(5) if not held else np.arange(4)  # no ground, no ground friction
+    count = len(measured.start)
+    simulator = Simulator(model, log.period, count, 1 + 2 * len(known), threads)
+
+    def physics(x: np.ndarray) -> Physics:
+        full = np.tile(START, (len(x), 1))
+        full[:, known] = x
+        return Physics(full[:, 0], *(nominal[1:] * np.exp(full[:, 1:])).T)
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        qpos, _ = simulator.run(physics(x), measured.windows)
+        return (qpos[..., 7:] - measured.joints)[:, :, how.settle :].reshape(len(x), count, -1)
+
+    lower = np.array([0.0, *[-FACTOR_BOUND] * 4])[known]
+    upper = np.array([0.055, *[FACTOR_BOUND] * 4])[known]
+    fit = gauss_newton(residuals, START[known], STEP[known], lower, upper, PRIOR[known])
+    everywhere = simulator.run(physics(np.tile(fit.x, (simulator.shape[0], 1))), measured.windows)[1][0]
+    bias, bias_deviation = _gyro_bias(log, measured, everywhere, how, held)
+    before = residuals(np.tile(np.array([0.0, 0, 0, 0, 0])[known], (simulator.shape[0], 1)))[0]
+    return Identified(
+        held=held,
+        estimates=(*_physics_estimates(fit, nominal, known, held), *_bias_estimates(bias, bias_deviation)),
+        joint_error=float(np.sqrt(np.mean(fit.residual**2))),
+        nominal_error=float(np.sqrt(np.mean(before**2))),
+        windows=count,
+        seconds=count * how.length * log.period,
+    )
+
+
+def _physics_estimates(fit: Fit, nominal: np.ndarray, known: np.ndarray, held: bool) -> list[Estimate]:
+    deviation = np.sqrt(np.diag(fit.covariance))
+    units = ("s", "N m/rad", "N m s/rad", "N m", "1")
+    found = []
+    for x, sd, index in zip(fit.x, deviation, known, strict=True):
+        name = NAMES[index]
+        sure = SURE * sd <= TOLERANCE[name]
+        if index == 0:
+            found.append(Estimate(name, float(x), float(sd), units[index], None, bool(sure)))
+            continue
+        value = float(nominal[index] * np.exp(x))
+        at_bound = abs(x) > FACTOR_BOUND - 0.05
+        reference = None if name == "ground_friction" else float(nominal[index])
+        found.append(Estimate(name, value, float(value * sd), units[index], reference, bool(sure and not at_bound)))
+    if held:
+        found.append(Estimate("ground_friction", float("nan"), float("inf"), "1", None, False))
+    return found
+
+
+def _bias_estimates(bias: np.ndarray, deviation: np.ndarray) -> list[Estimate]:
+    return [
+        Estimate(f"gyro_bias_{axis}", float(b), float(s), "rad/s", 0.0, bool(SURE * s <= TOLERANCE["gyro_bias"]))
+        for axis, b, s in zip("xyz", bias, deviation, strict=True)
+    ]
+
+
+def _gyro_bias(log: Log, measured: Measured, qvel: np.ndarray, how: Cut, held: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Constant error of the gyro (3,) and its standard deviation (3,), rad/s.
+
+    Held: the mean reading. Walking: about the horizontal axes, what keeps the gyro from explaining how gravity turns
+    in the body frame (ġ = g × ω); about the vertical, reading minus simulated rate, which the standing feet dictate.
+    """
+    gyro = log.frame[:, SLICES["gyro"]]
+    if held:
+        good = gyro[np.isfinite(gyro).all(axis=1)]
+        blocks = np.array_split(good, 10)
+        return np.median(good, axis=0), np.std([block.mean(axis=0) for block in blocks], axis=0) / np.sqrt(len(blocks))
+    turn, turn_deviation = _bias_from_gravity(log)
+    error = (measured.gyro - qvel[:, :, 3:6])[:, how.settle :].mean(axis=1)
+    spread = 1.4826 * np.median(np.abs(error - np.median(error, axis=0)), axis=0)
+    clipped = np.clip(error, np.median(error, axis=0) - 2 * spread, np.median(error, axis=0) + 2 * spread)
+    yaw, yaw_deviation = clipped.mean(axis=0), 1.1 * clipped.std(axis=0) / np.sqrt(len(error))
+    pick = np.array([False, False, True])
+    return np.where(pick, yaw, turn), np.where(pick, yaw_deviation, turn_deviation)
+
+
+def _bias_from_gravity(log: Log) -> tuple[np.ndarray, np.ndarray]:
+    """Bias from ġ = g × (ω - bias), summed over whole stretches so that noise in g counts only at their ends."""
+    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
+    rows, wanted = [], []
+    for run in log.runs(26):
+        g, w = gravity[run], gyro[run]
+        turned = np.cross(0.5 * (g[1:] + g[:-1]), 0.5 * (w[1:] + w[:-1])) * log.period
+        mean = 0.5 * (g[1:] + g[:-1]) * log.period
+        for part in np.array_split(np.arange(len(g) - 1), max((len(g) - 1) // 100, 1)):
+            wanted.append(turned[part].sum(axis=0) - (g[part[-1] + 1] - g[part[0]]))
+            rows.append(_cross_matrix(mean[part].sum(axis=0)))
+    matrix, right = np.array(rows), np.array(wanted)
+    weak = 1e-6 * np.eye(3)
+    normal = np.einsum("nij,nik->jk", matrix, matrix) + weak
+    bias = np.linalg.solve(normal, np.einsum("nij,ni->j", matrix, right))
+    score = np.einsum("nij,ni->nj", matrix, right - matrix @ bias)
+    inverse = np.linalg.inv(normal)
+    return bias, np.sqrt(np.diag(inverse @ (score.T @ score) @ inverse))
+
+
+def _cross_matrix(v: np.ndarray) -> np.ndarray:
+    """[v] with [v] b = v × b."""
+    x, y, z = v
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Robust standard deviation of each column: half the distance between its 16th and 84th percentile."""
+    low, high = np.nanpercentile(values, [16, 84], axis=0)
+    return 0.5 * (high - low)

@@ -1,0 +1,181 @@
+"""`walkies replay`: a log of the real robot against its policy file and the simulator.
+
+First whether the robot ran this policy as it should, then what the robot is like, then how to randomize for it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import tyro
+
+from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified, identify
+from walkies.deploy.logs import read
+from walkies.deploy.logs_align import Log, align, target_offset
+from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.policy_file import read as read_policy
+from walkies.errors import UserError
+
+AGREE = 1e-4
+"""Largest difference of an action from the policy's own answer: RTNeural computes in float32, in another order."""
+SHARE_PAIRED = 0.5
+"""Share of the steps with an observation whose answer must be in the log too for the comparison to mean something."""
+FLAGS = {
+    "latency": "command-delay",
+    "kp": "kp",
+    "kd": "kd",
+    "frictionloss": "frictionloss",
+    "ground_friction": "friction",
+}
+"""Estimates and the ranges of `walkies.tasks.randomization` that they belong to."""
+
+
+class Reproduction(NamedTuple):
+    """Whether the log is this policy's."""
+
+    compared: int
+    """actions"""
+    error: float
+    """largest difference between a logged action and the policy's answer to the logged observation"""
+    commands_compared: int
+    command_error: float
+    """rad, largest difference between a logged position command and the one that scale, pose and limits give"""
+
+    @property
+    def reproduced(self) -> bool:
+        return self.compared > 0 and self.error <= AGREE and self.command_error <= AGREE
+
+
+def reproduce(log: Log, policy: PolicyFile) -> Reproduction:
+    """Let the policy answer what the robot saw, and compare."""
+    both = np.isfinite(log.seen).all(axis=1) & np.isfinite(log.output).all(axis=1)
+    answers = policy.act(log.seen[both].astype(np.float32))
+    clamped = np.clip(target_offset(log.applied, policy), policy.joint_lower_limits, policy.joint_upper_limits)
+    command_error = np.abs(clamped - log.commanded)
+    known = np.isfinite(command_error).all(axis=1)
+    return Reproduction(
+        int(both.sum()),
+        float(np.max(np.abs(answers - log.output[both]), initial=0.0)),
+        int(known.sum()),
+        float(np.max(command_error[known], initial=0.0)),
+    )
+
+
+def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
+    """Ranges for training around what was found, by flag of `walkies train --task.randomization.…`.
+
+    A range reaches as far as the estimate may be wrong (two standard deviations, at least the wanted accuracy): one log
+    of one robot says nothing about other days and other robots. What was not identifiable keeps its default.
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+    for e in estimates:
+        if not e.identifiable or e.name not in FLAGS:
+            continue
+        if e.name == "latency":
+            reach = max(2 * e.deviation, TOLERANCE["latency"])
+            ranges[FLAGS[e.name]] = (max(e.value - reach, 0.0), e.value + reach)
+        else:
+            factor = e.factor if e.nominal else e.value
+            reach = factor * max(2 * e.deviation / e.value, TOLERANCE[e.name])
+            ranges[FLAGS[e.name]] = (factor - reach, factor + reach)
+    biases = [e for e in estimates if e.name.startswith("gyro_bias") and e.identifiable]
+    if biases:
+        reach = max(abs(e.value) + max(2 * e.deviation, TOLERANCE["gyro_bias"]) for e in biases)
+        ranges["gyro-bias"] = (-reach, reach)
+    return ranges
+
+
+def describe(log: Log, reproduction: Reproduction, found: Identified) -> str:
+    """The report as text."""
+    policys = "reproduced" if reproduction.error <= AGREE else "NOT this policy's answers"
+    commands = "as the file says" if reproduction.command_error <= AGREE else "NOT what scale, pose and limits give"
+    lines = [
+        f"log: {log.received} observations over {len(log.frame) * log.period:.1f} s, "
+        f"one every {log.period * 1e3:.2f} ms, received within ±{log.jitter * 1e3:.1f} ms; "
+        f"{log.recovered} lost ones recovered from their successors, {log.gaps} gaps",
+        f"policy: {reproduction.compared} actions compared, largest difference {reproduction.error:.1e}: {policys}",
+        f"position commands: {reproduction.commands_compared} compared, largest difference "
+        f"{reproduction.command_error:.1e} rad: {commands}",
+        f"robot: {'held in the air' if found.held else 'on the ground'}; over {found.windows} windows the simulated "
+        f"joints are {found.joint_error:.4f} rad off (root mean square), the nominal robot's {found.nominal_error:.4f}",
+        "",
+        f"{'':<18}{'found':>10}   {'±':>8}  {'unit':<9} {'nominal':>8}  {'factor':>6}",
+    ]
+    for e in found.estimates:
+        if not e.identifiable:
+            lines.append(f"{e.name:<18}{'not identifiable from this log':>24}")
+            continue
+        nominal = "" if not e.nominal else f"{e.nominal:>8.3f}  {e.factor:>6.2f}"
+        lines.append(f"{e.name:<18}{e.value:>10.4f}   {e.deviation:>8.4f}  {e.unit:<9} {nominal}".rstrip())
+    lines += ["", "randomize around it, in training:"]
+    lines += [f"  --task.randomization.{flag}.low {a:.4g} --task.randomization.{flag}.high {b:.4g}"
+              for flag, (a, b) in propose(found.estimates).items()]  # fmt: skip
+    return "\n".join(lines)
+
+
+def as_json(log: Log, reproduction: Reproduction, found: Identified) -> dict[str, Any]:
+    """The report for programs; what is not identifiable has no value."""
+    return {
+        "log": {
+            "observations": log.received,
+            "period_s": log.period,
+            "recovered": log.recovered,
+            "gaps": log.gaps,
+            "jitter_s": log.jitter,
+        },
+        "reproduced": reproduction.reproduced,
+        "reproduction": reproduction._asdict(),
+        "held": found.held,
+        "joint_error_rad": found.joint_error,
+        "nominal_joint_error_rad": found.nominal_error,
+        "estimates": {
+            e.name: {"value": e.value, "deviation": e.deviation, "unit": e.unit} if e.identifiable else None
+            for e in found.estimates
+        },
+        "randomization": {flag.replace("-", "_"): list(pair) for flag, pair in propose(found.estimates).items()},
+    }
+
+
+def command(
+    log: Annotated[Path, tyro.conf.Positional],
+    policy: Annotated[Path, tyro.conf.Positional],
+    /,
+    held: bool | None = None,
+    out: Path | None = None,
+    threads: int = 0,
+) -> int:
+    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
+
+    Args:
+        log: a ROS 2 bag, or CSV, of ~/observation, ~/policy_output and ~/position_command.
+        policy: the policy.json that the robot ran, or its run folder.
+        held: whether the robot was held in the air, its legs free; default: look whether its trunk moves.
+        out: also write the result as JSON to this file.
+        threads: for MuJoCo, 0 for all cores.
+    """
+    from walkies.robots import ROBOTS, get_robot
+
+    path = policy / "policy.json" if policy.is_dir() else policy
+    ran = read_policy(path)
+    name = ran.walkies.get("robot", "pupper")
+    if name not in ROBOTS:
+        raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
+    robot = get_robot(name)
+    aligned = align(read(log), ran, robot)
+    reproduction = reproduce(aligned, ran)
+    if reproduction.compared < SHARE_PAIRED * aligned.received:
+        raise UserError(
+            f"{log}: only {reproduction.compared} of {aligned.received} observations have their policy_output in the "
+            "log; record both topics, from the same controller"
+        )
+    found = identify(aligned, ran, robot, held, threads)
+    print(describe(aligned, reproduction, found))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}.partial")
+        partial.write_text(json.dumps(as_json(aligned, reproduction, found), indent=1) + "\n", encoding="utf-8")
+        partial.replace(out)
+    return 0 if reproduction.reproduced else 1
