@@ -36,12 +36,17 @@ COMMANDS: dict[str, Command] = {
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
+    "export": Command("walkies.deploy.onnx_file:command", "write a policy as ONNX, verified with onnxruntime"),
+    "replay": Command("walkies.deploy.replay:command", "fit the simulator to a log of the robot"),
+    "excite": Command("walkies.deploy.excite:command", "write a policy that shakes the legs, to measure servos with"),
     "explain": Command("walkies.tasks.explain:command", "print a task: observation, action, rewards, randomization"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.compare.command:command", "train the ladder from REINFORCE to PPO side by side"),
     "bench physics": Command("walkies.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
     "bench train": Command("walkies.bench.train:command", "speed of a training iteration and where its time goes"),
+    "benchmark": Command("walkies.benchmark.command:command", "repeat published results in Gymnasium's environments"),
+    "bench replay": Command("walkies.bench.replay:command", "how well replay finds hidden parameters"),
     "doctor": Command("walkies.doctor:command", "check that this machine has what walkies needs"),
 }
 
@@ -53,8 +58,12 @@ EXAMPLES = (
 
 EXTRAS = {
     "gymnasium": "gym",
+    "sb3_contrib": "compare",
+    "stable_baselines3": "compare",
+    "torch": "compare",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "rosbags": "ros",
     "wandb": "wandb",
 }
 """Optional packages, by the extra of walkies that installs them."""

@@ -7,6 +7,9 @@ noise, jitter and losses, and identified. The table says how far off the estimat
 from __future__ import annotations
 
 from collections import deque
+from json import dumps
+from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple
 
 import mujoco
@@ -14,15 +17,16 @@ import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controller import ControllerConfig, MotorCommand, Sensors, activate, board, tick
+from walkies.deploy.excite import excitation
+from walkies.deploy.identify_log import TOLERANCE, Identified, identify
+from walkies.deploy.identify_windows import HELD_HEIGHT, hold
 from walkies.deploy.logs import Messages, Recording
-from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.logs_align import align
+from walkies.deploy.policy_file import PolicyFile, read
 from walkies.deploy.twin import PHYSICS_PER_TICK, Joystick, model_for
+from walkies.errors import UserError
+from walkies.robots import get_robot
 from walkies.robots.base import Robot
-
-HELD_ARMATURE = 1e6
-"""kg and kg m² added to the six coordinates of the trunk: what holds it moves as little as a table does."""
-HELD_HEIGHT = 1.0
-"""m"""
 
 
 class Hidden(NamedTuple):
@@ -114,7 +118,7 @@ def _robot(robot: Robot, config: ControllerConfig, hidden: Hidden, held: bool) -
     model.body_mass[model.body(robot.base_body).id] += hidden.payload
     mujoco.mj_setConst(model, mujoco.MjData(model))
     if held:
-        model.dof_armature[:6] = HELD_ARMATURE
+        hold(model)
     return mujoco.batch.Batch(model, 1, 1)
 
 
@@ -131,3 +135,89 @@ def _received(time: np.ndarray, values: np.ndarray, recorder: Recorder, rng: np.
     middle = 0.5 * (time[0] + time[-1])
     kept &= (time < middle) | (time >= middle + recorder.blackout)
     return Messages(arrival[kept], values[kept].astype(np.float32).astype(float))
+
+
+def draw(rng: np.random.Generator) -> Hidden:
+    """A robot whose parameters nobody was told."""
+    return Hidden(
+        latency=rng.uniform(0.0, 0.03),
+        kp=rng.uniform(0.6, 1.3),
+        kd=rng.uniform(0.5, 1.6),
+        frictionloss=rng.uniform(0.4, 2.0),
+        gyro_bias=tuple(rng.uniform(-0.03, 0.03, 3).tolist()),  # type: ignore[arg-type]
+        ground_friction=rng.uniform(0.4, 1.2),
+        imu_delay=rng.uniform(0.0, 0.02),
+    )
+
+
+def errors(found: Identified, hidden: Hidden, nominal_frictionloss: float, policy: PolicyFile) -> dict[str, float]:
+    """Estimate minus truth: s, parts of the truth, rad/s; NaN where the estimate says that it is none."""
+    tick_rate = ControllerConfig().tick_rate
+    truth = {
+        "latency": round(hidden.latency * tick_rate) / tick_rate,
+        "kp": hidden.kp * policy.kp,
+        "kd": hidden.kd * policy.kd,
+        "frictionloss": hidden.frictionloss * nominal_frictionloss,
+        "ground_friction": hidden.ground_friction,
+        **dict(zip(("gyro_bias_x", "gyro_bias_y", "gyro_bias_z"), hidden.gyro_bias, strict=True)),
+    }
+    result = {}
+    for e in found.estimates:
+        absolute = e.name == "latency" or e.name.startswith("gyro_bias")
+        error = e.value - truth[e.name] if absolute else e.value / truth[e.name] - 1.0
+        result[e.name] = error if e.identifiable else float("nan")
+    return result
+
+
+def drive(time: float) -> np.ndarray:
+    """A joystick that stands still and then goes everywhere, over and over."""
+    commands = [(0, 0, 0), (0.6, 0, 0), (-0.4, 0.3, 1.0), (0.3, -0.4, -1.5), (0, 0, 2.0), (0.75, 0, 0)]
+    return np.array(commands[int(time / 3.0) % len(commands)], float)
+
+
+def command(
+    policy: Path | None = None,
+    held: bool = True,
+    robots: int = 5,
+    seconds: float = 20.0,
+    seed: int = 0,
+    threads: int = 0,
+    json: bool = False,
+) -> None:
+    """Identify robots with hidden parameters from logs of the controller twin, and print how far off the estimates are.
+
+    Args:
+        policy: what the robots run: a policy.json or a run folder; default: the policy of `walkies excite` (held).
+        held: the robots are held in the air; otherwise they walk.
+        robots: how many.
+        seconds: length of a log, start-up included.
+        seed: of the hidden parameters and of all noise.
+        threads: for MuJoCo, 0 for all cores.
+        json: print JSON.
+    """
+    if policy is None and not held:
+        raise UserError("a walking robot needs a policy that walks: walkies bench replay --policy RUN --no-held")
+    robot = get_robot("pupper")
+    ran = excitation(robot) if policy is None else read(policy / "policy.json" if policy.is_dir() else policy)
+    nominal = float(np.median(model_for(robot).dof_frictionloss[6:]))
+    rows, times = [], []
+    for index in range(robots):
+        hidden = draw(np.random.default_rng((seed, index)))
+        recording = record(ran, robot, hidden, drive, seconds, held=held, seed=seed + index)
+        begun = perf_counter()
+        found = identify(align(recording, ran, robot), ran, robot, held, threads)
+        times.append(perf_counter() - begun)
+        rows.append(errors(found, hidden, nominal, ran))
+    if json:
+        print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": rows, "fit_seconds": times}))
+        return
+    print(
+        f"{robots} robots {'held in the air' if held else 'walking'}, logs of {seconds:g} s, {max(times):.0f} s per fit"
+    )
+    print(f"{'':<18}{'found':>6}{'median |error|':>16}{'largest |error|':>17}{'wanted':>8}")
+    for name in rows[0]:
+        values = np.abs([row[name] for row in rows])
+        known = values[np.isfinite(values)]
+        wanted = TOLERANCE[name if name in TOLERANCE else "gyro_bias"]
+        shown = f"{np.median(known):>16.4f}{known.max():>17.4f}" if len(known) else f"{'–':>16}{'–':>17}"
+        print(f"{name:<18}{len(known):>3}/{len(rows):<2}{shown}{wanted:>8.3f}")

@@ -151,7 +151,8 @@ def gauss_newton(
         return base[0], (plus - minus) / width[:, None, None]
 
     residual, jacobian = evaluate(x)
-    for done in range(1, iterations + 1):
+    while done < iterations:
+        done += 1
         if not np.all(np.isfinite(residual)):
             raise UserError("the simulated robot left the numbers; is this a log of this robot?")
         sigma, weight = _weights(residual)

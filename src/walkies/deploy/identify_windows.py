@@ -55,11 +55,9 @@ class Measured(NamedTuple):
     """(n,) the first step's number in the log"""
 
 
-def model_for_log(model: mujoco.MjModel, held: bool) -> mujoco.MjModel:
-    """The robot's model with its trunk held fast, or left free. Changes and returns `model`."""
-    if held:
-        model.dof_armature[:6] = HELD_ARMATURE
-    return model
+def hold(model: mujoco.MjModel) -> None:
+    """Change `model` so that its trunk is held fast where it is."""
+    model.dof_armature[:6] = HELD_ARMATURE
 
 
 def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held: bool, how: Cut) -> Measured | None:
