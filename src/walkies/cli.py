@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "exam": Command("walkies.exam:command", "examine a policy in MuJoCo and print its report card"),
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
+    "rehearse": Command("walkies.deploy.rehearsal:command", "rehearse a policy in the robot's own control loop"),
     "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
     "export": Command("walkies.deploy.onnx_file:command", "write a policy as ONNX, verified with onnxruntime"),
     "replay": Command("walkies.deploy.replay:command", "fit the simulator to a log of the robot"),

@@ -120,7 +120,7 @@ def drive_under(
     weight = batch.expand("body_mass").sum(axis=1) * float(np.linalg.norm(model.opt.gravity))
     target = np.repeat(contract.target(np.zeros((1, 12))), n, axis=0)
     states = _stand(batch, robot, target, drawn, policy)
-    watch = _Watch(model, robot)
+    watch = Watch(model, robot)
     record = _empty_record(n, weight)
 
     history = np.repeat(contract.initial_history()[None], n, axis=0)
@@ -207,7 +207,7 @@ def _advance(
     return (qpos, qvel), ok, _Rest(torque, foot)
 
 
-class _Watch:
+class Watch:
     """Where to look for feet and trunk."""
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
@@ -249,7 +249,7 @@ def _empty_record(n: int, weight: np.ndarray) -> Record:
 
 def _judge(
     record: Record,
-    watch: _Watch,
+    watch: Watch,
     step: int,
     states: tuple[np.ndarray, np.ndarray],
     rest: _Rest,

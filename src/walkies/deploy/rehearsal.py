@@ -1,0 +1,230 @@
+"""`walkies rehearse`: a policy file through the robot's own control loop, under what training never had."""
+
+from __future__ import annotations
+
+import itertools
+import json as json_module
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from walkies.deploy import rehearsal_report as report
+from walkies.deploy.policy_file import PolicyFile, read
+from walkies.deploy.rehearsal_cells import Job, cell, run
+from walkies.deploy.rehearsal_conditions import AXES, BASE, BOXES, GRID, Axis, Box
+from walkies.errors import UserError
+from walkies.exam import find_policy, robot_of
+from walkies.runs import write_json
+
+SEEDS_PER_NUMBER = 1_000_000
+"""Rehearsal number k has the seeds from k times this on."""
+CELLS = "cells"
+SWEEP = {"robots": 16, "seconds": 10.0}
+BOX = {"robots": 100, "seconds": 20.0}
+FULL_GRID = {"robots": 8, "seconds": 10.0}
+BOX_JOB = 25
+"""Robots of a box that are written together."""
+
+Tell = Callable[[int, int], None]
+
+
+def rehearse_sweeps(
+    policy: PolicyFile,
+    axes: Sequence[Axis] = AXES,
+    *,
+    robots: int = int(SWEEP["robots"]),
+    seconds: float = SWEEP["seconds"],
+    seed: int = 0,
+    folder: Path | None = None,
+    threads: int = 0,
+    tell: Tell = lambda done, total: None,
+) -> dict[str, Any]:
+    """Turn up one condition after the other. Every cell has the same seeds, so that cells differ in nothing else.
+
+    Args:
+        robots, seconds: per cell.
+        folder: keeps finished cells; a second call goes on where the first was stopped.
+
+    Returns:
+        JSON data: `rehearsal_report.sweeps` and what it was made with.
+    """
+    seeds = _seeds(seed, robots)
+    points = [(axis, axis.at(value)) for axis in axes for value in axis.values]
+    jobs = [cell(condition, seeds) for _, condition in points]
+    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
+    results: dict[str, list[report.Summary]] = {axis.name: [] for axis in axes}
+    for (axis, _), found in zip(points, rows, strict=True):
+        results[axis.name].append(report.summarize(found))
+    return {**_made_with(seeds, seconds), **report.sweeps(results, axes)}
+
+
+def rehearse_box(
+    policy: PolicyFile,
+    which: Box,
+    *,
+    robots: int = int(BOX["robots"]),
+    seconds: float = BOX["seconds"],
+    seed: int = 0,
+    folder: Path | None = None,
+    threads: int = 0,
+    tell: Tell = lambda done, total: None,
+) -> dict[str, Any]:
+    """Robots drawn at random from a box; JSON data: `rehearsal_report.box_report` and what it was made with."""
+    seeds = _seeds(seed, robots)
+    conditions = [which.draw(one) for one in seeds]
+    jobs = [
+        Job(tuple(conditions[start : start + BOX_JOB]), tuple(seeds[start : start + BOX_JOB]))
+        for start in range(0, robots, BOX_JOB)
+    ]
+    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
+    return {**_made_with(seeds, seconds), **report.box_report(which, conditions, list(itertools.chain(*rows)))}
+
+
+def rehearse_grid(
+    policy: PolicyFile,
+    axes: Sequence[Axis] = GRID,
+    *,
+    robots: int = int(FULL_GRID["robots"]),
+    seconds: float = FULL_GRID["seconds"],
+    seed: int = 0,
+    folder: Path | None = None,
+    threads: int = 0,
+    tell: Tell = lambda done, total: None,
+) -> dict[str, Any]:
+    """Every combination of the axes' values, as JSON data: axes and, in row-major order, cells."""
+    seeds = _seeds(seed, robots)
+    points = list(itertools.product(*(axis.values for axis in axes)))
+    conditions = []
+    for values in points:
+        condition = BASE
+        for axis, value in zip(axes, values, strict=True):
+            condition = axis.at(value, condition)
+        conditions.append(condition)
+    jobs = [cell(condition, seeds) for condition in conditions]
+    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
+    return {
+        **_made_with(seeds, seconds),
+        "axes": [
+            {"name": axis.name, "label": axis.label, "shown": [axis.show(value) for value in axis.values]}
+            for axis in axes
+        ],
+        "cells": [
+            {
+                "shown": [axis.show(value) for axis, value in zip(axes, values, strict=True)],
+                **report.as_json(report.summarize(found)),
+            }
+            for values, found in zip(points, rows, strict=True)
+        ],
+    }
+
+
+def command(
+    target: Annotated[Path, tyro.conf.Positional],
+    /,
+    box: Literal["course", "harsh"] | None = None,
+    grid: bool = False,
+    only: tuple[str, ...] = (),
+    robots: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Rehearse a policy in the robot's own control loop under what training did not have, and say what margin it has.
+
+    Without a flag, one condition after the other is turned up: friction, delays, payload, pushes, slope, ground, weak
+    motors, backlash and more. It can be stopped and goes on with the cells that are missing.
+
+    Args:
+        target: a run folder, or any policy.json.
+        box: instead, robots drawn at random from a box of conditions; the exit status is 1 where too many fall.
+        grid: instead, every combination of friction, latency, payload and pushes.
+        only: names of the sweeps to run.
+        robots: per cell (16; 100 in a box, 8 in the grid).
+        seconds: per robot under the policy (10; 20 in a box).
+        seed: number of the rehearsal; every number draws other robots and commands.
+        threads: CPU threads. Default: all cores.
+        out: folder for the report. Default: `rehearsal` in the run folder, or beside the file.
+        json: print the report as JSON.
+    """
+    if box and grid:
+        raise UserError("--box and --grid: give one of them")
+    for name, value in (("robots", robots), ("seconds", seconds), ("threads", threads)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{name}: got {value}, expected more than 0")
+    path = find_policy(target)
+    policy = read(path)
+    folder = out or (target / "rehearsal" if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
+    chosen = _choose(only)
+    about: dict[str, Any] = {"seed": seed, "folder": folder, "threads": threads or _cores()}
+    about |= {name: value for name, value in (("robots", robots), ("seconds", seconds)) if value is not None}
+    if not json:
+        about["tell"] = _tell
+    status = 0
+    if box:
+        name = f"box-{box}"
+        data = rehearse_box(policy, BOXES[box], **about)
+        text, status = report.box_markdown(data), int(not data["passed"])
+    elif grid:
+        name, data = "grid", rehearse_grid(policy, **about)
+        text = report.grid_markdown(data)
+    else:
+        name, data = "rehearsal", rehearse_sweeps(policy, chosen, **about)
+        text = report.sweeps_markdown(data)
+    _write(folder, name, data, text)
+    if json:
+        print(json_module.dumps(data, indent=2, allow_nan=False))
+        return status
+    print(text)
+    print(f"Written to {folder}/{name}.json, .md" + ("" if box else " and .png") + ".")
+    return status
+
+
+def _write(folder: Path, name: str, data: dict[str, Any], text: str) -> None:
+    """The report as JSON, Markdown and, where it has axes, a picture; each whole or not at all."""
+    from walkies.deploy import rehearsal_picture
+
+    write_json(folder / f"{name}.json", data)
+    temporary = folder / f".{name}.md.part"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / f"{name}.md")
+    if name == "rehearsal":
+        rehearsal_picture.draw_sweeps(data, folder / f"{name}.png")
+    elif name == "grid":
+        rehearsal_picture.draw_grid(data, folder / f"{name}.png")
+
+
+def _choose(only: Sequence[str]) -> tuple[Axis, ...]:
+    known = {axis.name: axis for axis in AXES}
+    if unknown := [name for name in only if name not in known]:
+        raise UserError(f"--only: there is no sweep {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(known[name] for name in only) or AXES
+
+
+def _seeds(number: int, robots: int) -> list[int]:
+    if number < 0:
+        raise UserError(f"--seed: got {number}, expected 0 or more")
+    return list(range(number * SEEDS_PER_NUMBER, number * SEEDS_PER_NUMBER + robots))
+
+
+def _made_with(seeds: Sequence[int], seconds: float) -> dict[str, Any]:
+    return {"robots": len(seeds), "seconds": seconds, "seeds": [seeds[0], seeds[-1]]}
+
+
+def _cells(folder: Path | None) -> Path | None:
+    return None if folder is None else folder / CELLS
+
+
+def _cores() -> int:
+    """CPU cores that this process may use; MuJoCo would take all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tell(done: int, total: int) -> None:
+    end = "\n" if done == total else "\r"
+    print(f"rehearsing: {done} of {total} robots", end=end, file=sys.stderr, flush=True)
