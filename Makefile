@@ -2,6 +2,7 @@
 #
 #   make walk     teach Pupper to walk, examine it, film it     (make walk ARGS="--seed 1 --out runs/one")
 #   make test     the whole test suite                          (make test ARGS="-k gae")
+#   make test-browser   the tests in a real browser (needs chromium); pictures in build/browser
 #   make check    format, lint, types
 #   make bench    physics and training speed on this machine
 #   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
@@ -23,7 +24,7 @@ COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++) \
 	$(BIN)/python -m pip
 
-.PHONY: help setup walk test check bench wheel clean
+.PHONY: help setup walk test test-browser check bench wheel clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -46,6 +47,14 @@ walk: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@echo "The pages were not opened in a browser: make test-browser does that."
+
+# Chromium is the system's; Playwright, which drives it, is installed here and not by `make setup`, for it is large.
+test-browser: $(STAMP)
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "make test-browser needs Chromium" \
+		"and found none on the PATH. On Debian or Ubuntu: apt-get install chromium" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,141 @@
+"""A page in a real browser, a program that serves it, and another pair of eyes on what its robot does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+HERE = Path(__file__).parent
+POLICY = HERE / "policy.json"
+ROOT = HERE.parents[1]
+PICTURES = ROOT / "build" / "browser"
+"""Screenshots are left here; a copy of some goes into docs/pictures with WALKIES_PICTURES=1."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+DRAWN = 90.0
+"""s within which the 3-D view must have drawn its first picture."""
+
+
+def browser_path() -> str:
+    """Where Chromium is.
+
+    Raises:
+        RuntimeError: there is none; the message says how to get it.
+    """
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise RuntimeError(
+            f"none of {', '.join(BROWSERS)} is on the PATH. On Debian or Ubuntu: apt-get install chromium"
+        )
+    return found
+
+
+class Page:
+    """A page of the browser that remembers what went wrong on it."""
+
+    def __init__(self, browser: Any, scheme: str = "light") -> None:
+        self.page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+        self.page.set_default_timeout(30_000)
+        self.complaints: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"{request.url}: {request.failure}"))
+
+    def _heard(self, message: Any) -> None:
+        # Chromium itself remarks on drawing in software; that is none of the page's errors.
+        if message.type == "error" and "GL Driver Message" not in message.text:
+            self.complaints.append(message.text)
+
+    def picture(self, name: str, docs: bool = False) -> None:
+        """Leave a screenshot."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png")
+        if docs and os.environ.get("WALKIES_PICTURES"):
+            shutil.copy(PICTURES / f"{name}.png", ROOT / "docs" / "pictures" / f"{name}.png")
+
+    def colours(self, selector: str) -> int:
+        """How many different colours a 2-D canvas shows: 1 where nothing is drawn."""
+        script = """(canvas) => {
+            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            return new Set(new Uint32Array(data.buffer)).size;
+        }"""
+        return int(self.page.eval_on_selector(selector, script))
+
+
+class Program:
+    """A walkies command that serves a page, and another pair of eyes on what its robot does."""
+
+    def __init__(self, *arguments: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "walkies", *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.process.stdout is not None
+        self.address = ""
+        for line in self.process.stdout:
+            if "http://127.0.0.1:" in line:
+                self.address = next(word for word in line.split() if word.startswith("http://"))
+                break
+        assert self.address, f"walkies {' '.join(arguments)} ended without a page"
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.rows: list[dict[str, Any]] = []
+        self.state: dict[str, Any] = {}
+        self.records: list[dict[str, float]] = []
+        self._socket = connect(self.address.replace("http", "ws") + "drive", max_size=None)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        try:
+            for text in self._socket:
+                message = json.loads(text)
+                self.rows.extend(message.get("rows", []))
+                self.state = message.get("state", self.state)
+                if "record" in message:
+                    self.records.append(message["record"])
+        except ConnectionClosed:
+            pass
+
+    def say(self, **message: Any) -> None:
+        """Do what a page does."""
+        self._socket.send(json.dumps(message))
+
+    def recent(self, seconds: float) -> list[dict[str, Any]]:
+        """The rows of the last so many seconds of the robot's time."""
+        return [row for row in self.rows if row["t"] > self.rows[-1]["t"] - seconds] if self.rows else []
+
+    def stop(self) -> None:
+        self._socket.close()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Wait for something to become true; its value."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,234 @@
+"""`walkies play` in a real browser: the page loads, the robot obeys, sliders act, plots draw."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from browsing import DRAWN, PICTURES, Page, Program, until
+
+WALKS, STANDS = 0.25, 0.08
+"""m/s: forward speed above which it walks, and below which it stands."""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, player: Program) -> Iterator[Page]:
+    """The page, with its 3-D view drawn."""
+    opened = Page(browser)
+    opened.page.goto(player.address)
+    until(lambda: view_colours(opened) > 50, DRAWN, "the 3-D view draws")
+    until(lambda: player.state.get("pace", 0) > 0, 20, "the robot lives")
+    yield opened
+    opened.page.close()
+
+
+@pytest.fixture(autouse=True)
+def standing(player: Program) -> None:
+    """Every test begins with an upright robot in the usual world, that nobody drives."""
+    usual = {"friction": 0.8, "payload": 0.0, "latency": 0.0, "strength": 1.0, "slope": 0.0}
+    player.say(reset=True, paused=False, speed=1.0, stage=1, set=usual)
+    began = time.monotonic()
+    until(lambda: player.rows and player.recent(1.0)[-1]["t"] > 0, 20, "rows come")
+    start = player.rows[-1]["t"]
+    until(lambda: player.rows[-1]["t"] > start + 2.2, 40, "its controller has started and faded in")
+    assert time.monotonic() - began < 40
+
+
+def view_colours(page: Page) -> int:
+    """How many colours a screenshot of the 3-D view shows."""
+    import io
+
+    from PIL import Image
+
+    shot = page.page.locator("#view").screenshot()
+    image = Image.open(io.BytesIO(shot)).convert("RGB").resize((160, 100))
+    return len(set(image.getdata()))
+
+
+def forward(player: Program, seconds: float = 0.5) -> float:
+    """Mean forward velocity of late, m/s."""
+    return float(np.mean([row["velocity"][0] for row in player.recent(seconds)]))
+
+
+def wait(player: Program, seconds: float) -> list[dict[str, Any]]:
+    """Rows of the next so many seconds of the robot's time."""
+    first, start = len(player.rows), player.rows[-1]["t"]
+    until(lambda: player.rows[-1]["t"] > start + seconds, 60, f"{seconds} s of the robot's time pass")
+    return player.rows[first:]
+
+
+def test_the_page_loads_without_a_complaint(page: Page, player: Program) -> None:
+    assert page.page.title().startswith("walkies")
+    assert page.page.inner_text("#about").startswith("pupper")
+    wait(player, 1.0)
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("key", "axis", "sign"), [("w", 0, 1), ("ArrowUp", 0, 1), ("s", 0, -1), ("a", 1, 1), ("e", 2, -1)]
+)
+def test_it_moves_while_a_key_is_held_and_stops_when_it_is_released(
+    page: Page, player: Program, key: str, axis: int, sign: int
+) -> None:
+    page.page.keyboard.down(key)
+    try:
+        driven = wait(player, 1.5)
+    finally:
+        page.page.keyboard.up(key)
+    late = [sign * row["velocity"][axis] for row in driven[len(driven) // 2 :]]
+    assert np.mean(late) > (0.6 if axis == 2 else 0.6 * WALKS)
+    after = wait(player, 1.5)
+    assert after[-1]["command"] == [0.0, 0.0, 0.0]
+    assert abs(np.mean([row["velocity"][axis] for row in after[-20:]])) < STANDS * (3 if axis == 2 else 1)
+
+
+def test_keys_drive_also_when_the_view_has_the_focus_and_its_camera_stays(page: Page, player: Program) -> None:
+    page.page.mouse.click(300, 130)
+    assert page.page.evaluate("document.activeElement.id") == "view"
+    page.page.keyboard.down("w")
+    driven = wait(player, 1.5)
+    page.page.keyboard.up("w")
+    assert np.mean([row["velocity"][0] for row in driven[len(driven) // 2 :]]) > WALKS
+    assert wait(player, 1.0)[-1]["command"] == [0.0, 0.0, 0.0]
+
+
+def test_the_joystick_drives_and_springs_back(page: Page, player: Program) -> None:
+    box = page.page.locator("#move").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x, box["y"] + 4)
+    driven = wait(player, 1.0)
+    page.page.mouse.up()
+    assert driven[-1]["command"][0] > 0.5 and abs(driven[-1]["command"][1]) < 0.05
+    assert wait(player, 0.3)[-1]["command"] == [0.0, 0.0, 0.0]
+
+
+def test_a_gamepad_drives(page: Page, player: Program) -> None:
+    """The left stick forward; the browser's list of gamepads is replaced, since no gamepad is plugged in here."""
+    pad = "{connected: true, axes: [0, -1, 0, 0], buttons: []}"
+    page.page.evaluate(f"navigator.getGamepads = () => [{pad}]")
+    driven = wait(player, 0.5)
+    page.page.evaluate("navigator.getGamepads = () => []")
+    assert driven[-1]["command"][0] > 0.7
+    assert wait(player, 0.3)[-1]["command"] == [0.0, 0.0, 0.0]
+
+
+def test_sliders_act_on_the_robots_world(page: Page, player: Program) -> None:
+    before = np.mean([np.abs(row["torque"]).sum() for row in wait(player, 0.5)])
+    for name, value in (("friction", "0.3"), ("payload", "1"), ("latency", "10"), ("strength", "0.9"), ("slope", "4")):
+        page.page.locator(f"#{name}").fill(value)
+        until(lambda n=name, v=value: player.state["settings"][n] == float(v), 10, f"{name} is {value}")
+        assert page.page.locator(f"#{name}").evaluate("e => e.parentElement.querySelector('output').textContent")
+    wait(player, 1.5)
+    loaded = np.mean([np.abs(row["torque"]).sum() for row in wait(player, 0.5)])
+    assert loaded > 1.1 * before, "its motors carry the payload"
+    page.picture("loaded")
+
+
+def test_full_speed_can_be_lowered_and_arrows_still_drive_after_a_slider(page: Page, player: Program) -> None:
+    page.page.locator("#share").fill("40")
+    page.page.locator("#share").dispatch_event("change")
+    page.page.keyboard.down("ArrowUp")
+    driven = wait(player, 0.5)
+    page.page.keyboard.up("ArrowUp")
+    page.page.locator("#share").fill("100")
+    assert driven[-1]["command"][0] == pytest.approx(0.4 * 0.75)
+
+
+def test_pause_slow_motion_push_and_stop(page: Page, player: Program) -> None:
+    page.page.click("#pause")
+    until(lambda: player.state["paused"], 10, "it pauses")
+    time.sleep(0.3)
+    still = player.rows[-1]["t"]
+    time.sleep(0.7)
+    assert player.rows[-1]["t"] == still
+    assert page.page.inner_text("#notice") == "Paused"
+    page.page.keyboard.press("p")
+    until(lambda: player.rows[-1]["t"] > still, 10, "it goes on")
+
+    page.page.locator("#speeds input").nth(1).check()
+    until(lambda: player.state["speed"] == 0.25, 10, "slow motion")
+    first, began = player.rows[-1]["t"], time.monotonic()
+    time.sleep(1.5)
+    share = (player.rows[-1]["t"] - first) / (time.monotonic() - began)
+    assert 0.1 < share < 0.32
+    page.page.locator("#speeds input").nth(3).check()
+
+    quiet = max(np.linalg.norm(row["velocity"][:2]) for row in wait(player, 0.5))
+    page.page.click("#push")
+    pushed = max(np.linalg.norm(row["velocity"][:2]) for row in wait(player, 0.6))
+    assert pushed > max(0.3, 2 * quiet)
+
+    page.page.click("#stop")
+    until(lambda: player.state["stopped"], 10, "the emergency stop")
+    page.page.keyboard.press("r")
+    until(lambda: not player.state["stopped"], 10, "it stands up again")
+
+
+def test_an_earlier_policy_of_the_run_has_not_learned_yet(page: Page, player: Program) -> None:
+    choice = page.page.locator("#stages input")
+    choice.fill("0")
+    until(lambda: player.state["stage"] == 0, 10, "the first policy")
+    assert page.page.inner_text("#stages output") == "0.01 M steps"
+    wait(player, 2.2)
+    page.page.keyboard.down("w")
+    driven = wait(player, 1.5)
+    page.page.keyboard.up("w")
+    assert driven[-1]["command"][0] > 0.5
+    assert abs(np.mean([row["velocity"][0] for row in driven[len(driven) // 2 :]])) < STANDS, "it only stands"
+
+
+def test_plots_draw_what_the_robot_does(page: Page, player: Program) -> None:
+    page.page.keyboard.down("w")
+    wait(player, 2.0)
+    for name in ("velocity", "gait", "torque", "reward"):
+        assert page.colours(f"#{name}") > 3, name
+    page.picture("play", docs=True)
+    before = page.page.locator("#view").screenshot()
+    wait(player, 0.5)
+    assert page.page.locator("#view").screenshot() != before, "the picture moves"
+    page.page.keyboard.up("w")
+
+
+def test_frame_rate_and_response_time_are_measured(page: Page, player: Program) -> None:
+    page.page.keyboard.down("w")
+    wait(player, 2.0)
+    page.page.keyboard.up("w")
+    data = page.page.evaluate("({...document.body.dataset})")
+    measured = {"pictures per second": float(data["rate"]), "response ms": float(data["response"])}
+    measured["robot's time over real time"] = player.state["pace"]
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "measured.json").write_text(json.dumps(measured, indent=2) + "\n")
+    print(measured)
+    # Drawing in software on a busy core is slow; a broken page is at 0.
+    assert measured["pictures per second"] >= 1
+    assert 0 < measured["response ms"] < 1000
+
+
+def test_it_is_dark_where_the_browser_is(open_page: Callable[..., Page], player: Program) -> None:
+    page = open_page(scheme="dark")
+    page.page.goto(player.address)
+    page.page.wait_for_selector('body[data-kind="play"]')
+    colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, colour[4:-1].split(","))) < 40
+    assert "darkMode" in page.page.locator("#view").get_attribute("src")
+
+
+def test_a_page_from_elsewhere_cannot_drive(open_page: Callable[..., Page], player: Program) -> None:
+    """A file's page opens a socket to the program: refused. The program's own page may."""
+    script = """(url) => new Promise((done) => {
+        const socket = new WebSocket(url);
+        socket.onopen = () => { done("open"); socket.close(); };
+        socket.onerror = () => done("refused");
+    })"""
+    url = player.address.replace("http", "ws") + "drive"
+    stranger, own = open_page(), open_page()
+    stranger.page.goto("data:text/html,<p>elsewhere</p>")
+    assert stranger.page.evaluate(script, url) == "refused"
+    own.page.goto(player.address + "icon.svg")
+    assert own.page.evaluate(script, url) == "open"

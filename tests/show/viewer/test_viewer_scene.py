@@ -1,0 +1,104 @@
+"""Shapes of the 3-D view are MuJoCo's, and a field of robots fits on its square."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+import trimesh
+
+from walkies.robots import get_robot, load_model
+from walkies.show.viewer.learn import SPACING, poses, spread
+from walkies.show.viewer.scene import Scene, Server, body_glb, shape_mesh, shapes_of
+
+SHAPES = {
+    "sphere": ('type="sphere" size="0.1"', 4 / 3 * np.pi * 0.1**3),
+    "ellipsoid": ('type="ellipsoid" size="0.1 0.2 0.3"', 4 / 3 * np.pi * 0.1 * 0.2 * 0.3),
+    "box": ('type="box" size="0.1 0.2 0.3"', 8 * 0.1 * 0.2 * 0.3),
+    "cylinder": ('type="cylinder" size="0.1 0.2"', np.pi * 0.1**2 * 0.4),
+    "capsule": ('type="capsule" size="0.1 0.2"', np.pi * 0.1**2 * 0.4 + 4 / 3 * np.pi * 0.1**3),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_mesh_has_its_geoms_volume_and_place(name: str) -> None:
+    attributes, volume = SHAPES[name]
+    xml = f'<mujoco><worldbody><body><geom {attributes} pos="1 2 3" euler="30 40 50"/></body></worldbody></mujoco>'
+    model = mujoco.MjModel.from_xml_string(xml)
+    mesh = shape_mesh(model, 0)
+    assert mesh.volume == pytest.approx(volume, rel=0.07)
+    assert mesh.volume <= volume * 1.0001, "triangles lie inside round shapes"
+    np.testing.assert_allclose(mesh.center_mass, model.geom_pos[0], atol=1e-6)
+
+
+def test_a_shape_that_cannot_be_drawn_is_refused() -> None:
+    model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><geom type="plane" size="1 1 1"/></worldbody></mujoco>')
+    with pytest.raises(ValueError, match="PLANE"):
+        shape_mesh(model, 0)
+
+
+def test_every_body_of_the_robot_is_drawn_in_its_own_colours() -> None:
+    model = load_model(get_robot("pupper"))
+    drawn = [body for body in range(model.nbody) if shapes_of(model, body)]
+    assert drawn == list(range(1, model.nbody))
+    scene = trimesh.load(io.BytesIO(body_glb(model, 1)), file_type="glb")
+    materials = {int(model.geom_matid[geom]) for geom in shapes_of(model, 1)}
+    assert len(scene.geometry) == len(materials) > 1
+    colours = {tuple(mesh.visual.material.baseColorFactor[:3]) for mesh in scene.geometry.values()}
+    assert colours == {tuple(np.round(255 * model.mat_rgba[material][:3]).astype(int)) for material in materials}
+
+
+def test_the_world_is_carried_under_the_camera() -> None:
+    server = Server()
+    try:
+        model = load_model(get_robot("pupper"))
+        scene = Scene(server, model, 2)
+        scene.follow(np.array([0.5, 0.0, 0.0]), 0.01)
+        np.testing.assert_allclose(scene.world.position, (-0.5, 0.0, 0.0), atol=1e-6)
+        scene.follow(np.array([0.6, 0.0, 0.0]), 0.01)
+        assert -0.52 < scene.world.position[0] < -0.5, "softly"
+        scene.follow(np.array([5.0, 0.0, 0.0]), 0.01)
+        assert scene.world.position[0] == pytest.approx(-5.0), "but not after a robot that was put elsewhere"
+        xpos, xquat = np.random.default_rng(0).random((2, model.nbody, 3)), np.ones((2, model.nbody, 4)) / 2
+        scene.show(xpos, xquat)
+        np.testing.assert_allclose(scene.handles[3].batched_positions, xpos[:, scene.bodies[3]], rtol=1e-6)
+        assert server.request_share_url() is None
+    finally:
+        server.stop()
+
+
+def test_the_field_has_a_place_for_each_and_nobody_leaves_it() -> None:
+    start = np.zeros((16, 19))
+    places = spread(start)[:, :2]
+    gaps = np.linalg.norm(places[:, None] - places[None], axis=-1)[~np.eye(16, dtype=bool)]
+    assert gaps.min() == pytest.approx(SPACING)
+    far = start.copy()
+    far[:, :2] = np.random.default_rng(1).normal(0, 20, (16, 2))
+    assert np.all(np.abs(spread(far)[:, :2]) <= 2 * SPACING)
+    small = start.copy()
+    small[5, :2] += (0.1, -0.2)
+    np.testing.assert_allclose(spread(small)[5, :2] - places[5], (0.1, -0.2))
+
+
+def test_poses_are_mujocos() -> None:
+    robot = get_robot("pupper")
+    model = load_model(robot)
+    data = mujoco.MjData(model)
+    qpos = np.tile([0.0, 0.0, 0.2, 1.0, 0.0, 0.0, 0.0, *robot.default_pose], (2, 1))
+    qpos[1, 0] = 7.0
+    xpos, xquat = poses(model, data, qpos)
+    np.testing.assert_allclose(xpos[1, 1:] - xpos[0, 1:], np.tile([7.0, 0.0, 0.0], (model.nbody - 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(xquat, axis=-1), 1.0)
+
+
+def test_the_static_files_are_all_there() -> None:
+    import walkies.show.viewer.server as server
+
+    names = {path.name for path in server.STATIC.iterdir()}
+    assert {"index.html", "viewer.css", "viewer.js", "drive.js", "plots.js", "icon.svg"} == names
+    page = (server.STATIC / "index.html").read_text()
+    assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
+    assert all(Path(name).suffix in server.MIME for name in names)

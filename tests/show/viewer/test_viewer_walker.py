@@ -1,0 +1,204 @@
+"""The robot that is driven: it obeys, it stops when its driver falls silent, and every slider does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from walkies.deploy import policy_file
+from walkies.exam import robot_of
+from walkies.show.viewer import settings as world
+from walkies.show.viewer.gauges import Gauges, ground_forces
+from walkies.show.viewer.settings import Settings
+from walkies.show.viewer.walker import MAX_PUSH, Moment, Walker, command_range
+from walkies.tasks.rewards import RewardWeights, Shape
+
+POLICY = policy_file.read(Path(__file__).parents[2] / "browser" / "policy.json")
+ROBOT = robot_of(POLICY)
+
+
+class Driver:
+    """A walker on a clock of its own, which runs with the simulation."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.walker = Walker(POLICY, ROBOT, clock=lambda: self.now)
+
+    def run(self, seconds: float, command: tuple[float, float, float] | None = None) -> list[Moment]:
+        """Let time pass; with a command, publish it ten times a second."""
+        moments = []
+        for index in range(round(seconds / self.walker.dt)):
+            if command is not None and index % 52 == 0:
+                self.walker.drive(np.array(command))
+            self.now += self.walker.dt
+            if (moment := self.walker.advance()) is not None:
+                moments.append(moment)
+        return moments
+
+
+def mean_velocity(moments: list[Moment]) -> np.ndarray:
+    return np.mean([moment.velocity for moment in moments], axis=0)
+
+
+def test_it_walks_when_driven_and_stops_half_a_second_after_the_last_word() -> None:
+    driver = Driver()
+    driver.run(2.5)
+    assert np.linalg.norm(mean_velocity(driver.run(0.5))) < 0.05, "nobody has said anything yet"
+    assert mean_velocity(driver.run(2.0, (0.5, 0.0, 0.0))[50:])[0] == pytest.approx(0.5, abs=0.12)
+    silent = driver.run(1.5)
+    commands = np.array([moment.command[0] for moment in silent])
+    times = np.array([moment.time for moment in silent]) - silent[0].time
+    assert np.all(commands[times < 0.35] == 0.5) and np.all(commands[times > 0.55] == 0.0)
+    assert np.linalg.norm(mean_velocity(silent[-15:])) < 0.08
+
+
+def test_commands_are_cut_to_what_the_policy_was_trained_for() -> None:
+    driver = Driver()
+    driver.walker.drive(np.array([50.0, -50.0, 0.1]))
+    command = driver.walker.moment().command
+    ranges = command_range(POLICY)
+    assert command.tolist() == [ranges["vx"][1], ranges["vy"][0], 0.1]
+
+
+def test_a_push_adds_its_velocity_and_no_more_than_the_most() -> None:
+    walker = Driver().walker
+    walker.push(np.array([0.3, -0.4]))
+    np.testing.assert_allclose(walker.data.qvel[:2], (0.3, -0.4))
+    walker.push(np.array([0.0, 100.0]))
+    np.testing.assert_allclose(walker.data.qvel[:2], (0.3, -0.4 + MAX_PUSH))
+
+
+def test_the_emergency_stop_holds_until_it_is_reset() -> None:
+    driver = Driver()
+    driver.run(2.5)
+    assert not driver.walker.moment().stopped
+    driver.walker.emergency_stop()
+    driver.run(1.5, (0.5, 0.0, 0.0))
+    assert driver.walker.moment().stopped
+    assert driver.walker.data.qpos[2] < 0.8 * ROBOT.standing_height, "it lies down"
+    driver.walker.reset()
+    driver.run(2.0)
+    assert not driver.walker.moment().stopped
+    assert driver.walker.data.qpos[2] == pytest.approx(ROBOT.standing_height, abs=0.02)
+
+
+def test_a_robot_that_is_reset_stands_where_it_was_and_looks_where_it_looked() -> None:
+    walker = Driver().walker
+    walker.time = 1.0
+    walker.data.qpos[:7] = (2.0, -3.0, 0.05, np.cos(0.6), 0.0, 0.0, np.sin(0.6))
+    walker.reset()
+    np.testing.assert_allclose(walker.data.qpos[:2], (2.0, -3.0))
+    np.testing.assert_allclose(walker.data.qpos[3:7], (np.cos(0.6), 0.0, 0.0, np.sin(0.6)), atol=1e-12)
+
+
+def test_the_payload_weighs_on_the_feet() -> None:
+    weights = []
+    for payload in (0.0, 0.5):
+        driver = Driver()
+        driver.walker.change(Settings(payload=payload))
+        driver.run(0.9)
+        forces = ground_forces(driver.walker.model, driver.walker.data, driver.walker.floor)
+        weights.append(sum(forces.values()))
+    assert weights[1] - weights[0] == pytest.approx(0.5 * 9.81, rel=0.03)
+    assert weights[0] == pytest.approx(9.81 * driver.walker.model.body_mass[:-1].sum(), rel=0.03)
+
+
+def test_the_ground_tilts_slowly_under_the_feet_and_ice_lets_them_slide() -> None:
+    places = {}
+    for friction in (0.8, 0.1):
+        driver = Driver()
+        driver.run(0.5)
+        driver.walker.change(Settings(friction=friction, slope=12.0))
+        driver.run(1.0)
+        angle = world.ground_angle(driver.walker.model, driver.walker.floor)
+        assert angle == pytest.approx(np.radians(world.SLOPE_SPEED), rel=0.02), "not all at once"
+        driver.run(3.0)
+        assert world.ground_angle(driver.walker.model, driver.walker.floor) == pytest.approx(np.radians(12.0))
+        places[friction] = driver.walker.data.qpos[0]
+    assert places[0.8] > -0.1, "rubber holds on 12 degrees: tan 12° = 0.21"
+    assert places[0.1] < -0.3, "ice does not"
+
+
+@pytest.mark.parametrize("angle", [-0.2, 0.0, 0.15])
+def test_tilting_keeps_the_point_under_the_robot(angle: float) -> None:
+    walker = Driver().walker
+    world.tilt_ground(walker.model, walker.floor, 0.1, np.zeros(3))
+    before = walker.ground_height(np.array([3.0, 1.0]))
+    assert before == pytest.approx(3.0 * np.tan(0.1))
+    world.tilt_ground(walker.model, walker.floor, angle, np.array([3.0, 1.0, 9.0]))
+    assert walker.ground_height(np.array([3.0, 1.0])) == pytest.approx(before)
+    assert world.ground_angle(walker.model, walker.floor) == pytest.approx(angle)
+    assert walker.ground_height(np.array([4.0, 0.0])) == pytest.approx(before + np.tan(angle))
+
+
+def test_latency_delays_what_reaches_the_motors_by_so_many_ticks() -> None:
+    arrivals = {}
+    for latency in (0.0, 20.0):
+        driver = Driver()
+        driver.walker.change(Settings(latency=latency))
+        driver.run(2.2)
+        driver.walker.drive(np.array([0.7, 0.0, 0.0]))
+        before = driver.walker.data.ctrl.copy()
+        asked = None
+        for index in range(200):
+            driver.now += driver.walker.dt
+            driver.walker.advance()
+            if asked is None and not np.array_equal(driver.walker._queue[-1].position[0], before):
+                asked = index
+            if asked is not None and np.array_equal(driver.walker.data.ctrl, driver.walker._queue[-1].position[0]):
+                arrivals[latency] = index - asked
+                break
+    assert arrivals == {0.0: 0, 20.0: round(0.020 * 520)}
+
+
+def test_weak_motors_are_weak() -> None:
+    walker = Driver().walker
+    stiffness = {}
+    for strength in (1.0, 0.5):
+        walker.change(Settings(strength=strength))
+        walker.advance()
+        stiffness[strength] = walker.model.actuator_gainprm[0, 0]
+        np.testing.assert_allclose(walker.model.actuator_forcerange[:, 1], strength * ROBOT.torque_limit)
+    assert stiffness[0.5] == pytest.approx(0.5 * stiffness[1.0])
+
+
+def test_settings_take_only_numbers_within_their_range() -> None:
+    before = Settings()
+    nonsense = {"friction": "ice", "payload": None, "latency": float("nan"), "gravity": 3.0, "strength": True}
+    assert before.changed({**nonsense, "strength": [1]}) == before
+    assert before.changed({"friction": 99.0, "slope": -99.0}) == Settings(friction=1.5, slope=-15.0)
+
+
+def test_the_picture_has_the_same_bodies_as_the_physics_but_for_the_payload_at_the_end() -> None:
+    from walkies.robots import load_model
+
+    physics, picture = Driver().walker.model, load_model(ROBOT)
+    names = [[model.body(index).name for index in range(model.nbody)] for model in (picture, physics)]
+    assert names[1] == [*names[0], world.PAYLOAD_BODY]
+    without = np.delete(physics.body_mass, physics.nbody - 1)
+    np.testing.assert_allclose(without, picture.body_mass)
+
+
+def test_gauges_see_a_standing_robot_stand() -> None:
+    driver = Driver()
+    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), Shape())
+    for moment in driver.run(3.0):
+        contact, terms = gauges.read(driver.walker, moment, 0.02)
+    assert contact == [True] * 4
+    weights = RewardWeights()
+    assert terms["tracking_lin_vel"] == pytest.approx(weights.tracking_lin_vel, rel=0.02)
+    assert terms["orientation"] == pytest.approx(0.0, abs=0.02)
+    assert terms["torque"] == pytest.approx(weights.torque * np.sum(moment.torque**2), rel=1e-5)
+    assert set(terms) == {name for name in gauges.terms if getattr(weights, name)}
+
+
+def test_gauges_see_feet_leave_the_ground() -> None:
+    driver = Driver()
+    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), Shape())
+    driver.walker.data.qpos[2] += 0.5
+    mujoco.mj_forward(driver.walker.model, driver.walker.data)
+    contact, _ = gauges.read(driver.walker, driver.walker.moment(), 0.02)
+    assert contact == [False] * 4
