@@ -26,11 +26,13 @@ PAIRS = ((0, 2), (3, 5), (6, 8), (9, 11), (1, 4), (7, 10))
 SWING = (0.35, 0.2, 0.45)
 """rad about the default pose: hip pitch, abduction, knee"""
 CONTROL_DT = 0.02
+HISTORY = 3
+"""Only the newest frame has weights: the others let a log be put together again where the recorder lost messages."""
 
 
 def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -> PolicyFile:
     """The policy, with gains kp and kd (default: the robot's own)."""
-    weights, bias = np.zeros((FRAME_SIZE, 12)), np.zeros(12)
+    weights, bias = np.zeros((HISTORY * FRAME_SIZE, 12)), np.zeros(12)
     last = SLICES["last_action"].start
     for (a, b), frequency in zip(PAIRS, FREQUENCIES, strict=True):
         angle = 2 * np.pi * frequency * CONTROL_DT
@@ -39,7 +41,7 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
         bias[a] = KICK
     return PolicyFile(
         layers=(Layer(weights, bias, "tanh"),),
-        observation_history=1,
+        observation_history=HISTORY,
         kp=robot.kp if kp is None else kp,
         kd=robot.kd if kd is None else kd,
         action_scale=SWING * 4,

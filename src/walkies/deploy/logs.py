@@ -114,10 +114,10 @@ def _messages(path: Path, topic: str, rows: list[tuple[float, Any]]) -> Messages
     if len(sizes) != 1:
         raise UserError(f"{path}: {topic}: got messages of {sorted(sizes)} numbers, expected all of one size")
     rows.sort(key=lambda row: row[0])
-    time, values = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], float)
+    time, values = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], np.float32)
     if not (np.all(np.isfinite(time)) and np.all(np.isfinite(values))):
         raise UserError(f"{path}: {topic}: some times or values are not finite numbers")
-    return Messages(time, values)
+    return Messages(time, values.astype(float))
 
 
 def _long_rows(path: Path) -> Iterator[Row]:

@@ -7,6 +7,7 @@ messages overlap, and a lost message's frame is found in the next one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +20,26 @@ from walkies.robots.base import Robot
 
 PERIODS = (0.012, 0.03)
 """s: a control step outside this is no recording of this controller (0.02 nominally, 0.0192 at 520 Hz)."""
+ANCHORS = 30
+"""messages on either side of a gap that tell its length"""
 FEWEST = 50
 """observations, one second"""
 SAME = 1e-5
 """Two float32 numbers that were printed and read again differ by less, relative to 1."""
 RESTART = 45
 """Control steps of silence after which the controller may have been activated anew, with another life's history."""
+PAIRED = 2e-5
+"""Largest difference between a message and what the following observation says of it: float32, printed and read."""
+ANSWERED = 1e-4
+"""Largest difference between the policy's answer computed here and on the robot."""
+FADED_OUT = 1e-3
+"""A fade-in factor below which nothing can be told from an applied action."""
 NEIGHBOURS = 8
 """Control steps by which a receive time may be wrong."""
+
+
+Misfit = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Distances (m,) of values (12,) from expected rows (m, 12)."""
 
 
 class Log(NamedTuple):
@@ -72,8 +85,7 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
     observation = _without_duplicates(recording.observation)
     history = policy.observation_history
     frames = observation.values.reshape(-1, history, FRAME_SIZE)
-    period = float(np.median(np.diff(observation.time)))
-    step = _steps(observation.time, frames, period)
+    step = _steps(observation.time, frames, policy)
     period, start, jitter = _clock(observation.time, step)
     if not PERIODS[0] <= period <= PERIODS[1]:
         raise UserError(
@@ -149,20 +161,48 @@ def _without_duplicates(messages: Messages) -> Messages:
     return Messages(messages.time[keep], messages.values[keep])
 
 
-def _steps(time: np.ndarray, frames: np.ndarray, period: float) -> np.ndarray:
-    """Step number of each observation (M,) int, from 0: by overlap with its predecessor, else by time."""
-    history = frames.shape[1]
+def _steps(time: np.ndarray, frames: np.ndarray, policy: PolicyFile) -> np.ndarray:
+    """Step number of each observation (M,) int, from 0.
+
+    Consecutive ones are told by their overlap, or by the last action being the policy's answer to the one before.
+    Over gaps the clock decides, averaged over the messages on either side.
+    """
+    advance = _links(frames, policy)
+    stretches = np.split(np.arange(len(time)), np.flatnonzero(advance == 0) + 1)
+    inside = [np.concatenate([[0], np.cumsum(advance[stretch[:-1]])]) for stretch in stretches]
+    period = _common_slope([time[stretch] for stretch in stretches], inside)
     step = np.zeros(len(time), int)
-    for i in range(1, len(time)):
-        elapsed = (time[i] - time[i - 1]) / period
-        overlap = [s for s in range(1, history) if _same(frames[i, s:], frames[i - 1, : history - s])]
-        if overlap:
-            advance = min(overlap, key=lambda s: abs(s - elapsed))
-        else:
+    for stretch, ahead in zip(stretches, inside, strict=True):
+        first, i = 0, stretch[0]
+        if i > 0:
+            origin = np.median((time - period * step)[max(i - ANCHORS, 0) : i])  # when step 0 was, say those before
+            own = np.median((time[stretch] - period * ahead)[:ANCHORS])
             # Without overlap the history has been passed by; with a history of one frame there is none to look at.
-            advance = max(round(elapsed), history if history > 1 else 1)
-        step[i] = step[i - 1] + advance
+            first = max(round((own - origin) / period), int(step[i - 1]) + policy.observation_history)
+        step[stretch] = first + ahead
     return step
+
+
+def _common_slope(times: list[np.ndarray], steps: list[np.ndarray]) -> float:
+    """s per step, the least-squares slope within stretches, whatever lies between them; else the median interval."""
+    covariance = sum(float(np.sum((t - t.mean()) * (n - n.mean()))) for t, n in zip(times, steps, strict=True))
+    variance = sum(float(np.sum((n - n.mean()) ** 2)) for n in steps)
+    return covariance / variance if variance > 0 else float(np.median(np.diff(np.concatenate(times))))
+
+
+def _links(frames: np.ndarray, policy: PolicyFile) -> np.ndarray:
+    """Steps from each observation to the next (M - 1,) int, 0 where their contents do not tell."""
+    history = frames.shape[1]
+    advance = np.zeros(len(frames) - 1, int)
+    for back in reversed(range(1, history)):
+        older, newer = frames[:-1, : history - back], frames[1:, back:]
+        advance[np.all(np.abs(newer - older) <= SAME * np.maximum(1.0, np.abs(older)), axis=(1, 2))] = back
+    if history == 1:
+        answers = policy.act(frames[:-1, 0].astype(np.float32)).astype(float)
+        applied = frames[1:, 0, SLICES["last_action"]]
+        misfit = [_fit_scaled(a, b[None])[0] for a, b in zip(answers, applied, strict=True)]
+        advance[np.array(misfit) <= ANSWERED] = 1
+    return advance
 
 
 def _clock(time: np.ndarray, step: np.ndarray) -> tuple[float, float, float]:
@@ -176,38 +216,36 @@ def _clock(time: np.ndarray, step: np.ndarray) -> tuple[float, float, float]:
     return float(slope), float(start), spread
 
 
-def _pair(messages: Messages, expected: np.ndarray, period: float, start: float, misfit: object) -> np.ndarray:
-    """The messages (K, 12) at the steps whose `expected` values they fit best, near their receive times."""
+def _pair(messages: Messages, expected: np.ndarray, period: float, start: float, misfit: Misfit) -> np.ndarray:
+    """The messages (K, 12) at the steps whose `expected` values they have, near their receive times.
+
+    If most of them have no such step then something else is wrong, and they go by their times, to be told apart later.
+    """
     count = len(expected)
-    result = _unknown(count, 12)
-    best = np.full(count, np.inf)
-    near = np.rint((messages.time - start) / period).astype(int)
+    result, by_time = _unknown(count, 12), _unknown(count, 12)
+    near = np.clip(np.rint((messages.time - start) / period).astype(int), 0, count - 1)
+    by_time[near] = messages.values
+    known = np.isfinite(expected).all(axis=1)
+    paired = 0
     for guess, values in zip(near, messages.values, strict=True):
         candidates = np.arange(max(guess - NEIGHBOURS, 0), min(guess + NEIGHBOURS + 1, count))
-        candidates = candidates[np.isfinite(expected[candidates]).all(axis=1)]
-        if not len(candidates):
-            continue
-        errors = misfit(values, expected[candidates])  # type: ignore[operator]
-        nearest = errors <= errors.min() + SAME
-        chosen = candidates[nearest][np.argmin(np.abs(candidates[nearest] - guess))]
-        error = errors[candidates == chosen][0]
-        if error < best[chosen]:
-            best[chosen], result[chosen] = error, values
-    return result
+        candidates = candidates[known[candidates]]
+        candidates = candidates[misfit(values, expected[candidates]) <= PAIRED]
+        if len(candidates):
+            result[candidates[np.argmin(np.abs(candidates - guess))]] = values
+            paired += 1
+    return result if 2 * paired >= len(near) else by_time
 
 
 def _fit_scaled(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Distance of each expected row from `values` times its best factor in [0, 1]: the fade-in is not logged."""
+    """Distance of `values` from each expected row over its best factor in (0, 1]: the fade-in is not logged."""
     factor = np.clip(expected @ values / max(values @ values, 1e-12), 0.0, 1.0)
-    return np.abs(expected - factor[:, None] * values).max(axis=1)
+    distance = np.abs(expected - factor[:, None] * values).max(axis=1) / np.maximum(factor, FADED_OUT)
+    return np.where(factor < FADED_OUT, np.inf, distance)
 
 
 def _fit_equal(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.abs(expected - values).max(axis=1)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.all(np.abs(a - b) <= SAME * np.maximum(1.0, np.abs(b))))
 
 
 def _unknown(*shape: int) -> np.ndarray:
