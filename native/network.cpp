@@ -23,9 +23,13 @@ constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * t
 // Columns that `n` columns take in panels: full ones, and a last one of a single vector where that is enough.
 constexpr int64_t panelled(int64_t n) { return round_up(n, WALKIES_LANES); }
 
+// x, at most `high`, or at least `low`; unlike `min` and `max`, a NaN stays one.
+WALKIES_INLINE Lanes at_most(Lanes x, float high) { return x > high ? splat<Lanes>(high) : x; }
+WALKIES_INLINE Lanes at_least(Lanes x, float low) { return x < low ? splat<Lanes>(low) : x; }
+
 // e^x, relative error 2e-7; x is brought into the range of normal numbers first.
 WALKIES_INLINE Lanes exp(Lanes x) {
-  x = clamp<Lanes>(x, splat<Lanes>(-87.0f), splat<Lanes>(88.0f));
+  x = at_most(at_least(x, -87.0f), 88.0f);
   const float round = 12582912.0f;  // 1.5·2²³: adding it rounds to the nearest integer
   Lanes shifted = x * 1.44269504088896341f + round;
   Lanes n = shifted - round;
@@ -39,8 +43,8 @@ WALKIES_INLINE Lanes exp(Lanes x) {
 
 template <int64_t A>
 WALKIES_INLINE Lanes activate(Lanes x) {
-  if constexpr (A == kRelu) return max(x, Lanes{});
-  if constexpr (A == kElu) return x > 0.0f ? x : exp(min(x, Lanes{})) - 1.0f;
+  if constexpr (A == kRelu) return at_least(x, 0.0f);
+  if constexpr (A == kElu) return x > 0.0f ? x : exp(at_most(x, 0.0f)) - 1.0f;
   if constexpr (A == kTanh) return 1.0f - 2.0f / (exp(2.0f * x) + 1.0f);
 }
 

@@ -23,7 +23,7 @@ class StillSimulator:
         self.spheres = (*robot.foot_geoms, *robot.knee_geoms, *robot.torso_geoms)
 
     def prepare(self, params, num_envs):
-        return params
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_envs, *x.shape[1:])), params)
 
     def step(self, params, state, target):
         n = target.shape[0]
@@ -49,8 +49,13 @@ class StillSimulator:
 @cache
 def still_walk(config: WalkConfig) -> Walk:
     """The walking task on a `StillSimulator`, its functions compiled."""
-    robot = get_robot("pupper")
-    simulator = StillSimulator(robot)
-    walk = Walk(robot, simulator, nominal_params(simulator.model), config)
+    walk = plain_walk(config)
     walk.reset, walk.step = jax.jit(walk.reset, static_argnums=1), jax.jit(walk.step)
     return walk
+
+
+def plain_walk(config: WalkConfig) -> Walk:
+    """The walking task on a `StillSimulator`."""
+    robot = get_robot("pupper")
+    simulator = StillSimulator(robot)
+    return Walk(robot, simulator, nominal_params(simulator.model), config)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_simulator import still_walk
+from fake_simulator import plain_walk, still_walk
 
 from walkies.contract import FRAME_SIZE, SLICES
 from walkies.rl import train
@@ -153,7 +153,7 @@ def test_sizes_are_as_declared():
 
 
 def test_the_task_of_a_moment_depends_on_the_count_of_steps_alone():
-    walk = still_walk(replace(QUIET, effort=Growth(start=0.0, steps=100)))
+    walk = plain_walk(replace(QUIET, effort=Growth(start=0.0, steps=100)))
     state = walk.reset(KEY, 4)
 
     def cost(task):
@@ -174,7 +174,7 @@ def test_training_tells_the_task_how_far_it_is():
     )
     seen = {}
     for name, growth in {"growing": Growth(0.0, 40), "constant": Growth(1.0, 40)}.items():
-        walk = still_walk(replace(QUIET, effort=growth))
+        walk = plain_walk(replace(QUIET, effort=growth))
         state = train.init(recipe, walk, KEY)
         iterate = train.make_iteration(recipe, walk)
         costs = []
