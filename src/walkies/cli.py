@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "compare": Command("walkies.compare.command:command", "train the ladder from REINFORCE to PPO side by side"),
     "bench physics": Command("walkies.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
     "bench train": Command("walkies.bench.train:command", "speed of a training iteration and where its time goes"),
+    "bench view": Command("walkies.bench.view:command", "what watching a training costs it"),
     "benchmark": Command("walkies.benchmark.command:command", "repeat published results in Gymnasium's environments"),
     "bench replay": Command("walkies.bench.replay:command", "how well replay finds hidden parameters"),
     "doctor": Command("walkies.doctor:command", "check that this machine has what walkies needs"),
@@ -54,7 +55,7 @@ COMMANDS: dict[str, Command] = {
 EXAMPLES = (
     ("walkies train pupper --minutes 5 --out runs/first", "teach Pupper to walk"),
     ("walkies exam runs/first", "examine what it learned"),
-    ("walkies film runs/first --out walk.mp4", "watch it"),
+    ("walkies play runs/first", "drive it with the keyboard, in the browser"),
 )
 
 EXTRAS = {

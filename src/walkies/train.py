@@ -120,5 +120,6 @@ def summary(folder: RunFolder) -> str:
         "report.html": "all of it on one page",
     }
     lines = [f"{folder.path / name!s:<40}{what}" for name, what in meaning.items() if (folder.path / name).exists()]
+    lines.append(f"Drive it in the browser: walkies play {folder.path}")
     lines.append(f"Go on training: walkies train --resume --out {folder.path} --minutes 10")
     return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""`walkies bench view`: what watching a training costs it."""
+
+from __future__ import annotations
+
+import json as json_module
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import viser
+
+from walkies.cpu import use_cpu
+from walkies.experiment import TrainConfig, Training
+
+SETTLE = 1.0
+"""s after a page has come or gone before a block is timed; the first page also makes the field's program compile."""
+CLIENT = """
+import sys, threading
+from websockets.sync.client import connect
+def drain(address, **options):
+    with connect(address, max_size=None, **options) as socket:
+        print("open", flush=True)
+        for message in socket:
+            pass
+address, version = sys.argv[1:]
+threading.Thread(target=drain, args=(address + "drive",), daemon=True).start()
+drain(address + "view", subprotocols=["viser-v" + version])
+"""
+"""A page that receives everything and draws nothing: it stands for a browser on another machine."""
+
+
+def command(blocks: int = 5, seconds: float = 8.0, threads: int | None = None, json: bool = False) -> None:
+    """Measure how much a watching page that does not draw on this machine slows training with the default settings.
+
+    Blocks with and without the page take turns in one training.
+
+    Args:
+        blocks: Pairs of blocks.
+        seconds: Length of a block.
+        threads: CPU threads. Default: all cores.
+        json: Print one JSON object instead of a table.
+    """
+    use_cpu(threads)
+    result = measure(blocks, seconds, threads)
+    if json:
+        print(json_module.dumps(result, indent=2))
+        return
+    print(f"{result['steps_per_s_alone']:>12,.0f} control steps/s alone")
+    print(f"{result['steps_per_s_watched']:>12,.0f} control steps/s watched")
+    print(f"{result['slowdown']:>12.1%} slower (blocks: {', '.join(f'{value:.1%}' for value in result['slowdowns'])})")
+
+
+def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfig | None = None) -> dict[str, Any]:
+    """Control steps/s alone and watched, and the median over pairs of blocks of the relative slow-down."""
+    from walkies.show.viewer.learn import Watch
+
+    training = Training(config or TrainConfig(threads=threads))
+    watch = Watch(training, port=0)
+    address = watch.start().replace("http", "ws")
+    try:
+        for _ in range(20):  # walking states, not falling ones
+            _iterate(training, watch)
+        alone, watched = [], []
+        for block in range(blocks):
+            first, second = (alone, watched) if block % 2 == 0 else (watched, alone)
+            for rates in (first, second):
+                client = _client(address) if rates is watched else None
+                try:
+                    _run(training, watch, SETTLE)
+                    rates.append(_run(training, watch, seconds))
+                finally:
+                    if client is not None:
+                        client.kill()
+                        client.wait()
+    finally:
+        watch.stop()
+    slowdowns = [1.0 - with_page / without for with_page, without in zip(watched, alone, strict=True)]
+    return {
+        "steps_per_s_alone": statistics.median(alone),
+        "steps_per_s_watched": statistics.median(watched),
+        "slowdown": statistics.median(slowdowns),
+        "slowdowns": slowdowns,
+    }
+
+
+def _client(address: str) -> subprocess.Popen[str]:
+    client = subprocess.Popen(
+        [sys.executable, "-c", CLIENT, address, viser.__version__], stdout=subprocess.PIPE, text=True
+    )
+    assert client.stdout is not None
+    for _ in range(2):
+        if client.stdout.readline() != "open\n":
+            raise RuntimeError("the client that stands for a page could not connect")
+    return client
+
+
+def _run(training: Training, watch: Any, seconds: float) -> float:
+    """Train for about so many seconds; control steps/s."""
+    started, first = time.perf_counter(), training.steps
+    while time.perf_counter() - started < seconds:
+        _iterate(training, watch)
+    return (training.steps - first) / (time.perf_counter() - started)
+
+
+def _iterate(training: Training, watch: Any) -> None:
+    record = training.advance()
+    watch.update({"steps": training.steps, "steps_per_s": 0.0, **record})

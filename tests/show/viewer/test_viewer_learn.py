@@ -1,0 +1,103 @@
+"""Watching a training: robots of its own kind move, its results stay bit for bit, and nobody watching costs nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+from walkies.experiment import PUPPER_RECIPE, TrainConfig, Training
+from walkies.show import stages
+from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
+
+RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
+RECORD = {"steps": 64.0, "steps_per_s": 10.0, "episode_return": 1.5}
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    return Training(TrainConfig(threads=1, recipe=RECIPE))
+
+
+@pytest.fixture
+def watch(training: Training) -> Iterator[Watch]:
+    watching = Watch(training, port=0)
+    watching.start()
+    yield watching
+    watching.stop()
+
+
+def test_nobody_watching_costs_nothing(watch: Watch) -> None:
+    watch.update(RECORD)
+    assert watch._clip is None and not watch._stock
+
+
+def test_watching_computes_motion_and_leaves_the_training_alone(training: Training, watch: Watch) -> None:
+    before = jax.tree.map(np.array, _plain(training.state))
+    with connect(f"ws://127.0.0.1:{watch.server.port}/drive") as page:
+        page.recv(timeout=5)
+        watch._stop.set()  # nothing is shown, so that the stock stays
+        watch.update(RECORD)
+    assert len(watch._stock) >= CLIP
+    motion = np.array(watch._stock)
+    assert motion.shape[1:] == (ROBOTS, watch.model.nq)
+    assert np.all(np.isfinite(motion)) and np.abs(np.diff(motion[:, :, 7:], axis=0)).max() > 1e-3
+    jumps = np.abs(np.diff(motion[:, :, :2], axis=0)).max()
+    assert jumps < 0.1, "it moves smoothly, a clip joins on to the one before"
+    after = jax.tree.map(np.array, _plain(training.state))
+    assert all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(after)))
+
+
+def test_records_reach_a_page_that_opens_later(watch: Watch) -> None:
+    watch.update(RECORD)
+    watch.update({**RECORD, "steps": 128.0})  # too soon after the first
+    hello = watch.hello()
+    assert hello["records"] == [{"steps": 64.0, "episode_return": 1.5}]
+    watch._records = [{"steps": float(index)} for index in range(5000)]
+    assert len(watch.hello()["records"]) <= 500 and watch.hello()["records"][0] == {"steps": 0.0}
+
+
+def test_an_old_stock_is_not_shown_to_the_next_one_who_looks(watch: Watch) -> None:
+    watch._stock = deque([np.zeros((ROBOTS, 19))] * 3)
+    for _ in range(100):
+        if not watch._stock:
+            break
+        watch._stop.wait(0.05)
+    assert not watch._stock
+
+
+def test_stages_are_the_first_iteration_and_ten_doubled() -> None:
+    kept = [iteration for iteration in range(2000) if stages.due(iteration)]
+    assert kept == [1, 10, 20, 40, 80, 160, 320, 640, 1280]
+
+
+def test_a_stage_is_a_policy_file_like_any_other(training: Training, tmp_path: Path) -> None:
+    from walkies.deploy import policy_file
+    from walkies.runs import RunFolder
+    from walkies.show.play import stages_of
+
+    folder = RunFolder(tmp_path)
+    keep = stages.keeper(training, folder)
+    for iteration in (1, 2, 10):
+        keep({"steps": float(iteration * training.steps_per_iteration)})
+    files = folder.stage_files()
+    assert [int(path.stem) for path in files] == [64, 640]
+    assert policy_file.read(files[0]).observation_size == training.env.observation_size
+    files[1].rename(folder.policy)
+    found = stages_of(tmp_path)
+    assert [stage.path for stage in found] == [files[0], folder.policy]
+    assert stages_of(folder.policy) == [("policy.json", folder.policy)]
+
+
+def _plain(state: object) -> object:
+    """A state whose random keys are plain numbers."""
+    key = jax.dtypes.prng_key
+    return jax.tree.map(
+        lambda leaf: jax.random.key_data(leaf) if jax.numpy.issubdtype(leaf.dtype, key) else leaf, state
+    )
