@@ -15,16 +15,16 @@ from walkies.contract import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.robots.base import Robot
 
-GROWTH = 1.25
-"""g: from rest, an oscillation grows by a quarter with every action until it saturates."""
+GROWTH = 0.8
+"""g = 1 + this times θ: grows within a second or two, but too little for slow oscillators to stand still at ±1."""
 KICK = 0.01
 """Bias that leaves rest."""
-FREQUENCIES = (0.6, 0.9, 1.4, 2.0, 2.8, 4.0)
+FREQUENCIES = (0.8, 1.2, 1.7, 2.3, 3.1, 4.2)
 """Hz: slow ones show friction, fast ones damping and latency."""
 PAIRS = ((0, 2), (3, 5), (6, 8), (9, 11), (1, 4), (7, 10))
 """Joints that oscillate together: hip and knee of each leg, and the abductions of left and right."""
-SWING = (0.35, 0.2, 0.45)
-"""rad about the default pose: hip pitch, abduction, knee"""
+SWING = (0.45, 0.25, 0.55)
+"""rad about the default pose at ±1, of which 0.5 to 0.9 are reached: hip pitch, abduction, knee"""
 CONTROL_DT = 0.02
 HISTORY = 3
 """Only the newest frame has weights: the others let a log be put together again where the recorder lost messages."""
@@ -36,7 +36,7 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
     last = SLICES["last_action"].start
     for (a, b), frequency in zip(PAIRS, FREQUENCIES, strict=True):
         angle = 2 * np.pi * frequency * CONTROL_DT
-        turn = GROWTH * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turn = (1 + GROWTH * angle) * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         weights[np.ix_([last + a, last + b], [a, b])] = turn
         bias[a] = KICK
     return PolicyFile(

@@ -25,6 +25,9 @@ MAX_DELAY = 3
 HUBER = 2.0
 """standard deviations from which a residual counts linearly"""
 
+SETTLED = 0.05
+"""Finite differences: a Gauss-Newton step smaller than this ends the fit."""
+
 
 class Physics(NamedTuple):
     """What is looked for, in C variations."""
@@ -126,7 +129,7 @@ def gauss_newton(
     lower: np.ndarray,
     upper: np.ndarray,
     prior: np.ndarray | None = None,
-    iterations: int = 25,
+    iterations: int = 15,
 ) -> Fit:
     """Minimise Σ huber(residual/σ) with damped Gauss-Newton steps and finite differences, σ estimated as it goes.
 
@@ -141,14 +144,12 @@ def gauss_newton(
     x = np.clip(start, lower, upper)
     precision = np.zeros(len(x)) if prior is None else prior**-2.0
     damping, done = 1e-3, 0
-    variations = np.concatenate([np.zeros((1, len(x))), np.diag(step), -np.diag(step)])
+    count = len(x)
 
     def evaluate(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = np.clip(x + variations, lower, upper)
-        all_of_them = residuals(points)
-        base, plus, minus = np.split(all_of_them, [1, 1 + len(x)])
-        width = (points[1 : 1 + len(x)] - points[1 + len(x) :]).diagonal()
-        return base[0], (plus - minus) / width[:, None, None]
+        away = np.where(x + step <= upper, step, -step)
+        every = residuals(x + np.concatenate([np.zeros((1, count)), np.diag(away)]))
+        return every[0], (every[1:] - every[0]) / away[:, None, None]
 
     residual, jacobian = evaluate(x)
     while done < iterations:
@@ -159,20 +160,20 @@ def gauss_newton(
         cost = _cost(residual / sigma) + 0.5 * precision @ (x - start) ** 2
         hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)
         gradient = np.einsum("pnr,nr->p", jacobian, weight * residual) / sigma**2 + precision * (x - start)
-        moved = False
-        while damping < 1e6:
+        while True:
             move = np.linalg.solve(hessian + damping * np.diag(hessian.diagonal() + 1e-12), -gradient)
             candidate = np.clip(x + move, lower, upper)
+            settled = bool(np.all(np.abs(candidate - x) < SETTLED * step))
+            if settled:
+                break
             tried, slope = evaluate(candidate)
             if _cost(tried / sigma) + 0.5 * precision @ (candidate - start) ** 2 < cost:
-                moved, damping = True, max(damping / 5, 1e-6)
+                damping = max(damping / 5, 1e-6)
                 break
             damping *= 10
-        if not moved:
+        if settled:
             break
-        change, x, residual, jacobian = np.abs(candidate - x) / step, candidate, tried, slope
-        if np.all(change < 0.02):
-            break
+        x, residual, jacobian = candidate, tried, slope
     sigma, weight = _weights(residual)
     hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)
     score = np.einsum("pnr,nr->np", jacobian, weight * residual) / sigma**2

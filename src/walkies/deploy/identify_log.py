@@ -109,7 +109,7 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
     nominal = np.array([1.0, policy.kp, policy.kd, float(np.median(model.dof_frictionloss[6:])), 1.0])
     known = np.arange(5) if not held else np.arange(4)  # no ground, no ground friction
     count = len(measured.start)
-    simulator = Simulator(model, log.period, count, 1 + 2 * len(known), threads)
+    simulator = Simulator(model, log.period, count, 1 + len(known), threads)
 
     def physics(x: np.ndarray) -> Physics:
         full = np.tile(START, (len(x), 1))

@@ -39,8 +39,8 @@ class Cut(NamedTuple):
     """windows; of a longer log evenly spread ones are taken"""
 
 
-HELD = Cut(length=60, settle=10, most=40)
-WALKING = Cut(length=16, settle=6, most=60)
+HELD = Cut(length=60, settle=10, most=16)
+WALKING = Cut(length=16, settle=6, most=50)
 
 
 class Measured(NamedTuple):
