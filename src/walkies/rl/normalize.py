@@ -6,6 +6,7 @@ statistics than it acted under is another policy (the importance ratio would sta
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ Array = jax.Array
 MIN_STD = 1e-3
 """Inputs that move less than this are scaled as if they moved this much, so that one that hardly moved yet does not
 become huge when it does. In the input's own unit."""
+OBSERVATION_CLIP = 10.0
+"""What `ClippedNormalizer` lets through, in deviations (Stable-Baselines3's VecNormalize, CleanRL)."""
 
 
 class Normalizer(NamedTuple):
@@ -35,6 +38,11 @@ class Normalizer(NamedTuple):
     """(size,)"""
 
     @property
+    def limit(self) -> float:
+        """Largest magnitude of what `self` returns."""
+        return math.inf
+
+    @property
     def mean(self) -> Array:
         """(size,)"""
         return self.origin + self.offset
@@ -48,6 +56,21 @@ class Normalizer(NamedTuple):
     def __call__(self, x: Array) -> Array:
         """(x − mean) · scale for x (…, size)."""
         return (x - self.mean) * self.scale
+
+
+class ClippedNormalizer(Normalizer):
+    """A `Normalizer` whose output is kept within ±OBSERVATION_CLIP, as public libraries have it.
+
+    For repeating their results: a robot's file cannot hold the clip, so no robot is trained with it.
+    """
+
+    @property
+    def limit(self) -> float:
+        return OBSERVATION_CLIP
+
+    def __call__(self, x: Array) -> Array:
+        """(x − mean) · scale within the limits, for x (…, size)."""
+        return jnp.clip(super().__call__(x), -self.limit, self.limit)
 
 
 def init(size: int, dtype: jnp.dtype = jnp.float32) -> Normalizer:
@@ -65,7 +88,7 @@ def update(old: Normalizer, x: Array) -> Normalizer:
     variance = jnp.mean(jnp.square(shifted - offset), axis=0)
     weight = x.shape[0] / (old.samples + x.shape[0])
     delta = offset - old.offset
-    return Normalizer(
+    return old._replace(
         samples=old.samples + x.shape[0],
         origin=origin,
         offset=old.offset + weight * delta,

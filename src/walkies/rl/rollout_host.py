@@ -13,7 +13,6 @@ All three give the same transitions, values and advantages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ import numpy as np
 
 from walkies.errors import UserError
 from walkies.mdp import Observation
+from walkies.rl.host_actor import make_actor, score
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.rollout import Rollout
@@ -70,19 +70,25 @@ def rollout_host(
     actors: HostActors,
     key: Array,
     horizon: int,
+    whole_episodes: bool = False,
 ) -> tuple[HostActors, Rollout]:
     """Act for `horizon` steps in every environment of a gymnasium.vector.VectorEnv.
 
     normalizer: of observations, frozen for the whole rollout. value: raw observations (…, size) → V (…,); called once.
+    whole_episodes: start new episodes, and stop acting once every environment has ended its first one; the rows up to
+    `horizon` are then no transitions.
     Returns the actors and a Rollout whose `valid` is None where every row is a transition.
     """
     mode = autoreset_mode(envs)
-    keys = jax.random.split(key, horizon)
+    if whole_episodes:
+        actors = start_host(envs)
+    unfinished = np.ones(envs.num_envs, bool)
+    act = make_actor(policy, params, normalizer, key, envs.num_envs, horizon)
     rows: list[tuple[np.ndarray, ...]] = []
     for t in range(horizon):
         observation, ended = actors.observation, actors.ended
-        sample, log_prob, head, action = _act(policy, params, normalizer, observation, keys, t)
-        following, reward, terminated, truncated, infos = envs.step(np.asarray(action))
+        sample, action = act(observation, t)
+        following, reward, terminated, truncated, infos = envs.step(action)
         valid = ~ended
         terminated, truncated = np.asarray(terminated) & valid, np.asarray(truncated) & ~terminated & valid
         done = terminated | truncated
@@ -98,21 +104,25 @@ def rollout_host(
         length = actors.length + valid.astype(np.int32)
         total = actors.episode_return + np.where(valid, reward, 0.0)
         rows.append(
-            (observation, sample, log_prob, head, np.where(valid, reward, 0.0).astype(np.float32), terminated,
+            (observation, sample, np.where(valid, reward, 0.0).astype(np.float32), terminated,
              truncated, reached, np.where(done, total, 0.0).astype(np.float32), np.where(done, length, 0), valid)
         )  # fmt: skip
         waits = done if mode == "NextStep" else np.zeros_like(done)
         actors = HostActors(following, waits, np.where(done, 0, length), np.where(done, 0.0, total))
+        unfinished &= ~done
+        if whole_episodes and not unfinished.any():
+            break
 
-    columns = [np.stack([np.asarray(row[i]) for row in rows]) for i in range(len(rows[0]))]
-    observation, sample, log_prob, head, reward, terminated, truncated, reached, returns, lengths, valid = columns
+    columns = [_padded(np.stack([np.asarray(row[i]) for row in rows]), horizon) for i in range(len(rows[0]))]
+    observation, sample, reward, terminated, truncated, reached, returns, lengths, valid = columns
+    head, log_prob = score(policy, params, normalizer, observation, sample)
     cut_values = jnp.where(truncated, value(jnp.asarray(reached)), 0.0) if truncated.any() else jnp.zeros_like(reward)
     last = jnp.asarray(actors.observation)
     return actors, Rollout(
         observations=Observation(jnp.asarray(observation), jnp.asarray(observation)),
         samples=jnp.asarray(sample),
-        log_probs=jnp.asarray(log_prob),
-        heads=jnp.asarray(head),
+        log_probs=log_prob,
+        heads=head,
         rewards=jnp.asarray(reward),
         terminated=jnp.asarray(terminated),
         truncated=jnp.asarray(truncated),
@@ -125,12 +135,7 @@ def rollout_host(
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _act(
-    policy: Policy, params: PolicyParams, normalizer: Normalizer, observation: Array, keys: Array, t: int
-) -> tuple[Array, Array, Array, Array]:
-    """Sample, its log-probability, the head it came from, and what the environment receives."""
-    head = policy.head(params, normalizer(observation))
-    distribution = policy.wrap(params, head)
-    sample = distribution.sample(keys[t])
-    return sample, distribution.log_prob(sample), head, policy.action(sample)
+def _padded(column: np.ndarray, horizon: int) -> np.ndarray:
+    """`column` (rows, num_envs, …) with zeros behind it, (horizon, num_envs, …): shapes that are compiled once."""
+    missing = horizon - len(column)
+    return column if not missing else np.concatenate([column, np.zeros((missing, *column.shape[1:]), column.dtype)])

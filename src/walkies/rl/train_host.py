@@ -19,7 +19,9 @@ from walkies.envs.gymnasium_adapter import from_gymnasium_space
 from walkies.errors import UserError
 from walkies.mdp import Box, Key, Observation, Outcome, Space
 from walkies.rl import networks, train
+from walkies.rl.normalize import ClippedNormalizer
 from walkies.rl.recipes import Recipe
+from walkies.rl.rollout import Rollout
 from walkies.rl.rollout_host import HostActors, rollout_host, start_host
 from walkies.rl.train import Metrics, TrainState
 
@@ -55,32 +57,50 @@ class HostTraining(NamedTuple):
 
 
 def shape_of(envs: Any) -> Shape:
-    """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat."""
+    """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat.
+
+    Its time limit is the one that the environment was registered with, if it was; Gymnasium applies it itself.
+    """
     seen = from_gymnasium_space(envs.single_observation_space)
     if not isinstance(seen, Box):
         raise UserError(
             f"observations are {envs.single_observation_space}; expected a one-dimensional Box."
             " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
         )
-    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space))
+    limit = getattr(envs.spec, "max_episode_steps", None)
+    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)
 
 
-def init_host(recipe: Recipe, envs: Any, seed: int) -> HostTraining:
+def init_host(recipe: Recipe, envs: Any, seed: int, clip_observations: bool = False) -> HostTraining:
     """The training before its first iteration; environment i is seeded with seed + i.
 
-    Raises UserError where the recipe asks for what a Python loop does not offer.
+    clip_observations: keep normalised observations within ±normalize.OBSERVATION_CLIP.
+    Raises UserError where the recipe and the environments do not fit together.
     """
     if recipe.num_envs != envs.num_envs:
         raise UserError(f"the recipe has num_envs = {recipe.num_envs}, the vector environment {envs.num_envs}")
-    if recipe.whole_episodes:
-        raise UserError("whole_episodes is not offered in Gymnasium environments; set it to false")
-    state = train.init(recipe, shape_of(envs), jax.random.key(seed))
+    if recipe.whole_episodes and recipe.normalize_observations:
+        raise UserError("whole_episodes leaves rows empty here, which would count as observations; set"
+                        " normalize_observations to false")  # fmt: skip
+    shape = shape_of(envs)
+    train.steps_per_iteration(recipe, shape)  # raises where whole episodes have no end
+    state = train.init(recipe, shape, jax.random.key(seed))
+    if clip_observations:
+        seen = state.normalizers
+        clipped = (ClippedNormalizer(*seen.policy), ClippedNormalizer(*seen.critic))
+        state = state._replace(normalizers=seen._replace(policy=clipped[0], critic=clipped[1]))
     return HostTraining(state, start_host(envs, seed))
 
 
-def make_host_iteration(recipe: Recipe, envs: Any) -> Callable[[HostTraining], tuple[HostTraining, Metrics]]:
-    """One iteration as a Python function: `recipe.horizon` steps in every environment, then learning."""
+def make_host_iteration(
+    recipe: Recipe, envs: Any, watch: Callable[[Rollout], None] = lambda record: None
+) -> Callable[[HostTraining], tuple[HostTraining, Metrics]]:
+    """One iteration as a Python function: `recipe.horizon` steps in every environment, then learning.
+
+    watch: called with what happened, before it is learned from; its `valid` is always given.
+    """
     shape = shape_of(envs)
+    horizon = train.steps_per_iteration(recipe, shape)
     policy = train.make_policy(recipe, shape)
     learn = jax.jit(partial(train.learn, recipe, shape))
 
@@ -102,10 +122,12 @@ def make_host_iteration(recipe: Recipe, envs: Any) -> Callable[[HostTraining], t
             partial(value, state),
             actors,
             act_key,
-            recipe.horizon,
+            horizon,
+            recipe.whole_episodes,
         )
         if record.valid is None:  # one compilation, whether or not a row of this rollout was a reset
             record = record._replace(valid=jnp.ones(record.rewards.shape, bool))
+        watch(record)
         state, metrics = learn(
             state._replace(key=key), state.actors, state.discounted_return, record, learn_key
         )  # fmt: skip

@@ -1,0 +1,67 @@
+"""`walkies benchmark`: published results, repeated with the settings that made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from walkies.benchmark.protocols import Row, rows
+
+
+def command(
+    only: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    out: Path = Path("runs/benchmark"),
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    page: Path | None = None,
+    speed: bool = False,
+) -> None:
+    """Train walkies' recipes in Gymnasium's environments with public libraries' settings, beside published results.
+
+    Trains what is missing, one row after the other; a killed row goes on from its last checkpoint. Needs the extra
+    `gym`, and for the rows of other libraries the extra `compare`.
+
+    Args:
+        only: Parts of rows' names, such as `Hopper` or `trpo-contrib_Hopper-v4_1`. Default: every row.
+        out: Folder with finished rows, curves and checkpoints.
+        show: Only list the rows, finished and missing.
+        page: Write the table and the picture of all finished rows into this Markdown file, and train nothing.
+        speed: Only time 50,000 steps of the rows of other libraries beside ours, in turns.
+    """
+    from walkies.benchmark import report
+
+    chosen = rows(only)
+    if page is not None:
+        report.write_page(page, out, rows())
+    elif speed:
+        _time(chosen, out)
+    elif show:
+        print(report.listing(out, chosen))
+    else:
+        for row in chosen:
+            _train(row, out)
+        print(report.table(out, chosen))
+
+
+def _train(row: Row, out: Path) -> None:
+    from walkies.benchmark import training
+
+    if training.result_path(row, out).exists():
+        return
+    if row.protocol.library is not None:
+        from walkies.benchmark import libraries
+
+        libraries.train_row(row, out)
+    else:
+        training.train_row(row, out, say=lambda text: print(text, flush=True))
+    print(f"{row.key}: finished", flush=True)
+
+
+def _time(chosen: list[Row], out: Path) -> None:
+    from walkies.benchmark import libraries, report
+
+    theirs = [row for row in chosen if row.protocol.library is not None]
+    for row in theirs:
+        libraries.write_speed(libraries.speed(row), row, out)
+    print(report.speed_table(out, theirs))

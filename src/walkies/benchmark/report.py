@@ -1,0 +1,206 @@
+"""Finished rows as a list, a table beside the published figures, a picture, and a page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from walkies.benchmark.protocols import CARTPOLE_SOLVED, Protocol, Published, Row
+from walkies.errors import UserError
+
+TOLERANCE = 2.0
+"""Standard errors within which two means count as the same."""
+BEGIN, END = "<!-- walkies benchmark: begin -->", "<!-- walkies benchmark: end -->"
+
+
+class Mean(NamedTuple):
+    """A mean over seeds."""
+
+    value: float
+    standard_error: float | None
+    """σ / √n with the unbiased σ; None for one seed."""
+    seeds: int
+
+
+class Comparison(NamedTuple):
+    """How far two means lie apart."""
+
+    difference: float
+    standard_errors: float
+    """|difference| / √(SE₁² + SE₂²): 0 where both are exactly equal, infinite where only the errors vanish."""
+    passed: bool
+    """Within TOLERANCE standard errors of the difference."""
+    passed_alone: bool
+    """Within TOLERANCE standard errors of the published mean alone, as if ours were exact."""
+
+
+def mean_of(scores: Sequence[float]) -> Mean:
+    """Mean of one score per seed (at least one)."""
+    n = len(scores)
+    value = math.fsum(scores) / n
+    if n == 1:
+        return Mean(value, None, 1)
+    variance = math.fsum((score - value) ** 2 for score in scores) / (n - 1)
+    return Mean(value, math.sqrt(variance / n), n)
+
+
+def compare(ours: Mean, published: Published) -> Comparison | None:
+    """The pass rule; None where one of the two has no standard error: a single run proves nothing."""
+    if ours.standard_error is None or published.standard_error is None:
+        return None
+    difference = ours.value - published.mean
+    error = math.hypot(ours.standard_error, published.standard_error)
+    distance = 0.0 if difference == 0.0 else math.inf if error == 0.0 else abs(difference) / error
+    alone = abs(difference) <= TOLERANCE * published.standard_error
+    return Comparison(difference, distance, distance <= TOLERANCE, alone)
+
+
+def read(row: Row, out: Path) -> dict[str, Any] | None:
+    """A finished row; None where it is missing.
+
+    Raises:
+        UserError: the file is no row of the benchmark.
+    """
+    path = out / "rows" / f"{row.key}.json"
+    if not path.exists():
+        return None
+    try:
+        result = json.loads(path.read_text())
+        result[f"{row.protocol.score}_return"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no finished row ({error}); remove it, and it will be trained again") from None
+    return result
+
+
+def listing(out: Path, chosen: Sequence[Row]) -> str:
+    """A line for every row: finished with its score, begun, or missing."""
+    lines = []
+    for row in chosen:
+        result = read(row, out)
+        if result is not None:
+            state = f"finished   {result[f'{row.protocol.score}_return']:8.1f}   {result['seconds']:6.0f} s"
+        else:
+            state = "begun" if (out / "checkpoints" / f"{row.key}.safetensors").exists() else "missing"
+        lines.append(f"{row.key:<36} {state}")
+    done = sum(read(row, out) is not None for row in chosen)
+    return "\n".join([*lines, f"{done} of {len(chosen)} rows finished"])
+
+
+def table(out: Path, chosen: Sequence[Row]) -> str:
+    """Markdown: a line for every protocol with at least one finished seed among `chosen`."""
+    lines = [
+        "| environment | protocol | steps | published | here | seeds | apart by | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for protocol in dict.fromkeys(row.protocol for row in chosen):
+        results = [result for row in chosen if row.protocol == protocol and (result := read(row, out)) is not None]
+        if results:
+            lines.append(_line(protocol, results))
+    return "\n".join(lines)
+
+
+def missing(out: Path, chosen: Sequence[Row]) -> list[str]:
+    """Keys of the rows that are not finished."""
+    return [row.key for row in chosen if read(row, out) is None]
+
+
+def _line(protocol: Protocol, results: list[dict[str, Any]]) -> str:
+    ours = mean_of([result[f"{protocol.score}_return"] for result in results])
+    published = protocol.published
+    apart, verdict = "", ""
+    if published is not None:
+        comparison = compare(ours, published)
+        if comparison is None:
+            apart = f"{ours.value - published.mean:+.0f}"
+        else:
+            apart = f"{comparison.difference:+.0f} ({comparison.standard_errors:.1f} SE)"
+            verdict = "passed" if comparison.passed else "**differs**"
+            verdict += "" if comparison.passed_alone or not comparison.passed else ", not by their SE alone"
+    elif protocol.env == "CartPole-v1":
+        verdict = "solved" if ours.value >= CARTPOLE_SOLVED else "**not solved**"
+    steps = results[0]["steps"]
+    return (
+        f"| {protocol.env} | {protocol.name} | {steps:,} | {'' if published is None else _figure(published)} "
+        f"| {_figure(ours)} | {', '.join(str(result['seed']) for result in results)} | {apart} | {verdict} |"
+    )
+
+
+def _figure(value: Mean | Published) -> str:
+    mean = value.value if isinstance(value, Mean) else value.mean
+    return f"{mean:.0f}" if value.standard_error is None else f"{mean:.0f} ± {value.standard_error:.0f}"
+
+
+def speed_table(out: Path, chosen: Sequence[Row]) -> str:
+    """Markdown: microseconds per environment step, acting and learning, for the libraries that were timed."""
+    lines = ["| settings | walkies | the library | ratio |", "|---|---|---|---|"]
+    for row in chosen:
+        path = out / "speed" / f"{row.key}.json"
+        if path.exists():
+            timed = json.loads(path.read_text())
+            ours, theirs = (f"{timed[name] * 1e6:.0f} µs" for name in ("ours", "theirs"))
+            ratio = timed["theirs"] / timed["ours"]
+            lines.append(f"| {row.protocol.name}, {row.protocol.env} | {ours} | {theirs} | {ratio:.1f} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
+    """The curves of all finished rows, a panel per environment, a band from the lowest to the highest seed."""
+    from matplotlib.ticker import EngFormatter
+
+    from walkies.show import curves, theme
+
+    finished = [row for row in chosen if read(row, out) is not None]
+    environments = list(dict.fromkeys(row.protocol.env for row in finished))
+    if not environments:
+        raise UserError(f"there is no finished row in {out}; `walkies benchmark --out {out}` trains them")
+    with theme.figure(1, len(environments), width=4.2, height=3.2) as (made, axes):
+        for axis, env in zip(axes.flat, environments, strict=True):
+            protocols = dict.fromkeys(row.protocol for row in finished if row.protocol.env == env)
+            for colour, protocol in zip(theme.COLOURS, protocols, strict=False):
+                group = [_curve(row, out) for row in finished if row.protocol == protocol]
+                shared, mean, low, high = curves.band(group)
+                axis.fill_between(shared, low, high, color=colour, alpha=0.25, linewidth=0)
+                axis.plot(shared, mean, color=colour, label=f"{protocol.name} ({len(group)})")
+                if protocol.published is not None:
+                    axis.axhline(protocol.published.mean, color=colour, linestyle="--", linewidth=1)
+            axis.set_title(f"{env}: return of training episodes")
+            axis.set_xlabel("steps")
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.legend()
+        return theme.save(made, path)
+
+
+def _curve(row: Row, out: Path) -> tuple[Any, Any]:
+    import numpy as np
+
+    with (out / "curves" / f"{row.key}.csv").open() as file:
+        points = [(float(line["steps"]), float(line["episode_return"])) for line in csv.DictReader(file)]
+    x, y = np.array(points).T
+    return x, y
+
+
+def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
+    """Put the table, the missing rows and the picture between the marks in `page`; the rest of it stays.
+
+    Raises:
+        UserError: the page lacks the marks, or nothing is finished.
+    """
+    text = page.read_text()
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise UserError(f"{page} has no place for the table; put the lines {BEGIN} and {END} where it shall be")
+    picture = draw(out / "curves.png", out, chosen)
+    unfinished = missing(out, chosen)
+    parts = [
+        table(out, chosen),
+        *filter(None, [speed_table(out, chosen)]),
+        f"Not finished: {', '.join(unfinished)}." if unfinished else "Every row is finished.",
+        f"![Returns of training episodes; dashed: published]({Path(os.path.relpath(picture, page.parent)).as_posix()})",
+    ]
+    page.write_text(f"{head}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{tail}")

@@ -1,0 +1,77 @@
+"""What the public settings mean, in closed form."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from walkies.benchmark import protocols
+from walkies.benchmark.protocols import PROTOCOLS, Published, rows
+from walkies.errors import UserError
+from walkies.rl import normalize, train
+
+ANNEALED = [protocol for protocol in PROTOCOLS if protocol.recipe.schedule == "linear"]
+
+
+@pytest.mark.parametrize("protocol", ANNEALED, ids=lambda protocol: f"{protocol.name}-{protocol.env}")
+def test_the_step_size_falls_linearly_in_samples_to_the_end_of_training(protocol):
+    """At the start of an update after n samples it is rate · (1 − n / N), N the samples of the whole training."""
+    recipe, batch = protocol.recipe, protocol.recipe.num_envs * protocol.recipe.horizon
+    learner = SimpleNamespace(learning_rate=jnp.zeros(()), critic_learning_rate=jnp.zeros(()))
+    learner._replace = lambda **new: SimpleNamespace(**new)
+    updates = protocol.steps // batch
+    assert updates * batch == protocol.steps
+    for update in (0, 1, updates // 2, updates - 1):
+        got = train._scheduled(recipe, SimpleNamespace(learner=learner, iteration=jnp.asarray(update)))
+        expected = recipe.learning_rate * (1.0 - update * batch / protocol.steps)
+        assert float(got.learning_rate) == pytest.approx(expected, rel=1e-5)
+        assert float(got.critic_learning_rate) == pytest.approx(expected, rel=1e-5)
+    assert expected > 0.0
+
+
+def test_clipped_statistics_equal_plain_ones_within_the_limit_and_stop_there():
+    x = jax.random.normal(jax.random.key(0), (200, 3)) * 5.0 + 2.0
+    plain, clipped = (normalize.update(start, x) for start in (normalize.init(3), clipped_start()))
+    assert isinstance(clipped, normalize.ClippedNormalizer)
+    np.testing.assert_array_equal(plain(x), clipped(x))
+    far = plain.mean + 11.0 / plain.scale
+    np.testing.assert_allclose(clipped(far), 10.0)
+    np.testing.assert_allclose(clipped(2.0 * plain.mean - far), -10.0)
+    np.testing.assert_allclose(plain(far), 11.0, rtol=1e-4)
+
+
+def clipped_start() -> normalize.ClippedNormalizer:
+    return normalize.ClippedNormalizer(*normalize.init(3))
+
+
+def test_a_deviation_with_divisor_n_becomes_the_standard_error_of_the_mean():
+    seeds = np.array([2100.0, 2300.0, 2750.0])
+    published = Published.of_seeds(seeds.mean(), seeds.std(), 3, "")
+    assert published.standard_error == pytest.approx(seeds.std(ddof=1) / np.sqrt(3))
+    # sb3-contrib's ± is the deviation divided by √3 already.
+    contrib = protocols._contrib(0.0, seeds.std() / np.sqrt(3))
+    assert contrib.standard_error == pytest.approx(published.standard_error)
+
+
+def test_minibatches_have_the_published_sizes():
+    sizes = {
+        (protocol.name, protocol.env): protocol.recipe.num_envs * protocol.recipe.horizon / protocol.recipe.minibatches
+        for protocol in PROTOCOLS
+    }
+    assert sizes["ppo-cleanrl", "Hopper-v4"] == 64
+    assert sizes["ppo-cleanrl", "CartPole-v1"] == 128
+    assert sizes["trpo-contrib", "Hopper-v4"] == sizes["trpo-zoo", "Hopper-v4"] == 128
+    assert sizes["trpo-zoo", "CartPole-v1"] == 512
+
+
+def test_rows_are_unique_and_can_be_chosen():
+    keys = [row.key for row in rows()]
+    assert len(keys) == len(set(keys))
+    assert {row.seed for row in rows(["ppo-cleanrl_Hopper"])} == {1, 2, 3}
+    assert len(rows(["HalfCheetah", "ppo-sb3"])) == 4
+    with pytest.raises(UserError, match="ppo-cleanrl_Hopper-v4_1"):
+        rows(["Hoper"])

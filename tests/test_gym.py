@@ -1,0 +1,121 @@
+"""Pupper in Gymnasium by its name: registration, and Gymnasium's own checker for one robot and for vectors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+from walkies import gym
+from walkies.envs.gymnasium_adapter import ToGymnasium, ToGymnasiumVector
+from walkies.errors import UserError
+
+TASK = gym._task
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_task():
+    """One robot and simulator for all tests: what differs between them is Gymnasium's side."""
+    made = gym._task("native", 1)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(gym, "_task", lambda simulator, threads: made)
+    yield made
+    patch.undo()
+
+
+def check(env: gymnasium.Env) -> None:
+    """Gymnasium's checker with every warning an error, but for those that are no more than advice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*infinity.*|.*spec.*|.*different from the unwrapped.*")
+        check_env(env, skip_render_check=True)
+
+
+class OneOfTwo(gymnasium.Env):
+    """The first robot of a vector of two, as the checker wants to see it; reset by whichever rule the vector has."""
+
+    def __init__(self, mode: AutoresetMode):
+        self.vector = gymnasium.make_vec(gym.PUPPER, 2, autoreset_mode=mode)
+        self.observation_space = self.vector.single_observation_space
+        self.action_space = self.vector.single_action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        observation, info = self.vector.reset(seed=seed)
+        return observation[0], info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, _ = self.vector.step(np.stack([action, action]))
+        return observation[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), {}
+
+
+def test_one_pupper_passes_gymnasiums_checker(one_task):
+    env = gymnasium.make(gym.PUPPER)
+    assert isinstance(env.unwrapped, ToGymnasium)
+    assert env.observation_space.shape == (one_task.observation_size,)
+    check(env.unwrapped)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_vector_passes_gymnasiums_checker_in_every_autoreset_mode(mode):
+    env = OneOfTwo(mode)
+    assert isinstance(env.vector.unwrapped, ToGymnasiumVector) and env.vector.num_envs == 2
+    assert env.vector.metadata["autoreset_mode"] is mode
+    check(env)
+
+
+def test_the_checker_can_fail():
+    class Wrong(OneOfTwo):
+        def step(self, action):
+            observation, *rest = super().step(action)
+            return observation.astype(np.float64), *rest
+
+    with pytest.raises((AssertionError, Warning)):
+        check(Wrong(AutoresetMode.SAME_STEP))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_vectors_end_at_the_time_limit_by_their_autoreset_mode(mode):
+    vector = gymnasium.make_vec(gym.PUPPER, 2, autoreset_mode=mode, time_limit=2)
+    still = np.zeros((2, 12), np.float32)
+    vector.reset(seed=0)
+    vector.step(still)
+    last, _, _, truncated, infos = vector.step(still)
+    assert truncated.all()
+    assert ("final_obs" in infos) == (mode is AutoresetMode.SAME_STEP)
+    if mode is AutoresetMode.DISABLED:
+        with pytest.raises(UserError, match="reset_mask"):
+            vector.step(still)
+    else:
+        following, reward, _, truncated, _ = vector.step(still)
+        assert not truncated.any()
+        assert np.array_equal(reward, [0.0, 0.0]) == (mode is AutoresetMode.NEXT_STEP)
+        assert not np.array_equal(following, last)
+
+
+def test_an_unknown_simulator_is_refused():
+    with pytest.raises(UserError, match="native or mujoco"):
+        TASK("other", 1)
+
+
+SEEN = "print('walkies/Pupper-v0' in gymnasium.registry, 'jax' in sys.modules)"
+
+
+@pytest.mark.parametrize(
+    ("imports", "expected"),
+    [
+        ("import sys, gymnasium; import walkies", "True False"),
+        ("import sys, walkies.gym, gymnasium", "True False"),
+        ("import sys, gymnasium; gymnasium.spec('walkies.gym:walkies/Pupper-v0')", "True False"),
+        ("import sys, gymnasium", "False False"),
+    ],
+)
+def test_imports_register_without_loading_anything_heavy(imports, expected):
+    done = subprocess.run([sys.executable, "-c", f"{imports}\n{SEEN}"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
