@@ -67,6 +67,7 @@ class Play:
         self.server = page.PageServer(self.view.get_port(), self.hello, host, port)
         self._rows: list[dict[str, Any]] = []
         self._moment = self.walker.moment()
+        self.gauges.read(self.walker, self._moment, self.walker.dt)  # compiles, before the robot moves
         self._notice = ""
         self._pace = 0.0
 
