@@ -37,7 +37,7 @@ PUPPER_RECIPE = replace(
     gamma=0.97,
     lam=0.9,
     hidden=(128, 128),
-    critic_hidden=(128, 128),
+    critic_hidden=(64, 64),
     activation="elu",
     networks="native",
     bound="mean",
@@ -45,8 +45,8 @@ PUPPER_RECIPE = replace(
     learning_rate=1e-3,
     schedule="kl",
     target_kl=0.02,
-    epochs=4,
-    minibatches=8,
+    epochs=3,
+    minibatches=12,
     entropy_coefficient=0.001,
 )
 """PPO with what walks soonest on two cores; docs/study.md has the search."""
