@@ -144,7 +144,7 @@ def draw(rng: np.random.Generator) -> Hidden:
         kp=rng.uniform(0.6, 1.3),
         kd=rng.uniform(0.5, 1.6),
         frictionloss=rng.uniform(0.4, 2.0),
-        gyro_bias=tuple(rng.uniform(-0.03, 0.03, 3).tolist()),  # type: ignore[arg-type]
+        gyro_bias=tuple(rng.uniform(-0.03, 0.03, 3).tolist()),
         ground_friction=rng.uniform(0.4, 1.2),
         imu_delay=rng.uniform(0.0, 0.02),
     )

@@ -130,18 +130,20 @@ def gauss_newton(
     upper: np.ndarray,
     prior: np.ndarray | None = None,
     iterations: int = 15,
+    first: np.ndarray | None = None,
 ) -> Fit:
     """Minimise Σ huber(residual/σ) with damped Gauss-Newton steps and finite differences, σ estimated as it goes.
 
     Args:
         residuals: (C, P) parameters to (C, n, R) residuals, n clusters of R.
         start, step, lower, upper: (P,) first guess, finite differences (also the scale of the parameters), bounds.
+        first: (P,) where to begin, if not at `start`.
         prior: (P,) standard deviations of a weak normal prior around `start`; it decides what the data do not.
 
     Raises:
         UserError: the simulator gives no finite numbers.
     """
-    x = np.clip(start, lower, upper)
+    x = np.clip(start if first is None else first, lower, upper)
     precision = np.zeros(len(x)) if prior is None else prior**-2.0
     damping, done = 1e-3, 0
     count = len(x)

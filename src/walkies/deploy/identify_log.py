@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from walkies.contract import SLICES
-from walkies.deploy.identify import NAMES, Fit, Physics, Simulator, gauss_newton
+from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton
+from walkies.deploy.identify_follow import follow
 from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
@@ -33,6 +35,16 @@ FACTOR_BOUND = 1.6
 PRIOR = np.array([0.03, 1.0, 1.0, 1.0, 0.5])
 """Standard deviations of what is expected before a log is seen; too wide to matter where a log tells anything."""
 START = np.array([0.010, 0.0, 0.0, 0.0, -0.2])
+ROUNDS = 3
+"""Fits of a walking robot, each with windows that begin as the last fit's robot would have them."""
+ITERATIONS = (3, 10)
+"""Gauss-Newton steps at most: of a fit that is not the last, and of the last."""
+BIAS_PRIOR = 0.03
+"""rad/s, standard deviation of the bias that is expected of a gyro"""
+GYRO_NOISE = 0.01
+"""rad/s, error of a window's mean turn rate when the robot stands"""
+SIMULATED_TURN = 0.2
+"""Error of the simulated turn rate as a part of the motion."""
 STILL = 0.1
 """rad/s: a trunk that turns less than this while legs move is held by something."""
 MOVING = 0.03
@@ -110,22 +122,39 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
     known = np.arange(5) if not held else np.arange(4)  # no ground, no ground friction
     count = len(measured.start)
     simulator = Simulator(model, log.period, count, 1 + len(known), threads)
+    follower = Simulator(model, log.period, count, 1, threads)
 
     def physics(x: np.ndarray) -> Physics:
         full = np.tile(START, (len(x), 1))
         full[:, known] = x
         return Physics(full[:, 0], *(nominal[1:] * np.exp(full[:, 1:])).T)
 
-    def residuals(x: np.ndarray) -> np.ndarray:
-        qpos, _ = simulator.run(physics(x), measured.windows)
-        return (qpos[..., 7:] - measured.joints)[:, :, how.settle :].reshape(len(x), count, -1)
+    def residuals_from(begun: Measured) -> Callable[[np.ndarray], np.ndarray]:
+        def residuals(x: np.ndarray) -> np.ndarray:
+            qpos, _ = simulator.run(physics(x), begun.windows)
+            return (qpos[..., 7:] - begun.joints)[:, :, how.settle :].reshape(len(x), count, -1)
+
+        return residuals
+
+    def begin(x: np.ndarray, bias: np.ndarray) -> Measured:
+        if not how.lead:
+            return measured
+        return follow(follower, physics(x[None]), measured._replace(gyro=measured.gyro - bias), how.lead)
 
     lower = np.array([0.0, *[-FACTOR_BOUND] * 4])[known]
-    upper = np.array([0.055, *[FACTOR_BOUND] * 4])[known]
-    fit = gauss_newton(residuals, START[known], STEP[known], lower, upper, PRIOR[known])
-    everywhere = simulator.run(physics(np.tile(fit.x, (simulator.shape[0], 1))), measured.windows)[1][0]
-    bias, bias_deviation = _gyro_bias(log, measured, everywhere, how, held)
-    before = residuals(np.tile(np.array([0.0, 0, 0, 0, 0])[known], (simulator.shape[0], 1)))[0]
+    upper = np.array([MAX_DELAY * log.period, *[FACTOR_BOUND] * 4])[known]
+    x, bias = START[known], np.zeros(3)
+    for round_ in range(ROUNDS if how.lead else 1):  # how windows begin depends a little on what is looked for
+        begun = begin(x, bias)
+        few = ITERATIONS[0] if how.lead and round_ < ROUNDS - 1 else ITERATIONS[1]
+        residuals = residuals_from(begun)
+        fit = gauss_newton(residuals, START[known], STEP[known], lower, upper, PRIOR[known], few, first=x)
+        x = fit.x
+        qvel = simulator.run(physics(np.tile(x, (simulator.shape[0], 1))), begun.windows)[1][0]
+        more, bias_deviation = _gyro_bias(log, begun, qvel, how, held, bias)
+        bias = bias + more
+    unfitted = np.zeros(len(known))
+    before = residuals_from(begin(unfitted, np.zeros(3)))(np.tile(unfitted, (simulator.shape[0], 1)))[0]
     return Identified(
         held=held,
         estimates=(*_physics_estimates(fit, nominal, known, held), *_bias_estimates(bias, bias_deviation)),
@@ -162,29 +191,42 @@ def _bias_estimates(bias: np.ndarray, deviation: np.ndarray) -> list[Estimate]:
     ]
 
 
-def _gyro_bias(log: Log, measured: Measured, qvel: np.ndarray, how: Cut, held: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Constant error of the gyro (3,) and its standard deviation (3,), rad/s.
+def _gyro_bias(
+    log: Log, measured: Measured, qvel: np.ndarray, how: Cut, held: bool, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Constant error of the gyro (3,), beyond what is `known` and taken off, and its standard deviation (3,), rad/s.
 
-    Held: the mean reading. Walking: about the horizontal axes, what keeps the gyro from explaining how gravity turns
-    in the body frame (ġ = g × ω); about the vertical, reading minus simulated rate, which the standing feet dictate.
+    Held: the mean reading. Walking: the better of what keeps the gyro from explaining how gravity turns in the body
+    frame (blind about the vertical), and what sets it apart from the simulated trunk.
     """
-    gyro = log.frame[:, SLICES["gyro"]]
+    gyro = log.frame[:, SLICES["gyro"]] - known
     if held:
         good = gyro[np.isfinite(gyro).all(axis=1)]
         blocks = np.array_split(good, 10)
         return np.median(good, axis=0), np.std([block.mean(axis=0) for block in blocks], axis=0) / np.sqrt(len(blocks))
-    turn, turn_deviation = _bias_from_gravity(log)
+    two = _bias_from_gravity(log, known), _bias_from_feet(measured, qvel, how)
+        print(two, known)
+    better = np.argmin([deviation for _, deviation in two], axis=0)
+    return np.choose(better, [bias for bias, _ in two]), np.choose(better, [deviation for _, deviation in two])
+
+
+def _bias_from_feet(measured: Measured, qvel: np.ndarray, how: Cut) -> tuple[np.ndarray, np.ndarray]:
+    """Bias from readings minus simulated turn rates, which standing feet dictate: the stiller, the more it counts."""
     error = (measured.gyro - qvel[:, :, 3:6])[:, how.settle :].mean(axis=1)
-    spread = 1.4826 * np.median(np.abs(error - np.median(error, axis=0)), axis=0)
-    clipped = np.clip(error, np.median(error, axis=0) - 2 * spread, np.median(error, axis=0) + 2 * spread)
-    yaw, yaw_deviation = clipped.mean(axis=0), 1.1 * clipped.std(axis=0) / np.sqrt(len(error))
-    pick = np.array([False, False, True])
-    return np.where(pick, yaw, turn), np.where(pick, yaw_deviation, turn_deviation)
+    motion = np.sqrt(np.mean(measured.gyro**2, axis=(1, 2)))
+    weight = (GYRO_NOISE**2 + (SIMULATED_TURN * motion) ** 2)[:, None] ** -1.0
+    bias = np.median(error, axis=0)
+    for _ in range(10):  # Huber's weights on top
+        far = np.abs(error - bias) * np.sqrt(weight)
+        both = weight * np.minimum(1.0, 1.5 * np.median(far, axis=0) / np.maximum(far, 1e-12))
+        bias = np.sum(both * error, axis=0) / np.sum(both, axis=0)
+    deviation = np.sqrt(np.sum((both * (error - bias)) ** 2, axis=0)) / np.sum(both, axis=0)
+    return bias, deviation
 
 
-def _bias_from_gravity(log: Log) -> tuple[np.ndarray, np.ndarray]:
+def _bias_from_gravity(log: Log, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bias from ġ = g × (ω - bias), summed over whole stretches so that noise in g counts only at their ends."""
-    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
+    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]] - known
     rows, wanted = [], []
     for run in log.runs(26):
         g, w = gravity[run], gyro[run]
@@ -194,12 +236,14 @@ def _bias_from_gravity(log: Log) -> tuple[np.ndarray, np.ndarray]:
             wanted.append(turned[part].sum(axis=0) - (g[part[-1] + 1] - g[part[0]]))
             rows.append(_cross_matrix(mean[part].sum(axis=0)))
     matrix, right = np.array(rows), np.array(wanted)
-    weak = 1e-6 * np.eye(3)
-    normal = np.einsum("nij,nik->jk", matrix, matrix) + weak
-    bias = np.linalg.solve(normal, np.einsum("nij,ni->j", matrix, right))
-    score = np.einsum("nij,ni->nj", matrix, right - matrix @ bias)
+    # About the vertical nothing is told; without a prior, what is not told would leak into the other axes.
+    noise = 1.4826 * np.median(np.abs(right)) + 1e-9
+    prior = np.eye(3) / BIAS_PRIOR**2
+    normal = np.einsum("nij,nik->jk", matrix, matrix) / noise**2 + prior
+    bias = np.linalg.solve(normal, np.einsum("nij,ni->j", matrix, right) / noise**2 - prior @ known)
+    score = np.einsum("nij,ni->nj", matrix, right - matrix @ bias) / noise**2
     inverse = np.linalg.inv(normal)
-    return bias, np.sqrt(np.diag(inverse @ (score.T @ score) @ inverse))
+    return bias, np.sqrt(np.diag(inverse @ (score.T @ score + prior) @ inverse))
 
 
 def _cross_matrix(v: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Joint positions, turn rate and the direction of gravity are measured; joint velocities are differences. Of a walking
 robot's trunk, height and velocity follow from the legs: the lowest feet are on the ground and do not slide. All that
-is a little wrong, so a window's first steps are for settling and are not compared.
+is a little wrong, so a window has steps in front that are for settling (identify_follow) and are not compared.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ class Cut(NamedTuple):
     """control steps per window"""
     settle: int
     """of which so many are not compared"""
+    lead: int
+    """before them, in which the simulator is led along the measurements"""
     most: int
     """windows; of a longer log evenly spread ones are taken"""
 
 
-HELD = Cut(length=60, settle=10, most=16)
-WALKING = Cut(length=16, settle=6, most=50)
+HELD = Cut(length=60, settle=10, lead=0, most=16)
+WALKING = Cut(length=12, settle=2, lead=14, most=60)
 
 
 class Measured(NamedTuple):
@@ -51,6 +53,8 @@ class Measured(NamedTuple):
     """(n, L, 12) rad"""
     gyro: np.ndarray
     """(n, L, 3) rad/s"""
+    gravity: np.ndarray
+    """(n, L, 3) its direction in the body frame"""
     start: np.ndarray
     """(n,) the first step's number in the log"""
 
@@ -62,11 +66,10 @@ def hold(model: mujoco.MjModel) -> None:
 
 def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held: bool, how: Cut) -> Measured | None:
     """Windows from all unbroken stretches of the log; None if none is long enough."""
+    length = how.lead + how.length
+    runs = log.runs(length + MAX_DELAY + 1)
     starts = np.concatenate(
-        [
-            np.arange(run.start + MAX_DELAY, run.stop - how.length, how.length - how.settle)
-            for run in log.runs(how.length + MAX_DELAY + 1)
-        ]
+        [np.arange(run.start + MAX_DELAY, run.stop - length, how.length - how.settle) for run in runs]
         or [np.zeros(0, int)]
     )
     if not len(starts):
@@ -85,10 +88,9 @@ def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held:
         qpos[:, 3:7] = upright(gravity[starts])
         qvel[:, 3:6] = gyro[starts]
         _stand(model, robot, qpos, qvel)
-    length = np.arange(how.length)
-    target = log.target[starts[:, None] + np.arange(-MAX_DELAY, how.length)]
-    after = starts[:, None] + length + 1
-    return Measured(Windows(qpos, qvel, target), joints[after], gyro[after], starts)
+    target = log.target[starts[:, None] + np.arange(-MAX_DELAY, length)]
+    after = starts[:, None] + np.arange(1, length + 1)
+    return Measured(Windows(qpos, qvel, target), joints[after], gyro[after], gravity[after], starts)
 
 
 def upright(gravity: np.ndarray) -> np.ndarray:

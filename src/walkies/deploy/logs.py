@@ -149,6 +149,10 @@ def _numbers(path: Path, line: int, cells: list[str]) -> list[float]:
         raise UserError(f"{path}:{line}: expected numbers: {error}") from error
 
 
+def _data(message: Any) -> np.ndarray:
+    return np.asarray(message.data)
+
+
 def _bag_rows(path: Path) -> Iterator[Row]:
     from rosbags.highlevel import AnyReader, AnyReaderError
     from rosbags.typesys import Stores, get_typestore
@@ -163,6 +167,6 @@ def _bag_rows(path: Path) -> Iterator[Row]:
                 if not connection.msgtype.endswith("MultiArray"):
                     raise UserError(f"{path}: {connection.topic} is {connection.msgtype}, expected a MultiArray")
             for connection, time, raw in reader.messages(wanted) if wanted else ():
-                yield connection.topic, time * 1e-9, np.asarray(reader.deserialize(raw, connection.msgtype).data)
+                yield connection.topic, time * 1e-9, _data(reader.deserialize(raw, connection.msgtype))
     except AnyReaderError as error:
         raise UserError(f"{path}: cannot be read as a ROS 2 bag: {error}") from error
