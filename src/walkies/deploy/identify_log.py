@@ -205,7 +205,6 @@ def _gyro_bias(
         blocks = np.array_split(good, 10)
         return np.median(good, axis=0), np.std([block.mean(axis=0) for block in blocks], axis=0) / np.sqrt(len(blocks))
     two = _bias_from_gravity(log, known), _bias_from_feet(measured, qvel, how)
-        print(two, known)
     better = np.argmin([deviation for _, deviation in two], axis=0)
     return np.choose(better, [bias for bias, _ in two]), np.choose(better, [deviation for _, deviation in two])
 
