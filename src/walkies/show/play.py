@@ -143,6 +143,8 @@ class Play:
             walker.push(self._in_world(push))
         if (shove := _numbers(message.get("shove"), 2)) is not None:
             walker.push(shove)
+        if isinstance(message.get("shadows"), bool):
+            self.scene.cast_shadows(message["shadows"])
         if isinstance(message.get("set"), dict):
             walker.change(walker.settings.changed(message["set"]))
         if isinstance(message.get("paused"), bool):

@@ -48,8 +48,8 @@ def test_watching_computes_motion_and_leaves_the_training_alone(training: Traini
     motion = np.array(watch._stock)
     assert motion.shape[1:] == (ROBOTS, watch.model.nq)
     assert np.all(np.isfinite(motion)) and np.abs(np.diff(motion[:, :, 7:], axis=0)).max() > 1e-3
-    jumps = np.abs(np.diff(motion[:, :, :2], axis=0)).max()
-    assert jumps < 0.1, "it moves smoothly, a clip joins on to the one before"
+    steps = np.abs(np.diff(motion[:, :, :2], axis=0)).max(axis=-1)
+    assert np.median(steps, axis=1).max() < 0.03, "also where one clip joins on to the next; a few fall and start anew"
     after = jax.tree.map(np.array, _plain(training.state))
     assert all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(after)))
 

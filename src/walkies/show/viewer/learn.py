@@ -132,6 +132,9 @@ class Watch:
             if not self.server.pages:
                 self._stock.clear()
                 continue
+            while not self.server.inbox.empty():
+                if isinstance(wanted := self.server.inbox.get().get("shadows"), bool):
+                    self.scene.cast_shadows(wanted)
             frames = [self._stock.popleft() for _ in range(min(stride, len(self._stock)))]
             if frames:
                 self.scene.show(*poses(self.model, data, spread(frames[-1])))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -26,8 +26,20 @@ JUMP = 1.0
 LOOK_AT = (0.0, 0.0, 0.1)
 EYE = (-0.75, -0.6, 0.5)
 """m, where the camera starts, from what it follows: behind the robot, so that "left" is left on the screen."""
-CAPSULE_SECTIONS = (16, 16)
-CYLINDER_SECTIONS = 24
+
+
+class Detail(NamedTuple):
+    """How finely round shapes are cut into triangles."""
+
+    capsule: int
+    """Sections around and along."""
+    cylinder: int
+    sphere: int
+    """Subdivisions of an icosahedron."""
+
+
+FINE, COARSE = Detail(14, 24, 2), Detail(8, 12, 1)
+"""For one robot, and for many."""
 
 
 class Server(viser.ViserServer):
@@ -57,6 +69,7 @@ class Scene:
         scene = server.scene
         scene.set_up_direction("+z")
         scene.configure_environment_map("studio", environment_intensity=0.5)
+        self.cast_shadows(False)
         server.gui.configure_theme(show_logo=False, show_share_button=False)
         server.initial_camera.look_at = LOOK_AT
         server.initial_camera.position = np.array(LOOK_AT) + distance * np.array(EYE)
@@ -68,10 +81,11 @@ class Scene:
             shadow_opacity=0.35, plane_color=(128, 134, 140), plane_opacity=0.12,
         )  # fmt: skip
         self.bodies = [body for body in range(model.nbody) if shapes_of(model, body)]
+        detail = FINE if count == 1 else COARSE
         still = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
         self.handles = [
             scene.add_batched_glb(
-                f"/world/{model.body(body).name}", body_glb(model, body), still, np.zeros((count, 3)), lod="off"
+                f"/world/{model.body(body).name}", body_glb(model, body, detail), still, np.zeros((count, 3)), lod="off"
             )
             for body in self.bodies
         ]
@@ -90,6 +104,10 @@ class Scene:
             self._centre = np.array(point, float)
         self._centre = self._centre + (1.0 - np.exp(-passed / FOLLOW)) * (point - self._centre)
         self.world.position = -self._centre
+
+    def cast_shadows(self, wanted: bool) -> None:
+        """Whether the lights cast shadows: pretty, and too much for a machine that draws in software."""
+        self.server.scene.configure_default_lights(True, cast_shadow=wanted)
 
     def tilt(self, position: np.ndarray, quaternion: np.ndarray) -> None:
         """Where the ground lies."""
@@ -111,11 +129,11 @@ def shapes_of(model: mujoco.MjModel, body: int) -> list[int]:
             if model.geom_bodyid[geom] == body and model.geom_group[geom] == VISUAL_GROUP]  # fmt: skip
 
 
-def body_glb(model: mujoco.MjModel, body: int) -> bytes:
+def body_glb(model: mujoco.MjModel, body: int, detail: Detail = FINE) -> bytes:
     """A body's visual shapes in its own frame as binary glTF, one mesh per material."""
     by_material: dict[int, list[trimesh.Trimesh]] = {}
     for geom in shapes_of(model, body):
-        by_material.setdefault(int(model.geom_matid[geom]), []).append(shape_mesh(model, geom))
+        by_material.setdefault(int(model.geom_matid[geom]), []).append(shape_mesh(model, geom, detail))
     scene = trimesh.Scene()
     for material, meshes in by_material.items():
         mesh: Any = trimesh.util.concatenate(meshes)
@@ -126,7 +144,7 @@ def body_glb(model: mujoco.MjModel, body: int) -> bytes:
     return buffer.getvalue()
 
 
-def shape_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
+def shape_mesh(model: mujoco.MjModel, geom: int, detail: Detail = FINE) -> trimesh.Trimesh:
     """One primitive as triangles in its body's frame.
 
     Raises:
@@ -136,12 +154,12 @@ def shape_mesh(model: mujoco.MjModel, geom: int) -> trimesh.Trimesh:
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
         mesh = trimesh.creation.box(extents=2.0 * size)
     elif kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
-        mesh = trimesh.creation.capsule(height=2.0 * size[1], radius=size[0], count=CAPSULE_SECTIONS)
+        mesh = trimesh.creation.capsule(height=2.0 * size[1], radius=size[0], count=(detail.capsule, detail.capsule))
         mesh.apply_translation((0.0, 0.0, -mesh.bounds.mean(axis=0)[2]))
     elif kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        mesh = trimesh.creation.cylinder(radius=size[0], height=2.0 * size[1], sections=CYLINDER_SECTIONS)
+        mesh = trimesh.creation.cylinder(radius=size[0], height=2.0 * size[1], sections=detail.cylinder)
     elif kind in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID):
-        mesh = trimesh.creation.icosphere(subdivisions=2)
+        mesh = trimesh.creation.icosphere(subdivisions=detail.sphere)
         mesh.apply_scale(np.repeat(size[0], 3) if kind == mujoco.mjtGeom.mjGEOM_SPHERE else size)
     else:
         raise ValueError(f"geom {geom}: expected a sphere, capsule, cylinder, ellipsoid or box, got {kind.name}")

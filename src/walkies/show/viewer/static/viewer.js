@@ -56,10 +56,19 @@ function embed() {
     const count = () => { frames++; inside.requestAnimationFrame(count); };
     inside.requestAnimationFrame(count);
   });
-  const load = () => { view.src = `/view/?hideViserLogo${dark.matches ? "&darkMode" : ""}`; };
+  const plain = software();
+  if (!plain) say({ shadows: true });
+  const load = () => { view.src = `/view/?hideViserLogo${dark.matches ? "&darkMode" : ""}${plain ? "&fixedDpr=0.6" : ""}`; };
   dark.addEventListener("change", load);
   load();
   setInterval(() => { [rate, frames] = [frames, 0]; status(); }, 1000);
+}
+
+/** Whether this browser draws 3-D without a graphics card: then coarser, and without shadows. */
+function software() {
+  const gl = document.createElement("canvas").getContext("webgl");
+  const names = gl?.getExtension("WEBGL_debug_renderer_info");
+  return !names || /swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(names.UNMASKED_RENDERER_WEBGL));
 }
 
 function controls() {
