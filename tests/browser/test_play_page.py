@@ -27,9 +27,10 @@ def page(browser: Any, player: Program) -> Iterator[Page]:
 
 
 @pytest.fixture(autouse=True)
-def standing(player: Program) -> None:
+def standing(page: Page, player: Program) -> None:
     """Every test begins with an upright robot in the usual world, that nobody drives."""
     usual = {"friction": 0.8, "payload": 0.0, "latency": 0.0, "strength": 1.0, "slope": 0.0}
+    page.page.evaluate("document.activeElement.blur()")
     player.say(reset=True, paused=False, speed=1.0, stage=1, set=usual)
     began = time.monotonic()
     until(lambda: player.rows and player.recent(1.0)[-1]["t"] > 0, 20, "rows come")
@@ -131,13 +132,17 @@ def test_sliders_act_on_the_robots_world(page: Page, player: Program) -> None:
 
 
 def test_full_speed_can_be_lowered_and_arrows_still_drive_after_a_slider(page: Page, player: Program) -> None:
-    page.page.locator("#share").fill("40")
-    page.page.locator("#share").dispatch_event("change")
+    page.page.locator("#share").scroll_into_view_if_needed()
+    box = page.page.locator("#share").bounding_box()
+    page.page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + box["height"] / 2)
+    share = float(page.page.input_value("#share")) / 100
+    assert 0.3 < share < 0.6
     page.page.keyboard.down("ArrowUp")
     driven = wait(player, 0.5)
     page.page.keyboard.up("ArrowUp")
+    assert float(page.page.input_value("#share")) / 100 == share, "the slider was not moved"
     page.page.locator("#share").fill("100")
-    assert driven[-1]["command"][0] == pytest.approx(0.4 * 0.75)
+    assert driven[-1]["command"][0] == pytest.approx(share * 0.75)
 
 
 def test_pause_slow_motion_push_and_stop(page: Page, player: Program) -> None:

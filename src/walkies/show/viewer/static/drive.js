@@ -37,7 +37,7 @@ export function listen(publish, actions) {
   }
 
   function keydown(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || busy(event)) return;
     if (event.code in KEYS) {
       // Before anyone else sees it: viser would move its camera.
       event.preventDefault();
@@ -71,9 +71,11 @@ export function listen(publish, actions) {
   return attach;
 }
 
-/** Whether a key belongs to a text field. A slider gives its focus back (viewer.js), so arrows drive again after it. */
-function typing(element) {
-  return element instanceof HTMLElement && (element.isContentEditable || element.matches?.("textarea, input[type=text], select, input[type=range]:active"));
+/** Whether a key belongs to a control: letters to a text field, arrows to a slider that was reached by keyboard. */
+function busy({ target, code }) {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.matches("textarea, input[type=text], select")
+    || (code.startsWith("Arrow") && target.matches("input[type=range]:focus-visible"));
 }
 
 /** An on-screen joystick: `value` becomes [x, y] within ±1, right and down positive. */

@@ -102,8 +102,8 @@ function controls() {
   choice.value = about.state.stage;
   choice.oninput = () => say({ stage: Number(choice.value) });
   $("share").oninput = () => { $("share-value").textContent = `${$("share").value} %`; };
-  // A slider that keeps the focus would swallow the arrow keys.
-  document.addEventListener("change", (event) => event.target.blur?.());
+  // A slider keeps the focus, and so the arrow keys, only for one who works it with the keyboard.
+  document.addEventListener("change", ({ target }) => { if (!target.matches(":focus-visible")) target.blur(); });
   document.addEventListener("click", (event) => { if (event.target instanceof HTMLButtonElement) event.target.blur(); });
 }
 
