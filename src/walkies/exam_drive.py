@@ -194,17 +194,40 @@ def _advance(
     torque, foot = np.zeros((n, PHYSICS_STEPS, model.nu)), np.zeros((n, PHYSICS_STEPS, model.nsite, 3))
     ok = np.ones(n, bool)
     qpos[:, 0], qvel[:, 0] = batch.bind("qpos"), batch.bind("qvel")
-    warnings = batch.warning.sum(axis=tuple(range(1, batch.warning.ndim)))
-    fields = ("qpos", "qvel", "actuator_force", "site_xpos")
-    try:
-        out = batch.rollout(PHYSICS_STEPS, control[ids], record=fields, ids=ids)
-        qpos[ids, 1:], qvel[ids, 1:] = out["qpos"], out["qvel"]
-        torque[ids], foot[ids] = out["actuator_force"], out["site_xpos"]
-    except mujoco.batch.SimulationError:
-        ok &= batch.status == 0
-    ok &= np.all(np.isfinite(qpos), axis=(1, 2)) & np.all(np.isfinite(qvel), axis=(1, 2))
-    ok &= batch.warning.sum(axis=tuple(range(1, batch.warning.ndim))) == warnings
+    out, ok[ids] = rollout(batch, control[ids], ids, ("qpos", "qvel", "actuator_force", "site_xpos"))
+    qpos[ids, 1:], qvel[ids, 1:] = out["qpos"], out["qvel"]
+    torque[ids], foot[ids] = out["actuator_force"], out["site_xpos"]
     return (qpos, qvel), ok, _Rest(torque, foot)
+
+
+def rollout(
+    batch: mujoco.batch.Batch, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Physics steps of some simulations; one in which MuJoCo gives up or warns does not disturb the others.
+
+    Args:
+        control: (k, steps, nu) targets.
+        ids: (k,) which simulations.
+        fields: what to record: qpos and qvel, and perhaps actuator_force and site_xpos.
+
+    Returns:
+        What `fields` name after each step, (k, steps, …): where MuJoCo gave up, the state before and otherwise zeros.
+        And a mask (k,) of simulations without error, warning or number that is not finite.
+    """
+    model = batch.model
+    shape = {"qpos": (model.nq,), "qvel": (model.nv,), "actuator_force": (model.nu,), "site_xpos": (model.nsite, 3)}
+    out = {name: np.zeros((*control.shape[:2], *shape[name])) for name in fields}
+    before = batch.warning[ids, :, 1].sum(axis=1)  # (information, count) of each kind
+    ok = np.ones(len(ids), bool)
+    try:
+        batch.rollout(control.shape[1], control, record=fields, ids=ids, out=out)
+    except mujoco.batch.SimulationError as error:  # the others ran to the end
+        ok = ~np.isin(ids, error.ids)
+        for name, values in out.items():
+            values[~ok] = batch.bind(name)[ids[~ok]][:, None] if name in ("qpos", "qvel") else 0.0
+    ok &= batch.warning[ids, :, 1].sum(axis=1) == before
+    ok &= np.all(np.isfinite(out["qpos"]), axis=(1, 2)) & np.all(np.isfinite(out["qvel"]), axis=(1, 2))
+    return out, ok
 
 
 class Watch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json as json_module
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def rehearse_sweeps(
     seconds: float = SWEEP["seconds"],
     seed: int = 0,
     folder: Path | None = None,
-    threads: int = 0,
+    threads: int | None = None,
     tell: Tell = lambda done, total: None,
 ) -> dict[str, Any]:
     """Turn up one condition after the other. Every cell has the same seeds, so that cells differ in nothing else.
@@ -48,6 +47,7 @@ def rehearse_sweeps(
     Args:
         robots, seconds: per cell.
         folder: keeps finished cells; a second call goes on where the first was stopped.
+        threads: None for all cores.
 
     Returns:
         JSON data: `rehearsal_report.sweeps` and what it was made with.
@@ -70,7 +70,7 @@ def rehearse_box(
     seconds: float = BOX["seconds"],
     seed: int = 0,
     folder: Path | None = None,
-    threads: int = 0,
+    threads: int | None = None,
     tell: Tell = lambda done, total: None,
 ) -> dict[str, Any]:
     """Robots drawn at random from a box; JSON data: `rehearsal_report.box_report` and what it was made with."""
@@ -92,7 +92,7 @@ def rehearse_grid(
     seconds: float = FULL_GRID["seconds"],
     seed: int = 0,
     folder: Path | None = None,
-    threads: int = 0,
+    threads: int | None = None,
     tell: Tell = lambda done, total: None,
 ) -> dict[str, Any]:
     """Every combination of the axes' values, as JSON data: axes and, in row-major order, cells."""
@@ -161,7 +161,7 @@ def command(
     policy = read(path)
     folder = out or (target / "rehearsal" if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
     chosen = _choose(only)
-    about: dict[str, Any] = {"seed": seed, "folder": folder, "threads": threads or _cores()}
+    about: dict[str, Any] = {"seed": seed, "folder": folder, "threads": threads}
     about |= {name: value for name, value in (("robots", robots), ("seconds", seconds)) if value is not None}
     if not json:
         about["tell"] = _tell
@@ -218,11 +218,6 @@ def _made_with(seeds: Sequence[int], seconds: float) -> dict[str, Any]:
 
 def _cells(folder: Path | None) -> Path | None:
     return None if folder is None else folder / CELLS
-
-
-def _cores() -> int:
-    """CPU cores that this process may use; MuJoCo would take all there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell(done: int, total: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -57,13 +58,14 @@ def run(
     jobs: Sequence[Job],
     seconds: float,
     folder: Path | None,
-    threads: int = 0,
+    threads: int | None = None,
     tell: Callable[[int, int], None] = lambda done, all_of_them: None,
 ) -> list[list[Row]]:
     """The rows of each job. What `folder` holds already is read, the rest driven and written job by job.
 
     Args:
         folder: of finished jobs, one JSON file each; None keeps nothing.
+        threads: None for all cores that this process may use.
         tell: called with the number of robots done and of all robots.
     """
     digest = hashlib.sha256(json.dumps(policy.document(), sort_keys=True).encode()).hexdigest()
@@ -76,7 +78,7 @@ def run(
         tell(done, total)
         conditions = [condition for name in batch for condition in missing[name].conditions]
         seeds = [seed for name in batch for seed in missing[name].seeds]
-        outcome = drive(policy, robot, conditions, seeds, seconds, threads)
+        outcome = drive(policy, robot, conditions, seeds, seconds, threads or available_cores())
         parts = (outcome.cause, outcome.fell_at, outcome.lin_vel_error, outcome.yaw_rate_error, outcome.power)
         made = [Row(seed, *map(_plain, numbers)) for seed, *numbers in zip(seeds, *parts, strict=True)]
         for name in batch:
@@ -86,6 +88,11 @@ def run(
         done += len(seeds)
     tell(done, total)
     return [rows[name] for name in names]
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use; MuJoCo by itself would take all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _batches(jobs: dict[str, Job]) -> Iterator[list[str]]:

@@ -65,7 +65,7 @@ class Condition:
     imu_tilt: float = 0.0
     """(rad) by which the IMU is mounted askew"""
     encoder_bias: float = 0.0
-    """(rad) error of each joint angle, up or down"""
+    """(rad) by which each joint's zero is off, up or down, for the policy and for the servo"""
     tick_rate: float = 520.0
     """(Hz) of the controller; ten ticks make an action"""
 
@@ -125,7 +125,7 @@ AXES = (
     Axis("backlash", "backlash to either side", ("backlash",), (0.0, 0.005, 0.01, 0.02, 0.03), "{:g} rad"),
     Axis("noise", "sensor noise", ("noise",), (0.0, 1.0, 2.0, 3.0), "×{:g}"),
     Axis("imu-tilt", "IMU askew", ("imu_tilt",), tuple(d * DEGREE for d in (0, 2, 4, 6, 8)), "{:g}°", 1 / DEGREE),
-    Axis("encoder", "joint angle error", ("encoder_bias",), (0.0, 0.02, 0.05, 0.1), "{:g} rad"),
+    Axis("encoder", "joint zeros off by", ("encoder_bias",), (0.0, 0.02, 0.05, 0.1), "{:g} rad"),
     Axis("rate", "controller rate", ("tick_rate",), (440.0, 480.0, 500.0, 520.0, 560.0), "{:g} Hz"),
 )
 """The one-dimensional sweeps. 1.37 N m is what the robot's own simulator makes of 24 V, 0.7 Ω and 0.04 N m/A."""

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import mujoco
 import mujoco.batch
 import numpy as np
 
@@ -20,7 +19,7 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition, Script, scripts
 from walkies.deploy.twin import PHYSICS_PER_TICK
 from walkies.exam_conditions import SETTLE
-from walkies.exam_drive import FALL_TILT, Watch, rotation_of
+from walkies.exam_drive import FALL_TILT, Watch, rollout, rotation_of
 from walkies.robots.base import Robot
 
 
@@ -189,17 +188,19 @@ class _Loop:
         ids = np.flatnonzero(self.alive)
         kp = command.kp * (self.given["kp"][:, None] * self.strength)[:, None]
         kd = command.kd * (self.given["kd"][:, None] * self.strength)[:, None]
-        parts, ok = [], self.alive.copy()
+        position = command.position - self.encoder_bias[:, None]  # the servo trusts the same encoder
+        parts, fine = [], np.ones(len(ids), bool)
         for start, end in self._stretches(kp[ids], kd[ids]):
             low, high = world.torque_limits(self.given, self.strength, self.qvel[:, self.where.qvel])
             world.set_motors(self.batch, kp[:, start], kd[:, start], low, high)
-            parts.append(_rollout(self.batch, ids, command.position[ids, start:end], ok))
+            out, ok = rollout(self.batch, position[ids, start:end], ids, ("qpos", "qvel", "actuator_force"))
+            parts.append(tuple(out.values()))
+            fine &= ok
         qpos, qvel, torque = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
         steps = qpos.shape[1]
         everyone = np.repeat(self.qpos[:, None], steps, axis=1), np.repeat(self.qvel[:, None], steps, axis=1)
-        result = _Physics(*everyone, np.zeros((len(ok), steps, torque.shape[-1])), ok)
-        result.qpos[ids], result.qvel[ids], result.torque[ids] = qpos, qvel, torque
-        ok &= np.all(np.isfinite(result.qpos), axis=(1, 2)) & np.all(np.isfinite(result.qvel), axis=(1, 2))
+        result = _Physics(*everyone, np.zeros((len(self.alive), steps, torque.shape[-1])), self.alive.copy())
+        result.qpos[ids], result.qvel[ids], result.torque[ids], result.ok[ids] = qpos, qvel, torque, fine
         return result
 
     def _stretches(self, kp: np.ndarray, kd: np.ndarray) -> list[tuple[int, int]]:
@@ -223,23 +224,6 @@ class _Loop:
         for name, mask in causes.items():
             self.cause[self.alive & mask & (self.cause == "")] = name
         self.alive = self.cause == ""
-
-
-def _rollout(batch: mujoco.batch.Batch, ids: np.ndarray, position: np.ndarray, ok: np.ndarray) -> tuple:
-    """(qpos, qvel, torque) of robots `ids` after each step; `ok` (n,) is cleared where MuJoCo warns or gives up."""
-    model, steps = batch.model, position.shape[1]
-    sizes = {"qpos": model.nq, "qvel": model.nv, "actuator_force": model.nu}
-    out = {name: np.zeros((len(ids), steps, size)) for name, size in sizes.items()}
-    before = batch.warning[..., 1].sum(axis=1)
-    try:
-        batch.rollout(steps, position, record=tuple(sizes), ids=ids, out=out)
-    except mujoco.batch.SimulationError as error:  # the others ran to the end
-        broken = np.isin(ids, error.ids)
-        for name in ("qpos", "qvel"):
-            out[name][broken] = batch.bind(name)[error.ids][:, None]
-        ok[error.ids] = False
-    ok &= batch.warning[..., 1].sum(axis=1) == before
-    return tuple(out.values())
 
 
 class _Tally:

@@ -47,7 +47,7 @@ def wilson(successes: int, n: int, z: float = Z) -> Estimate:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    return Estimate(share, min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
 
 
 def mean(values: Sequence[float | None], z: float = Z) -> Estimate:
@@ -205,8 +205,8 @@ def grid_markdown(data: Mapping[str, Any]) -> str:
 def _about(data: Mapping[str, Any]) -> str:
     return (
         f"{data['robots']} robots of {data['seconds']:g} s each, seeds from {data['seeds'][0]}, through the robot's "
-        "own control loop in MuJoCo; what is not named is as usual: floor μ 0.8, 15.4 ms from controller to motors, an IMU "
-        "19.2 ms late, sensor noise, 520/10 actions a second, steps of 1/1040 s. "
+        "own control loop in MuJoCo; what is not named is as usual: floor μ 0.8, 15.4 ms from controller to motors, "
+        "an IMU 19.2 ms late, sensor noise, 520/10 actions a second, steps of 1/1040 s. "
         "Intervals are 95%: Wilson's for survival, normal for means over robots."
     )
 
