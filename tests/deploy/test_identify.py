@@ -14,7 +14,7 @@ from walkies.deploy.excite import FREQUENCIES, PAIRS, excitation
 from walkies.deploy.identify import MAX_DELAY, SUBSTEPS, drive, gauss_newton
 from walkies.deploy.identify_follow import turned
 from walkies.deploy.identify_log import TOLERANCE, identify, is_held
-from walkies.deploy.identify_windows import Cut, cut, hold, upright
+from walkies.deploy.identify_windows import Cut, cut, hold, sliding, upright
 from walkies.deploy.logs_align import align
 from walkies.deploy.twin import model_for
 from walkies.errors import UserError
@@ -181,6 +181,24 @@ def test_held_robot_stays_where_it_is():
     assert np.abs(data.qpos[7:] - PUPPER.default_pose).min() > 0.3
 
 
+@pytest.mark.parametrize(("friction", "share"), [(1.2, 0.0), (0.15, 0.5)])
+def test_sliding_feet_are_counted(friction, share):
+    """A robot pushed sideways under its feet: they stick, or they slide."""
+    model = model_for(PUPPER)
+    model.geom_friction[:, 0] = friction
+    data = mujoco.MjData(model)
+    data.qpos[:] = [0, 0, 0.155, 1, 0, 0, 0, *PUPPER.default_pose]
+    data.ctrl[:] = PUPPER.default_pose
+    mujoco.mj_step(model, data, 500)
+    data.xfrc_applied[1, 1] = 0.3 * 3.17 * 9.81
+    states = []
+    for _ in range(10):
+        mujoco.mj_step(model, data, 20)
+        states.append((data.qpos.copy(), data.qvel.copy()))
+    got = sliding(model, PUPPER, *map(np.array, zip(*states, strict=True)))
+    assert got == 0.0 if share == 0.0 else got > share
+
+
 # The excitation
 
 
@@ -221,8 +239,9 @@ def test_hidden_servos_and_slippery_ground_are_found_on_the_ground(few, seed):
 
 
 def test_feet_that_do_not_slip_tell_nothing_about_the_ground(few):
-    policy = gently(0.12)
-    found = found_in(policy, Hidden(latency=0.01, ground_friction=1.2), 8.0, held=False)
+    policy, hidden = gently(0.25), Hidden(latency=0.01, kp=0.8, ground_friction=3.0)
+    found = found_in(policy, hidden, 8.0, held=False)
+    assert_within(found, hidden, policy, SERVOS)
     (ground,) = [e for e in found.estimates if e.name == "ground_friction"]
     assert not ground.identifiable
 

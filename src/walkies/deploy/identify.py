@@ -188,6 +188,17 @@ def _weights(residual: np.ndarray) -> tuple[float, np.ndarray]:
     return sigma, np.minimum(1.0, HUBER * sigma / np.maximum(np.abs(residual), 1e-12))
 
 
+def worse(residual: np.ndarray, other: np.ndarray) -> float:
+    """By how many standard deviations `other` explains the windows worse than `residual`, each (n, R)."""
+    sigma, _ = _weights(residual)
+    more = np.sum(_loss(other / sigma) - _loss(residual / sigma), axis=1)
+    return float(np.mean(more) / (np.std(more) / np.sqrt(len(more)) + 1e-12))
+
+
 def _cost(scaled: np.ndarray) -> float:
+    return float(np.sum(_loss(scaled)))
+
+
+def _loss(scaled: np.ndarray) -> np.ndarray:
     size = np.abs(scaled)
-    return float(np.sum(np.where(size <= HUBER, 0.5 * size**2, HUBER * (size - 0.5 * HUBER))))
+    return np.where(size <= HUBER, 0.5 * size**2, HUBER * (size - 0.5 * HUBER))

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from walkies.contract import SLICES
-from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton
+from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton, worse
 from walkies.deploy.identify_follow import follow
-from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold
+from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.twin import model_for
@@ -39,6 +39,11 @@ ROUNDS = 3
 """Fits of a walking robot, each with windows that begin as the last fit's robot would have them."""
 ITERATIONS = (3, 10)
 """Gauss-Newton steps at most: of a fit that is not the last, and of the last."""
+OTHER_FRICTION = 1.5
+SIGNIFICANT = 2.0
+"""Ground friction is told where a factor of OTHER_FRICTION makes this many standard deviations of difference,"""
+SLIPPERY = 0.03
+"""and where this share of standing feet slides."""
 BIAS_PRIOR = 0.03
 """rad/s, standard deviation of the bias that is expected of a gyro"""
 GYRO_NOISE = 0.01
@@ -47,7 +52,7 @@ SIMULATED_TURN = 0.2
 """Error of the simulated turn rate as a part of the motion."""
 STILL = 0.1
 """rad/s: a trunk that turns less than this while legs move is held by something."""
-MOVING = 0.03
+MOVING = 0.015
 """rad: legs that move less tell nothing about servos."""
 
 
@@ -153,11 +158,15 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
         qvel = simulator.run(physics(np.tile(x, (simulator.shape[0], 1))), begun.windows)[1][0]
         more, bias_deviation = _gyro_bias(log, begun, qvel, how, held, bias)
         bias = bias + more
+    slippery = False
+    if not held:
+        states = (values[0] for values in simulator.run(physics(np.tile(x, (simulator.shape[0], 1))), begun.windows))
+        slippery = sliding(model, robot, *states) > SLIPPERY and _matters(residuals, x, simulator.shape[0])
     unfitted = np.zeros(len(known))
     before = residuals_from(begin(unfitted, np.zeros(3)))(np.tile(unfitted, (simulator.shape[0], 1)))[0]
     return Identified(
         held=held,
-        estimates=(*_physics_estimates(fit, nominal, known, held), *_bias_estimates(bias, bias_deviation)),
+        estimates=(*_physics_estimates(fit, nominal, known, slippery), *_bias_estimates(bias, bias_deviation)),
         joint_error=float(np.sqrt(np.mean(fit.residual**2))),
         nominal_error=float(np.sqrt(np.mean(before**2))),
         windows=count,
@@ -165,7 +174,19 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
     )
 
 
-def _physics_estimates(fit: Fit, nominal: np.ndarray, known: np.ndarray, held: bool) -> list[Estimate]:
+def _matters(residuals: Callable[[np.ndarray], np.ndarray], x: np.ndarray, copies: int) -> bool:
+    """Whether more and less ground friction than found would both explain the log worse: feet that stick tell nothing.
+
+    The curvature at the optimum is not enough, since beyond sticking the cost is flat.
+    """
+    points = np.tile(x, (copies, 1))
+    points[1, -1] -= np.log(OTHER_FRICTION)
+    points[2, -1] += np.log(OTHER_FRICTION)
+    found, less, more = residuals(points)[:3]
+    return min(worse(found, less), worse(found, more)) > SIGNIFICANT
+
+
+def _physics_estimates(fit: Fit, nominal: np.ndarray, known: np.ndarray, slippery: bool) -> list[Estimate]:
     deviation = np.sqrt(np.diag(fit.covariance))
     units = ("s", "N m/rad", "N m s/rad", "N m", "1")
     found = []
@@ -177,9 +198,11 @@ def _physics_estimates(fit: Fit, nominal: np.ndarray, known: np.ndarray, held: b
             continue
         value = float(nominal[index] * np.exp(x))
         at_bound = abs(x) > FACTOR_BOUND - 0.05
+        if name == "ground_friction":
+            sure = sure and slippery
         reference = None if name == "ground_friction" else float(nominal[index])
         found.append(Estimate(name, value, float(value * sd), units[index], reference, bool(sure and not at_bound)))
-    if held:
+    if "ground_friction" not in [NAMES[index] for index in known]:
         found.append(Estimate("ground_friction", float("nan"), float("inf"), "1", None, False))
     return found
 

@@ -23,9 +23,15 @@ HELD_ARMATURE = 1e6
 HELD_HEIGHT = 1.0
 """m, far from the ground"""
 SINK = 0.003
-"""m that a loaded foot is pressed into the ground (it settles 6 mm standing on four, MuJoCo's soft contacts)."""
+"""m: the lowest of four feet, found with a noisy orientation, seems lower than the ground is (tried: 0, 3 and 6 mm)."""
 ON_GROUND = 0.006
 """m above the lowest foot within which another one counts as standing too."""
+
+
+STANDING = 0.001
+"""m"""
+SLIDING = 0.05
+"""m/s; feet that stick creep a little, since contacts are soft"""
 
 
 class Cut(NamedTuple):
@@ -118,3 +124,24 @@ def _stand(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarr
             mujoco.mj_jac(model, data, jacobian, None, data.geom_xpos[feet[foot].id], feet[foot].bodyid[0])
             slide.append(jacobian @ velocity)
         velocity[:3] = -np.mean(slide, axis=0)
+
+
+def sliding(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarray) -> float:
+    """Share of standing feet that slide, over states (…, 19) and (…, 18).
+
+    A foot stands where it is less than STANDING above the ground; it slides where it is faster than SLIDING.
+    """
+    data = mujoco.MjData(model)
+    feet = [model.geom(name) for name in robot.foot_geoms]
+    jacobian = np.zeros((3, model.nv))
+    standing = slides = 0
+    for position, velocity in zip(qpos.reshape(-1, model.nq), qvel.reshape(-1, model.nv), strict=True):
+        data.qpos[:] = position
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        for foot in feet:
+            if data.geom_xpos[foot.id, 2] - foot.size[0] < STANDING:
+                mujoco.mj_jac(model, data, jacobian, None, data.geom_xpos[foot.id], foot.bodyid[0])
+                standing += 1
+                slides += bool(np.linalg.norm((jacobian @ velocity)[:2]) > SLIDING)
+    return slides / standing if standing else 0.0
