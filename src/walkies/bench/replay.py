@@ -209,8 +209,8 @@ def command(
         times.append(perf_counter() - begun)
         rows.append(errors(found, hidden, nominal, ran))
     if json:
-        known = [{name: error if np.isfinite(error) else None for name, error in row.items()} for row in rows]
-        print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": known, "fit_seconds": times}))
+        plain = [{name: error if np.isfinite(error) else None for name, error in row.items()} for row in rows]
+        print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": plain, "fit_seconds": times}))
         return
     print(
         f"{robots} robots {'held in the air' if held else 'walking'}, logs of {seconds:g} s, {max(times):.0f} s per fit"
