@@ -25,12 +25,13 @@ def test_the_step_size_falls_linearly_in_samples_to_the_end_of_training(protocol
     learner._replace = lambda **new: SimpleNamespace(**new)
     updates = protocol.steps // batch
     assert updates * batch == protocol.steps
+    rounding = 2e-7 * recipe.learning_rate  # of 1 − n / N in float32; the last step is five hundred times as large
     for update in (0, 1, updates // 2, updates - 1):
         got = train._scheduled(recipe, SimpleNamespace(learner=learner, iteration=jnp.asarray(update)))
         expected = recipe.learning_rate * (1.0 - update * batch / protocol.steps)
-        assert float(got.learning_rate) == pytest.approx(expected, rel=1e-5)
-        assert float(got.critic_learning_rate) == pytest.approx(expected, rel=1e-5)
-    assert expected > 0.0
+        assert float(got.learning_rate) == pytest.approx(expected, abs=rounding)
+        assert float(got.critic_learning_rate) == pytest.approx(expected, abs=rounding)
+    assert expected > 1000 * rounding
 
 
 def test_clipped_statistics_equal_plain_ones_within_the_limit_and_stop_there():

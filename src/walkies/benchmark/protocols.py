@@ -191,10 +191,9 @@ def _ppo(env: str, mean: float, deviation: float) -> Protocol:
     return Protocol("ppo-cleanrl", env, cleanrl_mujoco(), 488 * 2048, True, True, "training", published)
 
 
-def _trpo(name: str, env: str, recipe: Recipe, published: Published | None, **more: object) -> Protocol:
-    return Protocol(
-        name, env, recipe, 489 * 2048, recipe.normalize_observations, False, "evaluation", published, **more
-    )  # type: ignore[arg-type]
+def _trpo(name: str, env: str, recipe: Recipe, published: Published | None) -> Protocol:
+    clip = recipe.normalize_observations
+    return Protocol(name, env, recipe, 489 * 2048, clip, False, "evaluation", published)
 
 
 def _contrib(mean: float, standard_error: float) -> Published:

@@ -48,13 +48,15 @@ class DeadAtLimit(gymnasium.Wrapper):
 def make_envs(protocol: Protocol) -> SyncVectorEnv:
     """The environments that a protocol trains in."""
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # -v4 is old, and is what was published
-    return gymnasium.make_vec(
+    envs = gymnasium.make_vec(
         protocol.env,
         protocol.recipe.num_envs,
         vectorization_mode="sync",
         vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
         wrappers=[DeadAtLimit] if protocol.limit_is_death else [],
     )
+    assert isinstance(envs, SyncVectorEnv)
+    return envs
 
 
 class Episodes:

@@ -52,9 +52,9 @@ def _world(inner: Any) -> np.ndarray:
     if _is_mujoco(inner):
         import mujoco
 
-        state = np.empty(mujoco.mj_stateSize(inner.model, mujoco.mjtState.mjSTATE_INTEGRATION))
-        mujoco.mj_getState(inner.model, inner.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
-        return state
+        flat = np.empty(mujoco.mj_stateSize(inner.model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        mujoco.mj_getState(inner.model, inner.data, flat, mujoco.mjtState.mjSTATE_INTEGRATION)
+        return flat
     state = getattr(inner, "state", None)
     if not type(inner).__module__.startswith("gymnasium.envs.classic_control") or state is None:
         raise UserError(f"{inner} cannot be saved; expected MuJoCo or classic control, after a reset")

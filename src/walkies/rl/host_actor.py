@@ -86,7 +86,7 @@ def _bounded(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
     if policy.bound == "clip":
         return lambda sample: np.clip(sample, low, high)
     inside = np.isfinite(high - low)
-    middle = np.where(inside, np.float32(0.5) * (low + high), np.float32(0.0))
-    half = np.where(inside, np.float32(0.5) * (high - low), np.float32(1.0))
+    middle = np.float32(0.5) * (np.where(inside, low, 0.0) + np.where(inside, high, 0.0)).astype(np.float32)
+    half = np.float32(0.5) * (np.where(inside, high, 2.0) - np.where(inside, low, 0.0)).astype(np.float32)
     squash = np.tanh if policy.bound == "sample" else (lambda sample: sample)
     return lambda sample: np.clip(middle + half * squash(sample), low, high)
