@@ -10,10 +10,9 @@ import imageio_ffmpeg
 import jax
 import pytest
 
-from walkies import doctor
+from walkies import doctor, native_library
 from walkies.doctor import Finding
 from walkies.errors import UserError
-from walkies import native_library
 
 
 @pytest.mark.parametrize(

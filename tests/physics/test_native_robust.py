@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from physics import native_cases as cases
-from walkies.bench import physics as bench
 from walkies import native_library
+from walkies.bench import physics as bench
 from walkies.physics import nominal_params
 from walkies.physics.base import Readings, State
 from walkies.physics.native import NativeSimulator

@@ -19,9 +19,9 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from walkies import native_library
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
-from walkies import native_library
 from walkies.physics import nominal_params
 from walkies.physics.base import State, initial_state
 from walkies.physics.native import NativeSimulator

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.physics.base import TARGET_MEMORY, Params, Readings, State
 from walkies.native_library import TARGETS, constants_attribute, library
+from walkies.physics.base import TARGET_MEMORY, Params, Readings, State
 from walkies.physics.native_model import pack, read_model
 
 Array = jax.Array

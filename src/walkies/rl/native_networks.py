@@ -8,7 +8,7 @@ tests compare them); `networks.apply` is the definition.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -86,7 +86,7 @@ def _array(*shape: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def _call(name: str, results: list, layers: Layers, activation: str, rows: Array, *more: Array) -> list[Array]:
+def _call(name: str, results: list, layers: Layers, activation: str, rows: Array, *more: Array) -> Sequence[Array]:
     library()
     call = jax.ffi.ffi_call(name, results, vmap_method="sequential")
     return call(rows, *jax.tree.leaves(layers), *more, layers=np.int64(len(layers)),
