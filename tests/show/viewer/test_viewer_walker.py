@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from walkies.deploy import policy_file
+from walkies.deploy.controller import ControllerConfig
 from walkies.exam import robot_of
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.gauges import Gauges, ground_forces
@@ -23,9 +24,9 @@ ROBOT = robot_of(POLICY)
 class Driver:
     """A walker on a clock of its own, which runs with the simulation."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: ControllerConfig | None = None) -> None:
         self.now = 0.0
-        self.walker = Walker(POLICY, ROBOT, clock=lambda: self.now)
+        self.walker = Walker(POLICY, ROBOT, config, clock=lambda: self.now)
 
     def run(self, seconds: float, command: tuple[float, float, float] | None = None) -> list[Moment]:
         """Let time pass; with a command, publish it ten times a second."""
@@ -109,7 +110,7 @@ def test_the_payload_weighs_on_the_feet() -> None:
 def test_the_ground_tilts_slowly_under_the_feet_and_ice_lets_them_slide() -> None:
     places = {}
     for friction in (0.8, 0.1):
-        driver = Driver()
+        driver = Driver(ControllerConfig(init_duration=60.0))  # it only stands
         driver.run(0.5)
         driver.walker.change(Settings(friction=friction, slope=12.0))
         driver.run(1.0)
@@ -141,16 +142,15 @@ def test_latency_delays_what_reaches_the_motors_by_so_many_ticks() -> None:
         driver.walker.change(Settings(latency=latency))
         driver.run(2.2)
         driver.walker.drive(np.array([0.7, 0.0, 0.0]))
-        before = driver.walker.data.ctrl.copy()
-        asked = None
-        for index in range(200):
-            driver.now += driver.walker.dt
+        before = driver.walker._queue[-1].position[0]
+        asked, index = None, 0
+        while asked is None or not np.array_equal(driver.walker.data.ctrl, asked):
             driver.walker.advance()
-            if asked is None and not np.array_equal(driver.walker._queue[-1].position[0], before):
-                asked = index
-            if asked is not None and np.array_equal(driver.walker.data.ctrl, driver.walker._queue[-1].position[0]):
-                arrivals[latency] = index - asked
-                break
+            index += 1
+            if asked is None and not np.array_equal(newest := driver.walker._queue[-1].position[0], before):
+                asked, index = newest.copy(), 0
+            assert index < 100
+        arrivals[latency] = index
     assert arrivals == {0.0: 0, 20.0: round(0.020 * 520)}
 
 

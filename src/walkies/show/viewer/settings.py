@@ -12,6 +12,7 @@ import numpy as np
 from walkies.deploy.controller import ControllerConfig
 from walkies.deploy.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
 from walkies.exam_conditions import PAYLOAD_HEIGHT
+from walkies.physics.params import ground_geom
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
 
@@ -83,6 +84,8 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     model.opt.timestep = 1.0 / (config.tick_rate * PHYSICS_PER_TICK)
     # The midphase's bounding boxes are stored about the nominal centre of mass, which a payload moves.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    # The ground lies in the world's own frame, so MuJoCo would not look at where it is moved.
+    model.geom_sameframe[ground_geom(model)] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
     return model
 
 
