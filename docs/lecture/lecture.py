@@ -43,6 +43,13 @@ def often(count: int) -> int:
     return max(1, count // 20) if FAST in os.environ else count
 
 
+def rounded(x: Any, digits: int) -> Any:
+    """x for printing: float64, rounded, without negative zeros."""
+    import numpy as np
+
+    return np.round(np.asarray(x, float), digits) + 0.0
+
+
 def plot(name: str, curves: Mapping[str, Any], title: str, x: str, y: str = "", **axis_options: Any) -> None:
     """Draw name → (x, y) curves into pictures/`name`.png beside this file; axis_options as in matplotlib's `set`."""
     if FAST in os.environ:

@@ -11,13 +11,13 @@ from walkies.mdp import rollout_log_probability
 from walkies.rl.distributions import Categorical
 
 WALK, JUMP = 0, 1
-START, PIT, FLAG = 0, 3, 6
-STEPS = 6
+START, PIT, FLAG = 0, 4, 7
+STEPS = 7
 """Enough for every way to play: each action moves forward."""
 
 
 def level(short_jump: float = 0.1) -> Tabular:
-    """Seven places in a row. Walking moves 1, jumping 2, or 1 with probability `short_jump`.
+    """Eight places in a row. Walking moves 1, jumping 2, or 1 with probability `short_jump`.
 
     The pit and the flag end the game. Each action costs 1 (the clock), the flag pays 10, the pit costs 5.
     """

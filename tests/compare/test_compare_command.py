@@ -97,4 +97,4 @@ def test_the_missing_are_named():
     assert page.missing(result) == [("trpo", 0), ("trpo", 1), ("trpo", 2), ("ppo", 0), ("ppo", 2)]
     text = page.markdown(result)
     assert "- `trpo`, seed 2\n- `ppo`, seed 0\n- `ppo`, seed 2\n- the noise of the gradient" in text
-    assert "| `ppo` | 1 | 2.00 | 2.00 | 1 |" in text
+    assert "| `ppo` | 1 | 2.00 | 2.00 | 1.0 |" in text

@@ -94,13 +94,13 @@ def _curves(result: Result) -> Iterable[str]:
     yield "## Learning"
     yield "![Return against samples and time](curves.png)"
     yield (
-        "Return: mean over seeds of the mean of 64 episodes under the stochastic policy, in brackets the lowest and "
+        "Return: mean over seeds of the mean of 64 episodes under the stochastic policy, in brackets the lowest and\n"
         "highest seed. Time: processor seconds of training, all threads, without compilation."
     )
     lines = [["recipe", "seeds", "return, half way", "return, at the end", "processor seconds"]]
     for name, group in curves.items():
         ends = [_range([curve[index(curve)].episode_return for curve in group]) for index in (_half, _last)]
-        lines.append([f"`{name}`", str(len(group)), *ends, f"{mean(curve[-1].cpu_seconds for curve in group):.0f}"])
+        lines.append([f"`{name}`", str(len(group)), *ends, f"{mean(curve[-1].cpu_seconds for curve in group):.1f}"])
     yield _table(lines)
 
 
@@ -119,10 +119,10 @@ def _gradients(result: Result) -> Iterable[str]:
     yield "## Noise of the gradient"
     yield "![Samples until the gradient is as long as its error](gradients.png)"
     yield (
-        f"Independent batches of {first.samples:,.0f} samples at the start, the same batches for every recipe, at "
-        "three moments of one training of PPO, with its value function. Noise is the trace of the covariance of a "
-        "batch's gradient, signal the squared length of its mean; their ratio times the batch's samples is the number "
-        "of samples whose gradient is as long as its error."
+        f"Independent batches of {first.samples:,.0f} samples at the start, the same batches for every recipe, at\n"
+        "three moments of one training of PPO, with its value function. Noise is the trace of the covariance of a\n"
+        "batch's gradient, signal the squared length of its mean; their ratio times the batch's samples is the number\n"
+        "of samples whose gradient is as long as its error. No signal: not even in all 64 batches together."
     )
     lines = [["recipe", *(f"{moment}: samples needed" for moment in result.gradients)]]
     for recipe in next(iter(result.gradients.values())):
@@ -141,8 +141,8 @@ def _reuse(result: Result) -> Iterable[str]:
     yield "## Worth of old samples"
     yield "![Effective share and direction](reuse.png)"
     yield (
-        "One batch of whole episodes, kept while PPO learns on from newer ones. Cosines are with the gradient of eight "
-        "times as many fresh episodes."
+        "One batch of whole episodes, kept while PPO learns on from newer ones. Cosines are with the gradient of\n"
+        "eight times as many fresh episodes, and the last column is what as many fresh ones achieve."
     )
     lines = [
         [

@@ -44,7 +44,7 @@ def draw_curves(rows: Mapping[str, Sequence[Sequence[Point]]], out: Path) -> Pat
         axes[0, 0].set(title="Return of an episode", xlabel="samples")
         axes[0, 1].set(title="The same against time", xlabel="processor seconds")
         axes[0, 0].xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes[0, 0].legend()
+        made.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(rows))
         return theme.save(made, out)
 
 
@@ -76,7 +76,7 @@ def draw_gradients(moments: Mapping[str, Mapping[str, Spread]], out: Path) -> Pa
 def draw_reuse(ages: Sequence[Age], out: Path) -> Path:
     """What one batch is worth while the policy learns on: effective shares, and the direction of its gradient."""
     along = [age.iterations for age in ages]
-    with theme.figure(1, 2, width=4.6, height=3.0) as (made, axes):
+    with theme.figure(1, 2, width=4.6, height=3.6) as (made, axes):
         left, right = axes[0]
         left.plot(along, [age.effective_steps for age in ages], marker="o", label="steps reweighted")
         left.plot(along, [age.effective_episodes for age in ages], marker="o", label="whole episodes reweighted")
@@ -88,5 +88,5 @@ def draw_reuse(ages: Sequence[Age], out: Path) -> Path:
         right.set(title="Cosine with the true gradient of today")
         for axis in (left, right):
             axis.set_xlabel("iterations since the batch was drawn")
-            axis.legend()
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: the curves leave no corner free
         return theme.save(made, out)
