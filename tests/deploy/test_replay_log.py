@@ -11,12 +11,12 @@ from walkies.bench import replay as bench
 from walkies.bench.replay import Hidden, Recorder, record
 from walkies.deploy import identify_log
 from walkies.deploy.excite import excitation
-from walkies.deploy.identify_log import Estimate
+from walkies.deploy.identify_log import Estimate, Identified
 from walkies.deploy.identify_windows import Cut
 from walkies.deploy.logs import Messages, write_csv
 from walkies.deploy.logs_align import align
 from walkies.deploy.policy_file import Layer, read, write
-from walkies.deploy.replay import propose, reproduce
+from walkies.deploy.replay import doubts, propose, reproduce
 from walkies.robots import get_robot
 from walkies.tasks.randomization import Randomization
 
@@ -48,7 +48,7 @@ def test_replay_tells_the_robot_and_proposes_ranges(tmp_path, recording, few, ca
     status, out, _ = say(capsys, "replay", tmp_path / "log.csv", tmp_path, "--out", out_file, "--threads", 1)
     assert status == 0
     assert ": reproduced" in out and "as the file says" in out and "held in the air" in out
-    assert "ground_friction" in out and "not identifiable" in out
+    assert "note:" not in out and "ground_friction" in out and "not identifiable" in out
     found = json.loads(out_file.read_text())
     assert found["reproduced"] and found["held"] and found["estimates"]["ground_friction"] is None
     assert found["estimates"]["latency"]["value"] == pytest.approx(8 / 520, abs=0.004)
@@ -116,6 +116,15 @@ def test_ranges_reach_as_far_as_the_estimate_may_be_wrong():
     assert ranges.keys() == expected.keys()
     for name, pair in expected.items():
         assert ranges[name] == pytest.approx(pair)
+
+
+def test_doubts_are_said():
+    sound = Identified(True, (), 0.003, 0.05, (0.003,) * 12, 10, 20.0)
+    assert doubts(sound, PUPPER) == []
+    (elsewhere,) = doubts(sound._replace(joint_error=0.045, held=False), PUPPER)
+    assert "really on the ground" in elsewhere
+    (weak,) = doubts(sound._replace(each_joint=(0.003,) * 8 + (0.03,) + (0.003,) * 3), PUPPER)
+    assert weak.startswith("leg_back_r_3 is 0.030 rad off")
 
 
 def test_excite_writes_a_policy_that_the_robot_loads(tmp_path, capsys):

@@ -82,6 +82,8 @@ class Identified(NamedTuple):
     """rad, root mean square of simulated minus measured joint angles, for the estimated robot"""
     nominal_error: float
     """rad, for the nominal robot"""
+    each_joint: tuple[float, ...]
+    """(12,) rad, joint_error joint by joint"""
     windows: int
     seconds: float
     """of log in those windows"""
@@ -169,6 +171,7 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
         estimates=(*_physics_estimates(fit, nominal, known, slippery), *_bias_estimates(bias, bias_deviation)),
         joint_error=float(np.sqrt(np.mean(fit.residual**2))),
         nominal_error=float(np.sqrt(np.mean(before**2))),
+        each_joint=tuple(np.sqrt(np.mean(fit.residual.reshape(-1, 12) ** 2, axis=0)).tolist()),
         windows=count,
         seconds=count * how.length * log.period,
     )

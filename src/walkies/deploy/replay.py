@@ -18,11 +18,15 @@ from walkies.deploy.logs_align import Log, align, target_offset
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_file import read as read_policy
 from walkies.errors import UserError
+from walkies.robots.base import Robot
 
 AGREE = 1e-4
 """Largest difference of an action from the policy's own answer: RTNeural computes in float32, in another order."""
 SHARE_PAIRED = 0.5
 """Share of the steps with an observation whose answer must be in the log too for the comparison to mean something."""
+LITTLE, FAR, ODD = 0.7, 0.01, 2.5
+"""A fit explains little if this share of the nominal robot's error is left; rad that is more than encoders' noise; a
+joint is odd if it is this many times as far off as the median joint."""
 FLAGS = {
     "latency": "command-delay",
     "kp": "kp",
@@ -88,7 +92,26 @@ def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def describe(log: Log, reproduction: Reproduction, found: Identified) -> str:
+def doubts(found: Identified, robot: Robot) -> list[str]:
+    """What a person should look at before believing the numbers."""
+    notes = []
+    if found.joint_error > LITTLE * found.nominal_error and found.joint_error > FAR:
+        where = "held in the air" if found.held else "on the ground"
+        notes.append(
+            f"the fitted simulator is {found.joint_error:.3f} rad off, hardly less than the nominal one: was the robot "
+            f"really {where} (--held True, --held False)? Is it this robot, with this policy file?"
+        )
+    typical = float(np.median(found.each_joint))
+    for name, error in zip(robot.joint_names, found.each_joint, strict=True):
+        if error > ODD * typical and error > FAR:
+            notes.append(
+                f"{name} is {error:.3f} rad off, the others about {typical:.3f}: a weak motor, a slipped zero, "
+                "something in its way?"
+            )
+    return notes
+
+
+def describe(log: Log, reproduction: Reproduction, found: Identified, robot: Robot) -> str:
     """The report as text."""
     policys = "reproduced" if reproduction.error <= AGREE else "NOT this policy's answers"
     commands = "as the file says" if reproduction.command_error <= AGREE else "NOT what scale, pose and limits give"
@@ -110,6 +133,7 @@ def describe(log: Log, reproduction: Reproduction, found: Identified) -> str:
             continue
         nominal = "" if not e.nominal else f"{e.nominal:>8.3f}  {e.factor:>6.2f}"
         lines.append(f"{e.name:<18}{e.value:>10.4f}   {e.deviation:>8.4f}  {e.unit:<9} {nominal}".rstrip())
+    lines += [f"note: {doubt}" for doubt in doubts(found, robot)]
     lines += ["", "randomize around it, in training:"]
     lines += [f"  --task.randomization.{flag}.low {a:.4g} --task.randomization.{flag}.high {b:.4g}"
               for flag, (a, b) in propose(found.estimates).items()]  # fmt: skip
@@ -131,6 +155,7 @@ def as_json(log: Log, reproduction: Reproduction, found: Identified) -> dict[str
         "held": found.held,
         "joint_error_rad": found.joint_error,
         "nominal_joint_error_rad": found.nominal_error,
+        "error_of_each_joint_rad": list(found.each_joint),
         "estimates": {
             e.name: {"value": e.value, "deviation": e.deviation, "unit": e.unit} if e.identifiable else None
             for e in found.estimates
@@ -172,7 +197,7 @@ def command(
             "log; record both topics, from the same controller"
         )
     found = identify(aligned, ran, robot, held, threads)
-    print(describe(aligned, reproduction, found))
+    print(describe(aligned, reproduction, found, robot))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = out.with_name(f".{out.name}.partial")
