@@ -154,7 +154,9 @@ static void forward_layer(const Layer& layer, const float* packed, const float* 
     const float* panel = packed + c * layer.inputs;
     const int64_t columns = layer.outputs - c;
     Lanes bias[C] = {};
-    for (int64_t j = 0; j < C * WALKIES_LANES && j < columns; j++) bias[j / WALKIES_LANES][j % WALKIES_LANES] = layer.bias[c + j];
+    for (int64_t j = 0; j < C * WALKIES_LANES && j < columns; j++) {
+      bias[j / WALKIES_LANES][j % WALKIES_LANES] = layer.bias[c + j];
+    }
     over_rows(rows, [&]<int R>(int64_t r) {
       Lanes sum[R][C];
       tile<R, C>(in + r * in_row, in_row, 1, panel, C * WALKIES_LANES, layer.inputs, sum);
@@ -174,7 +176,7 @@ template <int64_t A>
 static void forward_chunk(const NetworkCall& call, const float* packed, int64_t chunk) {
   const int64_t begin = chunk * kChunk, width = call.hidden_width();
   const int64_t rows = call.samples - begin < kChunk ? call.samples - begin : kChunk;
-  // Where activations are not kept, the memory of the results' first rows cannot hold them: use some of the stack.
+  // Activations that nobody wants to keep live on the stack.
   float* hidden = call.hidden ? call.hidden + begin * width
                               : static_cast<float*>(__builtin_alloca_with_align(sizeof(float) * kChunk * width, 512));
   const float* in = call.inputs + begin * call.layer[0].inputs;
@@ -255,7 +257,10 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
   float* sums = partial + part * total;
   for (int64_t i = 0; i < total; i++) sums[i] = 0.0f;
   int64_t widest = 0;
-  for (int64_t l = 0; l < call.layers; l++) widest = panelled(call.layer[l].outputs) > widest ? panelled(call.layer[l].outputs) : widest;
+  for (int64_t l = 0; l < call.layers; l++) {
+    const int64_t columns = panelled(call.layer[l].outputs);
+    widest = columns > widest ? columns : widest;
+  }
   const int64_t row = round_up(widest, 32) + 16, width = call.hidden_width();
   float* memory = static_cast<float*>(__builtin_alloca_with_align(sizeof(float) * 2 * kChunk * row, 512));
   float *delta = memory, *before = memory + kChunk * row;
@@ -272,7 +277,8 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
     const float* layer_packed = packed + packed_size(call, true);
     for (int64_t l = call.layers - 1; l >= 0; l--) {
       const Layer& layer = call.layer[l];
-      const float* in = l == 0 ? call.inputs + begin * layer.inputs : call.hidden + begin * width + call.hidden_offset(l - 1);
+      const float* in = l == 0 ? call.inputs + begin * layer.inputs
+                               : call.hidden + begin * width + call.hidden_offset(l - 1);
       const int64_t in_row = l == 0 ? layer.inputs : width;
       layer_sums -= partial_layer(layer);
       weights_gradient(layer, in, in_row, delta, row, rows, layer_sums);

@@ -120,7 +120,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
   return ffi::Error::Success();
 }
 
-// Further arguments: hidden activations, gradient of the outputs. Results: gradients of weights and bias, layer by layer.
+// Further arguments: hidden activations, gradient of the outputs. Results: gradients of weights and bias, by layer.
 ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t layers,
                     int64_t activation) {
   const NetworkKernel* k = kernel();

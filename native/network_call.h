@@ -19,8 +19,9 @@ struct Layer {
   float *weights_gradient, *bias_gradient;
 };
 
-// A multilayer perceptron over `samples` rows. Hidden activations lie side by side in the rows of `hidden`, layer l from
-// column hidden_offset(l); a row is an odd number of cache lines long, so that a column does not fall into a few sets.
+// A multilayer perceptron over `samples` rows. Hidden activations lie side by side in the rows of `hidden`, layer l
+// from column hidden_offset(l); a row is an odd number of cache lines long, so that a column does not fall into a few
+// sets of the cache.
 struct NetworkCall {
   int64_t samples, layers, activation;
   Layer layer[kMaxLayers];
