@@ -12,10 +12,11 @@ from walkies.deploy import identify_log
 from walkies.deploy.controller import gravity_in_body
 from walkies.deploy.excite import FREQUENCIES, PAIRS, excitation
 from walkies.deploy.identify import MAX_DELAY, SUBSTEPS, drive, gauss_newton
+from walkies.deploy.identify_bias import _bias_from_gravity
 from walkies.deploy.identify_follow import turned
 from walkies.deploy.identify_log import TOLERANCE, identify, is_held
 from walkies.deploy.identify_windows import Cut, cut, hold, sliding, upright
-from walkies.deploy.logs_align import align
+from walkies.deploy.logs_align import Log, align
 from walkies.deploy.twin import model_for
 from walkies.errors import UserError
 from walkies.robots import get_robot
@@ -199,11 +200,42 @@ def test_sliding_feet_are_counted(friction, share):
     assert got == 0.0 if share == 0.0 else got > share
 
 
+# The gyro
+
+
+def rocking(bias, seconds=20.0, seed=0):
+    """A log of a trunk that rocks, sways and turns, its gyro off by `bias`."""
+    rng = np.random.default_rng(seed)
+    steps, fine = round(seconds / PERIOD), 5
+    time = np.arange(steps * fine) * PERIOD / fine
+    rate = np.stack([0.6 * np.sin(9.0 * time), 0.4 * np.cos(7.0 * time), 1.0 + 0.2 * np.sin(2.0 * time)], axis=1)
+    orientation, gravity = np.array([[1.0, 0, 0, 0]]), []
+    for k, turn in enumerate(rate):
+        if k % fine == 0:
+            gravity.append(gravity_in_body(orientation)[0])
+        orientation = turned(orientation, turn[None] * PERIOD / fine)
+    frame = np.zeros((steps, 36))
+    frame[:, SLICES["gravity"]] = np.array(gravity) + 0.005 * rng.normal(size=(steps, 3))
+    frame[:, SLICES["gyro"]] = rate[::fine] + bias + 0.02 * rng.normal(size=(steps, 3))
+    unknown = np.zeros((steps, 12))
+    return Log(PERIOD, frame, np.zeros((steps, 36)), unknown, unknown, unknown, unknown, 0.0, steps, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gravity_tells_the_bias_about_horizontal_axes_only(seed):
+    truth = np.array([0.025, -0.015, 0.02])
+    bias, deviation = _bias_from_gravity(rocking(truth, seed=seed), np.zeros(3))
+    np.testing.assert_allclose(bias[:2], truth[:2], atol=0.004)
+    assert np.all(deviation[:2] < 0.005) and deviation[2] > 0.02
+    rest, _ = _bias_from_gravity(rocking(truth, seed=seed), bias)
+    np.testing.assert_allclose(rest[:2], 0.0, atol=0.003)
+
+
 # The excitation
 
 
 def test_excitation_swings_every_joint_at_its_frequency():
-    log = align(record(SHAKE, PUPPER, Hidden(), nothing, 16.0, held=True, recorder=PERFECT), SHAKE, PUPPER)
+    log = align(record(SHAKE, PUPPER, Hidden(), nothing, 12.0, held=True, recorder=PERFECT), SHAKE, PUPPER)
     action = log.applied[200:-1]
     assert np.all(np.abs(action) <= 1.0) and np.all(np.ptp(action, axis=0) > 0.9)
     spectrum = np.abs(np.fft.rfft(action - action.mean(axis=0), axis=0))
