@@ -1,6 +1,7 @@
 """Each reward term against a closed form on a motion made by hand."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -114,3 +115,19 @@ def test_costs_of_effort_grow_and_nothing_else_does():
     for name in full:
         np.testing.assert_allclose(light[name], full[name] * (0.2 if name in rewards.EFFORT else 1.0), rtol=1e-6)
     assert all(full[name][0] != 0.0 for name in ("torque", "action_rate", "lin_vel_z"))
+
+
+def test_a_term_of_ones_own():
+    """A subclass adds a weight and its function; the built-in terms stay as they are."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Crouching(RewardWeights):
+        crouch: float = -2.0
+        own: ClassVar = {"crouch": lambda m, s: jnp.abs(m.height - 0.1)}
+
+    what = motion(height=np.array(0.15))
+    terms = rewards.reward_terms(what, Crouching(), SHAPE, 0.02)
+    np.testing.assert_allclose(terms.pop("crouch"), [0.02 * -2.0 * 0.05], rtol=1e-5)
+    plain = rewards.reward_terms(what, RewardWeights(), SHAPE, 0.02)
+    assert terms.keys() == plain.keys() and "crouch" not in rewards.TERMS
+    assert "crouch" not in rewards.reward_terms(what, Crouching(crouch=0.0), SHAPE, 0.02)

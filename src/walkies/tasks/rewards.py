@@ -2,14 +2,17 @@
 
 A term maps a `Motion` (what happened in one control step) to a number per robot. The reward of a step is
 `control_dt · Σ weight · term`: nothing is clipped, so a penalty is felt even where the sum is negative.
-To add a term: write the function here and a field of the same name in `RewardWeights`.
+To add a term: write the function here and a field of the same name in `RewardWeights`; or, outside, a subclass of it
+with the field and `own`, as docs/first_walk.ipynb does.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +79,10 @@ class Shape:
     """A command of a smaller norm means: stand still."""
 
 
+Term = Callable[[Motion, Shape], Array]
+"""(n,) numbers of a motion, noise-free."""
+
+
 @dataclass(frozen=True)
 class RewardWeights:
     """Weight of each term per second of its own unit (the reward of a step is control_dt · Σ weight · term)."""
@@ -120,6 +127,9 @@ class RewardWeights:
     """(1) number of torso spheres on the ground"""
     termination: float = -100.0
     """(1) falling"""
+
+    own: ClassVar[Mapping[str, Term]] = MappingProxyType({})
+    """For subclasses: functions of further terms, by the name of the field that is their weight."""
 
 
 def tracking_lin_vel(m: Motion, s: Shape) -> Array:
@@ -262,9 +272,10 @@ def reward_terms(
 
     effort: () share of the weights of EFFORT.
     """
-    active = {name: getattr(weights, name) for name in TERMS}
+    terms = {**TERMS, **weights.own}
+    active = {name: getattr(weights, name) for name in terms}
     scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
-    return {name: factor * TERMS[name](motion, shape) for name, factor in scale.items()}
+    return {name: factor * terms[name](motion, shape) for name, factor in scale.items()}
 
 
 def describe(name: str) -> tuple[str, str, str]:
