@@ -144,9 +144,9 @@ void run(const std::shared_ptr<Job<T>>& job, ffi::ThreadPool& pool, int64_t thre
 constexpr int kParamsPerBody = 11, kParamsPerJoint = 7, kParamsPerRobot = 1 + 3 + 2 + 7 + 2;
 
 template <class T>
-ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In target, Out qpos_out,
-                Out qvel_out, Out warmstart_out, Out targets_out, Out distance, Out force, Out position, Out velocity,
-                Out torque, Out acceleration, Out gyro, Out gravity, Out ok, ffi::Span<const double> constants,
+ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In target, In disturbance,
+                Out qpos_out, Out qvel_out, Out warmstart_out, Out targets_out, Out distance, Out force, Out position,
+                Out velocity, Out torque, Out acceleration, Out gyro, Out gravity, Out ok, ffi::Span<const double> constants,
                 int64_t legs, int64_t joints, int64_t substeps, int64_t threads, int64_t iterations,
                 int64_t line_search, double line_tolerance, double tolerance) {
   const Choice& choice = chosen();
@@ -162,9 +162,10 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
     return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
   };
   const int64_t param_rows = params.dimensions()[0];
+  const bool disturbed = disturbance.element_count() > 0;
   if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
       !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, kTargetMemory * nu) ||
-      !fits(target, robots, nu)) {
+      !fits(target, robots, nu) || (disturbed && !fits(disturbance, robots, kDisturbance))) {
     return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) +
                                        " robots");
   }
@@ -184,7 +185,7 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
   kernel->load(constants.begin(), constants.size(), job->model.get());
   job->blocks = (robots + kernel->lanes - 1) / kernel->lanes;
   job->call = Call<T>{robots, param_rows, int(substeps), {int(iterations), int(line_search), line_tolerance, tolerance},
-                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target),
+                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target), disturbed ? in(disturbance) : nullptr,
                       out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
                       out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
                       out(gyro), out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
@@ -206,7 +207,7 @@ auto with_outputs(Binding&& binding) {
 }
 
 auto bind() {
-  return with_outputs<13>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
+  return with_outputs<13>(with_inputs<7>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
       .Attr<ffi::Span<const double>>("constants")
       .Attr<int64_t>("legs")
       .Attr<int64_t>("joints")

@@ -16,11 +16,10 @@ struct Outputs {
 };
 
 template <class V>
-WALKIES_INLINE void read_imu(Mask<V> when, Vec3<V> omega, const V q[4], Vec3<V>& gyro, Vec3<V>& gravity) {
-  const Scalar<V> one = 1, two = 2;
-  V w = q[0], x = q[1], y = q[2], z = q[3];
-  // Minus the third row of the rotation matrix: world-down in body axes.
-  Vec3<V> down{two * (w * y - x * z), -two * (y * z + w * x), two * (x * x + y * y) - one};
+WALKIES_INLINE void read_imu(Mask<V> when, Vec3<V> omega, const V q[4], Vec3<V> world_down, Vec3<V>& gyro,
+                             Vec3<V>& gravity) {
+  if (!any(when)) return;
+  Vec3<V> down = rotate_back(from_quaternion(q[0], q[1], q[2], q[3]), world_down);
   gyro = {when ? omega.x : gyro.x, when ? omega.y : gyro.y, when ? omega.z : gyro.z};
   gravity = {when ? down.x : gravity.x, when ? down.y : gravity.y, when ? down.z : gravity.z};
 }
@@ -102,7 +101,14 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   load_rows(call.target, row, joints, target, joints);
 
   const V zero = V{};
-  Physics<V, L, J> w{model, params};
+  V disturbance[kDisturbance] = {};
+  if (call.disturbance) load_rows(call.disturbance, row, kDisturbance, disturbance, kDisturbance);
+  const Vec3<V> push{disturbance[0], disturbance[1], disturbance[2]};
+  const V* lateness = disturbance + 3;
+  const bool pushed = any((push.x != zero) | (push.y != zero) | (push.z != zero));
+  const V weight = sqrt(dot(params.gravity, params.gravity));
+  const Vec3<V> down = S(1) / max(weight, splat<V>(S(1e-15))) * params.gravity;
+  Physics<V, L, J> w{model, params, pushed, push};
   RobotState<V, L, J>& s = w.state;
   s.position = {qpos[0], qpos[1], qpos[2]};
   V norm = S(1) / sqrt(qpos[3] * qpos[3] + qpos[4] * qpos[4] + qpos[5] * qpos[5] + qpos[6] * qpos[6]);
@@ -128,10 +134,11 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   out.gyro = {zero, zero, zero};
   out.gravity = {zero, zero, zero};
   for (int step = 0; step < call.substeps; step++) {
-    read_imu<V>(params.imu_delay == S(call.substeps - step), s.omega, s.quaternion, out.gyro, out.gravity);
-    // The newest target that is at least `command_delay` steps old; target number n came n control steps ago.
+    read_imu<V>(params.imu_delay == S(call.substeps - step), s.omega, s.quaternion, down, out.gyro, out.gravity);
+    // The newest target that has been on its way for `command_delay` steps and its own lateness; target number n came n
+    // control steps ago. Once one is in force no older one comes back, however late it is.
     V current[L][J];
-    const bool on_time = !any(params.command_delay > S(step));
+    const bool on_time = !any(params.command_delay + lateness[0] > S(step));
     for (int i = 0; i < joints; i++) {
       if (on_time) {
         current[i / J][i % J] = target[i];
@@ -139,14 +146,14 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
       }
       V t = old_targets[(kTargetMemory - 2) * joints + i];
       for (int n = kTargetMemory - 2; n >= 0; n--) {
-        auto arrived = params.command_delay <= S(step + n * call.substeps);
+        auto arrived = params.command_delay + lateness[n] <= S(step + n * call.substeps);
         t = arrived ? (n == 0 ? target[i] : old_targets[(n > 0 ? n - 1 : 0) * joints + i]) : t;
       }
       current[i / J][i % J] = t;
     }
     physics_step(w, call.solver, current);
   }
-  read_imu<V>(params.imu_delay <= zero, s.omega, s.quaternion, out.gyro, out.gravity);
+  read_imu<V>(params.imu_delay <= zero, s.omega, s.quaternion, down, out.gyro, out.gravity);
   keep_forces(w);
 
   // A robot that blew up comes back where it was, at rest; if that was no sane state either, in the model's own pose.
@@ -184,7 +191,7 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
       Vec3<V>& f = w.last.force[i];
       f = {keep(ok, f.x), keep(ok, f.y), keep(ok, f.z)};
     }
-    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, out.gyro, out.gravity);
+    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, down, out.gyro, out.gravity);
   }
   read_spheres(w, out);
 

@@ -7,6 +7,7 @@
 namespace walkies {
 
 constexpr int kTargetMemory = 4;
+constexpr int kDisturbance = 3 + kTargetMemory;  // force on the base (world), lateness of each target
 constexpr int kMaxLegSpheres = 4;
 constexpr int kMaxBaseSpheres = 16;
 constexpr int kMaxSpheres = 40;
@@ -27,6 +28,7 @@ struct Call {
   SolverSettings solver;
 
   const T *params, *qpos, *qvel, *warmstart, *targets, *target;
+  const T* disturbance;  // kDisturbance numbers per robot, or null
   T *qpos_out, *qvel_out, *warmstart_out, *targets_out;
   T *distance, *force, *position, *velocity, *torque, *acceleration, *gyro, *gravity;
   uint8_t* ok;

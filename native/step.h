@@ -17,6 +17,8 @@ template <class V, int L, int J>
 struct Physics {
   const Model<Scalar<V>, L, J>& model;
   const RobotParams<V, L, J>& params;
+  bool pushed;   // some lane has a force on its base
+  Vec3<V> push;  // that force: N, world axes, at the base's centre of mass
   RobotState<V, L, J> state;
   Generalized<V, L, J> acceleration;  // the last one, its angular part in body axes (as MuJoCo's qacc)
   LastStep<V, L, J> last;
@@ -149,6 +151,11 @@ template <class V, int L, int J>
 WALKIES_NOINLINE void smooth_dynamics(Physics<V, L, J>& w, Vec3<V> omega) {
   forward_kinematics(w.model, w.state, w.pose);
   dynamics(w.params, w.state, w.pose, omega, w.mass, w.force);
+  if (!w.pushed) return;
+  Vec3<V> torque = cross(w.pose.base * w.params.base.center, w.push);
+  V* base = w.force.base;
+  base[0] += torque.x, base[1] += torque.y, base[2] += torque.z;
+  base[3] += w.push.x, base[4] += w.push.y, base[5] += w.push.z;
 }
 
 template <class V, int L, int J>

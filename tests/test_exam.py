@@ -125,8 +125,8 @@ def plain_loop(policy, model, drawn, i, steps, fault=""):
                 gravity / np.linalg.norm(gravity),
                 drawn.command[i, step],
                 [0, 0, 1],
-                joints.astype(np.float32) * 0 + (joints + noise[6:]).astype(np.float32) - pose.astype(np.float32),
-                before if fault == "stale action" else applied,
+                joints.astype(np.float32) * 0 + (joints + noise[6:18]).astype(np.float32) - pose.astype(np.float32),
+                (before if fault == "stale action" else applied) + noise[18:] * (fault != "exact action"),
             ]
         ).astype(np.float32)
         frames = [frame, *frames[:-1]]

@@ -40,7 +40,7 @@ def test_other_ranges(drawn):
         assert set(delay) == set(range(6))  # 0 … 20 ms in steps of 4
     assert np.all(np.abs(drawn.com_shift) <= [0.02, 0.005, 0])
     assert np.all(drawn.com_shift[:, :2].std(axis=0) > [0.01, 0.0025])
-    width = np.repeat([0.1, 0.05, 0.05], [3, 3, 12])
+    width = np.repeat([0.1, 0.05, 0.05, 0.01], [3, 3, 12, 12])
     assert np.all(np.abs(drawn.noise) <= width + 1e-6)
     np.testing.assert_allclose(drawn.noise.std(axis=(0, 1)), width / 3**0.5, rtol=0.02)
     speed = np.linalg.norm(drawn.push, axis=-1)

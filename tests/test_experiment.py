@@ -16,9 +16,10 @@ import pytest
 from walkies import runs
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, Training, resumed
+from walkies.experiment import TrainConfig, Training, build, expanded, resumed
 from walkies.runs import RunFolder
-from walkies.tasks.randomization import Range
+from walkies.tasks.randomization import SETS, Range, without
+from walkies.tasks.walk import WalkConfig
 
 SMALL = [
     *("--recipe.num-envs", "32", "--recipe.horizon", "8", "--recipe.minibatches", "2", "--recipe.epochs", "2"),
@@ -146,6 +147,17 @@ def test_resume_without_a_run_says_so(tmp_path):
         resumed(TrainConfig(), RunFolder(tmp_path))
 
 
+def test_a_ready_set_is_written_out_in_the_task():
+    course = expanded(TrainConfig(randomization="course"))
+    assert course.task.randomization == SETS["course"] != SETS["walkies"]
+    assert expanded(course) == course and build(TrainConfig(randomization="course")).config == course.task
+    assert runs.from_dict(TrainConfig, runs.to_dict(course)) == course
+    assert expanded(TrainConfig()) == TrainConfig()
+    own = TrainConfig(randomization="none", task=WalkConfig(randomization=without(SETS["course"], "body")))
+    with pytest.raises(UserError, match="--randomization none"):
+        expanded(own)
+
+
 def test_resume_refuses_other_settings_and_names_them(tmp_path):
     """It would not be the same training; the run's own limits and finishing touches may change, its settings repeat."""
     folder = RunFolder(tmp_path)
@@ -168,9 +180,8 @@ def test_init_from_refuses_what_would_make_another_policy(straight):
 
 def test_config_survives_the_file(tmp_path):
     config = TrainConfig(seed=3, out=Path("a/b"), init_from=None)
-    config = replace(
-        config, task=replace(config.task, randomization=replace(config.task.randomization, kp=Range(0, 2)))
-    )
+    motor = replace(config.task.randomization.motor, kp=Range(0, 2))
+    config = replace(config, task=replace(config.task, randomization=replace(config.task.randomization, motor=motor)))
     assert runs.from_dict(TrainConfig, runs.to_dict(config)) == config
     broken = runs.to_dict(config)
     broken["task"]["rewards"]["tork"] = 1.0

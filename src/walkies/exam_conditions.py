@@ -55,8 +55,9 @@ PUSH_RATE = 1.0
 """pushes per second, on average"""
 PUSH_SPEED = (0.0, 0.25)
 """m/s added to the base's velocity in a random horizontal direction"""
-NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05}
-"""Uniform sensor noise ± (rad/s, 1, rad), as the Stanford CS 123 course has it; gravity is renormalized after it."""
+NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
+"""Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
+renormalized after it."""
 
 
 class Conditions(NamedTuple):
@@ -91,7 +92,7 @@ class Conditions(NamedTuple):
     push: np.ndarray
     """(n, STEPS, 2) m/s added to the base's world velocity before the step."""
     noise: np.ndarray
-    """(n, STEPS, 18) float32: gyro, gravity, joint positions"""
+    """(n, STEPS, 30) float32: gyro, gravity, joint positions, last action"""
 
 
 def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Conditions:
@@ -119,7 +120,8 @@ def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
     command, since, until = _draw_commands(rng)
     direction = rng.uniform(-np.pi, np.pi, STEPS)
     speed = rng.uniform(*PUSH_SPEED, STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
-    width = np.repeat(list(NOISE.values()), [3, 3, num_joints])
+    readings = np.repeat(list(NOISE.values())[:3], [3, 3, num_joints])
+    action = np.full(num_joints, NOISE["last_action"])
     return Conditions(
         seed=np.array(seed),
         friction=np.array(rng.uniform(*FRICTION)),
@@ -135,7 +137,7 @@ def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
         since_change=since,
         until_change=until,
         push=speed[:, None] * np.stack([np.cos(direction), np.sin(direction)], axis=-1),
-        noise=rng.uniform(-width, width, (STEPS, width.size)).astype(np.float32),
+        noise=np.hstack([rng.uniform(-w, w, (STEPS, w.size)) for w in (readings, action)]).astype(np.float32),
     )
 
 

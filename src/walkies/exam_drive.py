@@ -128,7 +128,7 @@ def drive_under(
     alive = np.ones(n, bool)
     for step in range(STEPS):
         gyro, gravity = sense(*states, drawn.imu_delay)
-        gyro_noise, gravity_noise, joint_noise = np.split(drawn.noise[:, step], [3, 6], axis=-1)
+        gyro_noise, gravity_noise, joint_noise, action_noise = np.split(drawn.noise[:, step], [3, 6, 18], axis=-1)
         gravity = gravity + gravity_noise
         gravity /= np.linalg.norm(gravity, axis=-1, keepdims=True)
         frame = contract.frame(
@@ -136,7 +136,7 @@ def drive_under(
             gravity.astype(np.float32),
             drawn.command[:, step].astype(np.float32),
             (states[0][:, -1, 7:] + joint_noise).astype(np.float32),
-            applied,
+            applied + action_noise,
         )
         history = contract.push(history, frame)
         action = policy.act(history)

@@ -25,6 +25,7 @@ from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import get_robot
 from walkies.runs import RunFolder, from_dict, to_dict, versions, write_json
+from walkies.tasks.randomization import named_set
 from walkies.tasks.walk import Walk, WalkConfig
 
 PUPPER_RECIPE = replace(
@@ -84,10 +85,25 @@ class TrainConfig:
     """Open a page on this machine to watch it learn; `walkies train` prints where."""
     wandb: str | None = None
     """Also log to this Weights & Biases project; needs the extra `wandb`."""
+    randomization: Literal["none", "course", "walkies"] | None = None
+    """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = PUPPER_RECIPE
     """The learning algorithm."""
+
+
+def expanded(config: TrainConfig) -> TrainConfig:
+    """The same configuration with the ready set of --randomization written out in its task."""
+    if config.randomization is None:
+        return config
+    chosen = named_set(config.randomization)
+    if config.task.randomization not in (WalkConfig().randomization, chosen):
+        raise UserError(
+            f"--randomization {config.randomization}: got values under --task.randomization as well; give one or the "
+            "other (values start from the set walkies)"
+        )
+    return replace(config, randomization=None, task=replace(config.task, randomization=chosen))
 
 
 def build(config: TrainConfig) -> Walk:
@@ -95,6 +111,7 @@ def build(config: TrainConfig) -> Walk:
 
     Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco` only.
     """
+    config = expanded(config)
     robot = get_robot(config.robot)
     simulator = make_simulator(config.simulator, robot, threads=config.threads)
     return Walk(robot, simulator, nominal_params(simulator.model), config.task)
@@ -245,7 +262,7 @@ def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     Raises:
         UserError: another setting was given than the run has. It would not be bit for bit the same training any more.
     """
-    old = read_config(folder)
+    config, old = expanded(config), read_config(folder)
     own = ("minutes", "steps", "out", "resume", "threads", "exam_episodes", "film", "view", "wandb")
     asked, default, there = (_flags(to_dict(c)) for c in (config, TrainConfig(), old))
     other = [
@@ -284,6 +301,7 @@ def refuse(config: TrainConfig) -> None:
 
 def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
+    config = expanded(config)
     refuse(config)
     if not config.resume and folder.latest_checkpoint() is not None:
         raise UserError(

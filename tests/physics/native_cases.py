@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from walkies.physics import nominal_params
-from walkies.physics.base import TARGET_MEMORY, Params, State
+from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, State
 from walkies.physics.native import NativeSimulator
 from walkies.robots import PUPPER, load_model
 
@@ -160,21 +160,37 @@ def make_state(qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, target
 
 
 def engine_accelerations(
-    model: mujoco.MjModel, params: Params, state: State, target: np.ndarray, solver: str, dtype: str
+    model: mujoco.MjModel,
+    params: Params,
+    state: State,
+    target: np.ndarray,
+    solver: str,
+    dtype: str,
+    force: np.ndarray | None = None,
 ) -> np.ndarray:
-    """qacc of the engine: the warm start after a single physics step."""
+    """qacc of the engine: the warm start after a single physics step. force: (n, 3) N on the base, or none."""
     simulator = NativeSimulator(model, 1, solver, threads=1, dtype=dtype)
-    after, readings = jax.jit(simulator.step)(simulator.prepare(params, len(target)), state, jnp.asarray(target))
+    prepared, target = simulator.prepare(params, len(target)), jnp.asarray(target)
+    disturbance = None
+    if force is not None:
+        disturbance = Disturbance(jnp.asarray(force), jnp.zeros((len(target), TARGET_MEMORY)))
+    after, readings = jax.jit(simulator.step)(prepared, state, target, disturbance)
     assert readings.ok.all()
     return np.asarray(after.qacc_warmstart)
 
 
-def reference(model: mujoco.MjModel, states: tuple[np.ndarray, ...], seen: Counter[str] | None = None) -> np.ndarray:
+def reference(
+    model: mujoco.MjModel,
+    states: tuple[np.ndarray, ...],
+    seen: Counter[str] | None = None,
+    force: np.ndarray | None = None,
+) -> np.ndarray:
     """MuJoCo's qacc at every state; `seen` counts the states that show each kind of constraint."""
     data = mujoco.MjData(model)
     out = []
-    for qpos, qvel, _, target in zip(*states, strict=True):
+    for i, (qpos, qvel, _, target) in enumerate(zip(*states, strict=True)):
         data.qpos, data.qvel, data.ctrl, data.qacc_warmstart = qpos, qvel, target, 0
+        data.xfrc_applied[1, :3] = 0 if force is None else force[i]
         mujoco.mj_forward(model, data)
         out.append(data.qacc.copy())
         if seen is not None:

@@ -98,6 +98,29 @@ def test_principal_axes_are_a_rotation_that_gives_the_inertia_back(entries: list
     np.testing.assert_allclose(found, np.sort(moments) * 1e-4, rtol=1e-12)
 
 
+def test_a_late_target_is_dropped_once_it_is_overtaken_and_none_comes_back() -> None:
+    """Against a list of arrivals, physics step by physics step: in force is the newest that is there."""
+    substeps, steps, n = 5, 60, 20
+    rng = np.random.default_rng(0)
+    delay, extra = rng.integers(0, 8, n), rng.integers(0, 8, (steps, n))
+    arrival = substeps * np.arange(steps)[:, None] + delay + extra
+    lateness = np.zeros((n, 4))
+    newest = np.zeros(n, int)
+    overtaken = 0
+    for k in range(steps):
+        lateness = np.concatenate([extra[k][:, None], lateness[:, :3]], axis=1)
+        in_force = k - targets_in_force(delay, substeps, lateness)
+        for s in range(substeps):
+            there = arrival[: k + 1] <= substeps * k + s
+            expected = np.where(there.any(axis=0), k - np.argmax(there[::-1], axis=0), -1)
+            seen = expected >= 0
+            np.testing.assert_array_equal(in_force[seen, s], expected[seen])
+            assert (in_force[seen, s] >= newest[seen]).all()
+            newest = np.maximum(newest, in_force[:, s])
+    overtaken = (arrival[:-1] >= arrival[1:]).sum()
+    assert overtaken > 50, "the case that matters occurs"
+
+
 @pytest.mark.parametrize("substeps", [1, 4, 5])
 def test_a_target_is_in_force_once_its_delay_has_passed(substeps: int) -> None:
     delays = np.arange(3 * substeps + 1)

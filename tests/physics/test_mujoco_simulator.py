@@ -14,7 +14,7 @@ import pytest
 
 from physics.random_robots import random_params, random_start
 from walkies.physics import make_simulator
-from walkies.physics.base import Params, Readings, State
+from walkies.physics.base import Params, Readings, State, undisturbed
 from walkies.physics.mujoco import MujocoSimulator, Prepared
 from walkies.robots import PUPPER, load_model, load_spec
 
@@ -69,8 +69,9 @@ class Loop:
         self.data.qpos, self.data.qvel = qpos, qvel
         self.queue = [target] * self.command_delay
 
-    def control_step(self, target: np.ndarray) -> dict[str, np.ndarray]:
+    def control_step(self, target: np.ndarray, force: np.ndarray) -> dict[str, np.ndarray]:
         data, imu = self.data, [self.imu()]
+        data.xfrc_applied[1, :3] = force
         for _ in range(SUBSTEPS):
             self.queue.append(target)
             data.ctrl = self.queue.pop(0)
@@ -84,7 +85,8 @@ class Loop:
     def imu(self) -> tuple[np.ndarray, np.ndarray]:
         inverse, gravity = np.zeros(4), np.zeros(3)
         mujoco.mju_negQuat(inverse, self.data.qpos[3:7] / np.linalg.norm(self.data.qpos[3:7]))
-        mujoco.mju_rotVecQuat(gravity, np.array([0.0, 0.0, -1.0]), inverse)
+        down = self.model.opt.gravity / np.linalg.norm(self.model.opt.gravity)
+        mujoco.mju_rotVecQuat(gravity, down, inverse)
         return self.data.qvel[3:6].copy(), gravity
 
     def forces(self) -> dict[str, np.ndarray]:
@@ -131,11 +133,13 @@ def assert_equal_to_loop(simulator: MujocoSimulator, seed: int, *, shift: int = 
         loop.start(np.asarray(state.qpos[i]), np.asarray(state.qvel[i]), np.asarray(state.targets[i, 0]))
     shifted = prepared._replace(params=prepared.params._replace(command_delay=params.command_delay + shift))
     step = jax.jit(simulator.step)
-    for target in targets:
-        state, readings = step(shifted, state, jnp.asarray(target))
+    pushed = undisturbed(ROBOTS, state.qpos.dtype)
+    for target, force in zip(targets, np.random.default_rng(seed).normal(0, 3, (CONTROL_STEPS, 3)), strict=True):
+        pushed = pushed._replace(force=pushed.force.at[::2].set(force))
+        state, readings = step(shifted, state, jnp.asarray(target), pushed)
         assert np.asarray(readings.ok).all()
         for i, loop in enumerate(loops):
-            found = loop.control_step(np.asarray(target[i]))
+            found = loop.control_step(np.asarray(target[i]), np.asarray(pushed.force[i]))
             data = loop.data
             if not exact:  # the state that the loop carries on is single precision too
                 data.qpos, data.qvel = data.qpos.astype(np.float32), data.qvel.astype(np.float32)

@@ -27,15 +27,27 @@ def double_precision() -> Iterator[None]:
 def compare(
     model: mujoco.MjModel, pose: np.ndarray, sets: int, states: int, seed: int
 ) -> tuple[np.ndarray, Counter[str]]:
-    """Errors at `sets` random parameter sets × `states` random states, and how often each constraint occurred."""
+    """Errors at `sets` random parameter sets × `states` random states, and how often each constraint occurred.
+
+    Half of the robots are pushed.
+    """
     rng = np.random.default_rng(seed)
     models = [cases.randomized(model, rng) for _ in range(sets)]
     batches = [cases.random_states(model, states, rng, pose) for _ in models]
+    force = rng.normal(0, 5, (sets, states, 3)) * (np.arange(states) % 2)[:, None]
     seen: Counter[str] = Counter()
-    truth = np.concatenate([cases.reference(cases.converged(m), b, seen) for m, b in zip(models, batches, strict=True)])
+    truth = np.concatenate(
+        [cases.reference(cases.converged(m), b, seen, f) for m, b, f in zip(models, batches, force, strict=True)]
+    )
     stacked = tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
     found = cases.engine_accelerations(
-        model, cases.stacked_params(models, states), cases.make_state(*stacked), stacked[3], "exact", "float64"
+        model,
+        cases.stacked_params(models, states),
+        cases.make_state(*stacked),
+        stacked[3],
+        "exact",
+        "float64",
+        force.reshape(-1, 3),
     )
     return cases.relative_error(found, truth), seen
 
@@ -76,6 +88,21 @@ def test_every_parameter_matters(
         errors[label] = cases.relative_error(found, truth).max()
     assert errors["right"] <= BOUND
     assert errors["wrong"] > 1e4 * BOUND
+
+
+def test_the_force_matters(plain_case: tuple[mujoco.MjModel, tuple[np.ndarray, ...], np.ndarray]) -> None:
+    """Negative control: a force off by a thousandth, or none, is noticed."""
+    model, states, _ = plain_case
+    force = np.random.default_rng(6).normal(0, 5, (len(states[0]), 3))
+    truth = cases.reference(cases.converged(model), states, force=force)
+    right = cases.stacked_params([model], 1)
+
+    def error(push: np.ndarray | None) -> float:
+        arguments = (model, right, cases.make_state(*states), states[3], "exact", "float64")
+        return cases.relative_error(cases.engine_accelerations(*arguments, push), truth).max()
+
+    assert error(force) <= BOUND
+    assert error(1.001 * force) > 1e4 * BOUND and error(None) > 1e6 * BOUND
 
 
 def test_velocity_terms_matter(plain_case: tuple[mujoco.MjModel, tuple[np.ndarray, ...], np.ndarray]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from physics.random_robots import random_params, random_start
-from walkies.physics.base import Params, Readings, Simulator, State
+from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, Simulator, State
 from walkies.physics.mujoco import MujocoSimulator
 from walkies.physics.native import NativeSimulator
 from walkies.robots import PUPPER, load_model
@@ -28,12 +28,18 @@ def mujoco_simulator() -> MujocoSimulator:
     return MujocoSimulator(model, threads=1)
 
 
-def outcomes(simulator: Simulator, params: Params, state: State, target: jax.Array) -> tuple[State, Readings]:
-    return jax.jit(simulator.step)(simulator.prepare(params, len(state.qpos)), state, target)
+Case = tuple[Params, State, jax.Array, Disturbance]
 
 
-def scenario(seed: int) -> tuple[Params, State, jax.Array]:
-    """Robots standing and lying on the ground, with a past: distinct remembered targets, every delay, a warm start."""
+def outcomes(
+    simulator: Simulator, params: Params, state: State, target: jax.Array, disturbance: Disturbance
+) -> tuple[State, Readings]:
+    return jax.jit(simulator.step)(simulator.prepare(params, len(state.qpos)), state, target, disturbance)
+
+
+def scenario(seed: int) -> Case:
+    """Robots standing and lying on the ground, with a past: distinct remembered targets, every delay, a warm start;
+    half of them pushed, with targets that come late by different times."""
     model = load_model(PUPPER, own_contacts=False, visuals=False, ground_sensors=True)
     simulator = MujocoSimulator(model, threads=1)
     params = random_params(simulator.model, ROBOTS, seed)
@@ -50,11 +56,14 @@ def scenario(seed: int) -> tuple[Params, State, jax.Array]:
         state, readings = step(prepared, state, jnp.asarray(target))
     assert readings.ok.all()
     state = state._replace(qvel=state.qvel + jnp.asarray(rng.normal(0, 0.2, state.qvel.shape), state.qvel.dtype))
-    return params, state, jnp.asarray(targets[5])
+    force = rng.normal(0, 5, (ROBOTS, 3)) * (np.arange(ROBOTS) % 2)[:, None]
+    lateness = rng.integers(0, 6, (ROBOTS, TARGET_MEMORY)) * (np.arange(ROBOTS) % 2)[:, None]
+    disturbance = Disturbance(*(jnp.asarray(x, state.qpos.dtype) for x in (force, lateness)))
+    return params, state, jnp.asarray(targets[5]), disturbance
 
 
 @functools.cache
-def single_precision() -> tuple[tuple[Params, State, jax.Array], tuple[State, Readings]]:
+def single_precision() -> tuple[Case, tuple[State, Readings]]:
     """A scenario in float32 and what MuJoCo makes of it."""
     case = scenario(seed=1)
     return case, outcomes(mujoco_simulator(), *case)
@@ -98,9 +107,12 @@ def test_they_agree_in_float32() -> None:
         assert difference.max() < 0.05, name
 
 
-@pytest.mark.parametrize("fault", ["joint order", "command delay", "imu delay", "friction", "sphere order"])
+FAULTS = ["joint order", "command delay", "imu delay", "friction", "sphere order", "lateness", "force", "slope"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_would_be_noticed(fault: str) -> None:
-    (params, state, target), expected = single_precision()
+    (params, state, target, disturbance), expected = single_precision()
     if fault == "joint order":
         target = target[:, jnp.array([1, 0, *range(2, 12)])]
     elif fault == "command delay":
@@ -109,7 +121,13 @@ def test_a_fault_would_be_noticed(fault: str) -> None:
         params = params._replace(imu_delay=jnp.minimum(params.imu_delay + 1, 5))
     elif fault == "friction":
         params = params._replace(friction=params.friction * 0.9)
-    state_after, readings = outcomes(mujoco_simulator(), params, state, target)
+    elif fault == "lateness":
+        disturbance = disturbance._replace(lateness=disturbance.lateness[:, ::-1])
+    elif fault == "force":
+        disturbance = disturbance._replace(force=-disturbance.force)
+    elif fault == "slope":
+        params = params._replace(gravity=params.gravity * jnp.array([1.0, -1.0, 1.0]))
+    state_after, readings = outcomes(mujoco_simulator(), params, state, target, disturbance)
     if fault == "sphere order":
         readings = readings._replace(contact_distance=readings.contact_distance[:, ::-1])
     found = differences((state_after, readings), expected)

@@ -1,4 +1,7 @@
-"""A simulator with no dynamics: joints jump to their targets, the base stays where it was put."""
+"""A simulator with no dynamics: joints jump to their targets, the base stays where it was put.
+
+What it is given of a disturbance it keeps in the warm start, where tests find it.
+"""
 
 from functools import cache
 
@@ -25,7 +28,7 @@ class StillSimulator:
     def prepare(self, params, num_envs):
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_envs, *x.shape[1:])), params)
 
-    def step(self, params, state, target):
+    def step(self, params, state, target, disturbance=None):
         n = target.shape[0]
         spheres = len(self.spheres)
         qpos = jnp.concatenate([state.qpos[:, :7], target], axis=1)
@@ -43,7 +46,10 @@ class StillSimulator:
             ok=state.qpos[:, 2] > 0.0,
         )
         targets = jnp.concatenate([target[:, None], state.targets[:, :-1]], axis=1)
-        return State(qpos, state.qvel, state.qacc_warmstart, targets), readings
+        given = state.qacc_warmstart
+        if disturbance is not None:
+            given = given.at[:, :7].set(jnp.concatenate(disturbance, axis=1))
+        return State(qpos, state.qvel, given, targets), readings
 
 
 @cache

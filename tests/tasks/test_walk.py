@@ -11,18 +11,33 @@ from fake_simulator import plain_walk, still_walk
 from walkies.contract import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
-from walkies.tasks.randomization import NONE, Randomization, Range
+from walkies.tasks.randomization import NONE, Pushes, Randomization, Range, Sensing
 from walkies.tasks.rewards import Growth
-from walkies.tasks.walk import Noise, Pushes, Start, WalkConfig
+from walkies.tasks.walk import Start, WalkConfig
 
 QUIET = WalkConfig(
     randomization=NONE,
-    noise=Noise(0.0, 0.0, 0.0),
-    pushes=Pushes(speed=0.0),
     start=Start(fade_probability=0.0, stale_history=0.0),
     observation_history=3,
 )
 KEY = jax.random.key(7)
+
+
+def disturbed(**groups) -> WalkConfig:
+    """`QUIET` with some groups of the randomization replaced."""
+    return replace(QUIET, randomization=replace(NONE, **groups))
+
+
+def rotation(quaternion):
+    """(3, 3), body to world, of one quaternion w x y z."""
+    w, x, y, z = quaternion
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def frames(state, walk):
@@ -42,12 +57,14 @@ def test_last_action_in_the_frame_is_the_one_just_executed():
 
 def test_noise_is_drawn_once_per_frame():
     """A frame, once sensed, moves through the history unchanged."""
-    walk = still_walk(replace(QUIET, noise=Noise()))
+    walk = still_walk(disturbed(sensing=Sensing()))
     state = walk.reset(KEY, 4)
     before, _ = walk.step(state, jnp.zeros((4, 12)), jax.random.key(1))
     after, _ = walk.step(before, jnp.zeros((4, 12)), jax.random.key(2))
     np.testing.assert_array_equal(frames(after, walk)[:, 1:], frames(before, walk)[:, :-1])
     assert (frames(after, walk)[:, 0] != frames(before, walk)[:, 0]).any(axis=1).all()
+    heard = frames(after, walk)[:, 0, SLICES["last_action"]]  # of an action that is exactly zero
+    assert 0 < np.abs(heard).max() <= 0.01 and not np.array(after.action).any()
     np.testing.assert_array_equal(walk.observe(after).policy, walk.observe(after).policy)
 
 
@@ -110,7 +127,7 @@ def test_falling_ends_the_episode_and_is_paid_for():
 
 
 def test_pushes_come_once_an_interval_and_within_their_speed():
-    walk = still_walk(replace(QUIET, pushes=Pushes(interval=0.1, speed=0.5)))
+    walk = still_walk(disturbed(pushes=Pushes(kick_interval=0.1, kick_speed=Range(0.0, 0.5))))
     state = walk.reset(KEY, 4000)
     after, _ = walk.step(state, jnp.zeros((4000, 12)), KEY)
     kick = np.linalg.norm(np.array(after.physics.qvel - state.physics.qvel), axis=1)
@@ -118,8 +135,8 @@ def test_pushes_come_once_an_interval_and_within_their_speed():
 
 
 def test_sensor_errors_last_for_the_episode():
-    config = replace(QUIET, randomization=replace(NONE, gyro_bias=Range(-0.5, 0.5), encoder_bias=Range(0.1, 0.1)))
-    walk = still_walk(config)
+    biases = replace(NONE.sensing, gyro_bias=Range(-0.5, 0.5), encoder_bias=Range(0.1, 0.1))
+    walk = still_walk(disturbed(sensing=biases))
     state = walk.reset(KEY, 4)
     error = lambda s: frames(s, walk)[:, 0, :3] - np.array(s.physics.qvel[:, 3:6])  # noqa: E731
     first = error(state)
@@ -130,8 +147,50 @@ def test_sensor_errors_last_for_the_episode():
     np.testing.assert_allclose(frames(state, walk)[:, 0, SLICES["joint_position"]] - offset, 0.1, atol=1e-6)
 
 
+def test_on_a_slope_the_imu_feels_gravity_and_the_critic_is_told():
+    walk = still_walk(disturbed(contact=replace(NONE.contact, slope=Range(0.1, 0.1))))
+    state = walk.reset(KEY, 6)
+    quaternion, down = np.array(state.physics.qpos[:, 3:7]), np.array(state.down)
+    expected = [rotation(q).T @ g for q, g in zip(quaternion, down, strict=True)]
+    np.testing.assert_allclose(frames(state, walk)[:, 0, SLICES["gravity"]], expected, atol=1e-5)
+    np.testing.assert_allclose(walk.observe(state).critic[:, -3:], expected, atol=1e-5)
+    assert np.abs(np.array(expected) - [rotation(q).T @ [0, 0, -1] for q in quaternion]).max() > 0.05
+    assert walk.observe(state).critic.shape[1] == walk.privileged_size == still_walk(QUIET).privileged_size + 3
+
+
+def test_a_late_imu_shows_what_was_sensed_whole_control_steps_ago():
+    """The still simulator reports the gyro without delay: the task's own lag is all there is."""
+    walk = still_walk(disturbed(latency=replace(NONE.latency, imu_delay=Range(0.04, 0.04))))
+    state = walk.reset(KEY, 3)
+    seen, true = [], [np.array(state.physics.qvel[:, 3:6])]
+    for i in range(5):
+        turning = state.physics._replace(qvel=state.physics.qvel.at[:, 3:6].set(float(i)))
+        state, _ = walk.step(state._replace(physics=turning), jnp.zeros((3, 12)), jax.random.key(i))
+        seen.append(frames(state, walk)[:, 0, :3])
+        true.append(np.full((3, 3), float(i)))
+    np.testing.assert_allclose(seen, [true[0], true[0], *true[1:4]], atol=1e-6)
+
+
+def test_what_comes_during_an_episode_reaches_the_simulator():
+    """Force and lateness that the simulator is given are those of the state, and the critic is told of the force."""
+    config = disturbed(
+        latency=replace(NONE.latency, command_jitter=Range(0.008, 0.008)),
+        pushes=replace(NONE.pushes, force=Range(3.0, 3.0), force_interval=0.02),
+    )
+    walk = still_walk(config)
+    state = walk.reset(KEY, 4)
+    for _ in range(2):
+        state, _ = walk.step(state, jnp.zeros((4, 12)), KEY)
+    force, lateness = (np.array(state.physics.qacc_warmstart[:, s]) for s in (slice(0, 3), slice(3, 7)))
+    np.testing.assert_allclose(np.linalg.norm(force, axis=1), 3.0, rtol=1e-6)
+    np.testing.assert_array_equal(force, state.force.now())
+    np.testing.assert_array_equal(lateness, [[2, 2, 0, 0]] * 4)
+    expected = [0.1 * rotation(q).T @ f for q, f in zip(np.array(state.physics.qpos[:, 3:7]), force, strict=True)]
+    np.testing.assert_allclose(walk.observe(state).critic[:, -3:], expected, atol=1e-6)
+
+
 def test_mirror_is_an_involution_that_swaps_left_and_right():
-    walk = still_walk(replace(QUIET, randomization=Randomization(), noise=Noise()))
+    walk = still_walk(replace(QUIET, randomization=Randomization()))
     observation = walk.observe(walk.reset(KEY, 5))
     twice = walk.mirror.mirror_observation(walk.mirror.mirror_observation(observation))
     for once, again in zip(observation, twice, strict=True):

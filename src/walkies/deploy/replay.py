@@ -28,11 +28,11 @@ LITTLE, FAR, ODD = 0.7, 0.01, 2.5
 """A fit explains little if this share of the nominal robot's error is left; rad that is more than encoders' noise; a
 joint is odd if it is this many times as far off as the median joint."""
 FLAGS = {
-    "latency": "command-delay",
-    "kp": "kp",
-    "kd": "kd",
-    "frictionloss": "frictionloss",
-    "ground_friction": "friction",
+    "latency": "latency.command-delay",
+    "kp": "motor.kp",
+    "kd": "motor.kd",
+    "frictionloss": "motor.frictionloss",
+    "ground_friction": "contact.friction",
 }
 """Estimates and the ranges of `walkies.tasks.randomization` that they belong to."""
 
@@ -88,7 +88,7 @@ def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
     biases = [e for e in estimates if e.name.startswith("gyro_bias") and e.identifiable]
     if biases:
         reach = max(abs(e.value) + max(2 * e.deviation, TOLERANCE["gyro_bias"]) for e in biases)
-        ranges["gyro-bias"] = (-reach, reach)
+        ranges["sensing.gyro-bias"] = (-reach, reach)
     return ranges
 
 

@@ -15,7 +15,10 @@ import numpy as np
 Array = jax.Array
 
 TARGET_MEMORY = 4
-"""Targets kept in the state, newest first: enough for command delays of up to 3 control steps."""
+"""Targets kept in the state, newest first."""
+
+MAX_COMMAND_DELAY = TARGET_MEMORY - 1
+"""Control steps by which a target may come late, its own lateness included."""
 
 
 class State(NamedTuple):
@@ -58,7 +61,7 @@ class Params(NamedTuple):
     dof_armature: Array
     """(n, nu) kg m²: rotor inertia."""
     gravity: Array
-    """(n, 3) m/s², world frame."""
+    """(n, 3) m/s², world frame, in which the ground is z = 0: tilted gravity is a slope."""
     contact_solref: Array
     """(n, 2): MuJoCo's solref of the contacts, after mixing (time constant s, damping ratio)."""
     contact_solimp: Array
@@ -68,9 +71,26 @@ class Params(NamedTuple):
     dof_invweight0: Array
     """(n, nu): `dof_invweight0` of the hinges, nominal unless recomputed."""
     command_delay: Array
-    """(n,) int32, physics steps (0 … 3 × substeps): a new target reaches the motors this much later."""
+    """(n,) int32, physics steps (0 … MAX_COMMAND_DELAY × substeps): a new target reaches the motors this much later."""
     imu_delay: Array
     """(n,) int32, physics steps (0 … substeps): gyro and gravity are read this long before the control step's end."""
+
+
+class Disturbance(NamedTuple):
+    """What the world does to robots during one control step; only given where there is something to give."""
+
+    force: Array
+    """(n, 3) N, world frame, at the base's centre of mass."""
+    lateness: Array
+    """(n, TARGET_MEMORY) physics steps (0 …) that each target needs on top of `Params.command_delay`: the target of
+    this step first, then those before it, newest first. In force is the newest target that has arrived, so a late one
+    that was overtaken has no effect, and no older target ever follows a newer one."""
+
+
+def undisturbed(num_envs: int, dtype: Any = None) -> Disturbance:
+    """No force, nothing late."""
+    xp = jax.numpy
+    return Disturbance(xp.zeros((num_envs, 3), dtype), xp.zeros((num_envs, TARGET_MEMORY), dtype))
 
 
 class Readings(NamedTuple):
@@ -91,7 +111,8 @@ class Readings(NamedTuple):
     gyro: Array
     """(n, 3) rad/s: angular velocity, body frame, at the delayed instant."""
     gravity: Array
-    """(n, 3): unit vector of gravity, body frame, at the delayed instant ((0, 0, −1) when upright)."""
+    """(n, 3): unit vector of `Params.gravity`, body frame, at the delayed instant ((0, 0, −1) when upright on level
+    ground)."""
     ok: Array
     """(n,) bool: false where the step blew up (NaN, Inf or absurd speed). Such a robot comes back in its previous
     state at rest, its readings are finite, and it should be reset; no other robot is affected."""
@@ -116,7 +137,9 @@ class Simulator(Protocol):
         """
         ...
 
-    def step(self, params: Any, state: State, target: Array) -> tuple[State, Readings]:
+    def step(
+        self, params: Any, state: State, target: Array, disturbance: Disturbance | None = None
+    ) -> tuple[State, Readings]:
         """Advance every robot by one control step under new joint targets (num_envs, nu), rad. Pure, jittable."""
         ...
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.physics.base import Params, Readings, State
+from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, State, undisturbed
 from walkies.physics.mujoco_batch import Workspace, engine_model
 from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms
 from walkies.physics.principal import principal_inertia
@@ -92,7 +92,9 @@ class MujocoSimulator:
         principal, iquat = jax.pure_callback(_principal_inertia_like, like, inertia, vmap_method="sequential")
         return Prepared(params, principal, iquat)
 
-    def step(self, params: Prepared, state: State, target: Array) -> tuple[State, Readings]:
+    def step(
+        self, params: Prepared, state: State, target: Array, disturbance: Disturbance | None = None
+    ) -> tuple[State, Readings]:
         """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
         n, dtype = state.qpos.shape[0], state.qpos.dtype
         spheres, nu = len(self.spheres), self.model.nu
@@ -113,19 +115,24 @@ class MujocoSimulator:
             ok=jax.ShapeDtypeStruct((n,), np.bool_),
         )
         like = jax.tree.map(lambda leaf: numbers(*leaf.shape[1:]), state), readings_like
-        return jax.pure_callback(self._step_in_numpy, like, params, state, target, vmap_method="sequential")
+        disturbance = undisturbed(n, dtype) if disturbance is None else disturbance
+        return jax.pure_callback(
+            self._step_in_numpy, like, params, state, target, disturbance, vmap_method="sequential"
+        )
 
-    def _step_in_numpy(self, params: Prepared, state: State, target: Array) -> tuple[State, Readings]:
+    def _step_in_numpy(
+        self, params: Prepared, state: State, target: Array, disturbance: Disturbance
+    ) -> tuple[State, Readings]:
         # Nothing but np.asarray may touch the arguments: a JAX operation here would wait for the thread we are on.
-        params, state = jax.tree.map(np.asarray, (params, state))
+        params, state, disturbance = jax.tree.map(np.asarray, (params, state, disturbance))
         dtype = state.qpos.dtype
         with self._lock:
-            new, readings = self._advance(params, state, np.asarray(target))
+            new, readings = self._advance(params, state, np.asarray(target), disturbance)
         ok = readings.ok
         new, readings = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, dtype), (new, readings))
         return new, readings._replace(ok=ok)
 
-    def _advance(self, params: Any, state: Any, target: np.ndarray) -> tuple[State, Readings]:
+    def _advance(self, params: Any, state: Any, target: np.ndarray, disturbance: Any) -> tuple[State, Readings]:
         """`step` on numpy arrays (the same records, but what they hold is not `jax.Array`)."""
         steps, delays = self.substeps, params.params
         # MuJoCo never sees what is broken: such a robot is stepped from the model's reference state, and reported.
@@ -138,12 +145,12 @@ class MujocoSimulator:
         memory = np.concatenate([target[:, None], state.targets], axis=1)
         good_targets = _sane(memory)
         memory = np.where(np.abs(memory) <= MAX_NUMBER, memory, qpos0[:, None, self._joint_addresses])
-        in_force = targets_in_force(delays.command_delay, steps)
+        in_force = targets_in_force(delays.command_delay, steps, disturbance.lateness)
         control = np.take_along_axis(memory, in_force[..., None], axis=1)
 
         work = self._workspace(len(qpos0))
         work.write_params(params)
-        after, failed = work.rollout(qpos0, qvel0, warmstart, control)
+        after, failed = work.rollout(qpos0, qvel0, warmstart, control, disturbance.force)
         last = {name: values[:, -1] for name, values in after.items()}
         fine = [_sane(last["qpos"]), _sane(last["qvel"], MAX_SPEED), _sane(last["qacc"])]
         ok = np.logical_and.reduce([good_state, good_targets, ~failed, *fine])
@@ -177,7 +184,7 @@ class MujocoSimulator:
             joint_torque=torque,
             base_acceleration=acceleration,
             gyro=imu_qvel[:, 3:6],
-            gravity=_down_in_body_frame(imu_qpos[:, 3:7]),
+            gravity=in_body_frame(imu_qpos[:, 3:7], _unit(np.asarray(delays.gravity, np.float64))),
             ok=ok,
         )
 
@@ -191,20 +198,24 @@ class MujocoSimulator:
         return self._workspaces[num_envs]
 
 
-def targets_in_force(command_delay: np.ndarray, substeps: int) -> np.ndarray:
+def targets_in_force(command_delay: np.ndarray, substeps: int, lateness: np.ndarray | None = None) -> np.ndarray:
     """Which target drives the motors during each physics step of a control step.
 
     A target sent j control steps ago has, at physics step s, been on its way for j·substeps + s physics steps; in force
-    is the newest that has been so for at least the delay.
+    is the newest that has been so for at least the delay and its own lateness, or else the oldest remembered.
 
     Args:
         command_delay: (n,) physics steps.
+        lateness: (n, TARGET_MEMORY) physics steps, newest target first; None for 0.
 
     Returns:
         (n, substeps) int: 0 for the target just sent, 1 for the one before, …
     """
-    late = np.maximum(np.asarray(command_delay)[:, None] - np.arange(substeps), 0)
-    return -(-late // substeps)
+    delay = np.asarray(command_delay)[:, None] + (np.zeros(TARGET_MEMORY) if lateness is None else lateness)
+    under_way = np.arange(TARGET_MEMORY) * substeps + np.arange(substeps)[:, None]
+    arrived = under_way >= delay[:, None, :]
+    arrived[..., -1] = True
+    return np.argmax(arrived, axis=-1)
 
 
 def available_cores() -> int:
@@ -254,10 +265,17 @@ def _plane(model: mujoco.MjModel, ground: int) -> tuple[np.ndarray, np.ndarray]:
     return model.geom_pos[ground], normal
 
 
-def _down_in_body_frame(quaternion: np.ndarray) -> np.ndarray:
-    """The world's −z in the body frame, (n, 3), for base orientations (n, 4)."""
-    w, x, y, z = np.moveaxis(quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True), -1, 0)
-    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z], axis=-1)
+def in_body_frame(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """World vectors (n, 3) in the body frames of base orientations (n, 4)."""
+    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    w, xyz = quaternion[:, :1], -quaternion[:, 1:]
+    t = 2.0 * np.cross(xyz, vector)
+    return vector + w * t + np.cross(xyz, t)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    """Unit vectors of (n, 3); zero stays zero."""
+    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-15)
 
 
 def _sane(leaf: np.ndarray, bound: float = MAX_NUMBER) -> np.ndarray:

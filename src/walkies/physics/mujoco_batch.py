@@ -72,6 +72,7 @@ class Workspace:
         self._fields = {name: self._batch.expand(name) for name in PARAMETERS}
         self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
         self._bodies = model.geom_bodyid[spheres]
+        self._base = int(model.jnt_bodyid[0])
         self._records: dict[str, np.ndarray] = {}
         self._warnings = np.zeros(num_envs, np.int64)
 
@@ -102,9 +103,9 @@ class Workspace:
         field["opt.gravity"][:] = params.gravity
 
     def rollout(
-        self, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, control: np.ndarray
+        self, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, control: np.ndarray, force: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Physics steps from given states under `control` (n, steps, nu).
+        """Physics steps from given states under `control` (n, steps, nu) and a force (n, 3) on the base, N, world.
 
         Returns:
             What `RECORDS` names after each step, each (n, steps, …), in arrays that the next call overwrites; and a
@@ -112,6 +113,7 @@ class Workspace:
         """
         self._batch.time = 0.0
         self._batch.qpos, self._batch.qvel, self._batch.qacc_warmstart = qpos, qvel, warmstart
+        self._batch.xfrc_applied[:, self._base, :3] = force
         steps = control.shape[1]
         given = self._records if self._records and self._records["qpos"].shape[1] == steps else None
         try:

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from walkies.native_library import TARGETS, constants_attribute, library
-from walkies.physics.base import TARGET_MEMORY, Params, Readings, State
+from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, State
 from walkies.physics.native_model import pack, read_model
 
 Array = jax.Array
@@ -99,7 +99,9 @@ class NativeSimulator:
         """Parameters that all robots share: (1, P), which `step` also takes. Leaves lead with 1."""
         return pack(self.legged, params, 1, jnp, self.dtype)
 
-    def step(self, params: Array, state: State, target: Array) -> tuple[State, Readings]:
+    def step(
+        self, params: Array, state: State, target: Array, disturbance: Disturbance | None = None
+    ) -> tuple[State, Readings]:
         """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
         n, nu, spheres = state.qpos.shape[0], self.legged.num_joints, len(self.spheres)
         if self.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
@@ -117,7 +119,9 @@ class NativeSimulator:
             jax.ShapeDtypeStruct((n,), np.bool_),
         )
         call = jax.ffi.ffi_call(TARGETS[self.dtype.name], (*state_shapes, *reading_shapes), vmap_method="sequential")
-        inputs = (params, state.qpos, state.qvel, state.qacc_warmstart, state.targets, target)
+        # An array without elements says that there is none.
+        disturbed = jnp.zeros((0,)) if disturbance is None else jnp.concatenate(disturbance, axis=1)
+        inputs = (params, state.qpos, state.qvel, state.qacc_warmstart, state.targets, target, disturbed)
         out = call(*(jnp.asarray(x, self.dtype) for x in inputs), **self._attributes())
         return State(*out[:4]), Readings(*out[4:])
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from walkies.contract import FADE_IN, FRAME, SLICES, Contract
 from walkies.robots import get_robot
 from walkies.tasks import rewards
-from walkies.tasks.randomization import Range
+from walkies.tasks.randomization import Randomization, quantities
 from walkies.tasks.walk import WalkConfig
 
 DEFAULT = WalkConfig()
@@ -73,7 +73,7 @@ def reward_table(task: WalkConfig) -> Table:
 
 
 def episode_table(task: WalkConfig) -> Table:
-    """Commands, start, noise, pushes, termination and time limit."""
+    """Commands, start, termination and time limit."""
     table = _table("Episode", "part", "value", "meaning")
     table.add_row(
         "termination",
@@ -84,8 +84,6 @@ def episode_table(task: WalkConfig) -> Table:
     table.add_row("fade-in", f"{FADE_IN} s", f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
     for part, record in (
         ("commands", task.commands),
-        ("noise", task.noise),
-        ("pushes", task.pushes),
         ("start", task.start),
         ("shape", task.shape),
         ("effort", task.effort),
@@ -98,12 +96,22 @@ def episode_table(task: WalkConfig) -> Table:
 
 
 def randomization_table(task: WalkConfig) -> Table:
-    """Every randomized quantity with its range and unit."""
-    table = _table("Domain randomization: uniform, drawn anew at every reset", "quantity", "low", "high", "meaning")
-    for field in fields(task.randomization):
-        value: Range = getattr(task.randomization, field.name)
-        table.add_row(field.name, f"{value.low:g}", f"{value.high:g}", _docstring(type(task.randomization), field.name))
+    """Every randomized quantity with its range, its unit and when it is drawn."""
+    table = _table("Domain randomization: uniform", "quantity", "low", "high", "unit", "drawn per", "meaning")
+    for group, name, bounds, unit, drawn, meaning in quantities(task.randomization):
+        table.add_row(f"{group}.{name}", f"{bounds.low:g}", f"{bounds.high:g}", unit, drawn, meaning)
     return table
+
+
+def randomization_markdown(sets: dict[str, Randomization]) -> str:
+    """A Markdown table of every randomized quantity in each of several sets; the last says when each is drawn."""
+    described = {name: quantities(randomization) for name, randomization in sets.items()}
+    lines = [f"| quantity | unit | drawn per | {' | '.join(sets)} |", "|---" * (3 + len(sets)) + "|"]
+    for row in zip(*described.values(), strict=True):
+        group, name, _, unit, drawn, _ = row[-1]
+        cells = [f"{q.range.low:g}" if q.range.fixed else f"{q.range.low:g} … {q.range.high:g}" for q in row]
+        lines.append(f"| {group}.{name} | {unit} | {drawn} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -1,208 +1,305 @@
-"""Domain randomization: every robot of the batch is a slightly different robot, drawn anew at every reset.
+"""Domain randomization as data: what differs from robot to robot, from episode to episode and from step to step.
 
-Each quantity is a `Range` with its unit. The draw starts from the nominal parameters every time, so nothing
-accumulates over resets, and every drawn body could be built: mass and centre of mass move, and inertia changes by
-stretching the body's mass distribution (the second-moment matrix stays positive definite, so the principal moments
-obey the triangle inequality; see Wensing, Kim & Slotine 2018 on physical consistency).
+Six groups of quantities. Each quantity is a uniform distribution, and the text beside it begins with its unit and with
+when it is drawn: per `episode` (or once for the run, see `Randomization.robots`) or per `step`. Drawing is in
+`walkies.tasks.randomization_draw`; what is drawn per step, in `walkies.tasks.disturbances`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+import inspect
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from walkies.physics.base import Params
-
-Array = jax.Array
+from walkies.errors import UserError
 
 
 @dataclass(frozen=True)
 class Range:
-    """A uniform distribution over [low, high]."""
+    """A uniform distribution over [low, high]; one value where they are equal, which then costs nothing."""
 
     low: float
     high: float
 
-    def of(self, uniform: Array) -> Array:
-        """Map uniform numbers in [0, 1) to this range."""
-        return self.low + (self.high - self.low) * uniform
+    @property
+    def fixed(self) -> bool:
+        return self.low == self.high
+
+    @property
+    def off(self) -> bool:
+        """Always zero."""
+        return self.low == self.high == 0.0
+
+    @property
+    def reach(self) -> float:
+        """The largest magnitude."""
+        return max(abs(self.low), abs(self.high))
+
+
+ONE = Range(1.0, 1.0)
+ZERO = Range(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Body:
+    """Masses, and where they are. However these are drawn, the body could be built."""
+
+    mass: Range = Range(0.85, 1.3)
+    """(×, episode) mass of each body, independently"""
+    stretch: Range = Range(0.95, 1.05)
+    """(×, episode) length of each body along each of its axes: changes inertia as real bodies can"""
+    shear: Range = ZERO
+    """(1, episode) slant of each body along each pair of its axes: turns its axes of inertia"""
+    com_x: Range = Range(-0.025, 0.025)
+    """(m, episode) shift of the trunk's centre of mass, forward"""
+    com_y: Range = Range(-0.01, 0.01)
+    """(m, episode) … leftward"""
+    com_z: Range = Range(-0.005, 0.005)
+    """(m, episode) … upward"""
+    link_com: Range = ZERO
+    """(m, episode) shift of each leg link's centre of mass along each axis"""
+    payload: Range = Range(-0.15, 0.5)
+    """(kg, episode) point mass on the trunk; below zero it is taken from the trunk in proportion"""
+    payload_x: Range = ZERO
+    """(m, episode) … in front of the trunk's centre of mass"""
+    payload_height: Range = Range(0.04, 0.12)
+    """(m, episode) … above the base origin"""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """The ground. It never throws the robot back: the damping ratio of its contacts stays the model's."""
+
+    friction: Range = Range(0.4, 1.4)
+    """(1, episode) sliding friction of all contacts with the ground"""
+    softness: Range = ONE
+    """(×, episode) time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"""
+    depth: Range = ONE
+    """(×, episode) depth over which a contact hardens"""
+    slope: Range = ZERO
+    """(rad, episode) of the ground, in a direction drawn uniformly: gravity is tilted"""
+
+
+@dataclass(frozen=True)
+class Motor:
+    """Servos and joints."""
+
+    kp: Range = Range(0.6, 1.1)
+    """(×, episode) servo stiffness, one factor for all joints"""
+    kd: Range = Range(0.75, 1.45)
+    """(×, episode) servo damping, one factor for all joints"""
+    strength: Range = Range(0.9, 1.05)
+    """(×, episode) torque of each motor, independently (gains and limit alike)"""
+    frictionloss: Range = Range(0.6, 1.4)
+    """(×, episode) dry friction of each joint"""
+    damping: Range = Range(0.5, 2.0)
+    """(×, episode) passive damping of each joint"""
+    armature: Range = Range(0.9, 1.1)
+    """(×, episode) rotor inertia of each joint"""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How late commands and readings come. Times are rounded to physics steps."""
+
+    command_delay: Range = Range(0.0, 0.022)
+    """(s, episode) between sending a joint target and its effect"""
+    command_jitter: Range = ZERO
+    """(s, step) added to that for each target; one that is overtaken by its successor is dropped"""
+    imu_delay: Range = Range(0.0, 0.020)
+    """(s, episode) age of gyro and gravity readings"""
+
+
+@dataclass(frozen=True)
+class Sensing:
+    """Errors of the readings: constant ones, and noise."""
+
+    encoder_bias: Range = Range(-0.02, 0.02)
+    """(rad, episode) constant error of each joint angle"""
+    gyro_bias: Range = Range(-0.02, 0.02)
+    """(rad/s, episode) constant error of each gyro axis"""
+    imu_tilt: Range = Range(-0.02, 0.02)
+    """(rad, episode) roll and pitch by which the IMU is mounted askew"""
+    imu_yaw: Range = ZERO
+    """(rad, episode) … and yaw"""
+    gyro_noise: Range = Range(-0.1, 0.1)
+    """(rad/s, step) noise of each gyro axis"""
+    gravity_noise: Range = Range(-0.05, 0.05)
+    """(1, step) noise of each component of the gravity vector, before it is normalized again"""
+    joint_position_noise: Range = Range(-0.05, 0.05)
+    """(rad, step) noise of each joint angle"""
+    last_action_noise: Range = Range(-0.01, 0.01)
+    """(1, step) noise of each component of the last action in the observation"""
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """Disturbances from outside, horizontal, in a direction drawn uniformly."""
+
+    kick_speed: Range = Range(0.0, 0.4)
+    """(m/s, step) sudden change of the base's velocity"""
+    kick_interval: float = 1.0
+    """(s) mean time between two kicks, which come at random"""
+    force: Range = ZERO
+    """(N, step) force on the trunk's centre of mass that lasts"""
+    force_duration: Range = Range(0.2, 1.0)
+    """(s, step) … this long"""
+    force_interval: float = 3.0
+    """(s) mean time from the end of one force to the beginning of the next"""
 
 
 @dataclass(frozen=True)
 class Randomization:
     """What differs from robot to robot, and from episode to episode."""
 
-    friction: Range = Range(0.4, 1.4)
-    """(1) sliding friction of all contacts with the ground"""
-    body_mass: Range = Range(0.85, 1.3)
-    """(×) mass of each body, independently"""
-    payload: Range = Range(-0.15, 0.5)
-    """(kg) point mass over the trunk's centre of mass"""
-    payload_height: Range = Range(0.04, 0.12)
-    """(m) of the payload above the base origin"""
-    trunk_com_x: Range = Range(-0.025, 0.025)
-    """(m) shift of the trunk's centre of mass, forward"""
-    trunk_com_y: Range = Range(-0.01, 0.01)
-    """(m) … leftward"""
-    trunk_com_z: Range = Range(-0.005, 0.005)
-    """(m) … upward"""
-    stretch: Range = Range(0.95, 1.05)
-    """(×) length of each body along each of its axes: changes inertia as real bodies can"""
-    kp: Range = Range(0.6, 1.1)
-    """(×) servo stiffness, one factor for all joints"""
-    kd: Range = Range(0.75, 1.45)
-    """(×) servo damping, one factor for all joints"""
-    motor_strength: Range = Range(0.9, 1.05)
-    """(×) torque of each motor, independently (gains and limit alike)"""
-    frictionloss: Range = Range(0.6, 1.4)
-    """(×) dry friction of each joint"""
-    damping: Range = Range(0.5, 2.0)
-    """(×) passive damping of each joint"""
-    armature: Range = Range(0.9, 1.1)
-    """(×) rotor inertia of each joint"""
-    command_delay: Range = Range(0.0, 0.022)
-    """(s) between sending a joint target and its effect, held for an episode"""
-    imu_delay: Range = Range(0.0, 0.020)
-    """(s) age of gyro and gravity readings, held for an episode"""
-    encoder_bias: Range = Range(-0.02, 0.02)
-    """(rad) constant error of each joint angle"""
-    gyro_bias: Range = Range(-0.02, 0.02)
-    """(rad/s) constant error of each gyro axis"""
-    gravity_tilt: Range = Range(-0.02, 0.02)
-    """(rad) constant roll and pitch error of the IMU's mounting"""
+    body: Body = field(default_factory=Body)
+    contact: Contact = field(default_factory=Contact)
+    motor: Motor = field(default_factory=Motor)
+    latency: Latency = field(default_factory=Latency)
+    sensing: Sensing = field(default_factory=Sensing)
+    pushes: Pushes = field(default_factory=Pushes)
+    robots: Literal["episode", "run"] = "episode"
+    """When robots are drawn: anew for every episode, or once for the run, each place in the batch keeping its own."""
 
 
-NOMINAL = Range(1.0, 1.0)
-ZERO = Range(0.0, 0.0)
+FLAG = "--task.randomization"
+GROUPS = ("body", "contact", "motor", "latency", "sensing", "pushes")
 
 NONE = Randomization(
-    **{field.name: ZERO for field in fields(Randomization)}
-    | dict.fromkeys(
-        ("friction", "body_mass", "stretch", "kp", "kd", "motor_strength", "frictionloss", "damping", "armature"),
-        NOMINAL,
-    )
+    body=Body(ONE, ONE, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
+    contact=Contact(ONE, ONE, ONE, ZERO),
+    motor=Motor(ONE, ONE, ONE, ONE, ONE, ONE),
+    latency=Latency(ZERO, ZERO, ZERO),
+    sensing=Sensing(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
+    pushes=Pushes(kick_speed=ZERO, force=ZERO),
 )
-"""Every robot is the nominal robot."""
+"""Every robot is the nominal robot, with perfect sensors, and nobody pushes it."""
 
 COURSE = Randomization(
-    **{field.name: getattr(NONE, field.name) for field in fields(Randomization)}
-    | {
-        "friction": Range(0.6, 1.4),
-        "body_mass": Range(0.9, 1.3),
-        "trunk_com_x": Range(-0.02, 0.03),
-        "trunk_com_y": Range(-0.005, 0.005),
-        "trunk_com_z": Range(-0.005, 0.005),
-        "kp": Range(0.6, 1.1),
-        "kd": Range(0.8, 1.5),
-        "command_delay": Range(0.0, 0.020),
-        "imu_delay": Range(0.0, 0.020),
-    }
+    body=replace(
+        NONE.body,
+        mass=Range(0.9, 1.3),
+        stretch=Range(0.82, 1.18),
+        com_x=Range(-0.02, 0.03),
+        com_y=Range(-0.005, 0.005),
+        com_z=Range(-0.005, 0.005),
+    ),
+    contact=replace(NONE.contact, friction=Range(0.6, 1.4)),
+    motor=replace(NONE.motor, kp=Range(0.6, 1.1), kd=Range(0.8, 1.5)),
+    latency=Latency(command_delay=Range(0.0, 0.020), command_jitter=ZERO, imu_delay=Range(0.0, 0.020)),
+    sensing=replace(
+        NONE.sensing,
+        gyro_noise=Range(-0.1, 0.1),
+        gravity_noise=Range(-0.05, 0.05),
+        joint_position_noise=Range(-0.05, 0.05),
+        last_action_noise=Range(-0.01, 0.01),
+    ),
+    pushes=replace(NONE.pushes, kick_speed=Range(0.0, 0.1), kick_interval=0.5),
+    robots="run",
 )
-"""The values of the Stanford CS 123 course, with its latencies held for an episode instead of redrawn every step."""
+"""The values of the Stanford CS 123 course (pupperv3-mjx), robots drawn once for the run as there.
 
-SETS = {"none": NONE, "course": COURSE, "walkies": Randomization()}
+Two differ in form. There each principal inertia has a factor of its own, U(0.9, 1.3), besides the mass, which makes
+bodies that cannot exist; here the stretch spreads inertia over mass as widely. There latency is a whole control step or
+none, redrawn at every step, which reorders commands; here it is any time up to a control step, held."""
 
+WALKIES = Randomization()
+"""Ours, the default."""
 
-class Drawn(NamedTuple):
-    """One draw for n robots: physics, sensing errors, and what the critic is told about them."""
-
-    params: Params
-    sensor_bias: Array
-    """(n, 3 + 3 + nu): added to gyro, to gravity (before it is normalized) and to joint angles."""
-    privileged: Array
-    """(n, PRIVILEGED): the factors, centred and scaled to about ±1."""
+SETS = {"none": NONE, "course": COURSE, "walkies": WALKIES}
 
 
-PRIVILEGED = 9
-"""Numbers the critic gets about the drawn robot: friction, total mass, payload, trunk x, kp, kd, strength, delays."""
+def without(randomization: Randomization, group: str) -> Randomization:
+    """`randomization` with one of the six groups switched off.
 
-
-def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, timestep: float) -> Drawn:
-    """Draw `num_envs` robots around `nominal` (leaves with leading axis 1); delays are rounded to physics steps."""
-    n, bodies, joints = num_envs, nominal.body_mass.shape[1], nominal.kp.shape[1]
-    sizes = {field.name: 1 for field in fields(Randomization)}
-    sizes |= dict.fromkeys(("motor_strength", "frictionloss", "damping", "armature", "encoder_bias"), joints)
-    sizes |= {"body_mass": bodies, "stretch": 3 * bodies, "gyro_bias": 3, "gravity_tilt": 2}
-    uniform = jax.random.uniform(key, (n, sum(sizes.values())))
-    value, start = {}, 0
-    for name, size in sizes.items():
-        value[name] = getattr(config, name).of(uniform[:, start : start + size])
-        start += size
-
-    mass, com, inertia = _scale_bodies(nominal, value["body_mass"], value["stretch"].reshape(n, bodies, 3))
-    shift = jnp.concatenate([value["trunk_com_x"], value["trunk_com_y"], value["trunk_com_z"]], axis=1)
-    com = com.at[:, 0].add(shift)
-    mass, com, inertia = _add_payload(mass, com, inertia, value["payload"][:, 0], value["payload_height"][:, 0])
-    strength = value["motor_strength"]
-    params = nominal._replace(
-        body_mass=mass,
-        body_ipos=com,
-        body_inertia=inertia,
-        friction=nominal.friction * value["friction"][:, 0],
-        kp=nominal.kp * value["kp"] * strength,
-        kd=nominal.kd * value["kd"] * strength,
-        torque_limit=nominal.torque_limit * strength,
-        dof_damping=nominal.dof_damping * value["damping"],
-        dof_frictionloss=nominal.dof_frictionloss * value["frictionloss"],
-        dof_armature=nominal.dof_armature * value["armature"],
-        command_delay=jnp.round(value["command_delay"][:, 0] / timestep).astype(jnp.int32),
-        imu_delay=jnp.round(value["imu_delay"][:, 0] / timestep).astype(jnp.int32),
-    )
-    tilt = jnp.concatenate([value["gravity_tilt"], jnp.zeros((n, 1))], axis=1)
-    bias = jnp.concatenate([value["gyro_bias"], tilt, value["encoder_bias"]], axis=1)
-    privileged = jnp.stack(
-        [
-            value["friction"][:, 0] - 1.0,
-            jnp.sum(mass, axis=1) / jnp.sum(nominal.body_mass) - 1.0,
-            value["payload"][:, 0],
-            value["trunk_com_x"][:, 0] / 0.02,
-            value["kp"][:, 0] - 1.0,
-            value["kd"][:, 0] - 1.0,
-            jnp.mean(strength, axis=1) - 1.0,
-            value["command_delay"][:, 0] / 0.02,
-            value["imu_delay"][:, 0] / 0.02,
-        ],
-        axis=1,
-    )
-    return Drawn(params, bias, privileged)
-
-
-def _scale_bodies(nominal: Params, mass_factor: Array, stretch: Array) -> tuple[Array, Array, Array]:
-    """Masses (n, b), centres of mass (n, b, 3) and inertias (n, b, 6) of bodies made heavier and stretched."""
-    mass = nominal.body_mass * mass_factor
-    xx, yy, zz, xy, xz, yz = (nominal.body_inertia[..., i] for i in range(6))
-    # Second moments ∫ x xᵀ dm = ½ tr(I) 1 − I; a stretched body has D Σ D, positive definite whenever Σ is.
-    half = 0.5 * (xx + yy + zz)
-    dx, dy, dz = stretch[..., 0], stretch[..., 1], stretch[..., 2]
-    sxx, syy, szz = (half - xx) * dx * dx, (half - yy) * dy * dy, (half - zz) * dz * dz
-    sxy, sxz, syz = -xy * dx * dy, -xz * dx * dz, -yz * dy * dz
-    inertia = jnp.stack([syy + szz, sxx + szz, sxx + syy, -sxy, -sxz, -syz], axis=-1) * mass_factor[..., None]
-    com = jnp.broadcast_to(nominal.body_ipos, (*mass.shape, 3))
-    return mass, com, inertia
-
-
-def _add_payload(mass: Array, com: Array, inertia: Array, payload: Array, height: Array) -> tuple[Array, Array, Array]:
-    """The base (body 0) with a point mass `payload` (n,) kg over its centre of mass, `height` (n,) m up.
-
-    What is taken away (payload below zero) is taken from the whole base in proportion: the rest is a body that exists.
+    Raises:
+        UserError: there is no such group.
     """
-    lighter = 1.0 + jnp.minimum(payload, 0.0) / mass[:, 0]
-    mass, inertia = mass.at[:, 0].multiply(lighter), inertia.at[:, 0].multiply(lighter[:, None])
-    payload = jnp.maximum(payload, 0.0)
-    at = com[:, 0].at[:, 2].set(height)
-    total = mass[:, 0] + payload
-    moved = (mass[:, 0, None] * com[:, 0] + payload[:, None] * at) / total[:, None]
-    # Two point-like masses about their common centre: reduced mass times squared distance (parallel axes).
-    reduced = mass[:, 0] * payload / total
-    d = at - com[:, 0]
-    square = jnp.sum(d * d, axis=-1)
-    x, y, z = d[:, 0], d[:, 1], d[:, 2]
-    parallel = jnp.stack([square - x * x, square - y * y, square - z * z, -x * y, -x * z, -y * z], axis=-1)
-    return (
-        mass.at[:, 0].set(total),
-        com.at[:, 0].set(moved),
-        inertia.at[:, 0].add(reduced[:, None] * parallel),
-    )
+    if group not in GROUPS:
+        raise UserError(f"unknown group {group!r} of randomized quantities; choose one of: {', '.join(GROUPS)}")
+    return replace(randomization, **{group: getattr(NONE, group)})
+
+
+def named_set(name: str) -> Randomization:
+    """One of the ready sets.
+
+    Raises:
+        UserError: there is no set of that name.
+    """
+    if name not in SETS:
+        raise UserError(f"unknown randomization {name!r}; choose one of: {', '.join(SETS)}")
+    return SETS[name]
+
+
+class Quantity(NamedTuple):
+    """One randomized quantity, described."""
+
+    group: str
+    name: str
+    range: Range
+    unit: str
+    drawn: str
+    """`episode`, `run` or `step`."""
+    meaning: str
+
+
+def quantities(randomization: Randomization) -> list[Quantity]:
+    """Every randomized quantity, its words read from the text that stands beside it."""
+    found = []
+    for group in GROUPS:
+        record = getattr(randomization, group)
+        source = inspect.getsource(type(record))
+        for entry in fields(record):
+            value = getattr(record, entry.name)
+            if not isinstance(value, Range):
+                continue
+            text = source.split(f"    {entry.name}: ")[1].split('"""')[1]
+            unit, drawn = text[1 : text.index(")")].split(", ")
+            drawn = randomization.robots if drawn == "episode" else drawn
+            found.append(Quantity(group, entry.name, value, unit, drawn, text[text.index(")") + 2 :]))
+    return found
+
+
+POSITIVE = ("mass", "stretch", "friction", "softness", "depth")
+NOT_NEGATIVE = (
+    *(field.name for field in (*fields(Motor), *fields(Latency))),
+    *("slope", "payload_height", "force_duration"),
+)
+STEEPEST = 1.0
+"""rad"""
+
+
+def check(randomization: Randomization, longest_command_delay: float, trunk_mass: float) -> None:
+    """Refuse what cannot be simulated.
+
+    Args:
+        longest_command_delay: s.
+        trunk_mass: kg, nominal.
+
+    Raises:
+        UserError: which quantity, what was given and what was expected.
+    """
+    for group, name, bounds, *_ in quantities(randomization):
+        flag = f"{FLAG}.{group}.{name}"
+        if not bounds.low <= bounds.high:
+            raise UserError(f"{flag}: got low {bounds.low:g} and high {bounds.high:g}; expected low ≤ high")
+        if name in POSITIVE and bounds.low <= 0.0:
+            raise UserError(f"{flag}.low: got {bounds.low:g}, expected more than 0")
+        if name in NOT_NEGATIVE and bounds.low < 0.0:
+            raise UserError(f"{flag}.low: got {bounds.low:g}, expected 0 or more")
+    pushes, latency = randomization.pushes, randomization.latency
+    for name in ("kick_interval", "force_interval"):
+        if not getattr(pushes, name) > 0.0:
+            raise UserError(f"{FLAG}.pushes.{name}: got {getattr(pushes, name):g}, expected more than 0 s")
+    latest = latency.command_delay.high + latency.command_jitter.high
+    if latest > longest_command_delay + 1e-9:
+        raise UserError(
+            f"{FLAG}.latency: command_delay and command_jitter reach {1e3 * latest:g} ms together; expected at most "
+            f"{1e3 * longest_command_delay:g} ms, for longer no target is remembered"
+        )
+    if (payload := randomization.body.payload.low) <= (limit := -trunk_mass * randomization.body.mass.low):
+        raise UserError(
+            f"{FLAG}.body.payload.low: got {payload:g} kg, expected more than {limit:.3g} kg: the lightest trunk"
+        )
+    if (slope := randomization.contact.slope.high) >= STEEPEST:
+        raise UserError(f"{FLAG}.contact.slope.high: got {slope:g} rad, expected less than {STEEPEST:g} rad")

@@ -1,7 +1,8 @@
 """Walking under velocity commands, as a Markov decision process.
 
 Action: 12 joint targets around the default pose (`walkies.contract`). Observation: what the robot's own controller
-would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots: `walkies.tasks.randomization`.
+would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the sensors'
+errors: `walkies.tasks.randomization`.
 The state holds whatever the future depends on, the frames already sensed included: sensor noise is drawn once.
 """
 
@@ -15,37 +16,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.contract import FRAME, FRAME_SIZE, SLICES, Contract
+from walkies.contract import FRAME_SIZE, SLICES, Contract
 from walkies.mdp import Box, Observation, Outcome
-from walkies.physics.base import Params, Readings, Simulator, State, initial_state
-from walkies.tasks import commands, randomization, rewards
+from walkies.physics.base import (
+    MAX_COMMAND_DELAY,
+    TARGET_MEMORY,
+    Disturbance,
+    Params,
+    Readings,
+    Simulator,
+    State,
+    initial_state,
+)
+from walkies.tasks import commands, disturbances, randomization, rewards
 from walkies.tasks.commands import Commands
+from walkies.tasks.disturbances import Force, LateImu
+from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_lag, privileged_size
 from walkies.tasks.rewards import Growth, Motion, RewardWeights, Shape
 
 Array = jax.Array
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Half-widths of the uniform noise added to each reading."""
-
-    gyro: float = 0.1
-    """rad/s"""
-    gravity: float = 0.05
-    """(1), before the vector is normalized again"""
-    joint_position: float = 0.05
-    """rad"""
-
-
-@dataclass(frozen=True)
-class Pushes:
-    """Sudden changes of the base's horizontal velocity."""
-
-    interval: float = 1.0
-    """Mean time between pushes, s."""
-    speed: float = 0.4
-    """Each push is up to this, m/s, in a random direction."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +66,6 @@ class WalkConfig:
     shape: Shape = field(default_factory=Shape)
     effort: Growth = field(default_factory=Growth)
     randomization: Randomization = field(default_factory=Randomization)
-    noise: Noise = field(default_factory=Noise)
-    pushes: Pushes = field(default_factory=Pushes)
     start: Start = field(default_factory=Start)
     observation_history: int = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
@@ -92,6 +81,10 @@ class WalkConfig:
     """Time limit of an episode, s."""
 
 
+DOWN = np.array([0.0, 0.0, -1.0], np.float32)
+"""Into the ground, world frame."""
+
+
 class WalkState(NamedTuple):
     """State of n robots at their task."""
 
@@ -101,7 +94,7 @@ class WalkState(NamedTuple):
     sensor_bias: Array
     """(n, 3 + 3 + nu)"""
     factors: Array
-    """(n, randomization.PRIVILEGED)"""
+    """(n, privileged_size)"""
     command: Array
     """(n, 3): what the robot is told."""
     goal: Array
@@ -118,6 +111,15 @@ class WalkState(NamedTuple):
     """(n, spheres) bool"""
     velocity: Array
     """(n, 3) m/s of the base, body frame."""
+    down: Array | None
+    """(n, 3): unit vector of gravity, world frame; None on level ground. This and the following exist where the
+    randomization asks for them."""
+    imu: LateImu | None
+    """Readings that are still on their way."""
+    lateness: Array | None
+    """(n, TARGET_MEMORY) physics steps, of the targets sent, newest first."""
+    force: Force | None
+    """Pushes that last."""
 
 
 class Walk:
@@ -131,6 +133,8 @@ class Walk:
             robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt
         )
         joints = robot.num_joints
+        control = self.control_dt
+        randomization.check(config.randomization, MAX_COMMAND_DELAY * control, float(nominal.body_mass[0, 0]))
         self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
@@ -142,13 +146,17 @@ class Walk:
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         self.observation_size = self.contract.observation_size
-        self.privileged_size = FRAME_SIZE - 3 + 3 + 3 + 1 + joints + len(index) + 4 + randomization.PRIVILEGED + 1
+        self.privileged_size = FRAME_SIZE - 3 + 3 + 3 + 1 + joints + len(index) + 4 + 1
+        factors = privileged_size(config.randomization)
+        # Where there are slopes the critic is told gravity, and where there are lasting forces, the force.
+        vectors = (not config.randomization.contact.slope.off) + (not config.randomization.pushes.force.off)
+        self.privileged_size += factors + 3 * vectors
         # The robot always reports (0, 0, 1) here: a constant, from which nothing can be learned. The policy gets zeros,
         # its normalizer gives such an input scale 0, and the exported file has exactly zero weights for it.
         informative = np.ones(FRAME_SIZE, np.float32)
         informative[SLICES["desired_up"]] = 0.0
         self.informative = np.tile(informative, config.observation_history)
-        self.mirror = Mirror.of(robot, self.contract, simulator)
+        self.mirror = Mirror.of(robot, self.contract, simulator, factors, vectors)
         self.effort: Array | float = 1.0
 
     def at(self, steps: Array) -> Walk:
@@ -164,7 +172,9 @@ class Walk:
         """Robots drawn anew, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
-        drawn = randomization.draw(robots, n, self.config.randomization, self.nominal, self.simulator.timestep)
+        drawn = draw(
+            robots, n, self.config.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps
+        )
         chance = jax.random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
@@ -184,10 +194,9 @@ class Walk:
         command = commands.draw_command(chance[:, 2:], self.config.commands)
         quaternion = qpos[:, 3:7]
         action = jnp.zeros((n, joints))
-        frame = self._sense(
-            qvel[:, 3:6], _to_body(quaternion, jnp.array([0.0, 0.0, -1.0])), qpos[:, 7:], command, action,
-            drawn.sensor_bias, jax.random.uniform(noise, (n, 6 + joints), minval=-1.0, maxval=1.0),
-        )  # fmt: skip
+        gravity = _to_body(quaternion, DOWN if drawn.down is None else drawn.down)
+        noise_draws = jax.random.uniform(noise, (n, 6 + 2 * joints))
+        frame = self._sense(qvel[:, 3:6], gravity, qpos[:, 7:], command, action, drawn.sensor_bias, noise_draws)
         history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
         # What an earlier activation left in the buffer: some other robot's frame, disturbed.
         left_over = jnp.roll(frame, 1, axis=0) + 0.3 * jax.random.uniform(stale, frame.shape, minval=-1.0, maxval=1.0)
@@ -206,12 +215,25 @@ class Walk:
             air_time=jnp.zeros((n, len(self.feet))),
             contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
             velocity=_to_body(quaternion, qvel[:, :3]),
+            **self._outside(drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
         )
+
+    def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
+        """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
+        config, n = self.config.randomization, len(imu)
+        lags = longest_imu_lag(config, self.simulator.timestep, self.simulator.substeps)
+        return {
+            "down": drawn.down,
+            "imu": None if drawn.imu_lag is None else LateImu(drawn.imu_lag, jnp.repeat(imu[:, None], lags, axis=1)),
+            "lateness": None if config.latency.command_jitter.off else jnp.zeros((n, TARGET_MEMORY)),
+            "force": None if config.pushes.force.off else Force.none(n),
+        }
 
     def observe(self, state: WalkState) -> Observation:
         """The policy gets the robot's own observation; the critic sees the true state and the drawn robot."""
         qpos, qvel = state.physics.qpos, state.physics.qvel
-        gravity = _to_body(qpos[:, 3:7], jnp.array([0.0, 0.0, -1.0]))
+        gravity = _to_body(qpos[:, 3:7], DOWN)
+        told = [state.down, None if state.force is None else 0.1 * state.force.now()]
         critic = jnp.concatenate(
             [
                 qvel[:, 3:6],
@@ -227,6 +249,7 @@ class Walk:
                 state.air_time,
                 state.factors,
                 jnp.minimum(state.clock, 1.0)[:, None],
+                *(_to_body(qpos[:, 3:7], vector) for vector in told if vector is not None),
             ],
             axis=1,
         )
@@ -235,13 +258,21 @@ class Walk:
     def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
         """One control step under actions (n, nu); actions beyond ±1 act as ±1."""
         n, joints, cfg, dt = action.shape[0], self.robot.num_joints, self.config, self.control_dt
-        u = jax.random.uniform(key, (n, 3 + 1 + commands.DRAWS + 6 + joints))
-        push, new_command, noise = u[:, :3], u[:, 3 : 4 + commands.DRAWS], 2.0 * u[:, 4 + commands.DRAWS :] - 1.0
+        sizes = [1 + commands.DRAWS, 6 + 2 * joints, disturbances.KICK_DRAWS]
+        sizes += [] if state.force is None else [disturbances.FORCE_DRAWS]
+        sizes += [] if state.lateness is None else [1]
+        new_command, noise, *outside = jnp.split(
+            jax.random.uniform(key, (n, sum(sizes))), np.cumsum(sizes)[:-1].tolist(), axis=1
+        )
 
         fade = jnp.minimum(state.clock, 1.0)[:, None]
         executed = fade * jnp.clip(action, -1.0, 1.0)
-        before = self._push(state.physics, push)
-        physics, readings = self.simulator.step(state.params, before, self.contract.target(executed))
+        before, state, disturbance = self._disturb(state, outside)
+        target = self.contract.target(executed)
+        if disturbance is None:
+            physics, readings = self.simulator.step(state.params, before, target)
+        else:
+            physics, readings = self.simulator.step(state.params, before, target, disturbance)
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
@@ -249,14 +280,12 @@ class Walk:
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
-        frame = self._sense(
-            readings.gyro, readings.gravity, physics.qpos[:, 7:], command, executed, state.sensor_bias, noise
-        )
-        next_state = WalkState(
+        imu, gyro, gravity = state.imu, readings.gyro, readings.gravity
+        if imu is not None:
+            imu, gyro, gravity = disturbances.lagged(imu, gyro, gravity)
+        frame = self._sense(gyro, gravity, physics.qpos[:, 7:], command, executed, state.sensor_bias, noise)
+        next_state = state._replace(
             physics=physics,
-            params=state.params,
-            sensor_bias=state.sensor_bias,
-            factors=state.factors,
             command=command,
             goal=commands.approach(state.goal, command, cfg.commands, dt),
             action=executed,
@@ -265,6 +294,7 @@ class Walk:
             air_time=air_time,
             contact=contact,
             velocity=velocity,
+            imu=imu,
         )
         metrics = {
             "lin_vel_error": rewards.lin_vel_error(motion, cfg.shape),
@@ -274,23 +304,38 @@ class Walk:
         } | {f"reward/{name}": term / dt for name, term in terms.items()}
         return next_state, Outcome(reward, fell, metrics)
 
-    def _push(self, physics: State, uniform: Array) -> State:
-        """Kick some robots: uniform (n, 3) in [0, 1) decides whether, whither and how hard."""
-        pushes = self.config.pushes
-        happens = uniform[:, 0] < self.control_dt / pushes.interval
-        angle, speed = 2.0 * jnp.pi * uniform[:, 1], pushes.speed * uniform[:, 2] * happens
-        kick = jnp.stack([speed * jnp.cos(angle), speed * jnp.sin(angle)], axis=1)
-        return physics._replace(qvel=physics.qvel.at[:, :2].add(kick))
+    def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Disturbance | None]:
+        """Kick, push and delay some robots; uniforms as `disturbances` takes them.
+
+        Returns the physical state after kicks, the state with the forces and delays now in force, and what the
+        simulator is given of them.
+        """
+        config, draws, n = self.config.randomization, iter(uniforms), len(state.clock)
+        kick = disturbances.kick(next(draws), config.pushes, self.control_dt)
+        before = state.physics._replace(qvel=state.physics.qvel.at[:, :2].add(kick))
+        if state.force is None and state.lateness is None:
+            return before, state, None
+        push, lateness = jnp.zeros((n, 3)), jnp.zeros((n, TARGET_MEMORY))
+        if state.force is not None:
+            force = disturbances.next_force(state.force, next(draws), config.pushes, self.control_dt)
+            state, push = state._replace(force=force), force.now()
+        if state.lateness is not None:
+            lateness = disturbances.late(
+                state.lateness, next(draws), config.latency.command_jitter, self.simulator.timestep
+            )
+            state = state._replace(lateness=lateness)
+        return before, state, Disturbance(push, lateness)
 
     def _sense(
-        self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, noise: Array
+        self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, uniform: Array
     ) -> Array:
-        """One frame (n, 36) from true values, constant errors (n, 3+3+nu) and noise (n, 3+3+nu) in ±1."""
-        level = self.config.noise
-        gyro = gyro + bias[:, :3] + level.gyro * noise[:, :3]
-        gravity = gravity + bias[:, 3:6] + level.gravity * noise[:, 3:6]
+        """One frame (n, 36) from true values, constant errors (n, 3+3+nu) and uniform numbers (n, 3+3+nu+nu)."""
+        sensing, nu, of = self.config.randomization.sensing, joints.shape[1], disturbances.of
+        gyro = disturbances.seen_askew(gyro, bias[:, 3:6]) + bias[:, :3] + of(sensing.gyro_noise, uniform[:, :3])
+        gravity = disturbances.seen_askew(gravity, bias[:, 3:6]) + of(sensing.gravity_noise, uniform[:, 3:6])
         gravity = gravity / jnp.linalg.norm(gravity, axis=1, keepdims=True)
-        joints = joints + bias[:, 6:] + level.joint_position * noise[:, 6:]
+        joints = joints + bias[:, 6:] + of(sensing.joint_position_noise, uniform[:, 6 : 6 + nu])
+        action = action + of(sensing.last_action_noise, uniform[:, 6 + nu :])
         return self.contract.frame(gyro, gravity, command, joints, action)
 
     def _motion(
@@ -298,7 +343,7 @@ class Walk:
     ) -> tuple[Motion, Array, Array, Array]:
         """What the rewards see, and the new air times, contacts and body velocity."""
         quaternion = physics.qpos[:, 3:7]
-        gravity = _to_body(quaternion, jnp.array([0.0, 0.0, -1.0]))
+        gravity = _to_body(quaternion, DOWN)
         velocity = _to_body(quaternion, physics.qvel[:, :3])
         force = jnp.sqrt(jnp.sum(jnp.square(readings.contact_force), axis=-1))
         contact = readings.contact_distance < 0.0
@@ -332,63 +377,6 @@ class Walk:
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity
 
 
-class Mirror(NamedTuple):
-    """The left–right mirror image: what a robot would sense and do in the mirrored world."""
-
-    policy: tuple[np.ndarray, np.ndarray]
-    """Index and sign of each policy input."""
-    critic: tuple[np.ndarray, np.ndarray]
-    action: tuple[np.ndarray, np.ndarray]
-
-    @classmethod
-    def of(cls, robot: Any, contract: Contract, simulator: Simulator) -> Mirror:
-        """Derive it from the robot's mirror map; feet and knees are paired by leg, torso spheres by their place."""
-        joints = (np.array(robot.mirror_joints), np.array(robot.mirror_signs))
-        spin, vector, command = (
-            (np.arange(3), np.array(sign, float)) for sign in ([-1, 1, -1], [1, -1, 1], [1, -1, -1])
-        )
-        parts = {
-            "gyro": spin, "gravity": vector, "command": command, "desired_up": vector, "joint_position": joints,
-            "last_action": joints,
-        }  # fmt: skip
-        frame = _join([parts[f.name] for f in FRAME])
-        legs = (np.array(robot.mirror_legs), np.ones(len(robot.mirror_legs)))
-        spheres, model = simulator.spheres, simulator.model
-        order = {name: i for i, name in enumerate(spheres)}
-        partner = np.arange(len(spheres))
-        for group in (robot.foot_geoms, robot.knee_geoms):
-            for name, other in zip(group, robot.mirror_legs, strict=True):
-                partner[order[name]] = order[group[other]]
-        place = np.array([model.geom(name).pos for name in robot.torso_geoms])
-        image = np.linalg.norm(place[:, None] - place[None] * [1, -1, 1], axis=-1).argmin(axis=1)
-        for name, other in zip(robot.torso_geoms, image, strict=True):
-            partner[order[name]] = order[robot.torso_geoms[other]]
-        plain = lambda size: (np.arange(size), np.ones(size))  # noqa: E731
-        critic = [
-            *(spin, vector, command, command, joints, joints, vector, plain(1), joints),
-            *((partner, np.ones(len(spheres))), legs, plain(randomization.PRIVILEGED), plain(1)),
-        ]
-        return cls(_join([frame] * contract.observation_history), _join(critic), joints)
-
-    def mirror_observation(self, observation: Observation) -> Observation:
-        """Observations (…, size) of the mirrored robots."""
-        (i, s), (j, t) = self.policy, self.critic
-        return Observation(
-            observation.policy[..., i] * s.astype(np.float32), observation.critic[..., j] * t.astype(np.float32)
-        )
-
-    def mirror_action(self, action: Array) -> Array:
-        """Actions (…, nu) of the mirrored robots."""
-        index, sign = self.action
-        return action[..., index] * sign.astype(np.float32)
-
-
-def _join(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.cumsum([0, *(len(index) for index, _ in parts)])
-    index = np.concatenate([part[0] + start for part, start in zip(parts, starts[:-1], strict=True)])
-    return index, np.concatenate([part[1] for part in parts])
-
-
 def _quaternion(roll: Array, pitch: Array, yaw: Array) -> Array:
     """Unit quaternions (n, 4), w x y z, of yaw, then pitch, then roll (intrinsic z-y-x)."""
     cr, sr, cp, sp = jnp.cos(roll / 2), jnp.sin(roll / 2), jnp.cos(pitch / 2), jnp.sin(pitch / 2)
@@ -404,7 +392,7 @@ def _quaternion(roll: Array, pitch: Array, yaw: Array) -> Array:
     )
 
 
-def _to_body(quaternion: Array, vector: Array) -> Array:
+def _to_body(quaternion: Array, vector: Array | np.ndarray) -> Array:
     """World vectors (n, 3) or (3,) in the body frames given by quaternions (n, 4)."""
     w, xyz = quaternion[:, :1], -quaternion[:, 1:]
     vector = jnp.broadcast_to(vector, xyz.shape)
