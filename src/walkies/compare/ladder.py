@@ -60,7 +60,7 @@ def _pupper() -> Problem:
     config = TrainConfig(task=WalkConfig(episode_seconds=EPISODE_SECONDS))
     # Fisher products need XLA's networks; the other recipes take the same, so that their times compare.
     base = replace(PUPPER_RECIPE, networks="xla")
-    return Problem(lambda: build(config), base, step_size=5e-3, episodes=48, samples=1_000_000)
+    return Problem(lambda: build(config), base, step_size=5e-3, episodes=48, samples=2_000_000)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
