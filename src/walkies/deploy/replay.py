@@ -165,8 +165,8 @@ def as_json(log: Log, reproduction: Reproduction, found: Identified) -> dict[str
 
 
 def command(
-    log: Annotated[Path, tyro.conf.Positional],
-    policy: Annotated[Path, tyro.conf.Positional],
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")],
+    policy: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")],
     /,
     held: bool | None = None,
     out: Path | None = None,
