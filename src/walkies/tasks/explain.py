@@ -12,7 +12,7 @@ from rich.table import Table
 from walkies.contract import FADE_IN, FRAME, SLICES, Contract
 from walkies.robots import get_robot
 from walkies.tasks import rewards
-from walkies.tasks.randomization import Randomization, quantities
+from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.walk import WalkConfig
 
 DEFAULT = WalkConfig()
@@ -87,11 +87,11 @@ def episode_table(task: WalkConfig) -> Table:
         ("start", task.start),
         ("shape", task.shape),
         ("effort", task.effort),
+        ("randomization.pushes", task.randomization.pushes),
     ):
         for field in fields(record):
-            table.add_row(
-                f"{part}.{field.name}", f"{getattr(record, field.name):g}", _docstring(type(record), field.name)
-            )
+            if not isinstance(value := getattr(record, field.name), Range):
+                table.add_row(f"{part}.{field.name}", f"{value:g}", _docstring(type(record), field.name))
     return table
 
 
