@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "rehearse": Command("walkies.deploy.rehearsal:command", "rehearse a policy in the robot's own control loop"),
+    "ablate": Command("walkies.ablate:command", "train with and without each part of randomization, and compare"),
     "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
     "export": Command("walkies.deploy.onnx_file:command", "write a policy as ONNX, verified with onnxruntime"),
     "replay": Command("walkies.deploy.replay:command", "fit the simulator to a log of the robot"),

@@ -1,0 +1,175 @@
+"""`walkies ablate`: does domain randomization help, and which part of it?
+
+Trains the same task under several settings of randomization, several seeds each, and rehearses every policy in the same
+one-dimensional sweeps. What is finished is kept: a second call goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from walkies.ablate_report import GROUPS, draw, markdown, table
+from walkies.errors import UserError
+from walkies.runs import RunFolder, write_json
+
+DONE = "training.json"
+"""In a run's folder: what its training cost; written last."""
+REHEARSED = "sweeps.json"
+AXES = (
+    "friction", "ground", "command-delay", "imu-delay", "payload", "com", "push", "force", "slope",
+    "servo", "leg", "torque", "noise", "imu-tilt", "encoder",
+)  # fmt: skip
+"""The sweeps in which every policy is examined: at least one for each group, and a few outside all of them."""
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """One ablation."""
+
+    out: tyro.conf.Positional[Path] = Path("runs/ablation")
+    """Folder of everything: runs, sweeps, report."""
+    seeds: int = 3
+    """Trainings per setting."""
+    first_seed: int = 0
+    """The first of their seeds."""
+    seconds: float = 75.0
+    """Of each training, compilation included."""
+    steps: int | None = None
+    """Train for this many control steps instead, which is fair also on a busy machine."""
+    only: tuple[str, ...] = ()
+    """Names of the settings to train; default: all."""
+    axes: tuple[str, ...] = AXES
+    """Names of the sweeps."""
+    robots: int = 8
+    """Per cell of a sweep."""
+    robot_seconds: float = 8.0
+    """Per robot of a sweep."""
+    envs: int | None = None
+    """Robots in training; default: the recipe's."""
+    threads: int | None = None
+    """CPU threads. Default: all cores."""
+    picture: Path | None = None
+    """Also write the picture here."""
+
+
+def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
+    """Train under nine settings of randomization, rehearse every policy in the same sweeps, and compare.
+
+    The settings: none, course (the Stanford CS 123 course's), walkies (the default), and walkies without each of six
+    groups: body, contact, motor, latency, sensing, pushes.
+    """
+    chosen = choose(config)
+    from walkies.cpu import use_cpu
+
+    use_cpu(config.threads)
+    results: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(config.first_seed, config.first_seed + config.seeds):
+        for name, task in chosen.items():
+            folder = RunFolder(config.out / f"{name.replace(' ', '-')}-{seed}")
+            train(config, task, seed, folder)
+            results.setdefault(name, []).append(rehearse(config, folder))
+            write(config, results)
+    print(markdown(json_module.loads((config.out / "ablation.json").read_text())))
+    print(f"Written to {config.out}/ablation.json, .md and .png.")
+    return 0
+
+
+def choose(config: AblateConfig) -> dict[str, Any]:
+    """The tasks to train, by the name of their setting.
+
+    Raises:
+        UserError: a name or a number that makes no sense.
+    """
+    for name in ("seeds", "seconds", "steps", "robots", "robot_seconds"):
+        if (value := getattr(config, name)) is not None and not value > 0:
+            raise UserError(f"--{name.replace('_', '-')}: got {value}, expected more than 0")
+    from walkies.deploy.rehearsal_conditions import AXES as KNOWN
+
+    known = {axis.name for axis in KNOWN}
+    if unknown := [name for name in config.axes if name not in known]:
+        raise UserError(f"--axes: there is no sweep {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    every = settings()
+    if unknown := [name for name in config.only if name not in every]:
+        raise UserError(f"--only: there is no setting {', '.join(unknown)}; there are {', '.join(every)}")
+    return {name: task for name, task in every.items() if not config.only or name in config.only}
+
+
+def settings() -> dict[str, Any]:
+    """The walking task under each setting of randomization, by name."""
+    from walkies.tasks import randomization
+    from walkies.tasks.walk import WalkConfig
+
+    sets = {name: randomization.SETS[name] for name in ("none", "course", "walkies")}
+    sets |= {f"without {group}": randomization.without(randomization.SETS["walkies"], group) for group in GROUPS}
+    return {name: replace(WalkConfig(), randomization=drawn) for name, drawn in sets.items()}
+
+
+def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:
+    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew."""
+    if (folder.path / DONE).is_file():
+        return
+    from walkies.deploy.export import export_policy
+    from walkies.experiment import TrainConfig, learn, prepare
+    from walkies.show.logs import open_loggers
+
+    resume = config.steps is not None and folder.latest_checkpoint() is not None
+    if folder.path.exists() and not resume:
+        shutil.rmtree(folder.path)
+    print(f"training {folder.path.name} …", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    run = TrainConfig(seed=seed, out=folder.path, threads=config.threads, task=task, steps=config.steps, resume=resume)
+    if config.envs is not None:
+        run = replace(run, recipe=replace(run.recipe, num_envs=config.envs))
+    training = prepare(run, folder)
+    with open_loggers(folder.path, resume_at=training.steps if resume else None) as loggers:
+        deadline = started + config.seconds if config.steps is None else None
+        if learn(training, folder, deadline, config.steps, [log.log for log in loggers]) == "interrupt":
+            raise KeyboardInterrupt
+    export_policy(folder.policy, training)
+    write_json(folder.path / DONE, {"seed": seed, "steps": training.steps, "seconds": training.seconds})
+
+
+def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
+    """A trained policy's sweeps and what both cost, as JSON data."""
+    from walkies.deploy.policy_file import read
+    from walkies.deploy.rehearsal import rehearse_sweeps
+    from walkies.deploy.rehearsal_conditions import AXES as KNOWN
+
+    axes = [axis for name in config.axes for axis in KNOWN if axis.name == name]
+    started = time.monotonic()
+    sweeps = rehearse_sweeps(
+        read(folder.policy),
+        axes,
+        robots=config.robots,
+        seconds=config.robot_seconds,
+        folder=folder.path,
+        threads=config.threads,
+    )
+    kept = folder.path / REHEARSED
+    cost = json_module.loads(kept.read_text())["cost"] if kept.is_file() else time.monotonic() - started
+    write_json(kept, {"cost": cost, **sweeps})
+    return {**json_module.loads((folder.path / DONE).read_text()), "rehearsal_seconds": cost, "axes": sweeps["axes"]}
+
+
+def write(config: AblateConfig, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """The report so far: JSON, Markdown and picture."""
+    data = {
+        "limit": f"{config.steps:,} control steps" if config.steps else f"{config.seconds:g} s",
+        "robots": config.robots,
+        "robot_seconds": config.robot_seconds,
+        "wanted_seeds": config.seeds,
+        **table(results),
+    }
+    write_json(config.out / "ablation.json", data)
+    (config.out / "ablation.md").write_text(markdown(data), encoding="utf-8")
+    for path in filter(None, (config.out / "ablation.png", config.picture)):
+        draw(data, path)
