@@ -87,6 +87,8 @@ class Axis:
     """a value for people"""
     factor: float = 1.0
     """shown number per stored number, such as 1000 ms/s"""
+    words: tuple[str, ...] = ()
+    """one per value, where numbers say little"""
 
     def at(self, value: float, condition: Condition = BASE) -> Condition:
         """`condition` with this axis at `value`."""
@@ -99,7 +101,9 @@ class Axis:
 
     def show(self, value: float) -> str:
         """A value for people, with its unit."""
-        return self.form.format(round(value * self.factor, 3))
+        if self.words:
+            return self.words[self.values.index(value)]
+        return "unlimited" if np.isinf(value) else self.form.format(float(f"{value * self.factor:.3g}"))
 
 
 DEGREE = np.pi / 180
@@ -117,7 +121,7 @@ AXES = (
     Axis("force", "steady side force", ("side_force",), (0.0, 2.0, 4.0, 6.0, 8.0), "{:g} N"),
     Axis("slope", "slope", ("slope",), tuple(d * DEGREE for d in (0, 5, 10, 15, 20)), "{:g}°", 1 / DEGREE),
     Axis("ground", "give of the ground", ("contact_time",), (0.005, 0.01, 0.02, 0.04, 0.06, 0.08), "{:g} ms", 1e3),
-    Axis("cone", "elliptic contacts", ("elliptic",), (0.0, 1.0), "{:.0%}"),
+    Axis("cone", "friction cones", ("elliptic",), (0.0, 1.0), words=("pyramids", "elliptic")),
     Axis("servo", "servo stiffness", ("kp",), (0.4, 0.5, 0.65, 0.8, 1.0, 1.2), "×{:g}"),
     Axis("leg", "torque of one leg", ("weak_leg",), (0.2, 0.4, 0.6, 0.8, 1.0), "×{:g}"),
     Axis("torque", "torque limit", ("torque_limit",), (0.75, 1.0, 1.37, 2.0, 3.0), "{:g} N m"),

@@ -79,9 +79,11 @@ def verdict(axis: Axis, cells: Sequence[Summary]) -> str:
         last += 1
     parts = []
     if first > 0:
-        parts.append(f"holds down to {axis.show(axis.values[first])}, falls at {_falls(axis, cells, first - 1)}")
+        held = f"holds down to {axis.show(axis.values[first])}, " if first < axis.base else ""
+        parts.append(f"{held}falls at {_falls(axis, cells, first - 1)}")
     if last < len(good) - 1:
-        parts.append(f"holds up to {axis.show(axis.values[last])}, falls at {_falls(axis, cells, last + 1)}")
+        held = f"holds up to {axis.show(axis.values[last])}, " if last > axis.base else ""
+        parts.append(f"{held}falls at {_falls(axis, cells, last + 1)}")
     if not parts:
         parts.append(f"holds from {axis.show(axis.values[0])} to {axis.show(axis.values[-1])}, all that was tried")
     poor = [i for i in range(first, last + 1) if (cells[i].lin_vel_error.value or 0.0) > FOLLOWS]
@@ -141,7 +143,12 @@ def sweeps_markdown(data: Mapping[str, Any]) -> str:
     lines = ["# Rehearsal", "", _about(data), "", "## What to make of it", ""]
     lines += [f"- {axis['verdict']}" for axis in data["axes"]]
     for axis in data["axes"]:
-        lines += ["", f"## {axis['label'].capitalize()}", "", *_table(axis["shown"], axis["cells"], axis["base"])]
+        lines += [
+            "",
+            f"## {axis['label'][0].upper()}{axis['label'][1:]}",
+            "",
+            *_table(axis["shown"], axis["cells"], axis["base"]),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -170,7 +177,7 @@ def box_markdown(data: Mapping[str, Any]) -> str:
     lines = [
         f"# Rehearsal in the box “{data['box']}”: {'PASSED' if data['passed'] else 'FAILED'}",
         "",
-        f"{data['about'].capitalize()}. {_about(data)}",
+        f"{data['about'][0].upper()}{data['about'][1:]}. {_about(data)}",
         "",
         f"Survival {_percent(data['survival'])}; {data['required']:.0%} is asked for.",
         "",
