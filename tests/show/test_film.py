@@ -9,6 +9,7 @@ from standing import standing_policy
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
+from walkies.runs import RunFolder
 from walkies.show import film, replay
 
 SIZE = (160, 96)
@@ -100,3 +101,36 @@ def test_wrong_names_are_told(policy, tmp_path):
         film.film(policy, tmp_path / "walk.avi", seconds=0.1)
     with pytest.raises(UserError, match="no policy"):
         film.film(tmp_path / "nothing", tmp_path / "walk.mp4")
+
+
+def test_before_and_after_are_policies_of_the_run(policy, tmp_path):
+    """The first, one on the way, the finished one; a run that kept none says so."""
+    run = RunFolder(tmp_path)
+    with pytest.raises(UserError, match="no policies from before its end"):
+        film.before_and_after(run)
+    run.stages.mkdir()
+    for steps in (100, 200, 400, 800):
+        (run.stages / f"{steps:012d}.json").write_bytes(policy.read_bytes())
+    run.policy.write_bytes(policy.read_bytes())
+    chosen = film.before_and_after(run)
+    assert list(chosen) == ["after 100 steps", "after 400 steps", "finished"]
+    assert list(chosen.values()) == [run.stages / "000000000100.json", run.stages / "000000000400.json", run.policy]
+
+
+def test_one_policy_at_a_time_in_views_of_one(policy, tmp_path):
+    with pytest.raises(UserError, match="--view stages films one policy, got 2"):
+        film.command([policy, policy], tmp_path / "x.mp4", view="stages")
+
+
+def test_stages_side_by_side_or_the_packages_are_named(policy, tmp_path):
+    run = RunFolder(tmp_path)
+    run.stages.mkdir()
+    for path in (run.stages / f"{100:012d}.json", run.policy):
+        path.write_bytes(policy.read_bytes())
+    try:
+        film.command([tmp_path], seconds=0.5, fps=10.0, size=(320, 96), view="stages")
+    except UserError as error:
+        assert film.GL_PACKAGES in str(error)
+        return
+    last = pictures(tmp_path / "stages.mp4")[-1]
+    assert last[:, :160].std() > 10 and last[:, 160:].std() > 10

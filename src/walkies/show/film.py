@@ -16,6 +16,7 @@ import walkies
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.exam import find_policy
+from walkies.runs import RunFolder
 from walkies.show import render, replay
 
 GL_PACKAGES = "libegl1 libgl1-mesa-dri"
@@ -59,12 +60,26 @@ def film_side_by_side(
     fps: float = 25.0,
     size: tuple[int, int] = (1440, 540),
     gif: bool = False,
+    titles: Sequence[str] | None = None,
 ) -> Path:
-    """Film several policies under the same commands, each with its path as title; as `film` otherwise."""
+    """Film several policies under the same commands, each with its path or a title; as `film` otherwise."""
     script = replay.stretched(replay.TOUR, seconds)
     motions = [replay.record(_read(policy), script) for policy in policies]
-    titles = [str(policy) for policy in policies]
+    titles = titles or [str(policy) for policy in policies]
     return film_motions(motions, out, fps, size, columns=min(len(policies), 3), titles=titles, gif=gif)
+
+
+def before_and_after(run: RunFolder) -> dict[str, Path]:
+    """Three policies of a run by title: its first one, one on the way, and the finished one.
+
+    Raises:
+        UserError: the run kept no policies on the way.
+    """
+    kept = run.stage_files()
+    if not kept:
+        raise UserError(f"{run.path} has no policies from before its end in {run.stages}; `walkies train` keeps them")
+    chosen = dict.fromkeys([kept[0], kept[2 * len(kept) // 3]])
+    return {f"after {int(path.stem):,} steps": path for path in chosen} | {"finished": run.policy}
 
 
 def film_motions(
@@ -105,7 +120,7 @@ def command(
     seconds: float = 16.0,
     fps: float = 25.0,
     size: tuple[int, int] | None = None,
-    view: Literal["tour", "wall"] = "tour",
+    view: Literal["tour", "wall", "stages"] = "tour",
     gif: bool = False,
 ) -> None:
     """Film a policy walking under changing commands, without a screen. Several targets are shown side by side.
@@ -116,15 +131,21 @@ def command(
         seconds: length of a tour.
         fps: pictures per second.
         size: width and height in pixels.
-        view: tour: one robot, one command after the other. wall: nine robots under nine commands.
+        view: tour: one robot, one command after the other. wall: nine robots under nine commands. stages: a run's
+            first policy, one on the way and the finished one, side by side.
         gif: write a small GIF beside the mp4 too.
     """
     if not targets:
         raise UserError("nothing to film: give a run folder or a policy.json, as in `walkies film runs/pupper-0`")
-    if view == "wall" and len(targets) > 1:
-        raise UserError(f"--view wall films one policy, got {len(targets)}; leave --view out to see them side by side")
-    out = out or find_policy(targets[0]).with_name("video.mp4" if view == "tour" else "wall.mp4")
-    if view == "wall":
+    if view != "tour" and len(targets) > 1:
+        raise UserError(
+            f"--view {view} films one policy, got {len(targets)}; leave --view out to see them side by side"
+        )
+    out = out or find_policy(targets[0]).with_name({"tour": "video.mp4"}.get(view, f"{view}.mp4"))
+    if view == "stages":
+        chosen = before_and_after(RunFolder(targets[0]))
+        film_side_by_side(list(chosen.values()), out, seconds, fps, size or (1440, 540), gif, list(chosen))
+    elif view == "wall":
         film_wall(targets[0], out, fps, size or (1440, 810), gif)
     elif len(targets) > 1:
         film_side_by_side(targets, out, seconds, fps, size or (1440, 540), gif)

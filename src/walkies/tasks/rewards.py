@@ -107,7 +107,7 @@ class RewardWeights:
     """(W) Σ |τ q̇|"""
     joint_acceleration: float = -5e-8
     """(rad²/s⁴) Σ q̈²"""
-    action_rate: float = -0.06
+    action_rate: float = -0.12
     """(1) Σ (a_t − a_{t−1})²"""
     foot_slip: float = -0.2
     """(m²/s²) Σ squared horizontal velocity of feet on the ground"""
@@ -254,7 +254,7 @@ EFFORT = ("torque", "power", "joint_acceleration", "action_rate")
 class Growth:
     """The costs of effort grow with training: first walk, then walk well."""
 
-    start: float = 0.3
+    start: float = 0.2
     """Share of their weights at the start of training."""
     steps: int = 3_000_000
     """Control steps over all robots after which they count in full; linear until then."""
