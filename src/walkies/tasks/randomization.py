@@ -76,7 +76,7 @@ class Contact:
     """(×, episode) time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"""
     depth: Range = ONE
     """(×, episode) depth over which a contact hardens"""
-    slope: Range = ZERO
+    slope: Range = Range(0.0, 0.09)
     """(rad, episode) of the ground, in a direction drawn uniformly: gravity is tilted"""
 
 
@@ -102,11 +102,11 @@ class Motor:
 class Latency:
     """How late commands and readings come. Times are rounded to physics steps."""
 
-    command_delay: Range = Range(0.0, 0.022)
+    command_delay: Range = Range(0.0, 0.026)
     """(s, episode) between sending a joint target and its effect"""
     command_jitter: Range = ZERO
     """(s, step) added to that for each target; one that is overtaken by its successor is dropped"""
-    imu_delay: Range = Range(0.0, 0.020)
+    imu_delay: Range = Range(0.0, 0.030)
     """(s, episode) age of gyro and gravity readings"""
 
 
@@ -136,7 +136,7 @@ class Sensing:
 class Pushes:
     """Disturbances from outside, horizontal, in a direction drawn uniformly."""
 
-    kick_speed: Range = Range(0.0, 0.4)
+    kick_speed: Range = Range(0.0, 0.5)
     """(m/s, step) sudden change of the base's velocity"""
     kick_interval: float = 1.0
     """(s) mean time between two kicks, which come at random"""
