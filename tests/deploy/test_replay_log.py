@@ -18,7 +18,7 @@ from walkies.deploy.logs_align import align
 from walkies.deploy.policy_file import Layer, read, write
 from walkies.deploy.replay import doubts, propose, reproduce
 from walkies.robots import get_robot
-from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization import Randomization, quantities
 
 PUPPER = get_robot("pupper")
 SHAKE = excitation(PUPPER)
@@ -54,9 +54,15 @@ def test_replay_tells_the_robot_and_proposes_ranges(tmp_path, recording, few, ca
     assert found["estimates"]["latency"]["value"] == pytest.approx(8 / 520, abs=0.004)
     assert found["estimates"]["kp"]["value"] == pytest.approx(0.8 * 5.0, rel=0.1)
     ranges = found["randomization"]
-    assert ranges["kp"][0] < 0.8 < ranges["kp"][1] and ranges["frictionloss"][0] < 0.6 < ranges["frictionloss"][1]
-    assert ranges["command_delay"][0] < 8 / 520 < ranges["command_delay"][1] and ranges["gyro_bias"][1] > 0.02
-    assert set(ranges) <= set(Randomization.__dataclass_fields__)
+    assert (
+        ranges["motor.kp"][0] < 0.8 < ranges["motor.kp"][1]
+        and ranges["motor.frictionloss"][0] < 0.6 < ranges["motor.frictionloss"][1]
+    )
+    assert (
+        ranges["latency.command_delay"][0] < 8 / 520 < ranges["latency.command_delay"][1]
+        and ranges["sensing.gyro_bias"][1] > 0.02
+    )
+    assert set(ranges) <= {f"{q.group}.{q.name}" for q in quantities(Randomization())}
     flags = [word for word in out.split() if word.startswith("--task.")]
     assert len(flags) == 2 * len(ranges)
     help_text = say(capsys, "train", "--help")[1]
@@ -107,11 +113,11 @@ def test_ranges_reach_as_far_as_the_estimate_may_be_wrong():
     )
     ranges = propose(estimates)
     expected = {
-        "command-delay": (0.0, 0.006),
-        "kp": (0.8 - 0.16, 0.8 + 0.16),
-        "kd": (1.2 * 0.75, 1.2 * 1.25),
-        "friction": (0.5 * 0.7, 0.5 * 1.3),
-        "gyro-bias": (-0.04, 0.04),
+        "latency.command-delay": (0.0, 0.006),
+        "motor.kp": (0.8 - 0.16, 0.8 + 0.16),
+        "motor.kd": (1.2 * 0.75, 1.2 * 1.25),
+        "contact.friction": (0.5 * 0.7, 0.5 * 1.3),
+        "sensing.gyro-bias": (-0.04, 0.04),
     }
     assert ranges.keys() == expected.keys()
     for name, pair in expected.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from json import dumps
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import mujoco
@@ -204,17 +204,16 @@ def command(
     for index in range(robots):
         hidden = draw(np.random.default_rng((seed, index)))
         recording = record(ran, robot, hidden, drive, seconds, held=held, seed=seed + index)
-        begun = perf_counter()
+        begun = process_time()
         found = identify(align(recording, ran, robot), ran, robot, held, threads)
-        times.append(perf_counter() - begun)
+        times.append(process_time() - begun)
         rows.append(errors(found, hidden, nominal, ran))
     if json:
         plain = [{name: error if np.isfinite(error) else None for name, error in row.items()} for row in rows]
-        print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": plain, "fit_seconds": times}))
+        print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": plain, "fit_cpu_seconds": times}))
         return
-    print(
-        f"{robots} robots {'held in the air' if held else 'walking'}, logs of {seconds:g} s, {max(times):.0f} s per fit"
-    )
+    how = "held in the air" if held else "walking"
+    print(f"{robots} robots {how}, logs of {seconds:g} s, {max(times):.0f} s of CPU per fit")
     print(f"{'':<18}{'found':>6}{'median |error|':>16}{'largest |error|':>17}{'wanted':>8}")
     for name in rows[0]:
         values = np.abs([row[name] for row in rows])
