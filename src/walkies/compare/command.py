@@ -62,7 +62,7 @@ def command(
     samples = samples or found.samples
     folder = out or Path("compare") / problem
     settings = {name: ladder.settle(name, found) for name in RECIPES}
-    claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "recipes": settings})
+    claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "world": found.world, "recipes": settings})
     if train:
         run_rows(folder, found, chosen, seeds, samples)
         run_measurements(folder, found, samples)
