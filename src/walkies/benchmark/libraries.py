@@ -7,13 +7,13 @@ their own (`compare`). These rows start anew when they are killed.
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium
-import jax
 import numpy as np
 import stable_baselines3
 import torch
@@ -140,17 +140,17 @@ class Speed(NamedTuple):
 
 
 def speed(row: Row, steps: int = 50_000) -> Speed:
-    """Time `steps` steps of our training and of the library's, alternating iteration by iteration.
+    """Time `steps` steps of our training and of the library's, alternating iteration by iteration; the median of each.
 
-    Neither compilation nor the first iteration counts. row: one whose protocol names a library.
+    Neither compilation nor the first two iterations count. row: one whose protocol names a library.
     """
     torch.set_num_threads(1)
     model, trial = make_model(row), training.Trial(row)
     samples = row.protocol.recipe.num_envs * row.protocol.recipe.horizon
-    pauses = _Pauses(lambda: _timed(trial.advance))
-    model.learn((-(-steps // samples) + 2) * samples, callback=pauses)
+    pauses = _Pauses(trial.advance)
+    model.learn((-(-steps // samples) + 3) * samples, callback=pauses)
     theirs, ours = pauses.theirs[2:], pauses.ours[2:]
-    return Speed(row.key, sum(ours) / len(ours) / samples, sum(theirs) / len(theirs) / samples)
+    return Speed(row.key, statistics.median(ours) / samples, statistics.median(theirs) / samples)
 
 
 def write_speed(result: Speed, row: Row, out: Path) -> Path:
@@ -165,25 +165,20 @@ def write_speed(result: Speed, row: Row, out: Path) -> Path:
 class _Pauses(BaseCallback):
     """Stops the library's clock at the start of each of its iterations to let ours run."""
 
-    def __init__(self, run_ours: Callable[[], float]):
+    def __init__(self, run_ours: Callable[[], None]):
         super().__init__()
         self.run_ours = run_ours
         self.ours: list[float] = []
         self.theirs: list[float] = []
-        self.started: float | None = None
+        self.resumed: float | None = None
 
     def _on_rollout_start(self) -> None:
-        if self.started is not None:
-            self.theirs.append(time.monotonic() - self.started)
-        self.ours.append(self.run_ours())
-        self.started = time.monotonic()
+        paused = time.monotonic()
+        if self.resumed is not None:
+            self.theirs.append(paused - self.resumed)
+        self.run_ours()
+        self.resumed = time.monotonic()
+        self.ours.append(self.resumed - paused)
 
     def _on_step(self) -> bool:
         return True
-
-
-def _timed(action: Callable[[], None]) -> float:
-    started = time.monotonic()
-    action()
-    jax.effects_barrier()
-    return time.monotonic() - started
