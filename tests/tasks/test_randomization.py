@@ -93,7 +93,10 @@ REFUSED = {
     "massless": (changed("body", mass=Range(0.0, 1.0)), r"body\.mass\.low.*more than 0"),
     "frictionless": (changed("contact", friction=Range(-0.1, 1.0)), r"contact\.friction"),
     "negative delay": (changed("latency", imu_delay=Range(-0.01, 0.0)), r"latency\.imu_delay"),
-    "forgotten target": (changed("latency", command_jitter=Range(0.0, 0.039)), "61 ms.*60 ms"),
+    "forgotten target": (
+        changed("latency", command_delay=Range(0.0, 0.03), command_jitter=Range(0.0, 0.031)),
+        "61 ms.*60 ms",
+    ),
     "trunk that is all taken away": (changed("body", payload=Range(-1.5, 0.0)), r"body\.payload\.low.*-1\.28"),
     "wall": (changed("contact", slope=Range(0.0, 1.5)), r"contact\.slope\.high"),
     "never": (changed("pushes", kick_interval=0.0), r"pushes\.kick_interval"),

@@ -160,7 +160,7 @@ def test_a_long_imu_delay_is_split_into_control_steps_and_physics_steps(nominal)
     np.testing.assert_array_equal(delay, np.round(robots.privileged[:, 8] * 0.02 / DT))
     assert set(delay) == set(range(13)) and robots.params.imu_delay.max() == 4
     assert robots.imu_lag.max() == longest_imu_lag(config, DT, SUBSTEPS) == 2
-    assert longest_imu_lag(WALKIES, DT, SUBSTEPS) == 0
+    assert longest_imu_lag(COURSE, DT, SUBSTEPS) == 0
 
 
 def test_every_drawn_body_could_be_built(nominal):
