@@ -25,6 +25,13 @@ def use_cpu(threads: int | None) -> None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def keep_memory() -> None:
     """Have glibc keep large blocks instead of returning them to the system after every use; elsewhere do nothing.
 

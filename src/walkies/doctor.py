@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from walkies.cpu import available_cores
 from walkies.errors import UserError
+from walkies.gl import GL_PACKAGES, gl_libraries
 
 JAX_VERSION = "0.10.1"
 """The one version of jax and jaxlib that walkies runs on: the next one adds wrongly on CPUs."""
@@ -79,7 +81,7 @@ def python() -> Finding:
 
 def cores() -> Finding:
     """How many cores may training use?"""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = available_cores()
     if allowed < 2:
         return Finding("note", "1 core", "Training takes about twice as long as on two; nothing else changes.")
     return Finding("ok", f"{allowed} cores")
@@ -172,7 +174,7 @@ raise SystemExit(0 if renderer.render().max() > 0 else 1)
 def graphics() -> Finding:
     """Can MuJoCo render without a screen? Tried in a process of its own, since a broken driver can end it."""
     chosen = os.environ.get("MUJOCO_GL")
-    libraries = [chosen] if chosen else ["egl", "osmesa"] if sys.platform == "linux" else ["cgl"]
+    libraries = gl_libraries()
     for library in libraries:
         environment = {**os.environ, "MUJOCO_GL": library}
         environment.pop("PYOPENGL_PLATFORM", None)
@@ -184,7 +186,7 @@ def graphics() -> Finding:
             continue
         if done.returncode == 0:
             return Finding("ok", f"MuJoCo renders with {library}")
-    advice = "Training works without; videos need one: sudo apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu)"
+    advice = "Training works without; videos need one: sudo apt-get install " + GL_PACKAGES + " (Debian, Ubuntu)"
     if chosen:
         advice += f"; or unset MUJOCO_GL, which is {chosen!r}"
     return Finding("note", f"no GL library renders here (tried {', '.join(libraries)})", advice)

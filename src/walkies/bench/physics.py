@@ -20,7 +20,7 @@ import numpy as np
 from mujoco.batch import Batch
 
 from walkies import native_library
-from walkies.cpu import use_cpu
+from walkies.cpu import available_cores, use_cpu
 from walkies.errors import UserError
 from walkies.physics import nominal_params
 from walkies.physics.base import State, initial_state
@@ -123,7 +123,7 @@ def run(
         **{f"{name}_p{q}": float(np.quantile(e, q / 100)) for name, e in errors.items() for q in (50, 90, 99)},
         "robots": robots,
         "fallen": walking.fallen,
-        "threads": threads or _cores(),
+        "threads": threads or available_cores(),
         "isa": native_library.isa(),
     }
 
@@ -308,9 +308,3 @@ def mujoco_accelerations(model: mujoco.MjModel, state: State, target: Any) -> np
         mujoco.mj_forward(model, data)
         out.append(data.qacc.copy())
     return np.stack(out)
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
-from walkies.cpu import use_cpu
+from walkies.cpu import available_cores, use_cpu
 from walkies.errors import UserError
 from walkies.rl.recipes import RECIPES
 from walkies.runs import from_dict, to_dict, write_json
@@ -177,7 +176,7 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
     write_json(folder / "compare.json", page.to_json(result))
     part = folder / ".README.md.part"
     part.write_text(page.markdown(result), encoding="utf-8")
-    os.replace(part, folder / "README.md")
+    part.replace(folder / "README.md")
 
 
 def machine() -> str:
@@ -187,7 +186,7 @@ def machine() -> str:
     if info.exists():
         models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     return f"{name}, {cores} core{'s' if cores != 1 else ''}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
 from walkies.deploy.rehearsal_drive import drive
@@ -88,11 +88,6 @@ def run(
         done += len(seeds)
     tell(done, total)
     return [rows[name] for name in names]
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use; MuJoCo by itself would take all there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _batches(jobs: dict[str, Job]) -> Iterator[list[str]]:

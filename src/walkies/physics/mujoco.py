@@ -8,7 +8,6 @@ and XLA may repeat, reorder or drop it (`io_callback` would forbid that, and gai
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from walkies.cpu import available_cores
 from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, State, undisturbed
 from walkies.physics.mujoco_batch import Workspace, engine_model
 from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms
@@ -216,13 +216,6 @@ def targets_in_force(command_delay: np.ndarray, substeps: int, lateness: np.ndar
     arrived = under_way >= delay[:, None, :]
     arrived[..., -1] = True
     return np.argmax(arrived, axis=-1)
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _ground_force_addresses(model: mujoco.MjModel, ground: int, spheres: list[int]) -> np.ndarray:

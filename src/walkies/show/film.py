@@ -16,11 +16,10 @@ import walkies
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.exam import find_policy
+from walkies.gl import GL_PACKAGES, gl_libraries
 from walkies.runs import RunFolder
 from walkies.show import render, replay
 
-GL_PACKAGES = "libegl1 libgl1-mesa-dri"
-"""Debian and Ubuntu packages with which MuJoCo renders without a screen."""
 GIF_WIDTH, GIF_FPS = 480, 15
 
 
@@ -156,13 +155,6 @@ def command(
 
 def _read(target: Path) -> policy_file.PolicyFile:
     return policy_file.read(find_policy(target))
-
-
-def gl_libraries() -> list[str]:
-    """Values of MUJOCO_GL to try, in order: the user's own alone, else what works without a screen here."""
-    if chosen := os.environ.get("MUJOCO_GL"):
-        return [chosen]
-    return ["egl", "osmesa"] if sys.platform == "linux" else ["cgl"]
 
 
 def _render(arguments: list[str]) -> None:
