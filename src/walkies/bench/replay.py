@@ -6,6 +6,7 @@ noise, jitter and losses, and identified. The table says how far off the estimat
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from json import dumps
 from pathlib import Path
@@ -208,6 +209,8 @@ def command(
         found = identify(align(recording, ran, robot), ran, robot, held, threads)
         times.append(process_time() - begun)
         rows.append(errors(found, hidden, nominal, ran))
+        shown = ", ".join(f"{name} {error:+.4f}" for name, error in rows[-1].items())
+        print(f"robot {index + 1} of {robots}: {shown}", file=sys.stderr, flush=True)
     if json:
         plain = [{name: error if np.isfinite(error) else None for name, error in row.items()} for row in rows]
         print(dumps({"held": held, "seconds": seconds, "seed": seed, "errors": plain, "fit_cpu_seconds": times}))
