@@ -43,7 +43,7 @@ def command(
     Args:
         problem: pupper, cart-pole, pendulum or double-integrator.
         seeds: Train each recipe with seeds 0 … seeds − 1.
-        samples: Control steps that each training learns from. Default: two million for pupper, less for the others.
+        samples: Control steps that each training learns from. Default: a million for pupper, less for the others.
         recipes: Which recipes; all seven where none is given.
         out: Folder of the results. Default: compare/PROBLEM.
         train: Run what is missing; otherwise only write the page from what there is.

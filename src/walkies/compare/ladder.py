@@ -76,7 +76,7 @@ def _pupper() -> Problem:
     # Fisher products need XLA's networks; the other recipes take the same, so that their times compare.
     base = replace(PUPPER_RECIPE, networks="xla")
     make = partial(build, TrainConfig(task=task))
-    return Problem(make, base, step_size=5e-3, episodes=48, samples=2_000_000, world=to_dict(task))
+    return Problem(make, base, step_size=5e-3, episodes=48, samples=1_000_000, world=to_dict(task))
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
