@@ -132,7 +132,7 @@ def run_measurements(folder: Path, problem: Any, samples: int) -> None:
     states = dict(zip(MOMENTS, train_until(recipe, env, REFERENCE_SEED, marks), strict=True))
     settled = {name: ladder.settle(name, problem) for name in RECIPES}
     if not (folder / "gradients.json").exists():
-        # The episodes of one environment family are one length of rollout; the reference's way of acting serves all.
+        # The first one acts for all.
         found = {
             moment: gradients.measure({REFERENCE: recipe} | settled, env, state, problem.episodes, BATCHES, seed)
             for seed, (moment, state) in enumerate(states.items())

@@ -69,7 +69,7 @@ def gradients(
 ) -> tuple[dict[str, Array], Array]:
     """Gradients (batches, parameters) of every recipe on the same `batches` of `episodes` each, and samples (batches,).
 
-    state: of a training with a value function, which all recipes that have one share.
+    state: of a training with a value function, which all recipes that have one share. The first recipe acts for all.
     """
     acting = next(iter(recipes.values()))
     record = whole_episodes(acting, env, state, episodes * batches, key)
