@@ -133,9 +133,12 @@ def test_a_training_stopped_by_the_clock_starts_anew(tmp_path, monkeypatch):
             ablate.train(config, task, 0, folder)
         assert called.pop() == expected
     folder.path.mkdir()
-    (folder.path / ablate.DONE).write_text("{}")
+    limit = {"steps": None, "seconds": 75.0, "envs": None}
+    (folder.path / ablate.DONE).write_text(json.dumps({"limit": limit}))
     ablate.train(AblateConfig(), task, 0, folder)
     assert not called
+    with pytest.raises(UserError, match="give another folder"):
+        ablate.train(AblateConfig(seconds=60.0), task, 0, folder)
 
 
 @pytest.mark.parametrize(

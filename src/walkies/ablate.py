@@ -114,8 +114,16 @@ def settings() -> dict[str, Any]:
 
 
 def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:
-    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew."""
+    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew.
+
+    Raises:
+        UserError: the folder holds one that was trained for longer or shorter, or with other robots.
+    """
+    limit = {"steps": config.steps, "seconds": None if config.steps else config.seconds, "envs": config.envs}
     if (folder.path / DONE).is_file():
+        before = json_module.loads((folder.path / DONE).read_text()).get("limit")
+        if before != limit:
+            raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
         return
     from walkies.deploy.export import export_policy
     from walkies.experiment import TrainConfig, learn, prepare
@@ -135,7 +143,8 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
         if learn(training, folder, deadline, config.steps, [log.log for log in loggers]) == "interrupt":
             raise KeyboardInterrupt
     export_policy(folder.policy, training)
-    write_json(folder.path / DONE, {"seed": seed, "steps": training.steps, "seconds": training.seconds})
+    cost = {"steps": training.steps, "seconds": training.seconds}
+    write_json(folder.path / DONE, {"seed": seed, **cost, "limit": limit})
 
 
 def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
