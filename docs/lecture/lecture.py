@@ -4,8 +4,8 @@
     python docs/lecture/lecture.py 08-gae.md       # one page
 
 A page's ```python cells run in order in one namespace. A ```text block behind a cell holds what the cell printed:
-``text`` alone must come out the same everywhere, ``text measured`` depends on effort, on the machine, or on settings that are
-tuned from time to time.
+``text`` alone must come out the same everywhere, ``text measured`` depends on effort, on the machine, or on settings
+that are tuned from time to time.
 """
 
 from __future__ import annotations
