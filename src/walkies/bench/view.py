@@ -62,7 +62,8 @@ def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfi
     try:
         for _ in range(20):  # walking states, not falling ones
             _iterate(training, watch)
-        alone, watched = [], []
+        alone: list[float] = []
+        watched: list[float] = []
         for block in range(blocks):
             first, second = (alone, watched) if block % 2 == 0 else (watched, alone)
             for rates in (first, second):

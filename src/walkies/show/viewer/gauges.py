@@ -67,7 +67,8 @@ class Gauges:
         )
         self._air_time = np.where(contact, 0.0, flight)
         self._action, self._joint_velocity = moment.action, motion["joint_velocity"]
-        one = Motion(**{name: np.asarray(value)[None] for name, value in motion.items()})
+        row: dict[str, Any] = {name: np.asarray(value)[None] for name, value in motion.items()}
+        one = Motion(**row)
         values = np.asarray(self._reward(one))
         return contact.tolist(), dict(zip(self.terms, values.tolist(), strict=True))
 

@@ -49,6 +49,9 @@ class Moment(NamedTuple):
 class Walker:
     """A robot that walks; not to be touched by more than one thread."""
 
+    _memory: Memory
+    """What the controller remembers between ticks."""
+
     def __init__(
         self,
         policy: PolicyFile,
@@ -135,9 +138,9 @@ class Walker:
 
     def moment(self) -> Moment:
         """The robot now."""
-        rotation = np.zeros(9)
-        mujoco.mju_quat2Mat(rotation, self.data.qpos[3:7])
-        rotation = rotation.reshape(3, 3)
+        flat = np.zeros(9)
+        mujoco.mju_quat2Mat(flat, self.data.qpos[3:7])
+        rotation = flat.reshape(3, 3)
         velocity = rotation.T @ self.data.qvel[:3]
         message = multiplex(self.config, self._message, self.clock() - self._published)
         return Moment(
@@ -158,7 +161,7 @@ class Walker:
 
     def _activate(self) -> None:
         self._ticks = 0
-        self._memory: Memory = activate(self.policy, _sense(self.data))
+        self._memory = activate(self.policy, _sense(self.data))
         self._queue: deque[MotorCommand] = deque(maxlen=LONGEST_QUEUE)
 
     def _tilt_ground(self) -> None:
