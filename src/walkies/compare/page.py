@@ -39,6 +39,7 @@ class Result(NamedTuple):
 def to_json(result: Result) -> dict[str, Any]:
     """The result as plain JSON types."""
     return result._asdict() | {
+        "recipes": list(result.recipes),
         "rows": [row._asdict() | {"curve": [point._asdict() for point in row.curve]} for row in result.rows],
         "gradients": {
             moment: {recipe: spread._asdict() for recipe, spread in spreads.items()}
