@@ -47,7 +47,7 @@ def view_colours(page: Page) -> int:
 
     shot = page.page.locator("#view").screenshot()
     image = Image.open(io.BytesIO(shot)).convert("RGB").resize((160, 100))
-    return len(set(image.getdata()))
+    return len(image.getcolors(maxcolors=160 * 100))
 
 
 def forward(player: Program, seconds: float = 0.5) -> float:

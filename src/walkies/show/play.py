@@ -36,6 +36,8 @@ FALL_BEHIND = 0.1
 """s of simulated time made up for at most, where the machine could not keep up."""
 CLICK_PUSH = 0.6
 """m/s, of a push by a click."""
+CLICK_RADIUS = 0.15
+"""m around the robot's middle that count as the robot for a click."""
 LOAD_SIDE = 0.055
 """m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
 
@@ -62,8 +64,8 @@ class Play:
         self.speed, self.paused = 1.0, False
         self.view = Server()
         self.scene = Scene(self.view, load_model(self.robot))
-        for handle in self.scene.handles:
-            handle.on_click(self._clicked)
+        # A click on a shape itself is not to be had: viser 1.1.1 fails on many-copies shapes that can be clicked.
+        self.view.scene.on_click()(self._clicked)
         self.server = page.PageServer(self.view.get_port(), self.hello, host, port)
         self._rows: list[dict[str, Any]] = []
         self._moment = self.walker.moment()
@@ -205,10 +207,10 @@ class Play:
 
     def _clicked(self, event: Any) -> None:
         """A click on the robot pushes it away from the eye; called by viser's thread."""
-        direction = np.array(event.ray_direction[:2], float)
-        length = float(np.linalg.norm(direction))
-        if length > 1e-6:
-            self.server.inbox.put({"shove": (CLICK_PUSH * direction / length).tolist()})
+        origin, direction = np.array(event.ray_origin, float), np.array(event.ray_direction, float)
+        length = float(np.linalg.norm(direction[:2]))
+        if length > 1e-6 and self.scene.hit(origin, direction, self.walker.data.qpos[:3].copy(), CLICK_RADIUS):
+            self.server.inbox.put({"shove": (CLICK_PUSH * direction[:2] / length).tolist()})
 
 
 def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[str, Any]:

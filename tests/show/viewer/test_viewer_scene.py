@@ -67,6 +67,10 @@ def test_the_world_is_carried_under_the_camera() -> None:
         assert -0.52 < scene.world.position[0] < -0.5, "softly"
         scene.follow(np.array([5.0, 0.0, 0.0]), 0.01)
         assert scene.world.position[0] == pytest.approx(-5.0), "but not after a robot that was put elsewhere"
+        eye, along = np.array([1.0, 0.0, 0.0]), np.array([-1.0, 0.0, 0.0])
+        assert scene.hit(eye, along, np.array([5.1, 0.1, 0.0]), 0.15), "the ray is the view's, the point the world's"
+        assert not scene.hit(eye, along, np.array([5.1, 0.2, 0.0]), 0.15)
+        assert not scene.hit(eye, -along, np.array([5.1, 0.1, 0.0]), 0.15), "behind the eye"
         xpos, xquat = np.random.default_rng(0).random((2, model.nbody, 3)), np.ones((2, model.nbody, 4)) / 2
         scene.show(xpos, xquat)
         np.testing.assert_allclose(scene.handles[3].batched_positions, xpos[:, scene.bodies[3]], rtol=1e-6)

@@ -105,6 +105,12 @@ class Scene:
         self._centre = self._centre + (1.0 - np.exp(-passed / FOLLOW)) * (point - self._centre)
         self.world.position = -self._centre
 
+    def hit(self, origin: np.ndarray, direction: np.ndarray, point: np.ndarray, radius: float) -> bool:
+        """Whether a ray of the view, `direction` of length 1, passes within `radius` m of `point` of the world."""
+        centre = np.zeros(3) if self._centre is None else self._centre
+        towards = point - centre - origin
+        return bool(towards @ direction > 0.0 and np.linalg.norm(np.cross(direction, towards)) < radius)
+
     def cast_shadows(self, wanted: bool) -> None:
         """Whether the lights cast shadows: pretty, and too much for a machine that draws in software."""
         self.server.scene.configure_default_lights(True, cast_shadow=wanted)
