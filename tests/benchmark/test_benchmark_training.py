@@ -25,27 +25,23 @@ def short(name: str, env: str, steps: int, **changes) -> Row:
     return Row(replace(protocol, steps=steps, recipe=replace(protocol.recipe, **small, **changes)), 1)
 
 
-ROWS = [
-    short("ppo-cleanrl", "Hopper-v4", 6 * 64, horizon=64),
-    short("reinforce", "CartPole-v1", 1000, num_envs=3),
-]
+HOPPER = short("ppo-cleanrl", "Hopper-v4", 6 * 64, horizon=64)
+CARTPOLE = short("reinforce", "CartPole-v1", 1000, num_envs=3)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=["mujoco", "whole episodes"])
-def test_resumed_training_is_the_same_to_the_bit(row, tmp_path):
-    straight, first, second = training.Trial(row), training.Trial(row), training.Trial(row)
-    for _ in range(4):
+def test_resumed_training_is_the_same_to_the_bit(tmp_path):
+    straight, resumed = training.Trial(HOPPER), training.Trial(HOPPER)
+    for _ in range(2):
         straight.advance()
+    straight.save(tmp_path / "half.safetensors")
+    resumed.load(tmp_path / "half.safetensors")
     for _ in range(2):
-        first.advance()
-    first.save(tmp_path / "half.safetensors")
-    second.load(tmp_path / "half.safetensors")
-    for _ in range(2):
-        second.advance()
-    assert same(straight, second)
-    assert straight.episodes.save() == second.episodes.save()
-    first.advance()
-    assert not same(straight, first), "another iteration changes the parameters"
+        straight.advance()
+        resumed.advance()
+    assert same(straight, resumed)
+    assert straight.episodes.save() == resumed.episodes.save()
+    straight.advance()
+    assert not same(straight, resumed), "another iteration changes the parameters"
 
 
 def same(a: training.Trial, b: training.Trial) -> bool:
@@ -94,7 +90,7 @@ def test_worlds_of_other_kinds_are_refused():
 def test_a_time_limit_is_death_only_under_protocols_that_say_so():
     ends = {}
     for dead in (True, False):
-        protocol = replace(ROWS[0].protocol, env="HalfCheetah-v4", limit_is_death=dead)
+        protocol = replace(HOPPER.protocol, env="HalfCheetah-v4", limit_is_death=dead)
         envs = training.make_envs(protocol)
         envs.reset(seed=0)
         for _ in range(1000):
@@ -107,12 +103,12 @@ def test_a_time_limit_is_death_only_under_protocols_that_say_so():
 
 def test_whole_episodes_are_counted_once_and_transitions_all():
     """Three poles: each iteration follows one episode of each, while those that fell early go on unheeded."""
-    trial = training.Trial(ROWS[1])
+    trial = training.Trial(CARTPOLE)
     records = []
     count, steps = trial.episodes.count, trial.episodes.steps
     watch = trial.episodes.watch
     trial.iterate = training.make_host_iteration(
-        ROWS[1].protocol.recipe, trial.envs, lambda record: (records.append(record), watch(record))
+        CARTPOLE.protocol.recipe, trial.envs, lambda record: (records.append(record), watch(record))
     )
     trial.advance()
     (record,) = records

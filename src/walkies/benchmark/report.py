@@ -104,9 +104,16 @@ def table(out: Path, chosen: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def missing(out: Path, chosen: Sequence[Row]) -> list[str]:
-    """Keys of the rows that are not finished."""
-    return [row.key for row in chosen if read(row, out) is None]
+def missing(out: Path, chosen: Sequence[Row]) -> str:
+    """A sentence that names the rows that are not finished, seeds together."""
+    unfinished: dict[Protocol, list[str]] = {}
+    for row in chosen:
+        if read(row, out) is None:
+            unfinished.setdefault(row.protocol, []).append(str(row.seed))
+    if not unfinished:
+        return "Every row is finished."
+    parts = [f"{protocol.name} {protocol.env} ({', '.join(seeds)})" for protocol, seeds in unfinished.items()]
+    return f"Not finished (seeds): {', '.join(parts)}."
 
 
 def _line(protocol: Protocol, results: list[dict[str, Any]]) -> str:
@@ -196,11 +203,10 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
     if not begin or not end:
         raise UserError(f"{page} has no place for the table; put the lines {BEGIN} and {END} where it shall be")
     picture = draw(out / "curves.png", out, chosen)
-    unfinished = missing(out, chosen)
     parts = [
         table(out, chosen),
         *filter(None, [speed_table(out, chosen)]),
-        f"Not finished: {', '.join(unfinished)}." if unfinished else "Every row is finished.",
+        missing(out, chosen),
         f"![Returns of training episodes; dashed: published]({Path(os.path.relpath(picture, page.parent)).as_posix()})",
     ]
     page.write_text(f"{head}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{tail}")
