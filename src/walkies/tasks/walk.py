@@ -133,8 +133,8 @@ class Walk:
             robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt
         )
         joints = robot.num_joints
-        control = self.control_dt
-        randomization.check(config.randomization, MAX_COMMAND_DELAY * control, float(nominal.body_mass[0, 0]))
+        trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
+        randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
         self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
