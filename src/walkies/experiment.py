@@ -161,7 +161,7 @@ class Training:
         if path is None:
             raise UserError(f"--init-from: {folder.path} has no checkpoint; give the folder of a run")
         there = read_config(folder)
-        shape = jax.eval_shape(lambda key: train.init(there.recipe, build(there), key), jax.random.key(0, impl="rbg"))
+        shape = train.shapes(there.recipe, build(there), jax.random.key(0, impl="rbg"))
         old, _ = checkpoint.load(path, shape)
         new = self.state.learner.params
         if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):

@@ -74,6 +74,11 @@ def init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     return jax.jit(partial(_init, recipe, env), compiler_options={"xla_backend_optimization_level": 0})(key)
 
 
+def shapes(recipe: Recipe, env: Env, key: Array) -> TrainState:
+    """Shapes and types of `init`'s state, for a checkpoint to be read into; nothing is computed."""
+    return jax.eval_shape(partial(_init, recipe, env), key)
+
+
 def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     policy_key, critic_key, env_key, key = jax.random.split(key, 4)
     policy = make_policy(recipe, env)
