@@ -29,7 +29,9 @@ def test_through_contact_it_explodes_and_elsewhere_it_does_not(found):
     """A power law h^p has the same factor 2^p at every doubling; over bumps the factors themselves grow."""
     bumps = doubling(found["ball over bumps"])
     assert bumps[1] > 1.2 * bumps[0] and bumps[2] > 2.0 * bumps[1] and bumps[2] > 100.0
-    np.testing.assert_allclose(doubling(found["ball on a flat floor"]), 8.0, rtol=0.05)  # Σ t² grows as h³
+    flat = doubling(found["ball on a flat floor"])
+    np.testing.assert_allclose(flat[:2], 8.0, rtol=0.05)  # Σ t² grows as h³ …
+    assert flat[2] < 2.0**4  # … until the noise has changed the energy, and with it the time between two bounces
     assert np.all(doubling(found["mass on a line"]) < 2.0**4)
 
 

@@ -70,6 +70,8 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
 
 def init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     """The state before the first iteration."""
+    if isinstance(key, jax.core.Tracer):  # part of somebody's program
+        return _init(recipe, env, key)
     # Run once: to optimise the program would take longer than to run it.
     return jax.jit(partial(_init, recipe, env), compiler_options={"xla_backend_optimization_level": 0})(key)
 
