@@ -24,7 +24,7 @@ class Commands:
     """Share of commands that are exactly zero: stand still."""
     axis_probability: float = 0.15
     """Share of commands of which only one of the three parts is not zero."""
-    interval: float = 1.6
+    interval: float = 2.0
     """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
     acceleration: float = 2.0
     """The rewarded velocity follows a change of command at this rate, m/s²: braking head over heels does not pay."""

@@ -125,7 +125,7 @@ class RewardWeights:
     """(1) number of knees on the ground"""
     torso_contact: float = -1.0
     """(1) number of torso spheres on the ground"""
-    termination: float = -150.0
+    termination: float = -100.0
     """(1) falling"""
 
     own: ClassVar[Mapping[str, Term]] = MappingProxyType({})
