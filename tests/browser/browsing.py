@@ -23,7 +23,11 @@ ROOT = HERE.parents[1]
 PICTURES = ROOT / "build" / "browser"
 """Screenshots are left here; a copy of some goes into docs/pictures with WALKIES_PICTURES=1."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+FLAGS = [
+    *("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--disable-gpu-rasterization", "--disable-accelerated-2d-canvas", "--disable-gpu-compositing"),
+]
+"""3-D is drawn in software, and the rest of the page not by way of it: that would be slower still."""
 DRAWN = 90.0
 """s within which the 3-D view must have drawn its first picture."""
 
@@ -45,9 +49,9 @@ def browser_path() -> str:
 class Page:
     """A page of the browser that remembers what went wrong on it."""
 
-    def __init__(self, browser: Any, scheme: str = "light") -> None:
-        self.page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-        self.page.set_default_timeout(30_000)
+    def __init__(self, browser: Any, scheme: str = "light", size: tuple[int, int] = (1280, 800)) -> None:
+        self.page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        self.page.set_default_timeout(1000 * DRAWN)
         self.complaints: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -64,6 +68,25 @@ class Page:
         self.page.screenshot(path=PICTURES / f"{name}.png")
         if docs and os.environ.get("WALKIES_PICTURES"):
             shutil.copy(PICTURES / f"{name}.png", ROOT / "docs" / "pictures" / f"{name}.png")
+
+    def view(self) -> tuple[int, str]:
+        """What the 3-D view shows, made small: how many colours, and all its pixels as text."""
+        script = """() => {
+            const canvases = [...document.querySelectorAll("canvas")];
+            const size = (canvas) => canvas.width * canvas.height;
+            const source = canvases.sort((a, b) => size(b) - size(a))[0];
+            if (!source || !size(source)) return [0, ""];
+            const small = Object.assign(document.createElement("canvas"), { width: 96, height: 60 });
+            const context = small.getContext("2d");
+            context.drawImage(source, 0, 0, 96, 60);
+            const pixels = new Uint32Array(context.getImageData(0, 0, 96, 60).data.buffer);
+            return [new Set(pixels).size, pixels.join()];
+        }"""
+        frame = next((frame for frame in self.page.frames if "/view/" in frame.url), None)
+        if frame is None:
+            return 0, ""
+        count, pixels = frame.evaluate(script)
+        return int(count), str(pixels)
 
     def colours(self, selector: str) -> int:
         """How many different colours a 2-D canvas shows: 1 where nothing is drawn."""

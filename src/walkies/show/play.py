@@ -29,8 +29,10 @@ from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS
 from walkies.show.viewer.walker import Moment, Walker, command_range
 from walkies.tasks.walk import WalkConfig
 
-FRAMES = 30.0
-"""Poses per second for the view, and half as often numbers for the plots."""
+FRAMES, SOFTWARE_FRAMES = 30.0, 8.0
+"""Poses per second for the view of a browser that draws with a graphics card, and without."""
+PLOTS = 15.0
+"""Times per second that the plots get their numbers."""
 SPEEDS = (0.1, 0.25, 0.5, 1.0)
 FALL_BEHIND = 0.1
 """s of simulated time made up for at most, where the machine could not keep up."""
@@ -70,7 +72,7 @@ class Play:
         self._rows: list[dict[str, Any]] = []
         self._moment = self.walker.moment()
         self.gauges.read(self.walker, self._moment, self.walker.dt)  # compiles, before the robot moves
-        self._notice = ""
+        self._notice, self._frames = "", FRAMES
         self._pace = 0.0
 
     def hello(self) -> dict[str, Any]:
@@ -106,8 +108,8 @@ class Play:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Walk in real time until `until` says so or Ctrl-C."""
-        before, budget, shown = time.monotonic(), 0.0, 0.0
-        frame, walked, since = 0, 0.0, before
+        before, budget, shown, sent = time.monotonic(), 0.0, 0.0, 0.0
+        walked, since = 0.0, before
         try:
             while not until():
                 self._obey()
@@ -121,12 +123,12 @@ class Play:
                         walked += self.walker.dt
                 if now - since >= 1.0:
                     self._pace, walked, since = walked / (now - since), 0.0, now
-                if now - shown >= 1.0 / FRAMES:
+                if now - shown >= 1.0 / self._frames:
                     self._show(now - shown)
-                    shown, frame = now, frame + 1
-                    if frame % 2 == 0:
-                        self.server.send({"rows": self._rows, "state": self.state()})
-                        self._rows = []
+                    shown = now
+                if now - sent >= 1.0 / PLOTS:
+                    self.server.send({"rows": self._rows, "state": self.state()})
+                    self._rows, sent = [], now
                 time.sleep(max(0.0, 0.002 - (time.monotonic() - now)))
         except KeyboardInterrupt:
             pass
@@ -145,8 +147,9 @@ class Play:
             walker.push(self._in_world(push))
         if (shove := _numbers(message.get("shove"), 2)) is not None:
             walker.push(shove)
-        if isinstance(message.get("shadows"), bool):
-            self.scene.cast_shadows(message["shadows"])
+        if isinstance(message.get("hardware"), bool):
+            self.scene.cast_shadows(message["hardware"])
+            self._frames = FRAMES if message["hardware"] else SOFTWARE_FRAMES
         if isinstance(message.get("set"), dict):
             walker.change(walker.settings.changed(message["set"]))
         if isinstance(message.get("paused"), bool):

@@ -133,7 +133,7 @@ class Watch:
                 self._stock.clear()
                 continue
             while not self.server.inbox.empty():
-                if isinstance(wanted := self.server.inbox.get().get("shadows"), bool):
+                if isinstance(wanted := self.server.inbox.get().get("hardware"), bool):
                     self.scene.cast_shadows(wanted)
             frames = [self._stock.popleft() for _ in range(min(stride, len(self._stock)))]
             if frames:

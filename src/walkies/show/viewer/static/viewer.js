@@ -37,8 +37,10 @@ function begin(hello) {
   $("about").textContent = hello.title;
   document.title = `walkies · ${hello.title}`;
   $("status").textContent = "";
-  if (again) { $("view").contentWindow.location.reload(); return; }
-  embed();
+  if (again && $("view").src) { $("view").contentWindow.location.reload(); }
+  if (again) return;
+  // Where drawing in 3-D is too much for a machine, …/?view=off leaves the controls and the plots.
+  if (new URLSearchParams(location.search).get("view") !== "off") embed();
   if (hello.kind === "play") controls();
   else curves();
   requestAnimationFrame(draw);
@@ -57,14 +59,14 @@ function embed() {
     inside.requestAnimationFrame(count);
   });
   const plain = software();
-  if (!plain) say({ shadows: true });
-  const load = () => { view.src = `/view/?hideViserLogo${dark.matches ? "&darkMode" : ""}${plain ? "&fixedDpr=0.6" : ""}`; };
+  say({ hardware: !plain });
+  const load = () => { view.src = `/view/?hideViserLogo${dark.matches ? "&darkMode" : ""}${plain ? "&fixedDpr=0.5" : ""}`; };
   dark.addEventListener("change", load);
   load();
   setInterval(() => { [rate, frames] = [frames, 0]; status(); }, 1000);
 }
 
-/** Whether this browser draws 3-D without a graphics card: then coarser, and without shadows. */
+/** Whether this browser draws 3-D without a graphics card: then coarser, fewer pictures, no shadows. */
 function software() {
   const gl = document.createElement("canvas").getContext("webgl");
   const names = gl?.getExtension("WEBGL_debug_renderer_info");
