@@ -46,7 +46,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Page]]:
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two policies: one that has learned nothing and stands, and one that walks."""
-    folder = tmp_path_factory.mktemp("runs") / "pupper"
+    folder = tmp_path_factory.mktemp("runs") / "first"
     (folder / "stages").mkdir(parents=True)
     shutil.copy(POLICY, folder / "policy.json")
     lazy = json.loads(POLICY.read_text())

@@ -280,7 +280,7 @@ def command(
         open: open the page in a browser.
     """
     stages = stages_of(target)
-    play = Play(stages, task_of(target), str(target), host, port)
+    play = Play(stages, task_of(target), target.resolve().name, host, port)
     address = play.server.start()
     announce(address, host)
     if open and has_screen():

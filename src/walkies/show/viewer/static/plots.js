@@ -17,7 +17,7 @@ function sheet(canvas) {
 
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--quiet");
 const rule = () => getComputedStyle(document.documentElement).getPropertyValue("--line");
-const LEFT = 44; // room for words
+const LEFT = 54; // room for words
 
 function words(context, text, x, y, align = "right") {
   context.fillStyle = ink();
@@ -53,8 +53,12 @@ export function velocity(canvas, rows, span, ranges, colours) {
   });
 }
 
+/** The rows of the last `span` seconds. */
+const latest = (rows, span) => rows.filter((row) => row.t >= rows.at(-1).t - span);
+
 /** A bar per foot while it is on the ground. */
-export function gait(canvas, rows, span, legs, colours) {
+export function gait(canvas, all, span, legs, colours) {
+  const rows = latest(all, span);
   const [context, width, height] = sheet(canvas);
   const strip = height / legs.length;
   const end = rows.length ? rows.at(-1).t : 0;
@@ -71,7 +75,8 @@ export function gait(canvas, rows, span, legs, colours) {
 }
 
 /** Twelve lines, the legs one below the other, one shade per joint. */
-export function torque(canvas, rows, span, legs, limit, colours) {
+export function torque(canvas, all, span, legs, limit, colours) {
+  const rows = latest(all, span);
   const [context, width, height] = sheet(canvas);
   const strip = height / legs.length;
   const end = rows.length ? rows.at(-1).t : 0;
