@@ -28,7 +28,7 @@ FLAGS = [
     *("--disable-gpu-rasterization", "--disable-accelerated-2d-canvas", "--disable-gpu-compositing"),
 ]
 """3-D is drawn in software, and the rest of the page not by way of it: that would be slower still."""
-DRAWN = 90.0
+DRAWN = 180.0
 """s within which the 3-D view must have drawn its first picture."""
 
 
@@ -82,6 +82,7 @@ class Page:
             const pixels = new Uint32Array(context.getImageData(0, 0, 96, 60).data.buffer);
             return [new Set(pixels).size, pixels.join()];
         }"""
+        self.page.wait_for_timeout(10)  # lets Playwright hear of new frames
         frame = next((frame for frame in self.page.frames if "/view/" in frame.url), None)
         if frame is None:
             return 0, ""

@@ -68,7 +68,7 @@ class Scene:
         self._centre: np.ndarray | None = None
         scene = server.scene
         scene.set_up_direction("+z")
-        scene.configure_environment_map("studio", environment_intensity=0.5)
+        scene.configure_environment_map("studio", environment_intensity=0.2)
         self.cast_shadows(False)
         server.gui.configure_theme(show_logo=False, show_share_button=False)
         server.initial_camera.look_at = LOOK_AT
@@ -77,7 +77,7 @@ class Scene:
         self.world = scene.add_frame("/world", show_axes=False)
         self.ground = scene.add_grid(
             "/world/ground", infinite_grid=True, cell_size=0.1, section_size=0.5, cell_color=(150, 155, 160),
-            section_color=(120, 128, 136), cell_thickness=0.8, section_thickness=1.4, fade_distance=6.0 * distance,
+            section_color=(120, 128, 136), cell_thickness=0.6, section_thickness=1.0, fade_distance=6.0 * distance,
             shadow_opacity=0.35, plane_color=(128, 134, 140), plane_opacity=0.12,
         )  # fmt: skip
         self.bodies = [body for body in range(model.nbody) if shapes_of(model, body)]
