@@ -12,7 +12,7 @@ import trimesh
 
 from walkies.robots import get_robot, load_model
 from walkies.show.viewer.learn import SPACING, poses, spread
-from walkies.show.viewer.scene import COARSE, FINE, Scene, Server, body_glb, shape_mesh, shapes_of
+from walkies.show.viewer.scene import COARSE, FINE, Scene, Server, body_glb, linear, shape_mesh, shapes_of
 
 SHAPES = {
     "sphere": ('type="sphere" size="0.1"', 4 / 3 * np.pi * 0.1**3),
@@ -53,7 +53,13 @@ def test_every_body_of_the_robot_is_drawn_in_its_own_colours() -> None:
     materials = {int(model.geom_matid[geom]) for geom in shapes_of(model, 1)}
     assert len(scene.geometry) == len(materials) > 1
     colours = {tuple(mesh.visual.material.baseColorFactor[:3]) for mesh in scene.geometry.values()}
-    assert colours == {tuple(np.round(255 * model.mat_rgba[material][:3]).astype(int)) for material in materials}
+    assert colours == {
+        tuple(np.round(255 * linear(model.mat_rgba[material][:3].astype(float))).astype(int)) for material in materials
+    }
+
+
+def test_colours_become_linear_light() -> None:
+    np.testing.assert_allclose(linear(np.array([0.0, 1.0, 0.5, 0.5])), [0.0, 1.0, 0.21404, 0.5], atol=1e-5)
 
 
 def test_the_world_is_carried_under_the_camera() -> None:

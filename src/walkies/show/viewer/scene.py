@@ -186,9 +186,15 @@ def _material(model: mujoco.MjModel, material: int, geom: int) -> Any:
         baseColorFactor=_eight_bit(colour),
         metallicFactor=0.0,
         roughnessFactor=float(1.0 - 0.7 * model.mat_shininess[material]),
-        emissiveFactor=(colour[:3] * model.mat_emission[material]).tolist(),
+        emissiveFactor=(linear(colour)[:3] * model.mat_emission[material]).tolist(),
     )
 
 
+def linear(colour: np.ndarray) -> np.ndarray:
+    """MuJoCo's colours are sRGB, glTF's linear (IEC 61966-2-1); (3,) or (4,) in [0, 1], opacity unchanged."""
+    light = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return np.concatenate([light[:3], colour[3:]])
+
+
 def _eight_bit(colour: np.ndarray) -> list[int]:
-    return np.round(255.0 * colour).astype(int).tolist()
+    return np.round(255.0 * linear(colour)).astype(int).tolist()
