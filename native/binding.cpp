@@ -1,10 +1,8 @@
 // The engine as an XLA custom call: choice of kernel, threads, and the binding itself.
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -12,6 +10,7 @@
 #endif
 
 #include "call.h"
+#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace walkies {
@@ -113,41 +112,13 @@ const Kernel<T>* find_kernel(int legs, int joints) {
   return nullptr;
 }
 
-// Work shared between the caller and the pool. A helper that starts late finds no block left and touches no array:
-// the caller only ever waits for blocks that somebody has begun, so it cannot wait for a task stuck in the queue.
-template <class T>
-struct Job {
-  const Kernel<T>* kernel;
-  Call<T> call;
-  std::unique_ptr<unsigned char[]> model;
-  int64_t blocks;
-  std::atomic<int64_t> next{0}, done{0};
-
-  void work() {
-    for (int64_t b = next.fetch_add(1); b < blocks; b = next.fetch_add(1)) {
-      kernel->run(model.get(), call, b);
-      done.fetch_add(1, std::memory_order_release);
-    }
-  }
-};
-
-template <class T>
-void run(const std::shared_ptr<Job<T>>& job, ffi::ThreadPool& pool, int64_t threads) {
-  int64_t workers = pool.num_threads();
-  if (threads > 0 && threads < workers) workers = threads;
-  if (job->blocks < workers) workers = job->blocks;
-  for (int64_t i = 1; i < workers; i++) pool.Schedule([job] { job->work(); });
-  job->work();
-  while (job->done.load(std::memory_order_acquire) < job->blocks) std::this_thread::yield();
-}
-
 constexpr int kParamsPerBody = 11, kParamsPerJoint = 7, kParamsPerRobot = 1 + 3 + 2 + 7 + 2;
 
 template <class T>
 ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In target, In disturbance,
                 Out qpos_out, Out qvel_out, Out warmstart_out, Out targets_out, Out distance, Out force, Out position,
-                Out velocity, Out torque, Out acceleration, Out gyro, Out gravity, Out ok, ffi::Span<const double> constants,
-                int64_t legs, int64_t joints, int64_t substeps, int64_t threads, int64_t iterations,
+                Out velocity, Out torque, Out acceleration, Out gyro, Out gravity, Out ok,
+                ffi::Span<const double> constants, int64_t legs, int64_t joints, int64_t substeps, int64_t threads, int64_t iterations,
                 int64_t line_search, double line_tolerance, double tolerance) {
   const Choice& choice = chosen();
   if (!choice.table) return ffi::Error::InvalidArgument(choice.error);
@@ -179,17 +150,17 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
 
   auto in = [](In& b) { return static_cast<const T*>(b.untyped_data()); };
   auto out = [](Out& b) { return static_cast<T*>(b->untyped_data()); };
-  auto job = std::make_shared<Job<T>>();
-  job->kernel = kernel;
-  job->model = std::make_unique<unsigned char[]>(kernel->model_bytes);
-  kernel->load(constants.begin(), constants.size(), job->model.get());
-  job->blocks = (robots + kernel->lanes - 1) / kernel->lanes;
-  job->call = Call<T>{robots, param_rows, int(substeps), {int(iterations), int(line_search), line_tolerance, tolerance},
-                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target), disturbed ? in(disturbance) : nullptr,
-                      out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
-                      out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
-                      out(gyro), out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
-  run(job, pool, threads);
+  const auto model = std::make_unique<unsigned char[]>(kernel->model_bytes);
+  kernel->load(constants.begin(), constants.size(), model.get());
+  const Call<T> call{robots, param_rows, int(substeps),
+                     {int(iterations), int(line_search), line_tolerance, tolerance},
+                     in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target),
+                     disturbed ? in(disturbance) : nullptr,
+                     out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
+                     out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
+                     out(gyro), out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
+  in_parallel(pool, (robots + kernel->lanes - 1) / kernel->lanes, threads,
+              [&](int64_t block) { kernel->run(model.get(), call, block); });
   return ffi::Error::Success();
 }
 

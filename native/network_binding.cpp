@@ -1,13 +1,11 @@
 // Neural networks as XLA custom calls: what they are given is checked here, once, for every instruction set.
-#include <atomic>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "network_call.h"
+#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace walkies {
@@ -38,31 +36,6 @@ const NetworkKernel* kernel() {
   }
 #endif
   return &baseline::networks;
-}
-
-// `pieces` pieces of work, shared by the caller and the pool. The caller waits only for pieces that somebody has begun;
-// a helper that comes late finds none left, and touches nothing but this record, which it keeps alive.
-struct Shared {
-  std::function<void(int64_t)> work;
-  int64_t pieces;
-  std::atomic<int64_t> next{0}, done{0};
-
-  void help() {
-    for (int64_t i = next.fetch_add(1); i < pieces; i = next.fetch_add(1)) {
-      work(i);
-      done.fetch_add(1, std::memory_order_release);
-    }
-  }
-};
-
-void in_parallel(ffi::ThreadPool& pool, int64_t pieces, std::function<void(int64_t)> work) {
-  auto shared = std::make_shared<Shared>();
-  shared->work = std::move(work);
-  shared->pieces = pieces;
-  const int64_t helpers = std::min<int64_t>(pool.num_threads(), pieces) - 1;
-  for (int64_t i = 0; i < helpers; i++) pool.Schedule([shared] { shared->help(); });
-  shared->help();
-  while (shared->done.load(std::memory_order_acquire) < pieces) std::this_thread::yield();
 }
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native network: " + what); }
@@ -115,7 +88,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
   }
   std::vector<float> packed(k->packed_size(call, false));
   k->pack(call, false, packed.data());
-  in_parallel(pool, (call.samples + kChunk - 1) / kChunk,
+  in_parallel(pool, (call.samples + kChunk - 1) / kChunk, 0,
               [&](int64_t chunk) { k->forward(call, packed.data(), chunk); });
   return ffi::Error::Success();
 }
@@ -148,8 +121,8 @@ ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remainin
   std::vector<float> packed(k->packed_size(call, true));
   k->pack(call, true, packed.data());
   const std::unique_ptr<float[]> partial(new float[kParts * k->partial_size(call)]);
-  in_parallel(pool, kParts, [&](int64_t part) { k->backward(call, packed.data(), partial.get(), part); });
-  in_parallel(pool, kParts, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
+  in_parallel(pool, kParts, 0, [&](int64_t part) { k->backward(call, packed.data(), partial.get(), part); });
+  in_parallel(pool, kParts, 0, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
   return ffi::Error::Success();
 }
 
