@@ -68,7 +68,13 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    for target in (*TARGETS.values(), *NETWORK_TARGETS):
+    targets = (*TARGETS.values(), *NETWORK_TARGETS)
+    if missing := [target for target in targets if not hasattr(loaded, target)]:
+        raise UserError(
+            f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "
+            "again with `pip install -e .`"
+        )
+    for target in targets:
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
     return loaded
 

@@ -233,3 +233,10 @@ def test_unequal_legs_and_unknown_shapes_do_not_fit() -> None:
 def test_wrong_arguments_are_named(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         NativeSimulator(cases.pupper(), **wrong)
+
+
+def test_a_library_from_before_a_change_asks_to_be_built_again(monkeypatch):
+    native_library.library.__wrapped__()  # control: this one has all it should
+    monkeypatch.setattr(native_library, "NETWORK_TARGETS", ("walkies_of_tomorrow",))
+    with pytest.raises(UserError, match=r"older than this code \(it has no walkies_of_tomorrow\).*pip install"):
+        native_library.library.__wrapped__()
