@@ -150,7 +150,7 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
 def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
     """A trained policy's sweeps and what both cost, as JSON data."""
     from walkies.deploy.policy_file import read
-    from walkies.deploy.rehearsal import rehearse_sweeps
+    from walkies.deploy.rehearsal import Extent, rehearse_sweeps
     from walkies.deploy.rehearsal_conditions import AXES as KNOWN
 
     axes = [axis for name in config.axes for axis in KNOWN if axis.name == name]
@@ -158,10 +158,7 @@ def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
     sweeps = rehearse_sweeps(
         read(folder.policy),
         axes,
-        robots=config.robots,
-        seconds=config.robot_seconds,
-        folder=folder.path,
-        threads=config.threads,
+        Extent(config.robots, config.robot_seconds, folder=folder.path, threads=config.threads),
     )
     kept = folder.path / REHEARSED
     cost = json_module.loads(kept.read_text())["cost"] if kept.is_file() else time.monotonic() - started

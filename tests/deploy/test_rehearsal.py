@@ -10,7 +10,7 @@ from rehearsal_policies import STANDING, TOPPLING
 
 from walkies.deploy import rehearsal_cells as cells
 from walkies.deploy.policy_file import write
-from walkies.deploy.rehearsal import command, rehearse_grid, rehearse_sweeps
+from walkies.deploy.rehearsal import Extent, command, rehearse_grid, rehearse_sweeps
 from walkies.deploy.rehearsal_conditions import AXES, BASE, GRID
 from walkies.deploy.rehearsal_picture import colour
 from walkies.errors import UserError
@@ -91,14 +91,14 @@ def test_batches_hold_one_kind_of_model(counted):
 
 
 def test_sweep_finds_the_margin(counted):
-    data = rehearse_sweeps(STANDING, [FRICTION], robots=4, seconds=2.0)
+    data = rehearse_sweeps(STANDING, [FRICTION], Extent(robots=4, seconds=2.0))
     assert data["axes"][0]["verdict"].startswith("friction of the floor: holds down to μ 0.2, falls at μ 0.1 (4 of 4)")
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert {seed for _, seed in counted} == {0, 1, 2, 3}
 
 
 def test_grid_has_every_combination_once(counted):
-    data = rehearse_grid(STANDING, robots=1, seconds=1.0)
+    data = rehearse_grid(STANDING, extent=Extent(robots=1, seconds=1.0))
     conditions = {condition for condition, _ in counted}
     assert len(conditions) == len(data["cells"]) == np.prod([len(axis.values) for axis in GRID])
     assert {(c.command_delay, c.imu_delay) for c in conditions} == {(v, v) for v in GRID[1].values}

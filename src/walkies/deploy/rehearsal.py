@@ -7,7 +7,7 @@ import json as json_module
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -22,81 +22,81 @@ from walkies.runs import write_json
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
 CELLS = "cells"
-SWEEP = {"robots": 16, "seconds": 10.0}
-BOX = {"robots": 100, "seconds": 20.0}
-FULL_GRID = {"robots": 8, "seconds": 10.0}
 BOX_JOB = 25
 """Robots of a box that are written together."""
 
-Tell = Callable[[int, int], None]
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody how far it is."""
 
 
-def rehearse_sweeps(
-    policy: PolicyFile,
-    axes: Sequence[Axis] = AXES,
-    *,
-    robots: int = int(SWEEP["robots"]),
-    seconds: float = SWEEP["seconds"],
-    seed: int = 0,
-    folder: Path | None = None,
-    threads: int | None = None,
-    tell: Tell = lambda done, total: None,
-) -> dict[str, Any]:
+class Extent(NamedTuple):
+    """How much is rehearsed, and where what is finished is kept."""
+
+    robots: int
+    """Per cell, or in the whole box."""
+    seconds: float
+    """Per robot, under the policy."""
+    seed: int = 0
+    """Number of the rehearsal."""
+    folder: Path | None = None
+    """Keeps finished cells; a second call goes on where the first was stopped."""
+    threads: int | None = None
+    """None for all cores."""
+    tell: Callable[[int, int], None] = _silent
+    """Is told how many robots of how many are done."""
+
+    @property
+    def seeds(self) -> range:
+        """One per robot."""
+        if self.seed < 0:
+            raise UserError(f"--seed: got {self.seed}, expected 0 or more")
+        return range(self.seed * SEEDS_PER_NUMBER, self.seed * SEEDS_PER_NUMBER + self.robots)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {"robots": self.robots, "seconds": self.seconds, "seeds": [self.seeds[0], self.seeds[-1]]}
+
+    def run(self, policy: PolicyFile, jobs: Sequence[Job]) -> list[list[report.Row]]:
+        """The rows of every job."""
+        cells = None if self.folder is None else self.folder / CELLS
+        return run(policy, robot_of(policy), jobs, self.seconds, cells, self.threads, self.tell)
+
+
+SWEEP = Extent(robots=16, seconds=10.0)
+BOX = Extent(robots=100, seconds=20.0)
+FULL_GRID = Extent(robots=8, seconds=10.0)
+
+
+def rehearse_sweeps(policy: PolicyFile, axes: Sequence[Axis] = AXES, extent: Extent = SWEEP) -> dict[str, Any]:
     """Turn up one condition after the other. Every cell has the same seeds, so that cells differ in nothing else.
-
-    Args:
-        robots, seconds: per cell.
-        folder: keeps finished cells; a second call goes on where the first was stopped.
-        threads: None for all cores.
 
     Returns:
         JSON data: `rehearsal_report.sweeps` and what it was made with.
     """
-    seeds = _seeds(seed, robots)
     points = [(axis, axis.at(value)) for axis in axes for value in axis.values]
-    jobs = [cell(condition, seeds) for _, condition in points]
-    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
+    rows = extent.run(policy, [cell(condition, extent.seeds) for _, condition in points])
     results: dict[str, list[report.Summary]] = {axis.name: [] for axis in axes}
     for (axis, _), found in zip(points, rows, strict=True):
         results[axis.name].append(report.summarize(found))
-    return {**_made_with(seeds, seconds), **report.sweeps(results, axes)}
+    return {**extent.about, **report.sweeps(results, axes)}
 
 
-def rehearse_box(
-    policy: PolicyFile,
-    which: Box,
-    *,
-    robots: int = int(BOX["robots"]),
-    seconds: float = BOX["seconds"],
-    seed: int = 0,
-    folder: Path | None = None,
-    threads: int | None = None,
-    tell: Tell = lambda done, total: None,
-) -> dict[str, Any]:
+def rehearse_box(policy: PolicyFile, which: Box, extent: Extent = BOX) -> dict[str, Any]:
     """Robots drawn at random from a box; JSON data: `rehearsal_report.box_report` and what it was made with."""
-    seeds = _seeds(seed, robots)
+    seeds = extent.seeds
     conditions = [which.draw(one) for one in seeds]
     jobs = [
         Job(tuple(conditions[start : start + BOX_JOB]), tuple(seeds[start : start + BOX_JOB]))
-        for start in range(0, robots, BOX_JOB)
+        for start in range(0, extent.robots, BOX_JOB)
     ]
-    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
-    return {**_made_with(seeds, seconds), **report.box_report(which, conditions, list(itertools.chain(*rows)))}
+    rows = itertools.chain(*extent.run(policy, jobs))
+    return {**extent.about, **report.box_report(which, conditions, list(rows))}
 
 
-def rehearse_grid(
-    policy: PolicyFile,
-    axes: Sequence[Axis] = GRID,
-    *,
-    robots: int = int(FULL_GRID["robots"]),
-    seconds: float = FULL_GRID["seconds"],
-    seed: int = 0,
-    folder: Path | None = None,
-    threads: int | None = None,
-    tell: Tell = lambda done, total: None,
-) -> dict[str, Any]:
+def rehearse_grid(policy: PolicyFile, axes: Sequence[Axis] = GRID, extent: Extent = FULL_GRID) -> dict[str, Any]:
     """Every combination of the axes' values, as JSON data: axes and, in row-major order, cells."""
-    seeds = _seeds(seed, robots)
     points = list(itertools.product(*(axis.values for axis in axes)))
     conditions = []
     for values in points:
@@ -104,10 +104,9 @@ def rehearse_grid(
         for axis, value in zip(axes, values, strict=True):
             condition = axis.at(value, condition)
         conditions.append(condition)
-    jobs = [cell(condition, seeds) for condition in conditions]
-    rows = run(policy, robot_of(policy), jobs, seconds, _cells(folder), threads, tell)
+    rows = extent.run(policy, [cell(condition, extent.seeds) for condition in conditions])
     return {
-        **_made_with(seeds, seconds),
+        **extent.about,
         "axes": [
             {"name": axis.name, "label": axis.label, "shown": [axis.show(value) for value in axis.values]}
             for axis in axes
@@ -161,20 +160,20 @@ def command(
     policy = read(path)
     folder = out or (target / "rehearsal" if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
     chosen = _choose(only)
-    about: dict[str, Any] = {"seed": seed, "folder": folder, "threads": threads}
-    about |= {name: value for name, value in (("robots", robots), ("seconds", seconds)) if value is not None}
-    if not json:
-        about["tell"] = _tell
+    extent = BOX if box else FULL_GRID if grid else SWEEP
+    extent = Extent(
+        robots or extent.robots, seconds or extent.seconds, seed, folder, threads, _silent if json else _tell
+    )
     status = 0
     if box:
         name = f"box-{box}"
-        data = rehearse_box(policy, BOXES[box], **about)
+        data = rehearse_box(policy, BOXES[box], extent)
         text, status = report.box_markdown(data), int(not data["passed"])
     elif grid:
-        name, data = "grid", rehearse_grid(policy, **about)
+        name, data = "grid", rehearse_grid(policy, extent=extent)
         text = report.grid_markdown(data)
     else:
-        name, data = "rehearsal", rehearse_sweeps(policy, chosen, **about)
+        name, data = "rehearsal", rehearse_sweeps(policy, chosen, extent)
         text = report.sweeps_markdown(data)
     _write(folder, name, data, text)
     if json:
@@ -204,20 +203,6 @@ def _choose(only: Sequence[str]) -> tuple[Axis, ...]:
     if unknown := [name for name in only if name not in known]:
         raise UserError(f"--only: there is no sweep {', '.join(unknown)}; there are {', '.join(known)}")
     return tuple(known[name] for name in only) or AXES
-
-
-def _seeds(number: int, robots: int) -> list[int]:
-    if number < 0:
-        raise UserError(f"--seed: got {number}, expected 0 or more")
-    return list(range(number * SEEDS_PER_NUMBER, number * SEEDS_PER_NUMBER + robots))
-
-
-def _made_with(seeds: Sequence[int], seconds: float) -> dict[str, Any]:
-    return {"robots": len(seeds), "seconds": seconds, "seeds": [seeds[0], seeds[-1]]}
-
-
-def _cells(folder: Path | None) -> Path | None:
-    return None if folder is None else folder / CELLS
 
 
 def _tell(done: int, total: int) -> None:
