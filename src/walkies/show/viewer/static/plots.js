@@ -56,13 +56,18 @@ export function velocity(canvas, rows, span, ranges, colours) {
 /** The rows of the last `span` seconds. */
 const latest = (rows, span) => rows.filter((row) => row.t >= rows.at(-1).t - span);
 
-/** A bar per foot while it is on the ground. */
-export function gait(canvas, all, span, legs, colours) {
+/** A sheet with one strip per leg for the last `span` seconds: its rows, and where a time lies on it. */
+function strips(canvas, all, span, legs) {
   const rows = latest(all, span);
   const [context, width, height] = sheet(canvas);
-  const strip = height / legs.length;
   const end = rows.length ? rows.at(-1).t : 0;
   const across = (t) => LEFT + (width - LEFT) * (1 - (end - t) / span);
+  return { rows, context, width, strip: height / legs.length, across };
+}
+
+/** A bar per foot while it is on the ground. */
+export function gait(canvas, all, span, legs, colours) {
+  const { rows, context, strip, across } = strips(canvas, all, span, legs);
   legs.forEach((leg, i) => {
     words(context, leg, LEFT - 6, (i + 0.5) * strip);
     context.fillStyle = colours[leg.endsWith("r") ? 0 : 1];
@@ -76,11 +81,7 @@ export function gait(canvas, all, span, legs, colours) {
 
 /** Twelve lines, the legs one below the other, one shade per joint. */
 export function torque(canvas, all, span, legs, limit, colours) {
-  const rows = latest(all, span);
-  const [context, width, height] = sheet(canvas);
-  const strip = height / legs.length;
-  const end = rows.length ? rows.at(-1).t : 0;
-  const across = (t) => LEFT + (width - LEFT) * (1 - (end - t) / span);
+  const { rows, context, width, strip, across } = strips(canvas, all, span, legs);
   legs.forEach((leg, i) => {
     const middle = (i + 0.5) * strip;
     line(context, [[LEFT, middle], [width, middle]], rule());
