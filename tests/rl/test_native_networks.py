@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from walkies import native_library
 from walkies.envs.classic import CartPole
 from walkies.errors import UserError
+from walkies.experiment import PUPPER_RECIPE
 from walkies.rl import native_networks, networks, train
 from walkies.rl.recipes import PPO
 
@@ -106,18 +108,20 @@ def test_layers_that_do_not_follow_each_other_are_named():
 
 
 SCRIPT = """
-import json, sys
+import os, sys
 import numpy as np
 from test_native_networks import gradient, made
+from walkies import native_library
 from walkies.rl import native_networks
 layers, inputs, direction = made((36, 128, 128, 12), 500)
 leaves = gradient(native_networks.apply, layers, inputs, direction, "elu")
 np.savez(sys.argv[1], native_networks.apply(layers, inputs, "elu"), *[x for layer in leaves for x in layer])
+print(native_library.isa(), len(os.listdir("/proc/self/task")) if sys.platform == "linux" else os.environ.get("NPROC"))
 """
 
 
 def test_bits_do_not_depend_on_threads_and_every_instruction_set_agrees(tmp_path):
-    results = {}
+    results, used = {}, {}
     for name, changed in {
         "two": {"NPROC": "2"},
         "one": {"NPROC": "1"},
@@ -125,9 +129,14 @@ def test_bits_do_not_depend_on_threads_and_every_instruction_set_agrees(tmp_path
     }.items():
         path = tmp_path / f"{name}.npz"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changed}
-        subprocess.run([sys.executable, "-c", SCRIPT, str(path)], env=environment, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(path)], env=environment, check=True, text=True, stdout=subprocess.PIPE
+        )
+        used[name] = done.stdout.split()
         with np.load(path) as file:
             results[name] = [file[key] for key in file.files]
+    assert used["two"][1] != used["one"][1], "control: one of them has another number of threads"
+    assert used["baseline"][0] == "baseline" and used["two"][0] == native_library.isa()
     for a, b, c in zip(results["two"], results["one"], results["baseline"], strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_allclose(c, a, atol=3e-6 * np.abs(a).max())
@@ -147,3 +156,16 @@ def test_one_update_of_ppo_is_the_same_with_either():
     assert difference(after["native"], after["xla"]) < 1e-3
     start = train.init(recipe, env, jax.random.key(0)).learner.params
     assert difference(start, after["xla"]) > 1e-2
+
+
+def test_a_recipe_that_asks_for_native_networks_gets_them():
+    """The comparisons above would also hold if both sides were XLA's."""
+    calls = {}
+    for name in ("xla", "native"):
+        recipe = replace(PPO, num_envs=32, horizon=8, hidden=(16, 16), critic_hidden=(16,), networks=name)
+        state = train.init(recipe, CartPole(), jax.random.key(0))
+        program = train.make_iteration(recipe, CartPole()).lower(state).as_text()
+        calls[name] = [program.count(f"walkies_network_{way}") for way in ("forward", "backward")]
+    assert calls["xla"] == [0, 0]
+    assert min(calls["native"]) > 0
+    assert PUPPER_RECIPE.networks == "native"

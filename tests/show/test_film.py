@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from standing import standing_policy
 
+from walkies import doctor
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.runs import RunFolder
 from walkies.show import film, replay
 
 SIZE = (160, 96)
+
+
+def excused(error: UserError) -> bool:
+    """There may be no video only where the error names the packages and nothing else can render here either."""
+    return film.GL_PACKAGES in str(error) and doctor.graphics().status != "ok"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,7 @@ def test_film_is_playable_and_moves_or_names_the_packages(policy, tmp_path):
     try:
         film.film(policy, out, seconds=1.0, fps=10.0, size=SIZE, gif=True)
     except UserError as error:
-        assert film.GL_PACKAGES in str(error)
+        assert excused(error)
         return
     shown = pictures(out)
     assert shown.shape == (10, SIZE[1], SIZE[0], 3)
@@ -51,7 +57,7 @@ def test_side_by_side_fills_every_tile_or_names_the_packages(tmp_path):
     try:
         film.film_motions([motion] * 4, out, fps=10.0, size=(320, 192), columns=2, titles=list("abcd"))
     except UserError as error:
-        assert film.GL_PACKAGES in str(error)
+        assert excused(error)
         return
     last = pictures(out)[-1]
     tiles = [last[y : y + 96, x : x + 160] for y in (0, 96) for x in (0, 160)]
@@ -130,7 +136,7 @@ def test_stages_side_by_side_or_the_packages_are_named(policy, tmp_path):
     try:
         film.command([tmp_path], seconds=0.5, fps=10.0, size=(320, 96), view="stages")
     except UserError as error:
-        assert film.GL_PACKAGES in str(error)
+        assert excused(error)
         return
     last = pictures(tmp_path / "stages.mp4")[-1]
     assert last[:, :160].std() > 10 and last[:, 160:].std() > 10
