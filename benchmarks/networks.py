@@ -31,6 +31,10 @@ def main(samples: int = 1024, rounds: int = 200, activation: str = "elu", thread
         threads: CPU threads. Default: all cores.
     """
     use_cpu(threads)
+    size = 2048
+    square = jax.random.normal(jax.random.key(1), (size, size))
+    spent = interleaved({"product": jax.jit(jnp.matmul)}, (square, square), 15)
+    print(f"one product of {size} × {size} matrices, by XLA: {2e-3 * size**3 / spent['product']:.0f} Gflop/s")
     for name, sizes in SIZES.items():
         keys = jax.random.split(jax.random.key(0), 3)
         layers = networks.init(keys[0], sizes)
