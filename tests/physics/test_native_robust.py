@@ -17,6 +17,7 @@ import pytest
 from physics import native_cases as cases
 from walkies import native_library
 from walkies.bench import physics as bench
+from walkies.errors import UserError
 from walkies.physics import nominal_params
 from walkies.physics.base import Readings, State
 from walkies.physics.native import NativeSimulator
