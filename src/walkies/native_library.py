@@ -20,6 +20,9 @@ TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
 NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
 """Custom calls of neural networks; also the library's symbols."""
 
+ROWS_TARGET = "walkies_rows"
+"""Custom call that takes rows of several arrays; also the library's symbol."""
+
 
 def _candidates() -> list[Path]:
     """Where the library may lie, best first."""
@@ -68,7 +71,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    targets = (*TARGETS.values(), *NETWORK_TARGETS)
+    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET)
     if missing := [target for target in targets if not hasattr(loaded, target)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "
@@ -77,6 +80,16 @@ def library() -> ctypes.CDLL:
     for target in targets:
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
     return loaded
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the library is here and runs on this processor."""
+    try:
+        library()
+    except UserError:
+        return False
+    return True
 
 
 def isa() -> str:

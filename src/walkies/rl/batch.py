@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from walkies import native_library
 
 Array = jax.Array
 
@@ -31,21 +34,21 @@ class Batch(NamedTuple):
     """1 for samples that count, 0 for those after the end of a whole episode."""
 
 
-def pack(batch: Batch) -> Array:
-    """One row (samples, columns) per sample, so that shuffling gathers whole rows once instead of ten times."""
-    count = batch.mask.shape[0]
-    dtype = batch.mask.dtype
-    return jnp.concatenate([leaf.reshape(count, -1).astype(dtype) for leaf in jax.tree.leaves(batch)], axis=1)
+def taker(batch: Batch) -> Callable[[Array], Batch]:
+    """A function from rows (rows,) int32 to those rows of `batch`: how minibatches are taken.
 
+    The native library copies them; without it, or elsewhere than on a CPU, XLA gathers.
+    """
+    leaves, structure = jax.tree.flatten(batch)
+    if jax.default_backend() == "cpu" and native_library.available():
 
-def unpack(rows: Array, like: Batch) -> Batch:
-    """The inverse of `pack` for some of its rows (rows, columns); shapes and dtypes of a row are those of `like`."""
-    leaves, start = [], 0
-    for leaf in jax.tree.leaves(like):
-        width = leaf.size // leaf.shape[0]
-        leaves.append(rows[:, start : start + width].reshape(-1, *leaf.shape[1:]).astype(leaf.dtype))
-        start += width
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+        def take(rows: Array) -> Batch:
+            shapes = [jax.ShapeDtypeStruct((*rows.shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+            call = jax.ffi.ffi_call(native_library.ROWS_TARGET, shapes, vmap_method="sequential")
+            return jax.tree.unflatten(structure, call(rows, *leaves))
+
+        return take
+    return lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch)
 
 
 def standardize(x: Array, mask: Array) -> Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.native_library import library
+from walkies.native_library import available, library
 from walkies.rl import networks
 from walkies.rl.networks import Layers
 
@@ -26,16 +26,6 @@ ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
 """Codes of the custom calls."""
 LINE = 16
 """float32 numbers in a cache line."""
-
-
-@functools.cache
-def available() -> bool:
-    """Whether the library is here and runs on this processor."""
-    try:
-        library()
-    except UserError:
-        return False
-    return True
 
 
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:

@@ -17,7 +17,7 @@ import optax
 
 from walkies.errors import UserError
 from walkies.rl import native_networks, natural, networks
-from walkies.rl.batch import Batch, masked_mean, pack, standardize, unpack
+from walkies.rl.batch import Batch, masked_mean, standardize, taker
 from walkies.rl.objectives import OBJECTIVES, Terms, clipped_value_loss, ratio, value_loss
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
@@ -191,17 +191,17 @@ def epochs(
 
     Each epoch has a new permutation and sees each sample exactly once.
     """
-    rows = pack(batch)
-    if rows.shape[0] % recipe.minibatches:
+    take, count = taker(batch), batch.mask.shape[0]
+    if count % recipe.minibatches:
         raise UserError(
-            f"{rows.shape[0]} samples per iteration (num_envs × horizon) cannot be split into minibatches ="
+            f"{count} samples per iteration (num_envs × horizon) cannot be split into minibatches ="
             f" {recipe.minibatches} equal parts; change one of the three"
         )
-    size = rows.shape[0] // recipe.minibatches
+    size = count // recipe.minibatches
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
-        order = permutation(key, rows.shape[0]).reshape(recipe.minibatches, size)
-        return jax.lax.scan(lambda carry, part: update(carry, unpack(rows[part], batch)), carry, order)
+        order = permutation(key, count).reshape(recipe.minibatches, size)
+        return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
 
     return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
 
