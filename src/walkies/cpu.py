@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+from pathlib import Path
 
 from walkies.errors import UserError
 
@@ -30,6 +32,34 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+CPUINFO = Path("/proc/cpuinfo")
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse4_2": "SSE4.2", "asimd": "NEON", "neon": "NEON"}
+"""Linux's flag → name of each vector instruction set, best first."""
+NUMBERS = (("family", "cpu family"), ("model", "model"), ("implementer", "CPU implementer"), ("part", "CPU part"))
+"""Numbers that tell processors apart (x86, then Arm), and what /proc/cpuinfo calls them."""
+
+
+def machine() -> str:
+    """What a measurement was made on: the processor's name, family and model, its best vector set, and usable cores."""
+    cores = available_cores()
+    name = processor(CPUINFO.read_text()) if CPUINFO.exists() else platform.processor()
+    return f"{name or platform.machine()}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def processor(cpuinfo: str) -> str:
+    """The first processor in the text of Linux's /proc/cpuinfo; empty where that says nothing.
+
+    A virtual machine's name is often just `Intel(R) Xeon(R) Processor`; family and model tell such apart.
+    """
+    pairs = [line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines()]
+    told = {name.strip(): value.strip() for name, _, value in pairs}
+    numbers = [f"{label} {told[key]}" for label, key in NUMBERS if told.get(key)]
+    flags = set((told.get("flags") or told.get("Features") or "").split())
+    vector = next((name for flag, name in VECTORS.items() if flag in flags), "")
+    name = told.get("model name") or told.get("vendor_id") or ""
+    return ", ".join(part for part in (f"{name} ({', '.join(numbers)})" if numbers else name, vector) if part).strip()
 
 
 def keep_memory() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from walkies.compare import command, page, training
+from walkies.compare import command, ladder, page, training
 from walkies.errors import UserError
 
 DOCS = Path(__file__).parents[2] / "docs" / "compare"
@@ -49,18 +49,20 @@ def test_everything_is_written(folder):
 def test_only_what_is_missing_runs_again(folder, monkeypatch):
     shrink(monkeypatch)
     kept, gone = folder / "rows" / "reinforce-0.json", folder / "rows" / "ppo-0.json"
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"machine": "another machine"}))
     before, stamp = json.loads(gone.read_text()), kept.stat().st_mtime_ns
     gone.unlink()
     run(folder, train=False)
     text = (folder / "README.md").read_text()
     assert "- `ppo`, seed 0" in text and not gone.exists()
+    assert "one rollout code for all. another machine." in text, "whoever writes the page need not have trained"
     trained = []
 
-    def counted(*arguments, train_row=training.train_row):
-        trained.append(arguments[0].step)
-        return train_row(*arguments)
+    def counted(recipe, env, compile_recipe=training.compile_recipe):
+        trained.append(recipe.step)
+        return compile_recipe(recipe, env)
 
-    monkeypatch.setattr(training, "train_row", counted)
+    monkeypatch.setattr(training, "compile_recipe", counted)
     run(folder)
     assert trained == ["minibatch_epochs"]
     assert kept.stat().st_mtime_ns == stamp
@@ -98,3 +100,21 @@ def test_the_missing_are_named():
     text = page.markdown(result)
     assert "- `trpo`, seed 2\n- `ppo`, seed 0\n- `ppo`, seed 2\n- the noise of the gradient" in text
     assert "| `ppo` | 1 | 2.00 | 2.00 | 1.0 |" in text
+
+
+def test_a_recipe_is_compiled_once_for_all_its_seeds(tmp_path, monkeypatch):
+    """Three seeds of two recipes: two programs, and each row says what its program took to compile."""
+    compiled = []
+
+    def compile_recipe(recipe, env):
+        compiled.append(recipe.step)
+        return training.Programs(None, None, 1.25 * len(compiled))
+
+    monkeypatch.setattr(training, "compile_recipe", compile_recipe)
+    monkeypatch.setattr(training, "make_exam", lambda recipe, env: None)
+    monkeypatch.setattr(training, "train_row", lambda *_: [training.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0)])
+    command.run_rows(tmp_path, ladder.get_problem("double-integrator"), ("vpg", "ppo"), 3, 10)
+    assert compiled == ["gradient_step", "minibatch_epochs"]
+    rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "rows").iterdir()}
+    assert len(rows) == 6
+    assert [rows[f"{name}-2"]["compile_seconds"] for name in ("vpg", "ppo")] == [1.2, 2.5]

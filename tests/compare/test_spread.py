@@ -91,7 +91,7 @@ def test_chunks_are_put_together(measured):
         RECIPES["ppo"], num_envs=16, horizon=STEPS, hidden=(), critic_hidden=(), gamma=1.0, normalize_observations=False
     )  # fmt: skip
     state = train.init(recipe, env, jax.random.key(0))
-    found = gradients.measure({"ppo": recipe}, env, state, episodes=4, batches=150, seed=0, chunk=100)["ppo"]
+    found = gradients.measure({"ppo": recipe}, env, {"now": state}, episodes=4, batches=150, chunk=100)["now"]["ppo"]
     assert found.samples == 4 * STEPS
     all_rows = gradients.spread(measured[0]["ppo"], 16.0)
     assert found.noise == pytest.approx(all_rows.noise, rel=0.3)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from walkies import __version__
 from walkies.benchmark.protocols import Protocol, Row
+from walkies.cpu import machine
 from walkies.envs.gymnasium_state import load_state, save_state
 from walkies.rl import checkpoint, train
 from walkies.rl.rollout import Rollout
@@ -254,17 +253,9 @@ def circumstances(row: Row) -> dict[str, Any]:
     others = ["stable-baselines3", "sb3-contrib", "torch"] if row.protocol.library is not None else []
     packages = ["jax", "gymnasium", "mujoco", "numpy", *others]
     return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "versions": {"walkies": __version__, **{name: version(name) for name in packages}},
     }
-
-
-def _processor() -> str:
-    """What the processor calls itself, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _progress(row: Row, trial: Trial) -> str:

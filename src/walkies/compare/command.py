@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
-from walkies.cpu import available_cores, use_cpu
+from walkies.cpu import machine, use_cpu
 from walkies.errors import UserError
 from walkies.rl.recipes import RECIPES
 from walkies.runs import from_dict, to_dict, write_json
@@ -98,25 +97,29 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> None:
-    """Train what is missing, seed by seed; each row is written once it is whole."""
+    """Train what is missing, seed by seed, each recipe compiled once; each row is written once it is whole."""
     from walkies.compare import ladder
-    from walkies.compare.training import train_row
+    from walkies.compare.training import Programs, compile_recipe, make_exam, train_row
 
-    env = None
+    env, exam, programs = None, None, dict[str, Programs]()
     for seed in range(seeds):
         for name in recipes:
             path = folder / "rows" / f"{name}-{seed}.json"
             if path.exists():
                 continue
-            env = env or problem.make()
             print(f"{name}, seed {seed} …", flush=True)
-            curve, compiling = train_row(ladder.settle(name, problem), env, seed, samples, POINTS)
+            env = env or problem.make()
+            exam = exam or make_exam(problem.base, env)
+            if name not in programs:
+                programs[name] = compile_recipe(ladder.settle(name, problem), env)
+            curve = train_row(programs[name], exam, seed, samples, POINTS)
             last = curve[-1]
             print(
                 f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s", flush=True
             )
             content = {"recipe": name, "seed": seed, "curve": [p._asdict() for p in curve]}
-            write_json(path, content | {"compile_seconds": round(compiling, 1), "machine": machine()})
+            compiling = round(programs[name].compile_seconds, 1)
+            write_json(path, content | {"compile_seconds": compiling, "machine": machine()})
 
 
 def run_measurements(folder: Path, problem: Any, samples: int) -> None:
@@ -133,10 +136,7 @@ def run_measurements(folder: Path, problem: Any, samples: int) -> None:
     settled = {name: ladder.settle(name, problem) for name in RECIPES}
     if not (folder / "gradients.json").exists():
         # The first one acts for all.
-        found = {
-            moment: gradients.measure({REFERENCE: recipe} | settled, env, state, problem.episodes, BATCHES, seed)
-            for seed, (moment, state) in enumerate(states.items())
-        }
+        found = gradients.measure({REFERENCE: recipe} | settled, env, states, problem.episodes, BATCHES)
         content = {m: {name: spreads[name]._asdict() for name in RECIPES} for m, spreads in found.items()}
         write_json(folder / "gradients.json", content)
     if not (folder / "reuse.json").exists():
@@ -148,17 +148,18 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
     """Draw the pictures and write README.md and compare.json from the finished rows."""
     from walkies.compare import page, pictures
 
-    rows = []
+    rows, machines = [], []
     for name in recipes:
         for seed in range(seeds):
             if (path := folder / "rows" / f"{name}-{seed}.json").exists():
                 content = json.loads(path.read_text())
                 rows.append({key: content[key] for key in ("recipe", "seed", "curve", "compile_seconds")})
+                machines.append(content["machine"])
     result = page.from_json(
         {
             "problem": problem,
             "command": line,
-            "machine": machine(),
+            "machine": " and ".join(dict.fromkeys(machines)) or machine(),
             "samples": samples,
             "seeds": seeds,
             "recipes": recipes,
@@ -177,17 +178,6 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
     part = folder / ".README.md.part"
     part.write_text(page.markdown(result), encoding="utf-8")
     part.replace(folder / "README.md")
-
-
-def machine() -> str:
-    """The processor's name and the cores that this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
-    cores = available_cores()
-    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
 
 
 def _read(path: Path, otherwise: Any) -> Any:

@@ -97,11 +97,23 @@ def spread(gradients: np.ndarray, samples: float) -> Spread:
 
 
 def measure(
-    recipes: Mapping[str, Recipe], env: Env, state: TrainState, episodes: int, batches: int, seed: int, chunk: int = 16
-) -> dict[str, Spread]:
-    """`spread` of every recipe, `chunk` batches at a time for the sake of memory; batches is rounded up to chunks."""
+    recipes: Mapping[str, Recipe],
+    env: Env,
+    states: Mapping[str, TrainState],
+    episodes: int,
+    batches: int,
+    chunk: int = 16,
+) -> dict[str, dict[str, Spread]]:
+    """`spread` of every recipe at every state: name of the state → recipe → spread.
+
+    `chunk` batches are drawn at a time for the sake of memory; batches is rounded up to chunks. The first state's
+    randomness has seed 0, the next one's 1, and so on.
+    """
     compiled = jax.jit(lambda state, key: gradients(recipes, env, state, episodes, chunk, key))
-    keys = jax.random.split(jax.random.key(seed, impl="rbg"), -(-batches // chunk))
-    parts = [jax.device_get(compiled(state, key)) for key in keys]
-    samples = float(np.mean([count for _, counts in parts for count in counts]))
-    return {name: spread(np.concatenate([part[name] for part, _ in parts]), samples) for name in recipes}
+    found = {}
+    for seed, (moment, state) in enumerate(states.items()):
+        keys = jax.random.split(jax.random.key(seed, impl="rbg"), -(-batches // chunk))
+        parts = [jax.device_get(compiled(state, key)) for key in keys]
+        samples = float(np.mean([count for _, counts in parts for count in counts]))
+        found[moment] = {name: spread(np.concatenate([part[name] for part, _ in parts]), samples) for name in recipes}
+    return found

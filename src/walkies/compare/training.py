@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from walkies.mdp import Env
 from walkies.rl import train
+from walkies.rl.normalize import Normalizer
+from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import Rollout, rollout, start
 from walkies.rl.train import TrainState
@@ -48,6 +50,13 @@ def first_episodes(record: Rollout) -> Array:
 
 def whole_episodes(recipe: Recipe, env: Env, state: TrainState, count: int, key: Array) -> Rollout:
     """`count` environments followed from new initial states for the whole time limit, under the state's policy."""
+    return episodes_of(recipe, env, state.learner.params.policy, state.normalizers.policy, count, key)
+
+
+def episodes_of(
+    recipe: Recipe, env: Env, params: PolicyParams, normalizer: Normalizer, count: int, key: Array
+) -> Rollout:
+    """The same for a policy's parameters and the statistics of what it sees."""
     start_key, act_key = jax.random.split(key)
     actors = start(env, start_key, count, stagger=False)
     limit = env.time_limit
@@ -55,8 +64,8 @@ def whole_episodes(recipe: Recipe, env: Env, state: TrainState, count: int, key:
     _, record = rollout(
         env,
         train.make_policy(recipe, env),
-        state.learner.params.policy,
-        state.normalizers.policy,
+        params,
+        normalizer,
         lambda observation: jnp.zeros(observation.shape[0], observation.dtype),
         actors,
         act_key,
@@ -67,36 +76,57 @@ def whole_episodes(recipe: Recipe, env: Env, state: TrainState, count: int, key:
     return record
 
 
-def make_exam(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[Array, Array, Array]]:
-    """The compiled examination: state → (mean return, its standard error, mean length) of EXAM_EPISODES episodes."""
+class Programs(NamedTuple):
+    """What a recipe's trainings share, compiled once for all seeds."""
 
-    def examine(state: TrainState) -> tuple[Array, Array, Array]:
+    init: Callable[[Array], TrainState]
+    iterate: Callable[[TrainState], tuple[TrainState, train.Metrics]]
+    """Reuses its argument's memory."""
+    compile_seconds: float
+    """What `iterate` took to compile, wall clock."""
+
+
+Exam = Callable[[TrainState], tuple[Array, Array, Array]]
+
+
+def make_exam(recipe: Recipe, env: Env) -> Exam:
+    """The examination: state → (mean return, its standard error, mean length) of EXAM_EPISODES episodes.
+
+    It is compiled once, for all recipes that have the policy and the `resets` of `recipe`.
+    """
+
+    @jax.jit
+    def examine(params: PolicyParams, normalizer: Normalizer) -> tuple[Array, Array, Array]:
         key = jax.random.key(EXAM_SEED, impl="rbg")
-        record = whole_episodes(recipe, env, state, EXAM_EPISODES, key)
+        record = episodes_of(recipe, env, params, normalizer, EXAM_EPISODES, key)
         counts = first_episodes(record)
         returns = jnp.sum(record.rewards * counts, axis=0)
         return jnp.mean(returns), jnp.std(returns, ddof=1) / EXAM_EPISODES**0.5, jnp.mean(jnp.sum(counts, axis=0))
 
-    return jax.jit(examine)
+    return lambda state: examine(state.learner.params.policy, state.normalizers.policy)
+
+
+def compile_recipe(recipe: Recipe, env: Env) -> Programs:
+    """The recipe's programs; the iteration is compiled here, the first state with the first seed."""
+    shapes = train.shapes(recipe, env, jax.random.key(0, impl="rbg"))
+    begun = time.perf_counter()
+    iterate = jax.jit(partial(train.iterate, recipe, env), donate_argnums=0).lower(shapes).compile()
+    return Programs(train.make_init(recipe, env), iterate, time.perf_counter() - begun)
 
 
 def train_row(
-    recipe: Recipe,
-    env: Env,
+    programs: Programs,
+    exam: Exam,
     seed: int,
     samples: int,
     points: int,
     report: Callable[[Point], None] = lambda point: None,
-) -> tuple[list[Point], float]:
-    """Train until `samples` control steps were learned from → the curve, `points` + 1 points, and seconds to compile.
+) -> list[Point]:
+    """Train until `samples` control steps were learned from → the curve, `points` + 1 points.
 
     The first point is before any training, the last after it. report: called with each point.
     """
-    state = train.init(recipe, env, jax.random.key(seed, impl="rbg"))
-    exam = make_exam(recipe, env)
-    begun = time.perf_counter()
-    iterate = jax.jit(partial(train.iterate, recipe, env), donate_argnums=0).lower(state).compile()
-    compiling = time.perf_counter() - begun
+    state = programs.init(jax.random.key(seed, impl="rbg"))
     done, seconds, cpu, curve = 0, 0.0, 0.0, []
 
     def examine() -> None:
@@ -108,12 +138,12 @@ def train_row(
     for mark in range(1, points + 1):
         wall_begun, cpu_begun = time.perf_counter(), time.process_time()
         while done < samples * mark / points:
-            state, metrics = iterate(state)
+            state, metrics = programs.iterate(state)
             done += int(metrics["samples"])
         seconds += time.perf_counter() - wall_begun
         cpu += time.process_time() - cpu_begun
         examine()
-    return curve, compiling
+    return curve
 
 
 def train_until(recipe: Recipe, env: Env, seed: int, marks: list[int]) -> list[TrainState]:

@@ -72,8 +72,13 @@ def init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     """The state before the first iteration."""
     if isinstance(key, jax.core.Tracer):  # part of somebody's program
         return _init(recipe, env, key)
-    # Run once: to optimise the program would take longer than to run it.
-    return jax.jit(partial(_init, recipe, env), compiler_options={"xla_backend_optimization_level": 0})(key)
+    return make_init(recipe, env)(key)
+
+
+def make_init(recipe: Recipe, env: Env) -> Callable[[Array], TrainState]:
+    """The compiled `init`: random key → state. Several seeds share the compilation."""
+    # Run once or few times: to optimise the program would take longer than to run it.
+    return jax.jit(partial(_init, recipe, env), compiler_options={"xla_backend_optimization_level": 0})
 
 
 def shapes(recipe: Recipe, env: Env, key: Array) -> TrainState:
