@@ -76,3 +76,15 @@ def test_rows_are_unique_and_can_be_chosen():
     assert len(rows(["HalfCheetah", "ppo-sb3"])) == 4
     with pytest.raises(UserError, match="ppo-cleanrl_Hopper-v4_1"):
         rows(["Hoper"])
+
+
+def test_rows_are_found_by_the_names_that_the_page_prints():
+    """Blanks for underscores, seeds in brackets; a seed that there is not is refused."""
+    assert rows(["ppo-cleanrl Hopper"]) == rows(["ppo-cleanrl_Hopper"])
+    assert [row.key for row in rows(["trpo-zoo Walker2d-v4 (2, 3)"])] == [
+        "trpo-zoo_Walker2d-v4_2", "trpo-zoo_Walker2d-v4_3",
+    ]  # fmt: skip
+    assert [row.key for row in rows([" ppo-sb3  Hopper-v4 (1)"])] == ["ppo-sb3_Hopper-v4_1"]
+    for wrong in ("ppo-cleanrl Hopper-v4 (4)", "cleanrl-ppo Hopper"):
+        with pytest.raises(UserError, match="no row of the benchmark"):
+            rows([wrong])

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from walkies.benchmark import report
-from walkies.benchmark.protocols import Published, rows
+from walkies.benchmark.protocols import PROTOCOLS, Published, counterpart, rows
 from walkies.benchmark.report import BEGIN, END, Mean, compare, mean_of
 from walkies.errors import UserError
 
 HOPPER = rows(["ppo-cleanrl_Hopper"])
 
 
-def finish(out, row, score):
+def finish(out, row, score, machine="a machine"):
     """A finished row as training leaves it."""
     for folder in ("rows", "curves"):
         (out / folder).mkdir(exist_ok=True)
     result = {
-        "seed": row.seed, "steps": 999_424, "seconds": 1.0, "training_return": score, "evaluation_return": score + 1
+        "seed": row.seed, "steps": 999_424, "seconds": 1.0, "training_return": score, "evaluation_return": score + 1,
+        "machine": machine,
     }  # fmt: skip
     (out / "rows" / f"{row.key}.json").write_text(json.dumps(result))
     (out / "curves" / f"{row.key}.csv").write_text(f"steps,episode_return\n1000,10\n999424,{score}\n")
@@ -51,9 +52,93 @@ def test_identical_results_without_any_spread():
     assert not compare(Mean(499.0, 0.0, 3), Published(500.0, 0.0, "")).passed
 
 
-def test_a_single_run_decides_nothing():
+def test_our_single_run_decides_nothing():
     assert compare(Mean(1.0, None, 1), Published(1.0, 1.0, "")) is None
-    assert compare(Mean(1.0, 1.0, 3), Published(1.0, None, "")) is None
+    assert compare(Mean(1.0, None, 1), Mean(1.0, None, 1)) is None
+
+
+@pytest.mark.parametrize("reference", [Published(3.0, None, ""), Mean(3.0, None, 1)], ids=["published", "measured"])
+def test_a_single_reference_scatters_as_our_runs_do(reference):
+    """Ours 1 ± 1 over 4 seeds: σ = 2, so the difference to one run has √(1 + 4)."""
+    found = compare(Mean(1.0, 1.0, 4), reference)
+    assert found.standard_errors == pytest.approx(2.0 / math.sqrt(5.0)) and found.passed
+    assert not compare(Mean(1.0, 0.1, 4), reference).passed
+
+
+def test_libraries_are_trained_under_our_very_settings():
+    """Each library's protocol is the counterpart of exactly one of ours."""
+    pairs = {protocol.name + " " + protocol.env: counterpart(protocol) for protocol in PROTOCOLS}
+    found = {ours: theirs.name for ours, theirs in pairs.items() if theirs is not None}
+    assert found == {
+        "ppo-cleanrl Hopper-v4": "ppo-sb3",
+        "trpo-contrib Hopper-v4": "trpo-sb3-contrib",
+        "trpo-zoo CartPole-v1": "trpo-sb3-zoo",
+    }
+    assert len(found) == sum(protocol.library is not None for protocol in PROTOCOLS)
+
+
+def lines_of(out, chosen=None):
+    """The table's lines as cells, by protocol and environment."""
+    lines = report.table(out, chosen or rows()).splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {(line[1], line[0]): line for line in cells}
+
+
+def test_what_was_measured_here_decides_where_nothing_was_published(tmp_path):
+    """trpo-contrib on Hopper has no published figure: one run of the library beside ours, then three."""
+    ours, theirs = rows(["trpo-contrib_Hopper"]), rows(["trpo-sb3-contrib"])
+    for row, score in zip(ours, (2900.0, 3000.0, 3100.0), strict=True):
+        finish(tmp_path, row, score - 1)
+    assert lines_of(tmp_path)["trpo-contrib", "Hopper-v4"][-1] == "no reference"
+    finish(tmp_path, theirs[0], 2899.0)
+    line = lines_of(tmp_path)["trpo-contrib", "Hopper-v4"]
+    assert line[4:6] == ["2900", "3000 ± 58"]
+    assert line[-2:] == ["the library +100 (0.9 SE)", "passed: the library (one run)"]
+    assert lines_of(tmp_path)["trpo-sb3-contrib", "Hopper-v4"][4:6] == ["2900", ""]
+    for row, score in zip(theirs[1:], (2890.0, 2910.0), strict=True):
+        finish(tmp_path, row, score - 1)
+    assert lines_of(tmp_path)["trpo-contrib", "Hopper-v4"][-1] == "passed: the library (not by its SE alone)"
+    for row in theirs:
+        finish(tmp_path, row, 1999.0 + row.seed)
+    assert lines_of(tmp_path)["trpo-contrib", "Hopper-v4"][-1] == "**differs**"
+
+
+def test_one_run_does_not_overrule_several(tmp_path):
+    """trpo-zoo on CartPole: close to the published run, far from three runs of the library under the same settings."""
+    for row, score in zip(rows(["trpo-zoo_CartPole"]), (300.0, 480.0, 400.0), strict=True):
+        finish(tmp_path, row, score)
+    key = "trpo-zoo", "CartPole-v1"
+    assert lines_of(tmp_path)[key][-1] == "passed: published (one run)"
+    for row in rows(["trpo-sb3-zoo"]):
+        finish(tmp_path, row, 50.0 + row.seed)
+    assert lines_of(tmp_path)[key][-1] == "**differs**"
+
+
+def test_the_machines_come_from_the_rows(tmp_path):
+    """One machine is named alone; of several, the few rows of the smaller ones are named."""
+    assert report.machines(tmp_path, HOPPER) == ""
+    for row in HOPPER:
+        finish(tmp_path, row, 1.0, "laptop, 2 cores")
+    assert report.machines(tmp_path, HOPPER) == "Trained on: laptop, 2 cores."
+    finish(tmp_path, HOPPER[1], 1.0, "server, 8 cores")
+    expected = "Trained on: server, 8 cores (ppo-cleanrl Hopper-v4 2); laptop, 2 cores (all others)."
+    assert report.machines(tmp_path, HOPPER) == expected
+
+
+def test_the_page_has_the_speed_beside_the_libraries(tmp_path):
+    """26 µs against 104 µs: four times as fast. Without a measurement there is no such table."""
+    finish(tmp_path, HOPPER[0], 2000.0)
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN}{END}")
+    report.write_page(page, tmp_path, rows())
+    assert "µs" not in page.read_text()
+    timed = {"key": "ppo-sb3_Hopper-v4_1", "ours": 26e-6, "theirs": 104e-6, "machine": "laptop, 2 cores"}
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / "ppo-sb3_Hopper-v4_1.json").write_text(json.dumps(timed))
+    report.write_page(page, tmp_path, rows())
+    text = page.read_text()
+    assert "| ppo-sb3, Hopper-v4 | 26 µs | 104 µs | 4.0 | laptop, 2 cores |" in text
+    assert "walkies benchmark --speed" in text and "Trained on: a machine." in text
 
 
 def test_table_has_finished_seeds_only_and_says_who_differs(tmp_path):
@@ -64,7 +149,7 @@ def test_table_has_finished_seeds_only_and_says_who_differs(tmp_path):
         finish(tmp_path, row, score)
     lines = report.table(tmp_path, rows()).splitlines()[2:]
     assert len(lines) == 2
-    assert "| 2500 ± 115 | 1, 2, 3 | +117 (0.5 SE) | passed |" in lines[0]
+    assert "| 2500 ± 115 | 1, 2, 3 | published +117 (0.5 SE) | passed: published |" in lines[0]
     assert "| 1, 2 |" in lines[1] and "**differs**" in lines[1]
     unfinished = report.missing(tmp_path, rows())
     assert "ppo-cleanrl Walker2d-v4 (3)," in unfinished and "ppo-cleanrl Hopper-v4" not in unfinished

@@ -7,6 +7,7 @@ remove is said in docs/benchmarks.md.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -203,16 +204,16 @@ def _contrib(mean: float, standard_error: float) -> Published:
 
 _HOPPER_PPO = _ppo("Hopper-v4", 2382.86, 271.74)
 _HOPPER_TRPO = _trpo("trpo-contrib", "Hopper-v4", CONTRIB_TRPO, None)
+_CARTPOLE_TRPO = Protocol(
+    "trpo-zoo", "CartPole-v1", ZOO_TRPO_CARTPOLE, 98 * 1024, False, False, "evaluation", Published(500.0, None, _ZOO)
+)
 
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "ppo-cleanrl", "CartPole-v1", cleanrl_cartpole(), 976 * 512, False, True, "training",
         Published.of_seeds(490.04, 6.12, 3, "CleanRL, docs/rl-algorithms/ppo.md"),
     ),
-    Protocol(
-        "trpo-zoo", "CartPole-v1", ZOO_TRPO_CARTPOLE, 98 * 1024, False, False, "evaluation",
-        Published(500.0, None, _ZOO),
-    ),
+    _CARTPOLE_TRPO,
     Protocol(
         "a2c-zoo", "CartPole-v1", ZOO_A2C_CARTPOLE, 500_000, False, False, "evaluation", Published(500.0, None, _ZOO)
     ),
@@ -226,20 +227,37 @@ PROTOCOLS: tuple[Protocol, ...] = (
     _trpo("trpo-contrib", "Walker2d-v4", CONTRIB_TRPO, None),
     _trpo("trpo-zoo", "Walker2d-v4", ZOO_TRPO, _contrib(4502.0, 234.0)),
     replace(_HOPPER_PPO, name="ppo-sb3", seeds=(1,), library="sb3"),
-    replace(_HOPPER_TRPO, name="trpo-sb3-contrib", seeds=(1,), library="sb3"),
+    replace(_HOPPER_TRPO, name="trpo-sb3-contrib", library="sb3"),
+    replace(_CARTPOLE_TRPO, name="trpo-sb3-zoo", library="sb3"),
 )  # fmt: skip
 """In the order in which they are trained."""
 
 
+def counterpart(protocol: Protocol) -> Protocol | None:
+    """The protocol under which a public library is trained here with the same settings; None where none is."""
+    if protocol.library is not None:
+        return None
+    like = (replace(other, name=protocol.name, seeds=protocol.seeds, library=None) for other in PROTOCOLS)
+    return next((o for o, same in zip(PROTOCOLS, like, strict=True) if o.library and same == protocol), None)
+
+
 def rows(filters: Sequence[str] = ()) -> list[Row]:
     """Rows whose key contains one of `filters` (all rows without any), first seeds of a protocol first.
+
+    A filter may have blanks for underscores and seeds in brackets, as the page writes them: `ppo-sb3 Hopper-v4 (1)`.
 
     Raises:
         UserError: a filter fits no row.
     """
     every = [Row(protocol, seed) for protocol in PROTOCOLS for seed in protocol.seeds]
     for text in filters:
-        if not any(text in row.key for row in every):
+        if not any(_fits(text, row) for row in every):
             keys = "\n  ".join(row.key for row in every)
             raise UserError(f"no row of the benchmark contains {text!r}; there are\n  {keys}")
-    return [row for row in every if not filters or any(text in row.key for text in filters)]
+    return [row for row in every if not filters or any(_fits(text, row) for text in filters)]
+
+
+def _fits(text: str, row: Row) -> bool:
+    found = re.fullmatch(r"(.*?)\s*\(([\d,\s]+)\)", text.strip())
+    name, seeds = (found[1], re.findall(r"\d+", found[2])) if found else (text.strip(), None)
+    return re.sub(r"\s+", "_", name) in row.key and (seeds is None or str(row.seed) in seeds)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from walkies.benchmark.protocols import CARTPOLE_SOLVED, Protocol, Published, Row
+from walkies.benchmark.protocols import CARTPOLE_SOLVED, Protocol, Published, Row, counterpart
 from walkies.errors import UserError
 
 TOLERANCE = 2.0
@@ -28,7 +28,7 @@ class Mean(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """How far two means lie apart."""
+    """How far our mean lies from a reference."""
 
     difference: float
     standard_errors: float
@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
     passed: bool
     """Within TOLERANCE standard errors of the difference."""
     passed_alone: bool
-    """Within TOLERANCE standard errors of the published mean alone, as if ours were exact."""
+    """Within TOLERANCE standard errors of the reference alone, as if ours were exact."""
 
 
 def mean_of(scores: Sequence[float]) -> Mean:
@@ -49,14 +49,21 @@ def mean_of(scores: Sequence[float]) -> Mean:
     return Mean(value, math.sqrt(variance / n), n)
 
 
-def compare(ours: Mean, published: Published) -> Comparison | None:
-    """The pass rule; None where one of the two has no standard error: a single run proves nothing."""
-    if ours.standard_error is None or published.standard_error is None:
+def compare(ours: Mean, reference: Published | Mean) -> Comparison | None:
+    """The pass rule; None where ours is a single run, which proves nothing.
+
+    A reference that is a single run is taken to scatter as our runs do: its standard error is our σ over seeds.
+    """
+    if ours.standard_error is None:
         return None
-    difference = ours.value - published.mean
-    error = math.hypot(ours.standard_error, published.standard_error)
+    value = reference.value if isinstance(reference, Mean) else reference.mean
+    other = reference.standard_error
+    if other is None:
+        other = ours.standard_error * math.sqrt(ours.seeds)
+    difference = ours.value - value
+    error = math.hypot(ours.standard_error, other)
     distance = 0.0 if difference == 0.0 else math.inf if error == 0.0 else abs(difference) / error
-    alone = abs(difference) <= TOLERANCE * published.standard_error
+    alone = abs(difference) <= TOLERANCE * other
     return Comparison(difference, distance, distance <= TOLERANCE, alone)
 
 
@@ -94,13 +101,13 @@ def listing(out: Path, chosen: Sequence[Row]) -> str:
 def table(out: Path, chosen: Sequence[Row]) -> str:
     """Markdown: a line for every protocol with at least one finished seed among `chosen`."""
     lines = [
-        "| environment | protocol | steps | published | here | seeds | apart by | |",
-        "|---|---|---|---|---|---|---|---|",
+        "| environment | protocol | steps | published | the library, here | walkies, here | seeds | apart by | |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for protocol in dict.fromkeys(row.protocol for row in chosen):
         results = [result for row in chosen if row.protocol == protocol and (result := read(row, out)) is not None]
         if results:
-            lines.append(_line(protocol, results))
+            lines.append(_line(protocol, results, out))
     return "\n".join(lines)
 
 
@@ -116,25 +123,57 @@ def missing(out: Path, chosen: Sequence[Row]) -> str:
     return f"Not finished (seeds): {', '.join(parts)}."
 
 
-def _line(protocol: Protocol, results: list[dict[str, Any]]) -> str:
-    ours = mean_of([result[f"{protocol.score}_return"] for result in results])
-    published = protocol.published
-    apart, verdict = "", ""
-    if published is not None:
-        comparison = compare(ours, published)
-        if comparison is None:
-            apart = f"{ours.value - published.mean:+.0f}"
-        else:
-            apart = f"{comparison.difference:+.0f} ({comparison.standard_errors:.1f} SE)"
-            verdict = "passed" if comparison.passed else "**differs**"
-            verdict += "" if comparison.passed_alone or not comparison.passed else ", not by their SE alone"
-    elif protocol.env == "CartPole-v1":
-        verdict = "solved" if ours.value >= CARTPOLE_SOLVED else "**not solved**"
-    steps = results[0]["steps"]
-    return (
-        f"| {protocol.env} | {protocol.name} | {steps:,} | {'' if published is None else _figure(published)} "
-        f"| {_figure(ours)} | {', '.join(str(result['seed']) for result in results)} | {apart} | {verdict} |"
-    )
+def _line(protocol: Protocol, results: list[dict[str, Any]], out: Path) -> str:
+    mean = _mean(protocol, results)
+    cells = [protocol.env, protocol.name, f"{results[0]['steps']:,}"]
+    cells.append(_figure(protocol.published) if protocol.published else "")
+    theirs = mean if protocol.library else _theirs(protocol, out)
+    cells += [_figure(theirs) if theirs else "", "" if protocol.library else _figure(mean)]
+    cells += [", ".join(str(result["seed"]) for result in results), *_verdict(protocol, mean, theirs)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _mean(protocol: Protocol, results: list[dict[str, Any]]) -> Mean:
+    return mean_of([result[f"{protocol.score}_return"] for result in results])
+
+
+def _theirs(protocol: Protocol, out: Path) -> Mean | None:
+    """What the library got here under the settings of `protocol`, if it was trained."""
+    other = counterpart(protocol)
+    finished = [read(Row(other, seed), out) for seed in other.seeds] if other else []
+    results = [result for result in finished if result is not None]
+    return _mean(other, results) if other and results else None
+
+
+def _verdict(protocol: Protocol, mean: Mean, theirs: Mean | None) -> tuple[str, str]:
+    """How far a mean lies from its references, and whether that passes: within TOLERANCE of one of them.
+
+    A reference of a single run decides only where there is none of several.
+    """
+    references: dict[str, Published | Mean] = {}
+    if protocol.published is not None:
+        references["published"] = protocol.published
+    if theirs is not None and protocol.library is None:
+        references["the library"] = theirs
+    if not references:
+        if protocol.env != "CartPole-v1":
+            return "", "no reference"
+        return "", "solved" if mean.value >= CARTPOLE_SOLVED else "**not solved**"
+    apart, verdicts = [], []
+    for name, reference in references.items():
+        found = compare(mean, reference)
+        value = reference.value if isinstance(reference, Mean) else reference.mean
+        apart.append(f"{name} {mean.value - value:+.0f}" + (f" ({found.standard_errors:.1f} SE)" if found else ""))
+        verdicts.append((name, reference.standard_error is None, found))
+    if mean.standard_error is None:
+        return "; ".join(apart), "one seed"
+    several = [verdict for verdict in verdicts if not verdict[1]]
+    passed = []
+    for name, single, found in several or verdicts:
+        if found is not None and found.passed:
+            note = " (one run)" if single else "" if found.passed_alone else " (not by its SE alone)"
+            passed.append(name + note)
+    return "; ".join(apart), f"passed: {', '.join(passed)}" if passed else "**differs**"
 
 
 def _figure(value: Mean | Published) -> str:
@@ -142,17 +181,37 @@ def _figure(value: Mean | Published) -> str:
     return f"{mean:.0f}" if value.standard_error is None else f"{mean:.0f} ± {value.standard_error:.0f}"
 
 
+def machines(out: Path, chosen: Sequence[Row]) -> str:
+    """A sentence that names the machines on which the finished rows of `chosen` were trained; empty without any."""
+    groups: dict[str, list[str]] = {}
+    for row in chosen:
+        if (result := read(row, out)) is not None:
+            groups.setdefault(result.get("machine", "a machine without a name"), []).append(row.key.replace("_", " "))
+    if not groups:
+        return ""
+    *few, (most, _) = sorted(groups.items(), key=lambda item: len(item[1]))
+    parts = [f"{machine} ({', '.join(keys)})" for machine, keys in few]
+    return f"Trained on: {'; '.join([*parts, most + (' (all others)' if parts else '')])}."
+
+
 def speed_table(out: Path, chosen: Sequence[Row]) -> str:
     """Markdown: microseconds per environment step, acting and learning, for the libraries that were timed."""
-    lines = ["| settings | walkies | the library | ratio |", "|---|---|---|---|"]
+    lines = ["| settings | walkies | the library | ratio | machine |", "|---|---|---|---|---|"]
     for row in chosen:
         path = out / "speed" / f"{row.key}.json"
         if path.exists():
             timed = json.loads(path.read_text())
             ours, theirs = (f"{timed[name] * 1e6:.0f} µs" for name in ("ours", "theirs"))
             ratio = timed["theirs"] / timed["ours"]
-            lines.append(f"| {row.protocol.name}, {row.protocol.env} | {ours} | {theirs} | {ratio:.1f} |")
-    return "\n".join(lines) if len(lines) > 2 else ""
+            settings = f"{row.protocol.name}, {row.protocol.env}"
+            lines.append(f"| {settings} | {ours} | {theirs} | {ratio:.1f} | {timed['machine']} |")
+    if len(lines) == 2:
+        return ""
+    caption = (
+        "Time per environment step, acting and learning: the median of iterations over 50,000 steps, the two in turns\n"
+        "in one process (`walkies benchmark --speed`)."
+    )
+    return caption + "\n\n" + "\n".join(lines)
 
 
 def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
@@ -205,7 +264,7 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
     picture = draw(out / "curves.png", out, chosen)
     parts = [
         table(out, chosen),
-        *filter(None, [speed_table(out, chosen)]),
+        *filter(None, [machines(out, chosen), speed_table(out, chosen)]),
         missing(out, chosen),
         f"![Returns of training episodes; dashed: published]({Path(os.path.relpath(picture, page.parent)).as_posix()})",
     ]
