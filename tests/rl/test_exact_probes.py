@@ -38,6 +38,7 @@ def learn(name):
 
 @pytest.mark.parametrize("name", probes(GAMMA))
 def test_probe_is_solved(name):
+    """T41: values and choices of each probe. Control: where it matters, values without the discount are told apart."""
     probe, values, chances = learn(name)
     np.testing.assert_allclose(values, probe.values, atol=0.1)
     if probe.actions is not None:

@@ -139,8 +139,33 @@ def test_conjugate_gradients_stop_without_curvature():
         np.testing.assert_array_equal(x, 0.0)
 
 
-def test_short_steps_cost_the_predicted_kl():
-    """T22: undamped, KL(θ_old + s x) / (s² δ) → 1 as s → 0, x the full step. Control: a damped step costs less."""
+def test_short_steps_cost_the_predicted_kl(case):
+    """T22: undamped, KL(θ_old + s x) / (s² δ) → 1 as s → 0, x the full step. Controls: a damped step costs less, and a
+    step of the plain gradient, as long in parameters, costs something else.
+    """
+    delta = 1e-2
+
+    def ratio(theta, s):
+        return case.kl(case.theta + s * (theta - case.theta)) / (s * s * delta)
+
+    @jax.jit
+    def costs(damping):
+        new, _ = natural_step(
+            case.loss, case.distribution, case.theta, delta, damping, 5, line_search=False
+        )  # fmt: skip
+        gradient = jax.grad(case.loss)(case.theta)
+        plain = case.theta - gradient * jnp.linalg.norm(new - case.theta) / jnp.linalg.norm(gradient)
+        return jnp.array([ratio(new, s) for s in (3e-2, 3e-3, 3e-4)]), ratio(plain, 3e-4)
+
+    exact, plain = costs(0.0)
+    errors = np.abs(exact - 1.0)
+    assert errors[0] < 0.1 and errors[1] < 0.2 * errors[0] and errors[2] < 0.2 * errors[1]
+    assert float(costs(0.5)[0][2]) < 0.9
+    assert abs(float(plain) - 1.0) > 0.1
+
+
+def test_short_steps_of_a_linear_gaussian_cost_the_predicted_kl():
+    """T22, solved to the end: KL(θ_old + s x) / (s² δ) → 1 as s → 0. Control: a damped step costs less."""
     x = jax.random.normal(jax.random.key(0), (SAMPLES, 3))
     target = jax.random.normal(jax.random.key(1), (SAMPLES, 2))
 

@@ -19,6 +19,7 @@ from walkies.rl.objectives import (
     surrogate,
     value_loss,
 )
+from walkies.rl.recipes import RECIPES
 
 
 @pytest.fixture(autouse=True)
@@ -55,14 +56,19 @@ def test_all_objectives_share_the_first_gradient(name, coefficient):
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
 @pytest.mark.parametrize("ratio", [0.5, 0.95, 1.05, 1.5])
 def test_where_clipping_stops_the_gradient(advantage, ratio):
-    """T28: gone where the ratio has already moved the wanted way beyond ε, whole in the other corners and between."""
+    """T28: gone where the ratio has already moved the wanted way beyond ε, whole in the other corners and between.
 
-    def loss(log_prob):
-        return clipped(Terms(log_prob, jnp.zeros(()), jnp.asarray(advantage), jnp.zeros(())), 0.2)
+    Control: the ratio clipped without the minimum stops in all four corners.
+    """
+
+    def slope(objective):
+        terms = lambda log_prob: Terms(log_prob, jnp.zeros(()), jnp.asarray(advantage), jnp.zeros(()))  # noqa: E731
+        return float(jax.grad(lambda log_prob: objective(terms(log_prob)))(jnp.log(ratio)))
 
     stopped = (advantage > 0 and ratio > 1.2) or (advantage < 0 and ratio < 0.8)
-    gradient = float(jax.grad(loss)(jnp.log(ratio)))
-    assert gradient == pytest.approx(0.0 if stopped else -advantage * ratio)
+    assert slope(lambda terms: clipped(terms, 0.2)) == pytest.approx(0.0 if stopped else -advantage * ratio)
+    careless = slope(lambda terms: -terms.advantage * jnp.clip(jnp.exp(terms.log_prob), 0.8, 1.2))
+    assert (careless == 0.0) == (ratio in (0.5, 1.5))
 
 
 def test_kl_penalty_is_the_surrogate_and_a_price():
@@ -92,7 +98,7 @@ def test_standardize_has_no_nan(x):
 
 
 def test_clipped_value_loss():
-    """T31: the larger of two losses; no gradient where the clipped one is larger; not scale-free."""
+    """T31: the larger of two losses; no gradient where the clipped one is larger; not scale-free, so off by default."""
     old, target, clip = 0.0, 0.6, 0.2
     for value in (-0.5, -0.1, 0.1, 0.3, 0.9, 1.5):
         loss = lambda v: clipped_value_loss(v, target, old, clip)  # noqa: E731
@@ -100,7 +106,8 @@ def test_clipped_value_loss():
         assert float(loss(value)) == pytest.approx(max(value_loss(value, target), limited))
         assert (float(jax.grad(loss)(value)) == 0.0) == bool(limited > value_loss(value, target))
     assert clipped_value_loss(3.0, 6.0, 0.0, clip) != pytest.approx(100 * clipped_value_loss(0.3, 0.6, 0.0, clip))
-    assert value_loss(3.0, 6.0) == pytest.approx(100 * value_loss(0.3, 0.6))
+    assert value_loss(3.0, 6.0) == pytest.approx(100 * value_loss(0.3, 0.6))  # the control: unclipped it is
+    assert all(recipe.value_clip is None for recipe in RECIPES.values())
 
 
 def test_kl_estimators_agree_near_the_old_policy():

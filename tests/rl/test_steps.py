@@ -1,4 +1,4 @@
-"""T27, T29, T33, T34, T38: how parameters move."""
+"""T26, T27, T29, T33, T34, T38: how parameters move."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from toys import Counter, Target
 
 from walkies import native_library
 from walkies.rl import normalize, steps, train
-from walkies.rl.batch import Batch, taker
-from walkies.rl.recipes import PPO, VPG, Recipe
+from walkies.rl.batch import Batch, standardize, taker
+from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
 
 SMALL = replace(PPO, num_envs=16, horizon=8, hidden=(8,), critic_hidden=(8,), learning_rate=3e-2)
@@ -63,6 +63,48 @@ def test_the_first_minibatch_starts_at_ratio_one(symmetry):
     ratio_error, kl = worst(update_between=False)
     assert ratio_error <= 1e-6 and float(jnp.abs(kl).max()) <= 1e-12
     assert worst(update_between=True)[0] > 1e-4
+
+
+@pytest.fixture(scope="module")
+def first_batch():
+    """A policy, its state and one real batch, from which every recipe shall learn."""
+    return acted(replace(SMALL, normalize_advantage="batch"), Counter(lifetimes=(3,)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name):
+    """T26, through each recipe's own step: from one batch all of them get the gradient of Σ A log π.
+
+    What Adam was given shows in its first moment; the natural step, its damping large, is the gradient's direction.
+    Control: after the first step the objectives are no longer one (where it is not `score` itself).
+    """
+    policy, state, batch = first_batch
+    shared = dict(epochs=1, minibatches=1, max_grad_norm=1e9, damping=1e6, normalize_advantage="batch")
+    recipe = replace(RECIPES[name], **{**small_sizes(), **shared})
+    start = state.learner.params.policy
+
+    def score_gradient(params):
+        """∇ mean of −A log π at `params`, with A standardized as every recipe here does."""
+        advantage = standardize(batch.advantage, batch.mask)
+        log_prob = lambda p: policy.distribution(p, batch.policy_observation).log_prob(batch.sample)  # noqa: E731
+        return ravel_pytree(jax.grad(lambda p: -jnp.mean(advantage * log_prob(p)))(params))[0]
+
+    learner, _ = jax.jit(partial(steps.STEPS[recipe.step], recipe, policy))(state.learner, batch, jax.random.key(0))
+    expected = jax.jit(score_gradient)(start)
+    if recipe.step == "natural_step":
+        moved = ravel_pytree(start)[0] - ravel_pytree(learner.params.policy)[0]
+        cosine = float(moved @ expected / jnp.linalg.norm(moved) / jnp.linalg.norm(expected))
+        assert cosine == pytest.approx(1.0, abs=1e-5)
+    else:
+        given = ravel_pytree(optax.tree.get(learner.moments.policy, "mu"))[0] / 0.1
+        np.testing.assert_allclose(given, expected, atol=1e-6)
+
+    later = jax.tree.map(lambda x: x + 0.1, start)
+    loss = partial(steps.policy_loss, recipe, policy, start)
+    standard = batch._replace(advantage=standardize(batch.advantage, batch.mask))
+    after = ravel_pytree(jax.jit(lambda p: jax.grad(loss, has_aux=True)(p, standard)[0])(later))[0]
+    same = float(jnp.abs(after - jax.jit(score_gradient)(later)).max()) < 1e-6
+    assert same == (recipe.objective == "score")
 
 
 def test_one_epoch_of_one_minibatch_is_the_policy_gradient():
