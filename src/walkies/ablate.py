@@ -49,9 +49,9 @@ class AblateConfig:
     """Names of the settings to train; default: all."""
     axes: tuple[str, ...] = AXES
     """Names of the sweeps."""
-    robots: int = 8
+    robots: int = 6
     """Per cell of a sweep."""
-    robot_seconds: float = 8.0
+    robot_seconds: float = 6.0
     """Per robot of a sweep."""
     envs: int | None = None
     """Robots in training; default: the recipe's."""
