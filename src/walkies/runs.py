@@ -57,6 +57,10 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def rehearsal(self) -> Path:
+        return self.path / "rehearsal"
+
+    @property
     def video(self) -> Path:
         return self.path / "video.mp4"
 

@@ -126,9 +126,65 @@ def test_runs_are_listed_and_compared(tmp_path, capsys):
     assert "seed" in out
     text = (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert text.count("<canvas>") == 2 and "Settings that differ" in text
-    Links().feed(text)
+    assert text.count("Gait: ") == 2 * text.count("<h2>Gait: ") == 4 and text.count("Configuration: ") == 2
+    assert text.count("walkies train pupper --") == 2, "the exact commands"
+    links = Links()
+    links.feed(text)
+    assert links.open == [] and all(link.startswith("data:") for link in links.fetched)
     with pytest.raises(UserError, match="at least two"):
         runs.command("compare", (first,))
+
+
+def test_marks_stand_side_by_side_also_where_one_run_was_not_examined(tmp_path):
+    examined, other = report.summarize(a_run(tmp_path / "first")), report.summarize(a_run(tmp_path / "second"))
+    better = {**CARD, "marks": [{**CARD["marks"][0], "value": 0.5}]}
+    assert runs.marks([examined, other._replace(card=better)]) == [["survival <b>", "1.000", "0.500"]]
+    assert runs.marks([other._replace(card=None), examined]) == [["survival <b>", "", "1.000"]]
+
+
+BOX = {
+    "box": "course", "robots": 100, "seconds": 20.0, "survival": {"value": 0.97, "low": 0.92, "high": 0.99},
+    "required": 0.99, "passed": False,
+}  # fmt: skip
+
+
+def test_a_rehearsal_is_on_the_runs_page(tmp_path):
+    """Boxes, sentences and pictures; a run without a rehearsal has no word of it."""
+    run = a_run(tmp_path / "first")
+    report.write(run)
+    assert not any("Rehearsal" in (run / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+
+    folder = run / "rehearsal"
+    write_json(folder / "box-course.json", BOX)
+    write_json(folder / "rehearsal.json", {"axes": [{"verdict": "slope: falls at 10° (3 of 16) <i>"}]})
+    (folder / "rehearsal.png").write_bytes((run / "curves.png").read_bytes())
+    report.write(run)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    for piece in ("course 97% (failed)", "97% (92% … 99%)", "slope: falls at 10° (3 of 16) &lt;i&gt;"):
+        assert piece in text
+    links = Links()
+    links.feed(text)
+    assert links.open == [] and all(link.startswith("data:") for link in links.fetched)
+    short = (run / "report.md").read_text(encoding="utf-8")
+    assert "| course | 100 of 20 s | 97% (92% … 99%) | 99% | failed |" in short
+    assert "(rehearsal/rehearsal.png)" in short and "- slope: falls" in short
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("box-harsh", "{", "box-harsh.json: not JSON"),
+        ("box-harsh", "[]", "no box, robots"),
+        ("box-harsh", json.dumps({**BOX, "survival": 1.0}), "survival without value"),
+        ("rehearsal", "{}", "no axes"),
+    ],
+)
+def test_a_damaged_rehearsal_is_named(name, content, expected, tmp_path):
+    run = a_run(tmp_path / "run")
+    (run / "rehearsal").mkdir()
+    (run / "rehearsal" / f"{name}.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=expected):
+        report.summarize(run)
 
 
 def test_differences_are_those_alone():

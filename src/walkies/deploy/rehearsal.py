@@ -17,7 +17,7 @@ from walkies.deploy.rehearsal_cells import Job, cell, run
 from walkies.deploy.rehearsal_conditions import AXES, BASE, BOXES, GRID, Axis, Box
 from walkies.errors import UserError
 from walkies.exam import find_policy, robot_of
-from walkies.runs import write_json
+from walkies.runs import RunFolder, write_json
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
@@ -158,7 +158,7 @@ def command(
             raise UserError(f"--{name}: got {value}, expected more than 0")
     path = find_policy(target)
     policy = read(path)
-    folder = out or (target / "rehearsal" if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
+    folder = out or (RunFolder(target).rehearsal if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
     chosen = _choose(only)
     extent = BOX if box else FULL_GRID if grid else SWEEP
     extent = Extent(
@@ -181,6 +181,8 @@ def command(
         return status
     print(text)
     print(f"Written to {folder}/{name}.json, .md" + ("" if box else " and .png") + ".")
+    if out is None and RunFolder(target).config.is_file():
+        print(f"On the run's own page too: walkies report {target}")
     return status
 
 

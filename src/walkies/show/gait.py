@@ -33,7 +33,7 @@ def draw(trajectory: replay.Trajectory, out: Path) -> Path:
             linear.plot(time, measured[:, place], color=theme.COLOURS[place], label=name)
             linear.step(time, trajectory.command[:, place], color=theme.COLOURS[place], linestyle=":", where="post")
         linear.set_title("Velocity (m/s); dotted: commanded")
-        linear.legend(loc="upper right", ncols=2)
+        linear.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.0)  # beside the title
         turn.plot(time, measured[:, 2], color=theme.TEAL)
         turn.step(time, trajectory.command[:, 2], color=theme.TEAL, linestyle=":", where="post")
         turn.set_title("Turn rate (rad/s)")

@@ -13,7 +13,7 @@ from walkies import exam_report
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.runs import RunFolder
-from walkies.show import curves, gait, logs, page, replay
+from walkies.show import curves, gait, logs, margins, page, replay
 from walkies.show.progress import count, duration
 
 
@@ -28,6 +28,7 @@ class Summary(NamedTuple):
     card: dict[str, Any] | None
     """The examination's report card."""
     command: str
+    rehearsed: margins.Margins = margins.NONE
 
 
 def summarize(run: Path) -> Summary:
@@ -43,7 +44,13 @@ def summarize(run: Path) -> Summary:
     table = logs.read(folder.curves) if folder.curves.exists() else {}
     last = {name: float(values[-1]) for name, values in table.items() if len(values)}
     return Summary(
-        run.resolve().name, config, _json(folder.versions) or {}, last, _json(folder.report), command_line(config)
+        run.resolve().name,
+        config,
+        _json(folder.versions) or {},
+        last,
+        _json(folder.report),
+        command_line(config),
+        margins.read(folder.rehearsal),
     )
 
 
@@ -60,18 +67,20 @@ def write(run: Path) -> tuple[Path, Path]:
     if folder.policy.exists():
         motion = replay.record(policy_file.read(folder.policy))
         pictures["Gait"] = gait.draw(motion, run / "gait.png")
-    text = markdown(summary, {title: path.name for title, path in pictures.items()}, _products(folder))
+    text = markdown(summary, {title: path.name for title, path in pictures.items()}, _products(folder), run)
     write_text(run / "report.md", text)
     write_text(run / "report.html", html(summary, pictures, motion))
     return run / "report.md", run / "report.html"
 
 
-def markdown(summary: Summary, pictures: dict[str, str], products: list[str]) -> str:
-    """The report for a terminal or a code forge; `pictures` maps titles to file names."""
+def markdown(summary: Summary, pictures: dict[str, str], products: list[str], run: Path) -> str:
+    """The report for a terminal or a code forge; `pictures` maps titles to file names in `run`."""
     lines = [f"# Run {summary.name}", "", "```sh", summary.command, "```", ""]
     lines += [f"- {name}: {value}" for name, value in facts(summary)]
     if summary.card:
         lines += ["", exam_report.markdown(summary.card).replace("# Examination", "## Examination", 1).rstrip()]
+    if summary.rehearsed:
+        lines += ["", *margins.markdown(summary.rehearsed, run)]
     for title, name in pictures.items():
         lines += ["", f"## {title}", "", f"![{title}]({name})"]
     if products:
@@ -84,6 +93,8 @@ def html(summary: Summary, pictures: dict[str, Path], motion: replay.Trajectory 
     sections = [page.facts([("Command", summary.command), *facts(summary)])]
     if summary.card:
         sections.append(page.card(summary.card))
+    if summary.rehearsed:
+        sections.append(margins.html(summary.rehearsed))
     if motion is not None:
         sections.append(page.player(motion))
     sections += [page.picture(title, path) for title, path in pictures.items()]
@@ -108,6 +119,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         verdict = "passed" if card["passed"] else "failed"
         errors = f"{card['lin_vel_error']:.3f} m/s and {card['yaw_rate_error']:.3f} rad/s"
         found.append(("Examination", f"{verdict}: survival {card['survival']:.0%}, errors {errors}"))
+    if summary.rehearsed.boxes:
+        found.append(("Rehearsal", margins.in_short(summary.rehearsed)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.table import Table
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.runs import RunFolder
-from walkies.show import curves, page, replay
+from walkies.show import curves, gait, margins, page, replay
 from walkies.show.progress import count, duration
 from walkies.show.report import Summary, facts, flat_settings, summarize, write_text
 
@@ -117,17 +118,33 @@ def _compare(console: Console, runs: list[Path], summaries: list[Summary], out: 
         page.picture("Learning curves", picture),
         "<h2>Settings that differ</h2>" + page.table(["setting", *names], [[key, *row] for key, row in rows.items()]),
     ]
-    for run in runs:
+    if any(one.card for one in summaries):
+        sections.append("<h2>Examinations</h2>" + page.table(["mark", *names], marks(summaries)))
+    sections += [margins.html(one.rehearsed, f"Rehearsal: {one.name}") for one in summaries if one.rehearsed]
+    for run, one in zip(runs, summaries, strict=True):
         if RunFolder(run).policy.is_file():
             motion = replay.record(policy_file.read(RunFolder(run).policy))
-            sections.append(page.player(motion, f"Replay: {run.name}"))
+            sections.append(page.player(motion, f"Replay: {one.name}"))
+            sections.append(page.picture(f"Gait: {one.name}", gait.draw(motion, run / "gait.png")))
+    sections += [page.details(f"Configuration: {one.name}", json.dumps(one.config, indent=2)) for one in summaries]
     write_text(out, page.document(f"{len(runs)} runs compared", sections))
     console.print(f"Comparison: {out} and {picture}")
 
 
+def marks(summaries: Sequence[Summary]) -> list[list[str]]:
+    """A row per mark of the examinations: its name and unit, and what each run got; empty where it was not examined."""
+    cards = [{mark["key"]: mark for mark in (one.card or {"marks": ()})["marks"]} for one in summaries]
+    rows = []
+    for mark in {key: mark for card in reversed(cards) for key, mark in card.items()}.values():
+        values = [card.get(mark["key"], {}).get("value") for card in cards]
+        name = f"{mark['name']}, {mark['unit']}" if mark["unit"] else mark["name"]
+        rows.append([name, *("" if value is None else f"{value:.3f}" for value in values)])
+    return rows
+
+
 def _facts(summaries: Sequence[Summary]) -> dict[str, list[str]]:
     """Name → value per run; empty where a run has none."""
-    found = [dict(facts(one)) for one in summaries]
+    found = [dict([("Command", one.command), *facts(one)]) for one in summaries]
     return {name: [one.get(name, "") for one in found] for name in dict.fromkeys(key for one in found for key in one)}
 
 
