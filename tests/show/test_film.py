@@ -47,7 +47,11 @@ def test_film_is_playable_and_moves_or_names_the_packages(policy, tmp_path):
     below_the_words = shown[:, SIZE[1] // 3 :]
     assert below_the_words.std() > 10, "a blank picture"
     assert np.abs(below_the_words[9] - below_the_words[1]).max() > 30, "nothing moved"
-    assert out.with_suffix(".gif").read_bytes()[:6] == b"GIF89a"
+    gif = out.with_suffix(".gif")
+    assert gif.read_bytes()[:6] == b"GIF89a"
+    assert pictures(gif).shape == shown.shape, "no wider and no faster than the video"
+    assert np.abs(pictures(gif)[9] - shown[9]).mean() < 10, "it shows the same"
+    assert np.abs(pictures(gif)[9] - shown[1]).mean() > np.abs(pictures(gif)[9] - shown[9]).mean()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["walk.gif", "walk.mp4"]
 
 
