@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 
 import mujoco
 import mujoco.batch
@@ -224,9 +225,26 @@ def test_command_line_writes_the_report_where_the_run_is(tmp_path, capsys):
     assert (tmp_path / "elsewhere" / "report.json").read_text() == (tmp_path / "report.json").read_text()
 
 
+def test_a_policy_that_is_not_there_is_told_with_what_there_is(tmp_path, monkeypatch):
+    """A folder without one, a path that is nothing, a run that was stopped too early; and the runs to choose from."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"no policy in {tmp_path}; .*`walkies train pupper` makes one"):
+        find_policy(Path())
+    with pytest.raises(UserError, match="no policy at nope; expected a run folder"):
+        find_policy(Path("nope"))
+    stopped, finished = Path("runs/stopped"), Path("runs/finished")
+    (stopped / "checkpoints").mkdir(parents=True)
+    (stopped / "checkpoints" / "000000012288.safetensors").touch()
+    finished.mkdir()
+    write(finished / "policy.json", STANDING)
+    with pytest.raises(UserError, match="walkies train --resume --out runs/stopped"):
+        find_policy(stopped)
+    with pytest.raises(UserError, match=r"In runs there are: runs/finished$"):
+        find_policy(Path("nope"))
+    assert find_policy(finished) == find_policy(finished / "policy.json") == finished / "policy.json"
+
+
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(UserError, match=r"no policy at .*policy.json; expected a run folder"):
-        find_policy(tmp_path)
     with pytest.raises(UserError, match="expected 0 … 9999"):
         draw(10_000, 1, BODIES)
     with pytest.raises(UserError, match="--episodes: got 0"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from walkies import runs
+from walkies import runs, train
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, Training, build, expanded, resumed
@@ -135,6 +135,20 @@ def test_init_from_starts_with_the_trained_networks(straight, folder):
         np.testing.assert_allclose(one, other, atol=1e-6)
     said = walkies("train", "pupper", "--init-from", straight, "--steps", 1, "--out", folder / "x", expect=2)
     assert "other sizes" in said and "(16, 16)" in said
+
+
+def test_what_cannot_become_a_run_is_told_before_anything_is_made(tmp_path):
+    (tmp_path / "file").write_text("x")
+    said = walkies("train", "pupper", "--steps", 1, "--out", tmp_path / "file", *SMALL, expect=2)
+    assert "file: this is a file; expected the name of a folder" in said and "Traceback" not in said
+
+
+def test_a_missing_wandb_is_told_before_there_is_a_run_folder(tmp_path, monkeypatch):
+    """Else the second try, without --wandb, would find the folder taken."""
+    monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        train.command(TrainConfig(out=tmp_path / "run", steps=1, wandb="project"))
+    assert missing.value.name == "wandb" and not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_overwritten_by_accident(straight):

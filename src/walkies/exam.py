@@ -20,9 +20,12 @@ from walkies.exam_drive import drive
 from walkies.exam_report import markdown, report
 from walkies.robots import get_robot
 from walkies.robots.base import Robot
+from walkies.runs import RUNS, RunFolder
 
 JSON_NAME = "report.json"
 CARD_NAME = "report_card.md"
+MOST_NAMED = 6
+"""Runs that an error offers."""
 
 
 def find_policy(target: Path) -> Path:
@@ -31,10 +34,19 @@ def find_policy(target: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    path = target / "policy.json" if target.is_dir() else target
-    if not path.is_file():
-        raise UserError(f"no policy at {path}; expected a run folder with a policy.json, or the path of such a file")
-    return path
+    folder = RunFolder(target)
+    path = folder.policy if target.is_dir() else target
+    if path.is_file():
+        return path
+    if folder.latest_checkpoint() is not None:
+        raise UserError(
+            f"{target} is a run that was stopped before it wrote its policy. This goes on, and writes it when it ends "
+            f"or at Ctrl-C: walkies train --resume --out {target}"
+        )
+    there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]
+    hint = f"In {RUNS} there are: {', '.join(there)}" if there else "`walkies train pupper` makes one"
+    what = f"in {target.resolve() if target == Path() else target}" if target.is_dir() else f"at {target}"
+    raise UserError(f"no policy {what}; expected a run folder with a policy.json, or the path of such a file. {hint}")
 
 
 def robot_of(policy: PolicyFile) -> Robot:

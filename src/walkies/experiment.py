@@ -303,6 +303,8 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
     config = expanded(config)
     refuse(config)
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UserError(f"--out {folder.path}: this is a file; expected the name of a folder for the run")
     if not config.resume and folder.latest_checkpoint() is not None:
         raise UserError(
             f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "

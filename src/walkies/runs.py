@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from walkies.errors import UserError
 
 T = TypeVar("T")
+RUNS = "runs"
+"""Where runs are kept unless somebody says otherwise, from where walkies is called."""
 PACKAGES = ("walkies", "jax", "jaxlib", "mujoco", "numpy", "optax")
 
 

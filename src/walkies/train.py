@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import tyro
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, Training, learn, prepare, resumed
-from walkies.runs import RunFolder, to_dict
+from walkies.runs import RUNS, RunFolder, to_dict
 
 DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
@@ -30,7 +31,9 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     started = time.monotonic()
     if config.resume and config.out is None:
         raise UserError("--resume: say which run goes on, with --out FOLDER")
-    out = config.out or free_folder(Path("runs"), f"{config.robot}-{config.seed}")
+    if config.wandb is not None and importlib.util.find_spec("wandb") is None:
+        raise ModuleNotFoundError("wandb is not installed", name="wandb")  # before there is a run folder
+    out = config.out or free_folder(Path(RUNS), f"{config.robot}-{config.seed}")
     folder = RunFolder(out)
     config = resumed(config, folder) if config.resume else replace(config, out=out)
     use_cpu(config.threads)

@@ -113,6 +113,21 @@ def test_wrong_names_are_told(policy, tmp_path):
         film.film(tmp_path / "nothing", tmp_path / "walk.mp4")
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"seconds": -3.0}, "--seconds: got -3, expected more than 0"),
+        ({"seconds": float("nan")}, "--seconds: got nan"),
+        ({"fps": 0.0}, "--fps: got 0"),
+        ({"size": (0, 540)}, "--size: got 0 540, expected width and height"),
+    ],
+)
+def test_numbers_that_make_no_video_are_told_and_not_blamed_on_gl(options, expected, policy, tmp_path):
+    with pytest.raises(UserError, match=expected) as told:
+        film.command((policy,), tmp_path / "x.mp4", **options)
+    assert "GL" not in str(told.value)
+
+
 def test_before_and_after_are_policies_of_the_run(policy, tmp_path):
     """The first, one on the way, the finished one; a run that kept none says so."""
     run = RunFolder(tmp_path)

@@ -69,7 +69,7 @@ def load_document(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise PolicyFileError(f"{path}: nested too deeply; expected a policy with at most 5 levels") from error
     except ValueError as error:
-        raise PolicyFileError(f"{path}: not strict JSON: {error}") from error
+        raise PolicyFileError(f"{path}: expected a policy.json, but this is not strict JSON: {error}") from error
     if not isinstance(document, dict):
         raise PolicyFileError(f"{path}: got {describe(document)} at the top, expected an object with a policy's keys")
     return document

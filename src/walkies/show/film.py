@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
 import walkies
@@ -20,6 +21,8 @@ from walkies.gl import GL_PACKAGES, gl_libraries
 from walkies.runs import RunFolder
 from walkies.show import render, replay
 
+SMALLEST, LARGEST = 64, 4096
+"""Pixels along each side of a video."""
 GIF_WIDTH, GIF_WIDTH_OF_MANY = 400, 720
 """Pixels, of one robot and of several."""
 GIF_FPS, GIF_COLOURS = 12.5, 96
@@ -142,6 +145,13 @@ def command(
     if view != "tour" and len(targets) > 1:
         raise UserError(
             f"--view {view} films one policy, got {len(targets)}; leave --view out to see them side by side"
+        )
+    for name, value in (("seconds", seconds), ("fps", fps)):
+        if not 0 < value < np.inf:
+            raise UserError(f"--{name}: got {value:g}, expected more than 0")
+    if size is not None and not all(SMALLEST <= side <= LARGEST for side in size):
+        raise UserError(
+            f"--size: got {size[0]} {size[1]}, expected width and height from {SMALLEST} to {LARGEST} pixels"
         )
     out = out or find_policy(targets[0]).with_name({"tour": "video.mp4"}.get(view, f"{view}.mp4"))
     if view == "stages":

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.runs import RunFolder
+from walkies.runs import RUNS, RunFolder
 from walkies.show import curves, gait, margins, page, replay
 from walkies.show.progress import count, duration
 from walkies.show.report import Summary, facts, flat_settings, summarize, write_text
@@ -28,7 +28,9 @@ def find(root: Path) -> list[Path]:
     if RunFolder(root).config.is_file():
         return [root]
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; expected one that holds runs, as `walkies train` makes them in runs/")
+        raise UserError(
+            f"{root}: no such folder; expected one with runs. `walkies train` makes the first in {RUNS}/"
+        )
     return sorted(path.parent for path in root.glob("*/config.json"))
 
 
@@ -82,7 +84,7 @@ def command(
         yes: clean without only showing what would go.
     """
     console = Console()
-    runs = [run for target in targets or (Path("runs"),) for run in find(target)]
+    runs = [run for target in targets or (Path(RUNS),) for run in find(target)]
     if not runs:
         raise UserError("no runs here; `walkies train pupper` makes one")
     if action == "clean":

@@ -140,6 +140,22 @@ def test_a_taken_port_is_not_the_end(served: PageServer) -> None:
         second.stop()
 
 
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_port_that_does_not_exist_is_told(port: int) -> None:
+    with pytest.raises(UserError, match=f"--port: got {port}, expected 1024 to 65535"):
+        PageServer(0, dict, LOOPBACK, port).start()
+
+
+def test_the_last_port_is_served_or_said_to_be_taken() -> None:
+    server = PageServer(0, dict, LOOPBACK, 65535)
+    try:
+        assert server.start() == f"http://{LOOPBACK}:65535/"
+        with pytest.raises(UserError, match="ports 65535 to 65535"):
+            PageServer(0, dict, LOOPBACK, 65535).start()
+    finally:
+        server.stop()
+
+
 def test_an_address_that_is_not_this_machines_is_the_users_to_mend() -> None:
     with pytest.raises(UserError, match=r"192\.0\.2\.1.*--host"):
         PageServer(0, dict, "192.0.2.1", 8012).start()

@@ -34,6 +34,7 @@ MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".sv
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
 LONGEST_MESSAGE = 4096
 """Bytes of one message from the page."""
+LAST_PORT = 65535
 ATTEMPTS = 20
 """Ports tried, one after the other, where the first is taken."""
 BEHIND = 32
@@ -75,11 +76,13 @@ class PageServer:
         Raises:
             UserError: no port could be had, or the address is not this machine's.
         """
+        if not 0 <= self.port <= LAST_PORT:
+            raise UserError(f"--port: got {self.port}, expected 1024 to {LAST_PORT}, or 0 for any that is free")
         self._thread.start()
         failure = self._ready.get()
         if failure is not None:
             raise UserError(
-                f"no page at {self.host}, ports {self.port} to {self.port + ATTEMPTS - 1}: {failure}; "
+                f"no page at {self.host}, ports {self.port} to {min(self.port + ATTEMPTS - 1, LAST_PORT)}: {failure}; "
                 "choose another --port, or leave --host at 127.0.0.1"
             ) from failure
         shown = f"[{self.host}]" if ":" in self.host else self.host
@@ -118,7 +121,7 @@ class PageServer:
         quiet = logging.getLogger("walkies.view")
         quiet.setLevel(logging.CRITICAL)  # a browser that closes a tab in mid-sentence is no error
         failure: Exception | None = None
-        for port in range(self.port, self.port + ATTEMPTS):
+        for port in range(self.port, min(self.port + ATTEMPTS, LAST_PORT + 1)):
             try:
                 async with serve(
                     self._connected, self.host, port, process_request=self._request, compression=None, logger=quiet,
