@@ -28,9 +28,7 @@ def find(root: Path) -> list[Path]:
     if RunFolder(root).config.is_file():
         return [root]
     if not root.is_dir():
-        raise UserError(
-            f"{root}: no such folder; expected one with runs. `walkies train` makes the first in {RUNS}/"
-        )
+        raise UserError(f"{root}: no such folder; expected one with runs. `walkies train` makes the first in {RUNS}/")
     return sorted(path.parent for path in root.glob("*/config.json"))
 
 
