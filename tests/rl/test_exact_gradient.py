@@ -180,7 +180,7 @@ def test_unbiased_estimators(problem, wrong_v, name):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_biased_estimators_are_told_apart(problem, wrong_v, name):
-    """T1, negative controls: each usual mistake is a million times further off."""
+    """T1, controls: each usual mistake is a million times further off."""
     assert problem.error(WRONG[name](problem, wrong_v)) > 1e-3
 
 
@@ -213,7 +213,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_expected_score_is_zero(name):
-    """T2: E_a ∇ log π(a) = 0. Negative control: a density that lost its normalization."""
+    """T2: E_a ∇ log π(a) = 0. Control: a density that lost its normalization."""
     family, parameters = FAMILIES[name]
     parameters = jax.tree.map(lambda x: jnp.asarray(x, float), parameters)
     nodes, mass = scores(family, parameters)
@@ -233,7 +233,10 @@ def test_expected_score_is_zero(name):
 @pytest.mark.parametrize("name", ["full_return", "reward_to_go"])
 @pytest.mark.parametrize("terminal", [0, 1])
 def test_reward_shift(name, terminal):
-    """T3: r + c leaves the expected gradient alone where every rollout has the same length, and only there."""
+    """T3: r + c leaves the expected gradient alone where every rollout has the same length.
+
+    Control: where episodes end at different times it must not.
+    """
     mdp = random_tabular(seed=3, states=2 + terminal, terminal=terminal)
     shifted = Tabular(**{**mdp.__dict__, "reward": mdp.reward + 1.0})
     gradients = []
@@ -257,7 +260,10 @@ def sample_loss_gradient(theta, observations, actions, rewards, values, done):
 
 
 def test_batch_of_two_episodes_is_their_length_weighted_mean():
-    """T4: 3 and 5 steps in one column; a mean of the two means is something else. Order of environments is nothing."""
+    """T4: 3 and 5 steps in one column are weighed by their lengths; the order of environments is nothing.
+
+    Control: the mean of the two means is something else.
+    """
     keys = jax.random.split(jax.random.key(1), 5)
     time, envs = 8, 3
     theta = jax.random.normal(keys[0], (4, 2))
@@ -279,7 +285,7 @@ def test_batch_of_two_episodes_is_their_length_weighted_mean():
 
 @pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
 def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
-    """T16: with V^π, E[A_t | s, a] = Q − V at every step for any λ; with another V, A + V is Q only at λ = 1."""
+    """T16: with V^π, E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q only at λ = 1."""
 
     def conditional_mean(psi):
         mass = np.asarray(problem.mass)

@@ -81,7 +81,7 @@ def test_fisher_product_is_the_curvature_of_kl(case):
 
 
 def test_fisher_product_is_the_covariance_of_the_score():
-    """T18: F = E[∇log π ∇log πᵀ], by the exact sum over a categorical's choices."""
+    """T18: F = E[∇log π ∇log πᵀ], by the exact sum over a categorical's choices. Control: one sample a row is not it."""
     case = Case(Discrete(3))
 
     def log_probs(theta):
@@ -91,11 +91,14 @@ def test_fisher_product_is_the_covariance_of_the_score():
     explicit = jnp.einsum("na,nai,naj->ij", jnp.exp(log_probs(case.theta)), score, score) / SAMPLES
     np.testing.assert_allclose(case.fisher(), explicit, atol=1e-13)
     sampled_once = jnp.einsum("ni,nj->ij", *[score[jnp.arange(SAMPLES), case.samples]] * 2) / SAMPLES
-    assert float(jnp.max(jnp.abs(sampled_once - explicit))) > 1e-3  # the empirical Fisher is another matrix
+    assert float(jnp.max(jnp.abs(sampled_once - explicit))) > 1e-3
 
 
 def test_fisher_of_a_linear_gaussian():
-    """T19: the mean's block is E[xxᵀ] ⊗ Σ⁻¹, that of log σ is 2I, and they do not couple."""
+    """T19: the mean's block is E[xxᵀ] ⊗ Σ⁻¹, that of log σ is 2I, and they do not couple.
+
+    Control: with σ itself as the parameter that block is 2 Σ⁻¹.
+    """
     x = jax.random.normal(jax.random.key(0), (SAMPLES, 3))
     log_std = jnp.array([-0.4, 0.3])
     params = (jnp.ones((3, 2)), log_std)
@@ -105,20 +108,28 @@ def test_fisher_of_a_linear_gaussian():
     np.testing.assert_allclose(fisher[:6, :6], jnp.kron(x.T @ x / SAMPLES, jnp.diag(jnp.exp(-2 * log_std))), atol=1e-13)
     np.testing.assert_allclose(fisher[6:, 6:], 2 * jnp.eye(2), atol=1e-13)
     np.testing.assert_allclose(fisher[:6, 6:], 0.0, atol=1e-13)
+    raw = fisher_product(lambda std: Normal(jnp.zeros((SAMPLES, 2)), jnp.log(std)), jnp.exp(log_std))
+    of_std = jax.jit(jax.vmap(raw))(jnp.eye(2))
+    np.testing.assert_allclose(of_std, 2 * jnp.diag(jnp.exp(-2 * log_std)), atol=1e-13)
+    assert float(jnp.max(jnp.abs(of_std - 2 * jnp.eye(2)))) > 1.0
 
 
 def test_fisher_product_is_symmetric_and_positive(case):
-    """T20: uᵀFv = vᵀFu, vᵀFv ≥ 0, and damping adds exactly c v."""
+    """T20: uᵀFv = vᵀFu, vᵀFv ≥ 0, and damping adds exactly c v. Control: the loss's own Hessian is not positive."""
     fisher = case.fisher()
     np.testing.assert_allclose(fisher, fisher.T, atol=1e-12)
     assert float(jnp.linalg.eigvalsh(fisher)[0]) > -1e-12
     damped = jax.jit(lambda v: fisher_product(case.distribution, case.theta, 0.3)(v))(case.direction)
     np.testing.assert_allclose(damped - fisher @ case.direction, 0.3 * case.direction, atol=1e-12)
+    assert float(jnp.linalg.eigvalsh(jax.jit(jax.hessian(case.loss))(case.theta))[0]) < -1e-3
 
 
 @pytest.mark.parametrize("n", [1, 4, 12])
 def test_conjugate_gradients_solve(n):
-    """T21: the solution in n steps, the error falling in the A-norm at each, and stopping early where told."""
+    """T21: the solution in n steps, the error falling in the A-norm at each, and stopping early where told.
+
+    Control: as many steps of steepest descent do not solve it.
+    """
     root = jax.random.normal(jax.random.key(n), (n, n))
     a, b = root @ root.T + jnp.eye(n), jnp.arange(1.0, n + 1)
     solve = jax.jit(lambda limit, tolerance: conjugate_gradient(lambda v: a @ v, b, limit, tolerance))
@@ -126,6 +137,11 @@ def test_conjugate_gradients_solve(n):
     np.testing.assert_allclose(solve(n, 0.0).x, exact, rtol=1e-8)
     errors = [exact @ a @ exact] + [(x - exact) @ a @ (x - exact) for x in (solve(k, 0.0).x for k in range(1, n + 1))]
     assert np.all(np.diff(errors) < 1e-12)
+    x = jnp.zeros(n)
+    for _ in range(n):
+        residual = b - a @ x
+        x = x + (residual @ residual) / (residual @ a @ residual) * residual
+    assert n == 1 or np.max(np.abs(x - exact)) > 1e-3 * np.max(np.abs(exact))
     early = solve(n, 0.5)
     assert int(early.iterations) <= n and float(early.residual) <= 0.5 * float(b @ b)
     assert int(solve(10 * n, 1e-20).iterations) <= n + 2
@@ -198,7 +214,7 @@ def test_accepted_steps_keep_the_promise(case):
 
 
 def test_the_line_search_measures_kl_from_old_to_new():
-    """T23: the two directions differ; only one bounds what was promised. Narrowing σ makes KL(old ‖ new) the larger."""
+    """T23: KL(old ‖ new) is what is bounded; narrowing σ makes it the larger. Control: the other direction would pass."""
     old, new = Normal(jnp.zeros((1, 1)), jnp.zeros(1)), Normal(jnp.full((1, 1), 0.3), jnp.log(jnp.array([0.5])))
     np.testing.assert_allclose([old.kl(new)[0], new.kl(old)[0]], [0.98685, 0.36315], atol=1e-5)
 
@@ -257,7 +273,7 @@ def test_rejected_steps_restore_every_bit(broken, name):
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_step_without_line_search_never_breaks_parameters(broken, name):
-    """NPG: unchecked, but a step that is not finite is not taken; `uphill` is, for nobody looks."""
+    """T23, control: unchecked (NPG) `uphill` is taken; a step that is not finite never is."""
     case, step = broken
     new, info = step(name, False)
     assert bool(info.accepted) == (name == "uphill")
@@ -265,7 +281,7 @@ def test_a_step_without_line_search_never_breaks_parameters(broken, name):
 
 
 def test_the_natural_step_does_not_depend_on_the_parametrization():
-    """T24: θ = Mφ with any invertible M gives the same policy after a tiny step; the plain gradient does not."""
+    """T24: θ = Mφ with any invertible M gives the same policy after a tiny step. Control: the plain gradient does not."""
     x = jax.random.normal(jax.random.key(0), (SAMPLES, 3))
     advantages = jax.random.normal(jax.random.key(1), (SAMPLES,))
     size = 8
@@ -336,7 +352,10 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_kl_is_positive_and_is_what_sampling_says(name):
-    """T25: KL ≥ 0, zero only for equals, and E_p[log p − log q] by Monte Carlo, within 5 standard errors."""
+    """T25: KL ≥ 0, zero only for equals, and E_p[log p − log q] by Monte Carlo, within 5 standard errors.
+
+    Control: the other direction is another number.
+    """
     p, q = PAIRS[name]
     assert float(p.kl(q)) > 0.01 and float(q.kl(p)) > 0.01
     assert float(p.kl(p)) == pytest.approx(0.0, abs=1e-7)
@@ -346,4 +365,4 @@ def test_kl_is_positive_and_is_what_sampling_says(name):
     difference = np.asarray(p_many.log_prob(samples) - q_many.log_prob(samples))
     error = 5 * difference.std() / np.sqrt(n)
     assert abs(difference.mean() - float(p.kl(q))) < error
-    assert abs(difference.mean() - float(q.kl(p))) > error  # the other direction is another number
+    assert abs(difference.mean() - float(q.kl(p))) > error

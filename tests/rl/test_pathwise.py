@@ -67,7 +67,7 @@ def test_pathwise_gradient_is_the_closed_form(smooth):
 
 
 def test_cutting_the_state_breaks_the_gradient(smooth):
-    """T5c: with `stop_gradient` on the state the gradient forgets what an action does to the future."""
+    """T5c, control: with `stop_gradient` on the state the gradient forgets what an action does to the future."""
     env, states, gain = smooth
 
     class Cut(LQR):
@@ -129,7 +129,7 @@ def test_likelihood_ratio_equals_reparametrized(both_gradients, sigma):
 
 
 def test_small_noise_leads_to_the_deterministic_gradient(both_gradients):
-    """T5b: as σ → 0 the likelihood-ratio gradient tends, as σ², to that of the deterministic policy; at 1 it is far."""
+    """T5b: as σ → 0 the likelihood-ratio gradient tends, as σ², to the deterministic policy's. Control: at σ = 1 not."""
     deterministic = both_gradients(1e-6)[2]
     distances = [np.max(np.abs(both_gradients(sigma)[0] - deterministic)) for sigma in (1.0, 0.1, 0.01)]
     assert distances[0] > 1e-3
@@ -137,7 +137,7 @@ def test_small_noise_leads_to_the_deterministic_gradient(both_gradients):
 
 
 def test_a_step_shaped_reward_has_no_gradient_through_the_world():
-    """T5d: on a threshold the pathwise gradient is exactly 0, while the likelihood ratio sees the way up."""
+    """T5d: on a threshold the pathwise gradient is exactly 0. Control: the likelihood ratio sees the way up."""
     env, horizon, sigma = Threshold(), 20, 1.0
     start = env.reset(jax.random.key(2), 4000)
     noise = sigma * jax.random.normal(jax.random.key(3), (horizon, 4000, 1))
