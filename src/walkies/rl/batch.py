@@ -60,3 +60,8 @@ def standardize(x: Array, mask: Array) -> Array:
 def masked_mean(x: Array, mask: Array) -> Array:
     """Mean () of x (samples,) over the samples that count; 0 if none does."""
     return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def mean(x: Array, mask: Array | None) -> Array:
+    """Mean () of x (samples,): of all where there is no mask, else of the samples that count."""
+    return jnp.mean(x) if mask is None else masked_mean(x, mask)

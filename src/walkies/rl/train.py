@@ -11,13 +11,14 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import native_networks, networks, normalize, steps
+from walkies.rl import learner, native_networks, networks, normalize
 from walkies.rl.batch import Batch
+from walkies.rl.learner import Learner, Params
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import Actors, Rollout, rollout, start
-from walkies.rl.steps import STEPS, Learner, Params
+from walkies.rl.steps import STEPS
 from walkies.rl.weights import WEIGHTS, discounted_sums
 
 Array = jax.Array

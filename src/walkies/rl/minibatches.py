@@ -1,0 +1,70 @@
+"""Epochs of minibatches: each sample once per epoch, in a new order each time; and the value function's way of learning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from walkies.errors import UserError
+from walkies.rl.batch import Batch, taker
+from walkies.rl.learner import Learner, adam
+from walkies.rl.losses import critic_loss
+from walkies.rl.recipes import Recipe
+
+Array = jax.Array
+
+
+def epochs(
+    update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, key: Array, recipe: Recipe
+) -> Any:
+    """Apply `update` to every minibatch of every epoch; metrics come back as (epochs, minibatches).
+
+    Each epoch has a new permutation and sees each sample exactly once.
+    """
+    take, count = taker(batch), batch.mask.shape[0]
+    if count % recipe.minibatches:
+        raise UserError(
+            f"{count} samples per iteration (num_envs × horizon) cannot be split into minibatches ="
+            f" {recipe.minibatches} equal parts; change one of the three"
+        )
+    size = count // recipe.minibatches
+
+    def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
+        order = permutation(key, count).reshape(recipe.minibatches, size)
+        return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
+
+    return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
+
+
+def permutation(key: Array, count: int) -> Array:
+    """0 … count − 1 in random order, int32; as `jax.random.permutation`, eight times as fast on a CPU.
+
+    One sort of single words, random bits above and the index below, instead of two sorts of pairs. Where random bits
+    tie, their order is that of their indices: enough for minibatches, within which order does not matter.
+    """
+    width = (count - 1).bit_length()
+    words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
+    return (jnp.sort(words) & ((1 << width) - 1)).astype(jnp.int32)
+
+
+def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
+    """Epochs of minibatches for the value function alone, for steps that move the policy once."""
+    if not learner.params.critic:
+        return learner, {"value_loss": jnp.zeros((), batch.target.dtype)}
+
+    def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
+        params, moments = carry
+        loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
+        return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
+
+    before = (learner.params.critic, learner.moments.critic)
+    (critic, moments), losses = epochs(update, before, batch, key, recipe)
+    learner = learner._replace(
+        params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
+    )
+    return learner, {"value_loss": jnp.mean(losses)}
