@@ -13,7 +13,7 @@ Arrays lead with the environment axis, `(num_envs, …)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -95,6 +95,29 @@ class Env(Protocol[S]):
 
     def step(self, state: S, action: Array, key: Key) -> tuple[S, Outcome]:
         """Draw s′ ~ p(· | s, a) for every copy, with its reward and whether s′ is terminal. Never resets."""
+        ...
+
+
+class ChangingEnv(Env[S], Protocol[S]):
+    """An `Env` that changes as training goes on: by the count of steps, and by how the last rollouts went.
+
+    What it remembers of training is a PyTree, the curriculum, that training keeps and saves with everything else; None
+    where the count of steps is enough, and `advance` is then never called.
+    """
+
+    def begin(self) -> Any:
+        """The curriculum with which training begins."""
+        ...
+
+    def at(self, steps: Array, curriculum: Any = None) -> Env[S]:
+        """The environment after `steps` () control steps over all copies; sizes and shapes never change."""
+        ...
+
+    def advance(self, curriculum: Any, metrics: Mapping[str, Array], steps: int) -> tuple[Any, dict[str, Array]]:
+        """After a rollout of `steps` control steps over all copies: the next curriculum, and numbers () to report.
+
+        metrics: mean () over the rollout of each quantity that `step` reports.
+        """
         ...
 
 

@@ -52,6 +52,8 @@ class TrainState(NamedTuple):
     """() mean return of the last iteration in which an episode ended."""
     episode_length: Array
     """() mean length of those episodes."""
+    curriculum: Any = None
+    """What a `walkies.mdp.ChangingEnv` remembers of training; None where it remembers nothing."""
 
 
 def make_policy(recipe: Recipe, env: Env) -> Policy:
@@ -91,7 +93,8 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     policy_key, critic_key, env_key, key = jax.random.split(key, 4)
     policy = make_policy(recipe, env)
     critic = networks.init(critic_key, (env.privileged_size, *recipe.critic_hidden, 1)) if recipe.baseline else []
-    actors = start(env, env_key, recipe.num_envs, recipe.stagger)
+    curriculum = env.begin() if hasattr(env, "begin") else None
+    actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
     return TrainState(
         learner=steps.init(recipe, Params(policy.init(policy_key), critic)),
@@ -102,6 +105,7 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
         iteration=jnp.zeros((), jnp.int32),
         episode_return=jnp.zeros((), dtype),
         episode_length=jnp.zeros((), dtype),
+        curriculum=curriculum,
     )
 
 
@@ -116,8 +120,8 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     Where observations or rewards are normalised, the very first iteration only gathers statistics: nothing is learned
     from inputs of unknown scale.
     """
-    if hasattr(env, "at"):  # a task that changes as training goes on, by the count of its steps
-        env = env.at(state.iteration.astype(jnp.float32) * (recipe.num_envs * steps_per_iteration(recipe, env)))
+    steps_now = recipe.num_envs * steps_per_iteration(recipe, env)
+    env = _changed(env, state.iteration.astype(jnp.float32) * steps_now, state.curriculum)
     policy = make_policy(recipe, env)
     key, start_key, act_key, learn_key = jax.random.split(state.key, 4)
     actors, discounted = state.actors, state.discounted_return
@@ -135,7 +139,18 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
         recipe.resets,
         recipe.time_limits,
     )
-    return learn(recipe, env, state._replace(key=key), actors, discounted, record, learn_key)
+    state, metrics = learn(recipe, env, state._replace(key=key), actors, discounted, record, learn_key)
+    if state.curriculum is not None:
+        curriculum, told = env.advance(state.curriculum, record.metrics, steps_now)
+        state, metrics = state._replace(curriculum=curriculum), metrics | told
+    return state, metrics
+
+
+def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
+    """The environment as it is after `steps` () control steps of training (`walkies.mdp.ChangingEnv`)."""
+    if not hasattr(env, "at"):
+        return env
+    return env.at(steps) if curriculum is None else env.at(steps, curriculum)
 
 
 def learn(
@@ -202,7 +217,7 @@ def account(
     if learner.params.policy.log_std.size:
         metrics["std"] = jnp.mean(jnp.exp(learner.params.policy.log_std))
     state = TrainState(learner, normalizers, actors, discounted, state.key, state.iteration + 1, mean_return,
-        mean_length.astype(state.episode_length.dtype))  # fmt: skip
+        mean_length.astype(state.episode_length.dtype), state.curriculum)  # fmt: skip
     return state, {name: value.astype(jnp.float32) for name, value in metrics.items()}
 
 

@@ -13,11 +13,6 @@ from walkies.tasks.randomization import Pushes, Range
 Array = jax.Array
 
 
-def of(bounds: Range, uniform: Array) -> Array:
-    """Uniform numbers in [0, 1) brought into a range."""
-    return bounds.low + (bounds.high - bounds.low) * uniform
-
-
 KICK_DRAWS = 3
 """Uniform numbers that a kick takes."""
 
@@ -28,7 +23,7 @@ def kick(uniform: Array, pushes: Pushes, control_dt: float) -> Array:
     uniform: (n, KICK_DRAWS) in [0, 1), decides whether, whither and how hard.
     """
     happens = uniform[:, 0] < control_dt / pushes.kick_interval
-    angle, speed = 2.0 * jnp.pi * uniform[:, 1], of(pushes.kick_speed, uniform[:, 2]) * happens
+    angle, speed = 2.0 * jnp.pi * uniform[:, 1], pushes.kick_speed.value(uniform[:, 2]) * happens
     return jnp.stack([speed * jnp.cos(angle), speed * jnp.sin(angle)], axis=1)
 
 
@@ -61,9 +56,9 @@ def next_force(force: Force, uniform: Array, pushes: Pushes, control_dt: float) 
     left = force.left - control_dt
     over = left <= 0.5 * control_dt  # half a step: durations are rounded to control steps
     starts = over & (uniform[:, 0] < control_dt / pushes.force_interval)
-    angle, size = 2.0 * jnp.pi * uniform[:, 1], of(pushes.force, uniform[:, 2])
+    angle, size = 2.0 * jnp.pi * uniform[:, 1], pushes.force.value(uniform[:, 2])
     newton = jnp.stack([size * jnp.cos(angle), size * jnp.sin(angle), jnp.zeros_like(size)], axis=1)
-    duration = jnp.maximum(of(pushes.force_duration, uniform[:, 3]), control_dt)
+    duration = jnp.maximum(pushes.force_duration.value(uniform[:, 3]), control_dt)
     return Force(
         newton=jnp.where(starts[:, None], newton, force.newton),
         left=jnp.where(starts, duration, jnp.where(over, 0.0, left)),
@@ -72,7 +67,7 @@ def next_force(force: Force, uniform: Array, pushes: Pushes, control_dt: float) 
 
 def late(lateness: Array, uniform: Array, jitter: Range, timestep: float) -> Array:
     """Lateness (n, TARGET_MEMORY), physics steps, with that of a new target put in front; uniform: (n, 1) in [0, 1)."""
-    return jnp.concatenate([jnp.round(of(jitter, uniform) / timestep), lateness[:, : TARGET_MEMORY - 1]], axis=1)
+    return jnp.concatenate([jnp.round(jitter.value(uniform) / timestep), lateness[:, : TARGET_MEMORY - 1]], axis=1)
 
 
 class LateImu(NamedTuple):

@@ -87,11 +87,13 @@ def episode_table(task: WalkConfig) -> Table:
         ("start", task.start),
         ("shape", task.shape),
         ("effort", task.effort),
+        ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
     ):
         for field in fields(record):
             if not isinstance(value := getattr(record, field.name), Range):
-                table.add_row(f"{part}.{field.name}", f"{value:g}", _docstring(type(record), field.name))
+                shown = ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
+                table.add_row(f"{part}.{field.name}", shown, _docstring(type(record), field.name))
     return table
 
 

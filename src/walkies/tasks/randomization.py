@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from walkies.errors import UserError
 
@@ -34,6 +34,10 @@ class Range:
     def reach(self) -> float:
         """The largest magnitude."""
         return max(abs(self.low), abs(self.high))
+
+    def value(self, uniform: Any) -> Any:
+        """Uniform numbers in [0, 1) brought into the range."""
+        return self.low + (self.high - self.low) * uniform
 
 
 ONE = Range(1.0, 1.0)

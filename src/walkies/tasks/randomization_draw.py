@@ -138,8 +138,8 @@ class _Draws:
         """(n, size) values of the quantity `record.name`."""
         bounds: Range = getattr(record, name)
         if name not in self._where:
-            return jnp.full((self._num_envs, self._size.get(name, 1)), bounds.low)
-        return bounds.low + (bounds.high - bounds.low) * self._uniform[:, self._where[name]]
+            return jnp.full((self._num_envs, self._size.get(name, 1)), bounds.value(0.0))
+        return bounds.value(self._uniform[:, self._where[name]])
 
 
 def _bodies(nominal: Params, draws: _Draws, config: Randomization) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ The state holds whatever the future depends on, the frames already sensed includ
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -28,8 +29,9 @@ from walkies.physics.base import (
     State,
     initial_state,
 )
-from walkies.tasks import commands, disturbances, randomization, rewards
+from walkies.tasks import commands, curriculum, disturbances, randomization, rewards
 from walkies.tasks.commands import Commands
+from walkies.tasks.curriculum import Curriculum
 from walkies.tasks.disturbances import Force, LateImu
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
@@ -66,6 +68,7 @@ class WalkConfig:
     shape: Shape = field(default_factory=Shape)
     effort: Growth = field(default_factory=Growth)
     randomization: Randomization = field(default_factory=Randomization)
+    curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
     observation_history: int = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
@@ -135,6 +138,7 @@ class Walk:
         joints = robot.num_joints
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
+        curriculum.check(config.curriculum)
         self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
@@ -158,22 +162,35 @@ class Walk:
         self.informative = np.tile(informative, config.observation_history)
         self.mirror = Mirror.of(robot, self.contract, simulator, factors, vectors)
         self.effort: Array | float = 1.0
+        self.randomization = config.randomization
 
-    def at(self, steps: Array) -> Walk:
-        """The task as it is after `steps` () control steps of training over all robots: costs of effort grow.
+    def begin(self) -> Array | None:
+        """The difficulty () with which training begins; None where ranges stay as they are."""
+        return jnp.float32(self.config.curriculum.start) if self.config.curriculum.adaptive else None
 
-        A function of the count alone, so a training that goes on from a checkpoint finds the same task.
+    def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
+        """The task as it is after `steps` () control steps of training over all robots.
+
+        Costs of effort grow with the count of steps; ranges of the randomization widen with the difficulty (), where
+        there is one. A function of these two, so a training that goes on from a checkpoint finds the same task.
         """
         task = copy.copy(self)
         task.effort = rewards.effort_share(self.config.effort, steps)
+        if difficulty is not None:
+            task.randomization = curriculum.narrowed(self.config.randomization, difficulty)
         return task
+
+    def advance(self, difficulty: Array, metrics: Mapping[str, Array], steps: int) -> tuple[Array, dict[str, Array]]:
+        """The difficulty () after a rollout of so many control steps over all robots, and the one that it had."""
+        passed = curriculum.passes(self.config.curriculum, metrics, self.control_dt)
+        return curriculum.advance(self.config.curriculum, difficulty, passed, steps), {"difficulty": difficulty}
 
     def reset(self, key: Array, num_envs: int) -> WalkState:
         """Robots drawn anew, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
         drawn = draw(
-            robots, n, self.config.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps
+            robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps
         )
         chance = jax.random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
@@ -220,7 +237,7 @@ class Walk:
 
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
-        config, n = self.config.randomization, len(imu)
+        config, n = self.randomization, len(imu)
         lags = longest_imu_lag(config, self.simulator.timestep, self.simulator.substeps)
         return {
             "down": drawn.down,
@@ -310,7 +327,7 @@ class Walk:
         Returns the physical state after kicks, the state with the forces and delays now in force, and what the
         simulator is given of them.
         """
-        config, draws, n = self.config.randomization, iter(uniforms), len(state.clock)
+        config, draws, n = self.randomization, iter(uniforms), len(state.clock)
         kick = disturbances.kick(next(draws), config.pushes, self.control_dt)
         before = state.physics._replace(qvel=state.physics.qvel.at[:, :2].add(kick))
         if state.force is None and state.lateness is None:
@@ -330,12 +347,12 @@ class Walk:
         self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, uniform: Array
     ) -> Array:
         """One frame (n, 36) from true values, constant errors (n, 3+3+nu) and uniform numbers (n, 3+3+nu+nu)."""
-        sensing, nu, of = self.config.randomization.sensing, joints.shape[1], disturbances.of
-        gyro = disturbances.seen_askew(gyro, bias[:, 3:6]) + bias[:, :3] + of(sensing.gyro_noise, uniform[:, :3])
-        gravity = disturbances.seen_askew(gravity, bias[:, 3:6]) + of(sensing.gravity_noise, uniform[:, 3:6])
+        sensing, nu = self.randomization.sensing, joints.shape[1]
+        gyro = disturbances.seen_askew(gyro, bias[:, 3:6]) + bias[:, :3] + sensing.gyro_noise.value(uniform[:, :3])
+        gravity = disturbances.seen_askew(gravity, bias[:, 3:6]) + sensing.gravity_noise.value(uniform[:, 3:6])
         gravity = gravity / jnp.linalg.norm(gravity, axis=1, keepdims=True)
-        joints = joints + bias[:, 6:] + of(sensing.joint_position_noise, uniform[:, 6 : 6 + nu])
-        action = action + of(sensing.last_action_noise, uniform[:, 6 + nu :])
+        joints = joints + bias[:, 6:] + sensing.joint_position_noise.value(uniform[:, 6 : 6 + nu])
+        action = action + sensing.last_action_noise.value(uniform[:, 6 + nu :])
         return self.contract.frame(gyro, gravity, command, joints, action)
 
     def _motion(

@@ -1,0 +1,99 @@
+"""An adaptive curriculum: ranges of the randomization that widen while the policy passes and narrow while it fails.
+
+One number, the difficulty, scales all of them: 0 is the nominal robot (the set `none`), 1 are the ranges as they were
+given. After every rollout it goes a little up or down. It is part of the training's state and depends on nothing but
+what happened in training, so a resumed training finds it again bit for bit. The idea is that of automatic domain
+randomization (OpenAI et al. 2019, arXiv:1910.07113, section 5.2), with one number for all ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from walkies.errors import UserError
+from walkies.tasks.randomization import GROUPS, NONE, Randomization, Range
+
+Array = jax.Array
+
+FLAG = "--task.curriculum"
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Ranges of the randomization that widen while the policy passes."""
+
+    adaptive: bool = False
+    """Whether they do. If not, ranges are as given from the first step to the last."""
+    start: float = 0.0
+    """Difficulty at the start: 0 is the nominal robot, 1 the ranges as given."""
+    steps: int = 1_000_000
+    """Control steps over all robots from difficulty 0 to 1 if every rollout passes, and back if every one fails"""
+    falls: float = 0.05
+    """(1/s) A rollout passes with at most so many falls per robot and second, …"""
+    lin_vel_error: float = 0.3
+    """(m/s) … and at most this mean error of velocity; 0.37 is what a robot has that only stands."""
+
+
+def check(curriculum: Curriculum) -> None:
+    """Refuse what makes no sense.
+
+    Raises:
+        UserError: which number, what was given and what was expected.
+    """
+    if not 0.0 <= curriculum.start <= 1.0:
+        raise UserError(f"{FLAG}.start: got {curriculum.start:g}, expected 0 (nominal robot) to 1 (full ranges)")
+    for name in ("steps", "falls", "lin_vel_error"):
+        if not (value := getattr(curriculum, name)) > 0:
+            raise UserError(f"{FLAG}.{name}: got {value:g}, expected more than 0")
+
+
+def passes(curriculum: Curriculum, metrics: Mapping[str, Array], control_dt: float) -> Array:
+    """() bool: whether a rollout with these means over robots and steps stays under both marks. NaN does not."""
+    calm = metrics["fell"] <= curriculum.falls * control_dt
+    return calm & (metrics["lin_vel_error"] <= curriculum.lin_vel_error)
+
+
+def advance(curriculum: Curriculum, difficulty: Array, passed: Array, steps: int) -> Array:
+    """The difficulty () after a rollout of so many control steps over all robots."""
+    change = steps / curriculum.steps
+    return jnp.clip(difficulty + jnp.where(passed, change, -change), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Narrowed(Range):
+    """A range on its way from the nominal one to [low, high], which stay its farthest ends."""
+
+    nominal: Range
+    difficulty: Array
+    """() in [0, 1]"""
+
+    def value(self, uniform: Array | float) -> Array:
+        """At difficulty 1 the very bits of `Range.value`, at 0 those of the nominal range."""
+        share, rest = self.difficulty, 1.0 - self.difficulty
+        low = rest * self.nominal.low + share * self.low
+        width = rest * (self.nominal.high - self.nominal.low) + share * (self.high - self.low)
+        return low + width * uniform
+
+
+def narrowed(randomization: Randomization, difficulty: Array) -> Randomization:
+    """`randomization` with every range on its way from the nominal robot's; difficulty: () in [0, 1].
+
+    What is random at all is decided by the ranges as given, so shapes and the critic's inputs stay the same. How often
+    pushes come and how long they last is no matter of difficulty; how hard they are is.
+    """
+    return replace(randomization, **{group: _group(randomization, group, difficulty) for group in GROUPS})
+
+
+def _group(randomization: Randomization, group: str, difficulty: Array) -> Any:
+    record, nominal = getattr(randomization, group), getattr(NONE, group)
+    moving = {
+        entry.name: Narrowed(value.low, value.high, getattr(nominal, entry.name), difficulty)
+        for entry in fields(record)
+        if isinstance(value := getattr(record, entry.name), Range) and value != getattr(nominal, entry.name)
+    }
+    return replace(record, **moving)
