@@ -33,6 +33,27 @@ def test_draws_one_run(tmp_path):
     assert curves.draw_rewards(tmp_path) == tmp_path / "rewards.png"
 
 
+def test_the_largest_reward_terms_are_named_and_the_rest_is_not_lost():
+    rng = np.random.default_rng(0)
+    terms = {f"term_{size}": size * rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.5, 40) for size in range(8)}
+    parts = curves.breakdown(terms, largest=3)
+    assert list(parts) == ["term 7", "term 6", "term 5", "5 others"]
+    np.testing.assert_allclose(sum(parts.values()), sum(terms.values()), atol=1e-12)
+    assert list(curves.breakdown({"only": np.ones(3)})) == ["only"]
+
+
+def test_the_picture_of_rewards_has_every_term_also_where_some_values_are_missing(tmp_path):
+    logger = logs.CsvLogger(tmp_path / "progress.csv")
+    for i in range(30):
+        row = {"steps": 1000 * i, "reward/tracking": 1.0, "reward/torque": -0.1 * i, "reward/zero": 0.0}
+        logger.log(row | ({"reward/late": 0.2} if i > 10 else {}))
+    logger.close()
+    picture = curves.draw_rewards(tmp_path)
+    shades = {tuple(pixel) for pixel in np.asarray(Image.open(picture).convert("RGBA")).reshape(-1, 4)}
+    stacked = [tuple((255 * rgb(colour)).round().astype(int)) + (255,) for colour in theme.COLOURS]
+    assert [colour in shades for colour in stacked[:4]] == [True, True, True, False], "three terms that gave something"
+
+
 def test_draws_seeds_with_a_band(tmp_path):
     runs = [a_run(tmp_path / str(seed), seed) for seed in range(3)]
     alone = ink(curves.draw_runs({"walk": runs[:1]}, tmp_path / "one.png"))

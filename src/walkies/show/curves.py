@@ -35,6 +35,8 @@ QUANTITIES = (
     Quantity("Speed", "steps_per_s", "control steps/s"),
 )
 COLUMNS_OF_PANELS = 3
+STACK_ROWS = 2
+"""Rows of panels that the stacked reward terms take."""
 POINTS = 200
 """Points per curve; longer records are averaged over neighbouring rows."""
 
@@ -57,8 +59,6 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
     shown = [q for q in QUANTITIES if any(np.isfinite(table.get(q.column, np.nan)).any() for table in tables)]
     if not shown or not any(x in table for table in tables):
         raise UserError(f"nothing to draw: {', '.join(groups)} have none of {', '.join(q.column for q in QUANTITIES)}")
-    from matplotlib.ticker import EngFormatter
-
     columns = min(COLUMNS_OF_PANELS, len(shown))
     with theme.figure(-(-len(shown) // columns), columns) as (made, axes):
         for axis, quantity in zip(axes.flat, shown, strict=False):
@@ -66,7 +66,7 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
         for axis in axes.flat[len(shown) :]:
             axis.set_visible(False)
         for axis in axes.flat:
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.xaxis.set_major_formatter(_engineer())
         for axis in axes.flat[max(0, len(shown) - columns) : len(shown)]:
             axis.set_xlabel("control steps" if x == "steps" else "seconds")
         if len(groups) > 1:
@@ -75,25 +75,79 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
 
 
 def draw_rewards(run: Path) -> Path | None:
-    """Draw what each reward term gave over the training, as `run`/rewards.png; None where the run has no terms."""
+    """Draw what each reward term gave over the training, as `run`/rewards.png; None where the run has no terms.
+
+    Above, the largest terms stacked, gains upward and costs downward, and their sum as a line; below, every term on a
+    scale of its own, the largest first.
+    """
     table = logs.read(run / "progress.csv")
     terms = {name.removeprefix("reward/"): values for name, values in table.items() if name.startswith("reward/")}
-    terms = {name: values for name, values in terms.items() if np.nanmax(np.abs(values), initial=0.0) > 0}
-    if not terms:
+    curves = {name: thin(table["steps"], values) for name, values in terms.items()}
+    curves = {name: curve for name, curve in curves.items() if np.any(curve[1])}
+    if not curves:
         return None
-    from matplotlib.ticker import EngFormatter
-
+    order = by_size({name: values for name, (_, values) in curves.items()})
     columns = COLUMNS_OF_PANELS
-    with theme.figure(-(-len(terms) // columns), columns, height=1.8, sharex=True) as (made, axes):
-        for axis, (name, values) in zip(axes.flat, terms.items(), strict=False):
-            steps, thinned = thin(table["steps"], values)
-            axis.plot(steps, thinned, color=theme.BLUE)
+    rows = STACK_ROWS - (-len(order) // columns)
+    with theme.figure(rows, columns, height=1.8) as (made, axes):
+        grid = axes[0, 0].get_gridspec()
+        for axis in axes[:STACK_ROWS].flat:
+            axis.remove()
+        _stack(made.add_subplot(grid[:STACK_ROWS, :]), curves)
+        small = list(axes[STACK_ROWS:].flat)
+        for axis, name in zip(small, order, strict=False):
+            axis.plot(*curves[name], color=theme.BLUE)
             axis.axhline(0.0, color=theme.GREY, linewidth=0.8)
             axis.set_title(name.replace("_", " "))
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        for axis in axes.flat[len(terms) :]:
-            axis.set_visible(False)
+            axis.xaxis.set_major_formatter(_engineer())
+        for axis in small[len(order) :]:
+            axis.remove()
+        for axis in small[max(0, len(order) - columns) : len(order)]:
+            axis.set_xlabel("control steps")
         return theme.save(made, run / "rewards.png")
+
+
+def by_size(terms: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of terms, the one that gave or cost most on average first."""
+    return sorted(terms, key=lambda name: -float(np.mean(np.abs(terms[name]))))
+
+
+def breakdown(terms: Mapping[str, np.ndarray], largest: int = len(theme.COLOURS) - 1) -> dict[str, np.ndarray]:
+    """The `largest` terms by name, and all others added up under "N others"; together they are the sum of all.
+
+    terms: name → (T,) what it gave at the same T points.
+    """
+    order = by_size(terms)
+    shown = {name.replace("_", " "): np.asarray(terms[name], float) for name in order[:largest]}
+    rest = order[largest:]
+    return shown | ({f"{len(rest)} others": np.sum([terms[name] for name in rest], axis=0)} if rest else {})
+
+
+def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draw the terms (name → steps, values) one on the other."""
+    start, end = max(x[0] for x, _ in curves.values()), min(x[-1] for x, _ in curves.values())
+    steps = np.linspace(start, max(start, end), POINTS)
+    parts = breakdown({name: np.interp(steps, *curve) for name, curve in curves.items()})
+    above, below = np.zeros_like(steps), np.zeros_like(steps)
+    for place, (name, values) in enumerate(parts.items()):
+        colour = theme.COLOURS[place % len(theme.COLOURS)]
+        gain, cost = above + np.clip(values, 0.0, None), below + np.clip(values, None, 0.0)
+        axis.fill_between(steps, above, gain, color=colour, linewidth=0, label=name)
+        axis.fill_between(steps, below, cost, color=colour, linewidth=0)
+        above, below = gain, cost
+    total = np.sum(list(parts.values()), axis=0)
+    axis.plot(steps, total, color=theme.LIGHT_PAGE, linewidth=4.0)
+    axis.plot(steps, total, color=theme.DARK_PAGE, linewidth=1.8, label="all together")
+    axis.set_title("Reward (per step)")
+    axis.xaxis.set_major_formatter(_engineer())
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _engineer() -> Any:
+    """Ticks as 5M, not 5000000."""
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter(sep="")
 
 
 def thin(x: np.ndarray, y: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:

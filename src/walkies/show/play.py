@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import sys
 import time
 import webbrowser
@@ -25,7 +26,7 @@ from walkies.show import theme
 from walkies.show.viewer import server as page
 from walkies.show.viewer.gauges import Gauges
 from walkies.show.viewer.scene import Scene, Server
-from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS
+from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS, finite
 from walkies.show.viewer.walker import Moment, Walker, command_range
 from walkies.tasks.walk import WalkConfig
 
@@ -234,10 +235,10 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 def _numbers(value: Any, count: int) -> np.ndarray | None:
     """`value` as (count,) finite numbers, or None."""
-    if not isinstance(value, list) or len(value) != count or not all(type(item) in (int, float) for item in value):
+    if not isinstance(value, list) or len(value) != count:
         return None
-    found = np.array(value, float)
-    return found if np.all(np.isfinite(found)) else None
+    found = [number for item in value if (number := finite(item)) is not None]
+    return np.array(found) if len(found) == count else None
 
 
 def stages_of(target: Path) -> list[Stage]:
@@ -302,6 +303,8 @@ def announce(address: str, host: str) -> None:
             "There is no password.",
             flush=True,
         )
+    if host in page.ANY_ADDRESS:
+        print(f"From another machine: {address.replace(page.THIS_MACHINE[0], socket.gethostname())}", flush=True)
 
 
 def _steps(count: int) -> str:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,12 @@ NONSENSE: list[dict[str, Any]] = [
     {"command": [True, False, True]},
     {"command": [float("nan"), 0, 0]},
     {"push": [1e400, 0]},
+    {"push": [10**400, 0]},
+    {"command": [0, 0, 10**400], "id": 10**400},
     {"shove": {"x": 1}},
     {"set": {"friction": []}},
     {"set": 3},
+    {"set": {"friction": True, "payload": 10**400}},
     {"paused": 1},
     {"speed": 1e9},
     {"stage": 17},
@@ -65,7 +69,7 @@ NONSENSE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("message", NONSENSE, ids=json.dumps)
+@pytest.mark.parametrize("message", NONSENSE, ids=lambda message: json.dumps(message)[:60])
 def test_nonsense_changes_nothing(play: Play, message: dict[str, Any]) -> None:
     before = play.state(), play.walker.data.qpos.copy(), play.walker.data.qvel.copy(), play.walker.moment().command
     play.obey(message)
@@ -90,6 +94,16 @@ def test_a_push_is_as_the_robot_sees_it_and_a_shove_as_the_world_does(play: Play
     np.testing.assert_allclose(play.walker.data.qvel[:2], (-0.3, 0.5), atol=1e-9)
     play.obey({"shove": [0.3, -0.5]})
     np.testing.assert_allclose(play.walker.data.qvel[:2], (0.0, 0.0), atol=1e-9)
+
+
+@pytest.mark.parametrize(("beside", "pushed"), [(0.0, True), (0.5, False)])
+def test_a_click_on_the_robot_pushes_it_away_from_the_eye(play: Play, beside: float, pushed: bool) -> None:
+    """The eye looks along y and down, at the robot in the middle of the view or `beside` it."""
+    play.scene.follow(play.walker.data.qpos[:3], 1e3)
+    sight = np.array([0.0, 2.0, -0.4])
+    play._clicked(SimpleNamespace(ray_origin=(beside, -2.0, 0.4), ray_direction=sight / np.linalg.norm(sight)))
+    play._obey()
+    np.testing.assert_allclose(play.walker.data.qvel[:2], (0.0, module.CLICK_PUSH if pushed else 0.0), atol=1e-9)
 
 
 def test_stages_are_named_by_their_steps_and_a_damaged_one_is_said_not_died_of(play: Play) -> None:
@@ -167,8 +181,13 @@ def test_the_plotted_rewards_are_the_runs_own(tmp_path: Path) -> None:
 def test_others_in_the_network_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     announce("http://127.0.0.1:8012/", "127.0.0.1")
     assert "Warning" not in capsys.readouterr().out
-    announce("http://0.0.0.0:8012/", "0.0.0.0")
-    assert "everyone who reaches this machine" in capsys.readouterr().out
+    announce("http://192.0.2.1:8012/", "192.0.2.1")
+    said = capsys.readouterr().out
+    assert "everyone who reaches this machine" in said and "From another machine" not in said
+    announce("http://127.0.0.1:8012/", "0.0.0.0")
+    said = capsys.readouterr().out
+    assert "everyone who reaches this machine" in said
+    assert f"From another machine: http://{module.socket.gethostname()}:8012/" in said
 
 
 def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

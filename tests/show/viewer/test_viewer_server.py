@@ -156,6 +156,15 @@ def test_the_last_port_is_served_or_said_to_be_taken() -> None:
         server.stop()
 
 
+def test_a_server_of_all_addresses_names_one_that_a_browser_can_open() -> None:
+    server = PageServer(0, dict, "0.0.0.0", 0)
+    try:
+        assert server.start() == f"http://{LOOPBACK}:{server.port}/"
+        assert get(server, "/icon.svg")[0] == 200
+    finally:
+        server.stop()
+
+
 def test_an_address_that_is_not_this_machines_is_the_users_to_mend() -> None:
     with pytest.raises(UserError, match=r"192\.0\.2\.1.*--host"):
         PageServer(0, dict, "192.0.2.1", 8012).start()
@@ -163,4 +172,4 @@ def test_an_address_that_is_not_this_machines_is_the_users_to_mend() -> None:
 
 def test_parse_takes_one_object() -> None:
     assert parse('{"a": 1}') == {"a": 1}
-    assert parse("1") is parse("{") is parse(b"\xff") is None
+    assert parse("1") is parse("{") is parse(b"\xff") is parse("[" * LONGEST_MESSAGE) is None

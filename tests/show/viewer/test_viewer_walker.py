@@ -167,8 +167,9 @@ def test_weak_motors_are_weak() -> None:
 
 def test_settings_take_only_numbers_within_their_range() -> None:
     before = Settings()
-    nonsense = {"friction": "ice", "payload": None, "latency": float("nan"), "gravity": 3.0, "strength": True}
-    assert before.changed({**nonsense, "strength": [1]}) == before
+    nonsense = {"friction": "ice", "payload": None, "latency": float("nan"), "gravity": 3.0, "strength": False}
+    assert before.changed(nonsense) == before
+    assert before.changed({"strength": [1], "payload": 10**400, "slope": True}) == before
     assert before.changed({"friction": 99.0, "slope": -99.0}) == Settings(friction=1.5, slope=-15.0)
 
 

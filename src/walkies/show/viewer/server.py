@@ -32,6 +32,8 @@ STATIC = Path(__file__).with_name("static")
 PORT = 8012
 MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
+ANY_ADDRESS = ("0.0.0.0", "::", "")
+"""Hosts that bind all of a machine's addresses; a browser needs one of them."""
 LONGEST_MESSAGE = 4096
 """Bytes of one message from the page."""
 LAST_PORT = 65535
@@ -85,7 +87,8 @@ class PageServer:
                 f"no page at {self.host}, ports {self.port} to {min(self.port + ATTEMPTS - 1, LAST_PORT)}: {failure}; "
                 "choose another --port, or leave --host at 127.0.0.1"
             ) from failure
-        shown = f"[{self.host}]" if ":" in self.host else self.host
+        host = THIS_MACHINE[0] if self.host in ANY_ADDRESS else self.host
+        shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/"
 
     def stop(self) -> None:
@@ -200,7 +203,7 @@ def parse(text: str | bytes) -> dict[str, Any] | None:
         return None
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter from thousands of brackets
         return None
     return message if isinstance(message, dict) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -54,9 +55,9 @@ class Settings:
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """These settings with some replaced; each is cut to its slider's range, and what is no number is left out."""
         good = {
-            slider.name: float(np.clip(values[slider.name], slider.low, slider.high))
+            slider.name: min(max(value, slider.low), slider.high)
             for slider in SLIDERS
-            if isinstance(values.get(slider.name), int | float) and np.isfinite(values[slider.name])
+            if (value := finite(values.get(slider.name))) is not None
         }
         return replace(self, **good)
 
@@ -71,6 +72,17 @@ SLIDERS = (
 """Every field of `Settings`, with the range that a person may choose from."""
 
 assert tuple(slider.name for slider in SLIDERS) == tuple(field.name for field in fields(Settings))
+
+
+def finite(value: Any) -> float | None:
+    """A number out of JSON, or None. Python reads there NaN, infinities, and whole numbers beyond the largest float."""
+    if type(value) not in (int, float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
