@@ -212,8 +212,11 @@ def test_nan_switches_that_robot_off_and_no_other():
 
 def test_nan_action_switches_off():
     policy = constant_policy()
-    last = Layer(np.array([[3.0] * 12, [-3.0] * 12]), np.zeros(12))  # infinity minus infinity
-    huge = replace(policy, layers=(Layer(np.zeros((36, 2)), np.full(2, 3e38)), last))
+    # Products beyond the largest float in one layer, infinity minus infinity in the next: in a single layer a fused
+    # multiply-add may or may not overflow on the way.
+    beyond = Layer(3.0 * np.eye(2), np.zeros(2))
+    last = Layer(np.array([[1.0] * 12, [-1.0] * 12]), np.zeros(12))
+    huge = replace(policy, layers=(Layer(np.zeros((36, 2)), np.full(2, 3e38)), beyond, last))
     memory, command = tick_until_action(huge, activate(huge, level()), level())
     assert memory.failed[0] and np.all(command.kp == 0)
 

@@ -12,7 +12,9 @@ from jax.flatten_util import ravel_pytree
 
 from walkies.mdp import Box, Discrete
 from walkies.rl.distributions import Categorical, Normal, TanhNormal
-from walkies.rl.natural import conjugate_gradient, fisher_product, natural_step
+from walkies.rl.conjugate_gradient import conjugate_gradient
+from walkies.rl.fisher import fisher_product
+from walkies.rl.natural import natural_step
 from walkies.rl.policy import Policy
 
 SAMPLES = 24

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from toys import Counter, Target
 
 from walkies import native_library
-from walkies.rl import normalize, steps, train
+from walkies.rl import learner, losses, minibatches, normalize, steps, train
 from walkies.rl.batch import Batch, standardize, taker
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
@@ -100,7 +100,7 @@ def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name)
         np.testing.assert_allclose(given, expected, atol=1e-6)
 
     later = jax.tree.map(lambda x: x + 0.1, start)
-    loss = partial(steps.policy_loss, recipe, policy, start)
+    loss = partial(losses.policy_loss, recipe, policy, start)
     standard = batch._replace(advantage=standardize(batch.advantage, batch.mask))
     after = ravel_pytree(jax.jit(lambda p: jax.grad(loss, has_aux=True)(p, standard)[0])(later))[0]
     same = float(jnp.abs(after - jax.jit(score_gradient)(later)).max()) < 1e-6
@@ -130,7 +130,7 @@ def test_minibatches_partition_the_batch(count, parts):
     """T34: each sample once per epoch, in another order each epoch. Control: one permutation for all would not do."""
     batch = numbered(count)
     recipe = replace(PPO, epochs=5, minibatches=parts)
-    _, seen = jax.jit(lambda key: steps.epochs(lambda carry, part: (carry, part.advantage), 0, batch, key, recipe))(
+    _, seen = jax.jit(lambda key: minibatches.epochs(lambda carry, part: (carry, part.advantage), 0, batch, key, recipe))(
         jax.random.key(0)
     )
     assert seen.shape == (5, parts, count // parts)
@@ -139,12 +139,12 @@ def test_minibatches_partition_the_batch(count, parts):
     orders = {tuple(epoch.ravel()) for epoch in np.asarray(seen)}
     assert len(orders) == 5
     with pytest.raises(ValueError, match="minibatches"):
-        steps.epochs(lambda c, p: (c, p), 0, batch, jax.random.key(0), replace(recipe, minibatches=7))
+        minibatches.epochs(lambda c, p: (c, p), 0, batch, jax.random.key(0), replace(recipe, minibatches=7))
 
 
 def test_permutation_is_uniform():
     """Each index lands everywhere equally often (χ² over positions of 5,000 permutations of 6)."""
-    draws = jax.jit(jax.vmap(lambda key: steps.permutation(key, 6)))(jax.random.split(jax.random.key(0), 5000))
+    draws = jax.jit(jax.vmap(lambda key: minibatches.permutation(key, 6)))(jax.random.split(jax.random.key(0), 5000))
     counts = np.stack([np.bincount(draws[:, i], minlength=6) for i in range(6)])
     assert ((counts - 5000 / 6) ** 2 / (5000 / 6)).sum() < 60.0  # 25 degrees of freedom: p ≈ 1e-4
 
@@ -248,7 +248,7 @@ def test_a_long_gradient_keeps_its_direction():
     """
     gradient = {"a": jnp.array([30.0, 0.4]), "b": jnp.array([[-0.1]])}
     flat = ravel_pytree(gradient)[0]
-    _, moments = steps.adam(replace(PPO, max_grad_norm=1.0), gradient, gradient, steps.start(PPO, gradient), 1e-3)
+    _, moments = learner.adam(replace(PPO, max_grad_norm=1.0), gradient, gradient, learner.start(PPO, gradient), 1e-3)
     ours = ravel_pytree(optax.tree.get(moments, "mu"))[0] / 0.1
     cosine = lambda x: float(x @ flat / jnp.linalg.norm(x) / jnp.linalg.norm(flat))  # noqa: E731
     assert float(jnp.linalg.norm(ours)) == pytest.approx(1.0) and cosine(ours) == pytest.approx(1.0)

@@ -22,7 +22,8 @@ from jax.flatten_util import ravel_pytree
 
 from walkies.compare.training import first_episodes, whole_episodes
 from walkies.mdp import Env
-from walkies.rl import steps, train
+from walkies.rl import train
+from walkies.rl.losses import policy_loss
 from walkies.rl.batch import Batch
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import Rollout
@@ -59,7 +60,7 @@ def batch_of(recipe: Recipe, env: Env, state: TrainState, record: Rollout) -> Ba
 
 def gradient_of(recipe: Recipe, env: Env, state: TrainState, batch: Batch) -> Array:
     """Gradient (parameters,) of the recipe's objective at the policy in `state`, to be maximized."""
-    loss = partial(steps.policy_loss, plain(recipe), train.make_policy(recipe, env), state.learner.params.policy)
+    loss = partial(policy_loss, plain(recipe), train.make_policy(recipe, env), state.learner.params.policy)
     gradient, _ = jax.grad(loss, has_aux=True)(state.learner.params.policy, batch)
     return -ravel_pytree(gradient)[0]
 

@@ -20,7 +20,8 @@ from jax.flatten_util import ravel_pytree
 from walkies.compare.gradients import batch_of, gradient_of, plain
 from walkies.compare.training import whole_episodes
 from walkies.mdp import Env
-from walkies.rl import steps, train
+from walkies.rl import train
+from walkies.rl.losses import policy_loss
 from walkies.rl.batch import masked_mean
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import Rollout
@@ -72,7 +73,7 @@ def worth(recipe: Recipe, env: Env, then: TrainState, record: Rollout, now: Trai
 
     def weighted(objective: str) -> Array:
         chosen = replace(plain(recipe), objective=objective)  # type: ignore[arg-type]
-        loss = partial(steps.policy_loss, chosen, policy, then.learner.params.policy, batch=old)
+        loss = partial(policy_loss, chosen, policy, then.learner.params.policy, batch=old)
         gradient, _ = jax.grad(lambda params: loss(params=params), has_aux=True)(now.learner.params.policy)
         return -ravel_pytree(gradient)[0]
 

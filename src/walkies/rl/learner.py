@@ -40,7 +40,7 @@ class Learner(NamedTuple):
     """() bool: the KL stop has ended this iteration's policy steps."""
 
 
-def init(recipe: Recipe, params: Params) -> Learner:
+def init_learner(recipe: Recipe, params: Params) -> Learner:
     """A learner that has not learned."""
     dtype = params.policy.log_std.dtype
     return Learner(

@@ -19,12 +19,14 @@ import optax
 
 from walkies.errors import UserError
 from walkies.mdp import Discrete, Env
-from walkies.rl import networks, steps, train
+from walkies.rl import networks, train
 from walkies.rl.batch import Batch
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import Actors, Rollout, rollout
-from walkies.rl.steps import Learner
+from walkies.rl.learner import Learner, adam
+from walkies.rl.losses import critic_loss
+from walkies.rl.minibatches import epochs
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.weights import reward_to_go
 
@@ -57,7 +59,7 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     (value, (actors, record)), gradient = jax.value_and_grad(loss, has_aux=True)(learner.params.policy)
     policy = train.make_policy(recipe, env)
     batch = train.make_batch(recipe, env, policy, state, record)
-    params, moments = steps.adam(
+    params, moments = adam(
         recipe, gradient, learner.params.policy, learner.moments.policy, learner.learning_rate
     )  # fmt: skip
     learner, value_loss = _fit_critic(recipe, learner, batch, learn_key)
@@ -106,10 +108,10 @@ def window_loss(
 def _fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, Array]:
     def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
         params, moments = carry
-        loss, gradient = jax.value_and_grad(partial(steps.critic_loss, recipe))(params, part)
-        return steps.adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
+        loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
+        return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
 
-    (critic, moments), losses = steps.epochs(
+    (critic, moments), losses = epochs(
         update, (learner.params.critic, learner.moments.critic), batch, key, recipe
     )
     learner = learner._replace(

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import learner, native_networks, networks, normalize
+from walkies.rl import native_networks, networks, normalize
 from walkies.rl.batch import Batch
-from walkies.rl.learner import Learner, Params
+from walkies.rl.learner import Learner, Params, init_learner
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
@@ -97,7 +97,7 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
     return TrainState(
-        learner=steps.init(recipe, Params(policy.init(policy_key), critic)),
+        learner=init_learner(recipe, Params(policy.init(policy_key), critic)),
         normalizers=Normalizers(*(normalize.init(n, dtype) for n in (env.observation_size, env.privileged_size, 1))),
         actors=actors,
         discounted_return=jnp.zeros(recipe.num_envs, dtype),
