@@ -285,7 +285,7 @@ def test_batch_of_two_episodes_is_their_length_weighted_mean():
 
 @pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
 def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
-    """T16: with V^π, E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q only at λ = 1."""
+    """T16: V^π ⇒ E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q at λ = 1 only."""
 
     def conditional_mean(psi):
         mass = np.asarray(problem.mass)

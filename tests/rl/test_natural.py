@@ -11,8 +11,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from walkies.mdp import Box, Discrete
-from walkies.rl.distributions import Categorical, Normal, TanhNormal
 from walkies.rl.conjugate_gradient import conjugate_gradient
+from walkies.rl.distributions import Categorical, Normal, TanhNormal
 from walkies.rl.fisher import fisher_product
 from walkies.rl.natural import natural_step
 from walkies.rl.policy import Policy
@@ -83,7 +83,7 @@ def test_fisher_product_is_the_curvature_of_kl(case):
 
 
 def test_fisher_product_is_the_covariance_of_the_score():
-    """T18: F = E[∇log π ∇log πᵀ], by the exact sum over a categorical's choices. Control: one sample a row is not it."""
+    """T18: F = E[∇log π ∇log πᵀ], summed exactly over a categorical's choices. Control: one sample a row is not it."""
     case = Case(Discrete(3))
 
     def log_probs(theta):
@@ -216,7 +216,7 @@ def test_accepted_steps_keep_the_promise(case):
 
 
 def test_the_line_search_measures_kl_from_old_to_new():
-    """T23: KL(old ‖ new) is what is bounded; narrowing σ makes it the larger. Control: the other direction would pass."""
+    """T23: KL(old ‖ new) is bounded; narrowing σ makes it the larger. Control: the other direction would pass."""
     old, new = Normal(jnp.zeros((1, 1)), jnp.zeros(1)), Normal(jnp.full((1, 1), 0.3), jnp.log(jnp.array([0.5])))
     np.testing.assert_allclose([old.kl(new)[0], new.kl(old)[0]], [0.98685, 0.36315], atol=1e-5)
 
@@ -283,7 +283,7 @@ def test_a_step_without_line_search_never_breaks_parameters(broken, name):
 
 
 def test_the_natural_step_does_not_depend_on_the_parametrization():
-    """T24: θ = Mφ with any invertible M gives the same policy after a tiny step. Control: the plain gradient does not."""
+    """T24: θ = Mφ with any invertible M gives the same policy after a tiny step. Control: plain gradients do not."""
     x = jax.random.normal(jax.random.key(0), (SAMPLES, 3))
     advantages = jax.random.normal(jax.random.key(1), (SAMPLES,))
     size = 8

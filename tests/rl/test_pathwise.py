@@ -129,7 +129,7 @@ def test_likelihood_ratio_equals_reparametrized(both_gradients, sigma):
 
 
 def test_small_noise_leads_to_the_deterministic_gradient(both_gradients):
-    """T5b: as σ → 0 the likelihood-ratio gradient tends, as σ², to the deterministic policy's. Control: at σ = 1 not."""
+    """T5b: as σ → 0 the likelihood-ratio gradient tends, as σ², to the deterministic policy's. Control: σ = 1."""
     deterministic = both_gradients(1e-6)[2]
     distances = [np.max(np.abs(both_gradients(sigma)[0] - deterministic)) for sigma in (1.0, 0.1, 0.01)]
     assert distances[0] > 1e-3

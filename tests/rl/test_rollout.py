@@ -11,7 +11,8 @@ import pytest
 from toys import Counter
 
 from walkies.rl.policy import Policy
-from walkies.rl.rollout import Actors, Rollout, rollout, start
+from walkies.rl.record import Actors, Rollout
+from walkies.rl.rollout import rollout, start
 from walkies.rl.weights import gae
 
 

@@ -130,9 +130,11 @@ def test_minibatches_partition_the_batch(count, parts):
     """T34: each sample once per epoch, in another order each epoch. Control: one permutation for all would not do."""
     batch = numbered(count)
     recipe = replace(PPO, epochs=5, minibatches=parts)
-    _, seen = jax.jit(lambda key: minibatches.epochs(lambda carry, part: (carry, part.advantage), 0, batch, key, recipe))(
-        jax.random.key(0)
-    )
+
+    def advantages(carry, part):
+        return carry, part.advantage
+
+    _, seen = jax.jit(lambda key: minibatches.epochs(advantages, 0, batch, key, recipe))(jax.random.key(0))
     assert seen.shape == (5, parts, count // parts)
     for epoch in seen:
         np.testing.assert_array_equal(np.sort(epoch.ravel()), np.arange(count))

@@ -50,7 +50,7 @@ def test_the_picture_of_rewards_has_every_term_also_where_some_values_are_missin
     logger.close()
     picture = curves.draw_rewards(tmp_path)
     shades = {tuple(pixel) for pixel in np.asarray(Image.open(picture).convert("RGBA")).reshape(-1, 4)}
-    stacked = [tuple((255 * rgb(colour)).round().astype(int)) + (255,) for colour in theme.COLOURS]
+    stacked = [(*(255 * rgb(colour)).round().astype(int), 255) for colour in theme.COLOURS]
     assert [colour in shades for colour in stacked[:4]] == [True, True, True, False], "three terms that gave something"
 
 

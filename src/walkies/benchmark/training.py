@@ -21,7 +21,7 @@ from walkies.benchmark.protocols import Protocol, Row
 from walkies.cpu import machine
 from walkies.envs.gymnasium_state import load_state, save_state
 from walkies.rl import checkpoint, train
-from walkies.rl.rollout import Rollout
+from walkies.rl.record import Rollout
 from walkies.rl.rollout_host import HostActors
 from walkies.rl.train_host import HostTraining, init_host, make_host_iteration, shape_of
 

@@ -23,10 +23,10 @@ from jax.flatten_util import ravel_pytree
 from walkies.compare.training import first_episodes, whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
-from walkies.rl.losses import policy_loss
 from walkies.rl.batch import Batch
+from walkies.rl.losses import policy_loss
 from walkies.rl.recipes import Recipe
-from walkies.rl.rollout import Rollout
+from walkies.rl.record import Rollout
 from walkies.rl.train import TrainState
 
 Array = jax.Array

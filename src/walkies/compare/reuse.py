@@ -21,10 +21,10 @@ from walkies.compare.gradients import batch_of, gradient_of, plain
 from walkies.compare.training import whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
-from walkies.rl.losses import policy_loss
 from walkies.rl.batch import masked_mean
+from walkies.rl.losses import policy_loss
 from walkies.rl.recipes import Recipe
-from walkies.rl.rollout import Rollout
+from walkies.rl.record import Rollout
 from walkies.rl.train import TrainState
 
 Array = jax.Array

@@ -1,5 +1,4 @@
-"""Epochs of minibatches: each sample once per epoch, in a new order each time; and the value function's way of learning.
-"""
+"""Epochs of minibatches: each sample once per epoch, in a new order each time; and how the value function learns."""
 
 from __future__ import annotations
 

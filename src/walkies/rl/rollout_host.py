@@ -24,7 +24,7 @@ from walkies.mdp import Observation
 from walkies.rl.host_actor import make_actor, score
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
-from walkies.rl.rollout import Rollout
+from walkies.rl.record import Rollout
 
 Array = jax.Array
 

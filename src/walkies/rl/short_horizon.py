@@ -21,12 +21,13 @@ from walkies.errors import UserError
 from walkies.mdp import Discrete, Env
 from walkies.rl import networks, train
 from walkies.rl.batch import Batch
-from walkies.rl.policy import PolicyParams
-from walkies.rl.recipes import Recipe
-from walkies.rl.rollout import Actors, Rollout, rollout
 from walkies.rl.learner import Learner, adam
 from walkies.rl.losses import critic_loss
 from walkies.rl.minibatches import epochs
+from walkies.rl.policy import PolicyParams
+from walkies.rl.recipes import Recipe
+from walkies.rl.record import Actors, Rollout
+from walkies.rl.rollout import rollout
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.weights import reward_to_go
 
@@ -111,9 +112,7 @@ def _fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> t
         loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
         return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
 
-    (critic, moments), losses = epochs(
-        update, (learner.params.critic, learner.moments.critic), batch, key, recipe
-    )
+    (critic, moments), losses = epochs(update, (learner.params.critic, learner.moments.critic), batch, key, recipe)
     learner = learner._replace(
         params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
     )

@@ -17,7 +17,8 @@ from walkies.rl.learner import Learner, Params, init_learner
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
-from walkies.rl.rollout import Actors, Rollout, rollout, start
+from walkies.rl.record import Actors, Rollout
+from walkies.rl.rollout import rollout, start
 from walkies.rl.steps import STEPS
 from walkies.rl.weights import WEIGHTS, discounted_sums
 
@@ -121,27 +122,27 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     from inputs of unknown scale.
     """
     steps_now = recipe.num_envs * steps_per_iteration(recipe, env)
-    env = _changed(env, state.iteration.astype(jnp.float32) * steps_now, state.curriculum)
-    policy = make_policy(recipe, env)
+    world: Any = _changed(env, state.iteration.astype(jnp.float32) * steps_now, state.curriculum)
+    policy = make_policy(recipe, world)
     key, start_key, act_key, learn_key = jax.random.split(state.key, 4)
     actors, discounted = state.actors, state.discounted_return
     if recipe.whole_episodes:
-        actors, discounted = start(env, start_key, recipe.num_envs, stagger=False), jnp.zeros_like(discounted)
+        actors, discounted = start(world, start_key, recipe.num_envs, stagger=False), jnp.zeros_like(discounted)
     actors, record = rollout(
-        env,
+        world,
         policy,
         state.learner.params.policy,
         state.normalizers.policy,
         partial(_value, recipe, state),
         actors,
         act_key,
-        steps_per_iteration(recipe, env),
+        steps_per_iteration(recipe, world),
         recipe.resets,
         recipe.time_limits,
     )
-    state, metrics = learn(recipe, env, state._replace(key=key), actors, discounted, record, learn_key)
+    state, metrics = learn(recipe, world, state._replace(key=key), actors, discounted, record, learn_key)
     if state.curriculum is not None:
-        curriculum, told = env.advance(state.curriculum, record.metrics, steps_now)
+        curriculum, told = world.advance(state.curriculum, record.metrics, steps_now)
         state, metrics = state._replace(curriculum=curriculum), metrics | told
     return state, metrics
 

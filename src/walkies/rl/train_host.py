@@ -21,7 +21,7 @@ from walkies.mdp import Box, Key, Observation, Outcome, Space
 from walkies.rl import networks, train
 from walkies.rl.normalize import ClippedNormalizer
 from walkies.rl.recipes import Recipe
-from walkies.rl.rollout import Rollout
+from walkies.rl.record import Rollout
 from walkies.rl.rollout_host import HostActors, rollout_host, start_host
 from walkies.rl.train import Metrics, TrainState
 
@@ -128,9 +128,7 @@ def make_host_iteration(
         if record.valid is None:  # one compilation, whether or not a row of this rollout was a reset
             record = record._replace(valid=jnp.ones(record.rewards.shape, bool))
         watch(record)
-        state, metrics = learn(
-            state._replace(key=key), state.actors, state.discounted_return, record, learn_key
-        )  # fmt: skip
+        state, metrics = learn(state._replace(key=key), state.actors, state.discounted_return, record, learn_key)
         return HostTraining(state, actors), metrics
 
     return iterate

@@ -189,9 +189,7 @@ class Walk:
         """Robots drawn anew, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
-        drawn = draw(
-            robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps
-        )
+        drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps)
         chance = jax.random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
