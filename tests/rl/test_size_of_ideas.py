@@ -12,8 +12,8 @@ FOLDER = Path(walkies.rl.__file__).parent
 LIMIT = 150
 """Lines, with docstrings and blanks."""
 LOOP = "train.py"
-"""No idea of the ladder but what ties them all together — the whole state, acting, weighing, stepping, accounting — in the
-order in which they happen; it may be as long as any file."""
+"""No idea of the ladder but what ties them together — the state, acting, weighing, stepping, accounting — in the order in
+which they happen; it may be as long as any file."""
 LIMIT_OF_FILES = 400
 
 
