@@ -21,7 +21,12 @@ def small(name: str) -> Recipe:
     """The named recipe at a size that compiles and runs in no time, with every kind of state in use."""
     options = dict(num_envs=4, horizon=4, hidden=(4,), critic_hidden=(4,), minibatches=2, epochs=2, cg_iterations=3)
     return replace(
-        RECIPES[name], normalize_reward=name == "ppo", schedule="kl" if name == "ppo" else "linear", **options
+        RECIPES[name],
+        learning_rate=0.1,
+        target_kl=0.3,
+        normalize_reward=name == "ppo",
+        schedule="kl" if name == "ppo" else "linear",
+        **options,
     )
 
 

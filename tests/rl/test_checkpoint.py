@@ -68,14 +68,14 @@ def test_resumed_training_is_the_same_training(resumed, name):
 def test_a_saved_policy_keeps_its_score(resumed, name):
     """T40: loaded in a fresh process, the policy earns on fixed states what it earned here.
 
-    Control: without its observation statistics it does not (CleanRL, issue 425).
+    Control: without its observation statistics it earns less by more than 0.03 (CleanRL, issue 425).
     """
     folder, straight, scores = resumed
     assert float(np.load(folder / f"{name}.score.npy")) == pytest.approx(scores[name], rel=1e-6)
     recipe = worker.small(name)
     state, _ = checkpoint.load(folder / f"{name}.half", straight[name])
     forgetful = state._replace(normalizers=worker.new_state(recipe, seed=5).normalizers)
-    assert worker.evaluate(recipe, forgetful) != pytest.approx(scores[name], rel=1e-5)
+    assert worker.evaluate(recipe, forgetful) < scores[name] - 0.03
 
 
 def test_seeds_repeat_and_differ():

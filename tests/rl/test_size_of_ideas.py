@@ -12,8 +12,8 @@ FOLDER = Path(walkies.rl.__file__).parent
 LIMIT = 150
 """Lines, with docstrings and blanks."""
 LOOP = "train.py"
-"""No idea of the ladder but what ties them together — the state, acting, weighing, stepping, accounting — in the order in
-which they happen; it may be as long as any file."""
+"""What ties the ideas together, the state, acting, weighing, stepping, accounting, in the order in which they happen;
+as long as any file may be."""
 LIMIT_OF_FILES = 400
 
 
