@@ -65,7 +65,8 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
     """Train under ten settings of randomization, rehearse every policy in the same sweeps, and compare.
 
     The settings: none, course (the Stanford CS 123 course's), walkies (the default), walkies without each of six groups
-    (body, contact, motor, latency, sensing, pushes), and "walkies, adaptive", whose ranges widen while the policy passes.
+    (body, contact, motor, latency, sensing, pushes), and "walkies, adaptive",
+    whose ranges widen while the policy passes.
     """
     chosen = choose(config)
     from walkies.cpu import use_cpu
