@@ -1,4 +1,4 @@
-"""The ablation: nine settings, one row for each, resumed where it was stopped; its table on made-up results."""
+"""The ablation: ten settings, one row for each, resumed where it was stopped; its table on made-up results."""
 
 import json
 from dataclasses import replace
@@ -13,13 +13,15 @@ from walkies.errors import UserError
 from walkies.tasks import randomization
 
 
-def test_nine_settings_that_differ_in_nothing_but_randomization():
+def test_ten_settings_that_differ_in_nothing_but_randomization():
     settings = ablate.settings()
-    assert tuple(settings) == ablate_report.SETTINGS and len(settings) == 9
+    assert tuple(settings) == ablate_report.SETTINGS and len(settings) == 10
     assert ablate_report.GROUPS == randomization.GROUPS
+    usual, adaptive = settings["walkies"], settings.pop(ablate_report.ADAPTIVE)
+    assert adaptive.curriculum.adaptive and not usual.curriculum.adaptive
+    assert replace(adaptive, curriculum=usual.curriculum) == usual
     drawn = [task.randomization for task in settings.values()]
     assert all(a != b for i, a in enumerate(drawn) for b in drawn[:i])
-    usual = settings["walkies"]
     for task in settings.values():
         assert replace(task, randomization=usual.randomization) == usual
     for group in ablate_report.GROUPS:
@@ -70,7 +72,7 @@ def test_table_means_over_values_then_seeds():
     assert ours["all"]["mean"] == pytest.approx((0.875 + 1.0) / 2) and none["all"]["mean"] == pytest.approx(0.375)
     assert ours["usual_error"]["mean"] == pytest.approx(0.105)
     assert data["minutes_training"] == 3.0 and data["minutes_rehearsing"] == 1.5
-    assert data["missing"] == ["course", *(f"without {group}" for group in ablate_report.GROUPS)]
+    assert data["missing"] == [name for name in ablate_report.SETTINGS if name not in RESULTS]
 
 
 def test_table_in_words_names_what_is_missing(tmp_path):
@@ -78,10 +80,15 @@ def test_table_in_words_names_what_is_missing(tmp_path):
     data = {**about, **ablate_report.table(RESULTS)}
     text = ablate_report.markdown(data)
     assert "| axis 0 | 25 | **88 ± 12.5** |" in text and "3 minutes of training, 2 of rehearsal" in text
-    assert text.rstrip().endswith("without pushes, none.")
+    assert text.rstrip().endswith("without pushes, walkies, adaptive, none.")
     whole = {**about, **ablate_report.table({name: RESULTS["walkies"] for name in ablate_report.SETTINGS})}
     assert "Not finished" not in ablate_report.markdown(whole)
     assert ablate_report.draw(data, tmp_path / "picture.png").stat().st_size > 5_000
+
+
+def test_ranges_are_full_before_a_training_of_four_million_steps_is_half_over():
+    """As long as the policy passes from its first quarter on, so that both settings end in the same world."""
+    assert 1_000_000 + ablate.settings()[ablate_report.ADAPTIVE].curriculum.steps <= 2_000_000
 
 
 def test_one_tiny_ablation_for_real_and_again_for_nothing(tmp_path, capsys, monkeypatch):
@@ -90,7 +97,7 @@ def test_one_tiny_ablation_for_real_and_again_for_nothing(tmp_path, capsys, monk
         tmp_path / "out",
         seeds=1,
         steps=1,
-        only=("without body",),
+        only=("without body", ablate_report.ADAPTIVE),
         axes=("noise",),
         robots=1,
         robot_seconds=0.2,
@@ -99,10 +106,14 @@ def test_one_tiny_ablation_for_real_and_again_for_nothing(tmp_path, capsys, monk
     )
     assert ablate.command(config) == 0
     data = json.loads((tmp_path / "out" / "ablation.json").read_text())
-    assert [row["setting"] for row in data["rows"]] == ["without body"] and data["rows"][0]["steps"] == [16 * 24]
+    assert [row["setting"] for row in data["rows"]] == list(config.only)
+    assert [row["steps"] for row in data["rows"]] == [[16 * 24]] * 2
     assert (tmp_path / "picture.png").is_file() and "Not finished" in capsys.readouterr().out
     stored = json.loads((tmp_path / "out" / "without-body-0" / "config.json").read_text())
     assert stored["task"]["randomization"]["body"]["mass"] == {"low": 1.0, "high": 1.0}
+    assert not stored["task"]["curriculum"]["adaptive"]
+    stored = json.loads((tmp_path / "out" / "walkies-adaptive-0" / "config.json").read_text())
+    assert stored["task"]["curriculum"]["adaptive"]
 
     def refuse(*arguments):
         raise AssertionError("done again")
@@ -146,7 +157,7 @@ def test_a_training_stopped_by_the_clock_starts_anew(tmp_path, monkeypatch):
     [
         ({"seeds": 0}, "--seeds: got 0"),
         ({"axes": ("wind",)}, "no sweep wind"),
-        ({"only": ("without legs",)}, "no setting without legs; there are none, course, walkies"),
+        ({"only": ("without legs",)}, "no setting without legs; there are none; course; walkies;"),
     ],
 )
 def test_errors_say_what_to_do(changes, message):

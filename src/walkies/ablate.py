@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from walkies.ablate_report import GROUPS, draw, markdown, table
+from walkies.ablate_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.errors import UserError
 from walkies.runs import RunFolder, write_json
 
@@ -62,10 +62,11 @@ class AblateConfig:
 
 
 def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
-    """Train under nine settings of randomization, rehearse every policy in the same sweeps, and compare.
+    """Train under ten settings of randomization, rehearse every policy in the same sweeps, and compare.
 
-    The settings: none, course (the Stanford CS 123 course's), walkies (the default), and walkies without each of six
-    groups: body, contact, motor, latency, sensing, pushes.
+    The settings: none, course (the Stanford CS 123 course's), walkies (the default), walkies without each of six groups
+    (body, contact, motor, latency, sensing, pushes), and "walkies, adaptive",
+    whose ranges widen while the policy passes.
     """
     chosen = choose(config)
     from walkies.cpu import use_cpu
@@ -74,7 +75,7 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in range(config.first_seed, config.first_seed + config.seeds):
         for name, task in chosen.items():
-            folder = RunFolder(config.out / f"{name.replace(' ', '-')}-{seed}")
+            folder = RunFolder(config.out / f"{name.replace(',', '').replace(' ', '-')}-{seed}")
             train(config, task, seed, folder)
             results.setdefault(name, []).append(rehearse(config, folder))
             write(config, results)
@@ -99,7 +100,7 @@ def choose(config: AblateConfig) -> dict[str, Any]:
         raise UserError(f"--axes: there is no sweep {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     every = settings()
     if unknown := [name for name in config.only if name not in every]:
-        raise UserError(f"--only: there is no setting {', '.join(unknown)}; there are {', '.join(every)}")
+        raise UserError(f"--only: there is no setting {', '.join(unknown)}; there are {'; '.join(every)}")
     return {name: task for name, task in every.items() if not config.only or name in config.only}
 
 
@@ -110,7 +111,8 @@ def settings() -> dict[str, Any]:
 
     sets = {name: randomization.SETS[name] for name in ("none", "course", "walkies")}
     sets |= {f"without {group}": randomization.without(randomization.SETS["walkies"], group) for group in GROUPS}
-    return {name: replace(WalkConfig(), randomization=drawn) for name, drawn in sets.items()}
+    tasks = {name: replace(WalkConfig(), randomization=drawn) for name, drawn in sets.items()}
+    return tasks | {ADAPTIVE: replace(tasks["walkies"], curriculum=replace(tasks["walkies"].curriculum, adaptive=True))}
 
 
 def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:

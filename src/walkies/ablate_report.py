@@ -10,7 +10,9 @@ import numpy as np
 
 GROUPS = ("body", "contact", "motor", "latency", "sensing", "pushes")
 """of `walkies.tasks.randomization`"""
-SETTINGS = ("none", "course", "walkies", *(f"without {group}" for group in GROUPS))
+ADAPTIVE = "walkies, adaptive"
+"""The default set with `walkies.tasks.curriculum` on."""
+SETTINGS = ("none", "course", "walkies", *(f"without {group}" for group in GROUPS), ADAPTIVE)
 
 
 def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
