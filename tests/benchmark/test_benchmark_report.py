@@ -105,11 +105,11 @@ def test_what_was_measured_here_decides_where_nothing_was_published(tmp_path):
 
 def test_one_run_does_not_overrule_several(tmp_path):
     """trpo-zoo on CartPole: close to the published run, far from three runs of the library under the same settings."""
-    for row, score in zip(rows(["trpo-zoo_CartPole"]), (300.0, 480.0, 400.0), strict=True):
+    for row, score in zip(rows(["trpo-zoo_CartPole"])[:3], (300.0, 480.0, 400.0), strict=True):
         finish(tmp_path, row, score)
     key = "trpo-zoo", "CartPole-v1"
     assert lines_of(tmp_path)[key][-1] == "passed: published (one run)"
-    for row in rows(["trpo-sb3-zoo"]):
+    for row in rows(["trpo-sb3-zoo"])[:3]:
         finish(tmp_path, row, 50.0 + row.seed)
     assert lines_of(tmp_path)[key][-1] == "**differs**"
 
