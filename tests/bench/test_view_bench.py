@@ -12,7 +12,8 @@ from walkies.experiment import PUPPER_RECIPE, TrainConfig
 from walkies.show.viewer.learn import ROBOTS, Watch
 
 RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
-SECONDS = 0.5
+SECONDS = 1.2
+"""Long enough for two clips of motion, half a second each."""
 
 
 def test_blocks_with_and_without_a_page_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from walkies.cpu import use_cpu
 from walkies.experiment import TrainConfig, Training
 
 SETTLE = 1.0
-"""s after a page has come or gone before a block is timed; the first page also makes the field's program compile."""
+"""s after a page has come or gone before a block is timed."""
 CLIENT = """
 import os, sys, threading
 from websockets.sync.client import connect
@@ -62,19 +62,19 @@ def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfi
     try:
         for _ in range(20):  # walking states, not falling ones
             _iterate(training, watch)
+        # The first page makes the field's program compile, and after so long an iteration much motion is computed ahead:
+        # a block timed then would have too little to compute.
+        _watched(address, training, watch, SETTLE)
         alone: list[float] = []
         watched: list[float] = []
         for block in range(blocks):
             first, second = (alone, watched) if block % 2 == 0 else (watched, alone)
             for rates in (first, second):
-                client = _client(address) if rates is watched else None
-                try:
+                if rates is watched:
+                    rates.append(_watched(address, training, watch, seconds))
+                else:
                     _run(training, watch, SETTLE)
                     rates.append(_run(training, watch, seconds))
-                finally:
-                    if client is not None:
-                        client.kill()
-                        client.wait()
     finally:
         watch.stop()
     slowdowns = [1.0 - with_page / without for with_page, without in zip(watched, alone, strict=True)]
@@ -84,6 +84,17 @@ def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfi
         "slowdown": statistics.median(slowdowns),
         "slowdowns": slowdowns,
     }
+
+
+def _watched(address: str, training: Training, watch: Any, seconds: float) -> float:
+    """Train for about so many seconds with a page open, after SETTLE; control steps/s."""
+    client = _client(address)
+    try:
+        _run(training, watch, SETTLE)
+        return _run(training, watch, seconds)
+    finally:
+        client.kill()
+        client.wait()
 
 
 def _client(address: str) -> subprocess.Popen[str]:

@@ -75,7 +75,7 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
 
 
 def draw_rewards(run: Path) -> Path | None:
-    """Draw what each reward term gave over the training, as `run`/rewards.png; None where the run has no terms.
+    """Draw what each reward term gave per second over the training, as `run`/rewards.png; None where there are no terms.
 
     Above, the largest terms stacked, gains upward and costs downward, and their sum as a line; below, every term on a
     scale of its own, the largest first.
@@ -125,6 +125,8 @@ def breakdown(terms: Mapping[str, np.ndarray], largest: int = len(theme.COLOURS)
 
 def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Draw the terms (name → steps, values) one on the other."""
+    from matplotlib.patheffects import withStroke
+
     start, end = max(x[0] for x, _ in curves.values()), min(x[-1] for x, _ in curves.values())
     steps = np.linspace(start, max(start, end), POINTS)
     parts = breakdown({name: np.interp(steps, *curve) for name, curve in curves.items()})
@@ -136,9 +138,9 @@ def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> No
         axis.fill_between(steps, below, cost, color=colour, linewidth=0)
         above, below = gain, cost
     total = np.sum(list(parts.values()), axis=0)
-    axis.plot(steps, total, color=theme.LIGHT_PAGE, linewidth=4.0)
-    axis.plot(steps, total, color=theme.DARK_PAGE, linewidth=1.8, label="all together")
-    axis.set_title("Reward (per step)")
+    seam = withStroke(linewidth=4.0, foreground=theme.LIGHT_PAGE)  # it is seen on every colour, and on a dark page
+    axis.plot(steps, total, color=theme.DARK_PAGE, linewidth=1.8, label="all together", path_effects=[seam])
+    axis.set_title("Reward (per second)")  # as the terms are recorded; the learning curve's is per step
     axis.xaxis.set_major_formatter(_engineer())
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 

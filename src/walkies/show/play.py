@@ -41,6 +41,8 @@ CLICK_PUSH = 0.6
 """m/s, of a push by a click."""
 CLICK_RADIUS = 0.15
 """m around the robot's middle that count as the robot for a click."""
+JOINTS = ("abduction", "hip", "knee")
+"""What the three joints of a leg are called, from the body outward."""
 LOAD_SIDE = 0.055
 """m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
 
@@ -87,6 +89,7 @@ class Play:
             "speeds": SPEEDS,
             "stages": [stage.label for stage in self.stages],
             "legs": [name.replace("_", " ") for name in self.robot.leg_names],
+            "joints": JOINTS,
             "torque_limit": self.robot.torque_limit,
             "terms": list(self.gauges.terms),
             "colours": theme.COLOURS,

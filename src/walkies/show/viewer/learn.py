@@ -42,7 +42,7 @@ CURVES = (
     ("episode_return", "Return", "of an episode"),
     ("lin_vel_error", "Velocity error", "m/s"),
     ("yaw_rate_error", "Turn error", "rad/s"),
-    ("episode_length", "Episode", "control steps until a fall or the time limit"),
+    ("episode_length", "Episode", "control steps to its end"),
 )
 """Which of the training's metrics are drawn: name, title, unit."""
 

@@ -17,12 +17,18 @@ function sheet(canvas) {
 
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--quiet");
 const rule = () => getComputedStyle(document.documentElement).getPropertyValue("--line");
-const LEFT = 54; // room for words
+const LEFT = 70; // room for words
 
 function words(context, text, x, y, align = "right") {
   context.fillStyle = ink();
   context.textAlign = align;
   context.fillText(text, x, y);
+}
+
+/** A strip's name, and below it how far its zero line is from its edge. */
+function scale(context, name, reach, middle) {
+  words(context, name, LEFT - 6, middle - 6);
+  words(context, `±${Number(reach.toPrecision(2))}`, LEFT - 6, middle + 7);
 }
 
 function line(context, points, colour, dash = []) {
@@ -41,10 +47,10 @@ export function velocity(canvas, rows, span, ranges, colours) {
   const end = rows.length ? rows.at(-1).t : 0;
   const across = (t) => LEFT + (width - LEFT) * (1 - (end - t) / span);
   ["forward", "left", "turn"].forEach((name, i) => {
-    const middle = (i + 0.5) * strip;
-    const down = (v) => middle - (Math.min(1, Math.max(-1, v / (1.3 * ranges[i]))) * strip) / 2;
+    const middle = (i + 0.5) * strip, reach = 1.3 * ranges[i];
+    const down = (v) => middle - (Math.min(1, Math.max(-1, v / reach)) * strip) / 2;
     line(context, [[LEFT, middle], [width, middle]], rule());
-    words(context, name, LEFT - 6, middle);
+    scale(context, name, reach, middle);
     context.lineWidth = 1.2;
     line(context, rows.map((row) => [across(row.t), down(row.command[i])]), colours[i], [2, 3]);
     context.lineWidth = 1.8;
@@ -71,21 +77,26 @@ export function gait(canvas, all, span, legs, colours) {
   legs.forEach((leg, i) => {
     words(context, leg, LEFT - 6, (i + 0.5) * strip);
     context.fillStyle = colours[leg.endsWith("r") ? 0 : 1];
-    for (let k = 1; k < rows.length; k++) {
-      if (!rows[k].contact[i]) continue;
-      const x = across(rows[k - 1].t);
-      context.fillRect(x, (i + 0.12) * strip, across(rows[k].t) - x + 0.5, 0.76 * strip);
+    // One bar per stance: between bars drawn side by side there would be seams.
+    for (let k = 1, first = null; k <= rows.length; k++) {
+      const down = k < rows.length && rows[k].contact[i];
+      if (down) first ??= k - 1;
+      else if (first !== null) {
+        const x = across(rows[first].t);
+        context.fillRect(x, (i + 0.12) * strip, across(rows[k - 1].t) - x, 0.76 * strip);
+        first = null;
+      }
     }
   });
 }
 
-/** Twelve lines, the legs one below the other, one shade per joint. */
+/** Twelve lines, the legs one below the other, one colour per joint. limit: N m, the edge of a strip. */
 export function torque(canvas, all, span, legs, limit, colours) {
   const { rows, context, width, strip, across } = strips(canvas, all, span, legs);
   legs.forEach((leg, i) => {
     const middle = (i + 0.5) * strip;
     line(context, [[LEFT, middle], [width, middle]], rule());
-    words(context, leg, LEFT - 6, middle);
+    scale(context, leg, limit, middle);
     for (let joint = 0; joint < 3; joint++) {
       line(context, rows.map((row) => [across(row.t), middle - (row.torque[3 * i + joint] / limit) * 0.5 * strip]), colours[joint]);
     }
@@ -105,7 +116,7 @@ export function reward(canvas, rows, terms, colours) {
     words(context, terms[i].replaceAll("_", " "), name - 6, middle);
     context.fillStyle = colours[mean[i] < 0 ? 1 : 2];
     context.fillRect(name, middle - 0.32 * strip, Math.max(length, 1), 0.64 * strip);
-    words(context, mean[i].toFixed(2), name + length + 4, middle, "left");
+    words(context, mean[i].toFixed(2).replace("-0.00", "0.00"), name + length + 4, middle, "left");
   });
 }
 

@@ -98,6 +98,7 @@ function controls() {
     input.oninput = () => { tell(); say({ set: { [slider.name]: Number(input.value) } }); };
     input.tell = tell;
   }
+  legend($("torque"), about.joints);
   const stages = $("stages"), choice = stages.querySelector("input");
   stages.hidden = about.stages.length < 2;
   choice.max = about.stages.length - 1;
@@ -107,6 +108,17 @@ function controls() {
   // A slider keeps the focus, and so the arrow keys, only for one who works it with the keyboard.
   document.addEventListener("change", ({ target }) => { if (!target.matches(":focus-visible")) target.blur(); });
   document.addEventListener("click", (event) => { if (event.target instanceof HTMLButtonElement) event.target.blur(); });
+}
+
+/** The colours of a plot's lines, by name, beside its title. */
+function legend(canvas, names) {
+  const caption = canvas.parentElement.querySelector("figcaption");
+  names.forEach((name, i) => {
+    const word = append(caption, "small", ` ${name}`);
+    const mark = document.createElement("i");
+    mark.style.background = about.colours[i % about.colours.length];
+    word.prepend(mark);
+  });
 }
 
 function curves() {
