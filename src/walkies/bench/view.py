@@ -62,8 +62,8 @@ def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfi
     try:
         for _ in range(20):  # walking states, not falling ones
             _iterate(training, watch)
-        # The first page makes the field's program compile, and after so long an iteration much motion is computed ahead:
-        # a block timed then would have too little to compute.
+        # The first page makes the field's program compile, and after so long an iteration much motion is computed
+        # ahead: a block timed then would have too little to compute.
         _watched(address, training, watch, SETTLE)
         alone: list[float] = []
         watched: list[float] = []

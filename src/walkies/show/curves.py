@@ -75,7 +75,7 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
 
 
 def draw_rewards(run: Path) -> Path | None:
-    """Draw what each reward term gave per second over the training, as `run`/rewards.png; None where there are no terms.
+    """Draw what each reward term gave per second of a training, as `run`/rewards.png; None where there are no terms.
 
     Above, the largest terms stacked, gains upward and costs downward, and their sum as a line; below, every term on a
     scale of its own, the largest first.
