@@ -6,7 +6,7 @@ const KEYS = {
   KeyQ: [0, 0, 1], ArrowLeft: [0, 0, 1], KeyE: [0, 0, -1], ArrowRight: [0, 0, -1],
 };
 const DEAD_ZONE = 0.15;
-const INTERVAL = 50; // ms between commands while driving; the robot takes half a second of silence for "stop"
+const INTERVAL = 50; // ms between commands while driving (link.js repeats them where this page is held up)
 
 /**
  * Listen to every input and publish commands.

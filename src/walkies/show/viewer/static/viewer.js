@@ -1,31 +1,27 @@
-// The page around viser's 3-D view: one socket to the robot, its controls and its plots.
+// The page around viser's 3-D view: its controls and its plots.
 import { listen } from "./drive.js";
 import * as plots from "./plots.js";
 
 const SPAN = 8; // s shown by the rolling plots
 const $ = (id) => document.getElementById(id);
-let about = null, rows = [], history = [], socket = null, attach = null;
+let about = null, rows = [], history = [], attach = null, drawn = null;
 const sent = new Map(); // time of each command by its number, for the response time
 let number = 0, response = null, frames = 0, rate = null;
 
-const say = (message) => { if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message)); };
+const link = new Worker("link.js"); // holds the socket
+const say = (message) => link.postMessage(message);
 
-function connect() {
-  socket = new WebSocket(`ws://${location.host}/drive`);
-  socket.onmessage = (event) => {
-    const message = JSON.parse(event.data);
-    if (message.kind) begin(message);
-    if (message.heard !== undefined) heard(message.heard);
-    if (message.rows) { rows.push(...message.rows); draw(); }
-    if (message.record) { history.push(message.record); draw(); }
-    if (message.state) show(message.state);
-  };
-  socket.onclose = () => {
+link.onmessage = ({ data: message }) => {
+  if (message.kind) begin(message);
+  if (message.heard !== undefined) heard(message.heard);
+  if (message.rows) { keep(message.rows); redraw(); }
+  if (message.record) { history.push(message.record); redraw(); }
+  if (message.state) show(message.state);
+  if (message.closed) {
     $("status").textContent = "the program has ended";
     document.body.dataset.connected = "no";
-    setTimeout(connect, 2000);
-  };
-}
+  }
+};
 
 /** What the program says first. */
 function begin(hello) {
@@ -43,7 +39,7 @@ function begin(hello) {
   if (new URLSearchParams(location.search).get("view") !== "off") embed();
   if (hello.kind === "play") controls();
   else curves();
-  requestAnimationFrame(draw);
+  redraw();
 }
 
 /** The 3-D view; its keys drive, and nothing of viser but the picture is seen. */
@@ -190,18 +186,26 @@ function status() {
   Object.assign(document.body.dataset, { rate: rate ?? "", response: response === null ? "" : response.toFixed(1) });
 }
 
+/** Add rows, and forget what the plots no longer show; a hidden page only does this. */
+function keep(more) {
+  rows.push(...more);
+  const end = rows.length ? rows.at(-1).t : 0;
+  while (rows.length && rows[0].t < end - SPAN) rows.shift();
+}
+
+/** Draw before the next picture: once, however many messages have come meanwhile. */
+function redraw() {
+  if (drawn === null) drawn = requestAnimationFrame(() => { drawn = null; draw(); });
+}
+
 function draw() {
   if (about.kind === "learn") {
     about.curves.forEach(({ name }, i) => plots.curve($(`curve-${name}`), history, name, about.colours[i % about.colours.length]));
     return;
   }
-  const end = rows.length ? rows.at(-1).t : 0;
-  while (rows.length && rows[0].t < end - SPAN) rows.shift();
   const full = Object.values(about.range).map(([low, high]) => Math.max(-low, high));
   plots.velocity($("velocity"), rows, SPAN, full, about.colours);
   plots.gait($("gait"), rows, SPAN / 4, about.legs, about.colours);
   plots.torque($("torque"), rows, SPAN / 4, about.legs, about.torque_limit, about.colours);
   plots.reward($("reward"), rows, about.terms, about.colours);
 }
-
-connect();
