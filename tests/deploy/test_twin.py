@@ -210,23 +210,56 @@ def test_nan_switches_that_robot_off_and_no_other():
     assert memory.failed[1] and np.all(command.kp[1] == 0)
 
 
-def test_nan_action_switches_off():
-    policy = constant_policy()
-    # Products beyond the largest float in one layer, infinity minus infinity in the next: in a single layer a fused
-    # multiply-add may or may not overflow on the way.
+def overflowing(*last):
+    """A policy whose actions are ±3 · 3e38 = ±∞, or their difference, NaN: in two layers, since in a single one a fused
+    multiply-add may or may not overflow on the way."""
     beyond = Layer(3.0 * np.eye(2), np.zeros(2))
-    last = Layer(np.array([[1.0] * 12, [-1.0] * 12]), np.zeros(12))
-    huge = replace(policy, layers=(Layer(np.zeros((36, 2)), np.full(2, 3e38)), beyond, last))
-    memory, command = tick_until_action(huge, activate(huge, level()), level())
+    layers = (Layer(np.zeros((36, 2)), np.full(2, 3e38)), beyond, Layer(np.array(last, float).T, np.zeros(12)))
+    return constant_policy(layers=layers)
+
+
+INFINITE, NOT_A_NUMBER = overflowing(*[(1.0, 1.0), (-1.0, -1.0)] * 6), overflowing(*[(1.0, -1.0)] * 12)
+
+
+def test_nan_action_switches_off():
+    memory, command = tick_until_action(NOT_A_NUMBER, activate(NOT_A_NUMBER, level()), level())
     assert memory.failed[0] and np.all(command.kp == 0)
+
+
+def test_infinite_action_switches_off_where_the_fade_in_is_zero_and_is_clamped_later():
+    """0 · ∞ is NaN, which the controller looks for in what it would tell the joints; half of ∞ is clamped."""
+    at_once = activate(INFINITE, level())
+    memory, command = tick_until_action(INFINITE, at_once, level())
+    assert memory.failed[0] and np.all(command.kp == 0) and np.all(np.isfinite(command.position))
+    later = at_once._replace(ticks=520 + 260)
+    memory, command = tick_until_action(INFINITE, later, level())
+    assert not memory.failed[0] and np.all(command.kp == 5.0)
+    ends = np.where(np.arange(12) % 2 == 0, PUPPER.upper_limits, PUPPER.lower_limits)
+    np.testing.assert_allclose(command.position[0], ends, rtol=1e-6)
+    memory, _ = tick_until_action(INFINITE, memory, level())
+    assert set(np.abs(memory.seen[0, SLICES["last_action"]])) == {100.0}, "observations are clamped"
+
+
+def test_after_a_nan_action_no_activation_works_until_the_history_is_forgotten():
+    memory, _ = tick_until_action(NOT_A_NUMBER, activate(NOT_A_NUMBER, level()), level())
+    sound = constant_policy()
+    again, command = tick_until_action(sound, activate(sound, level(), memory), level())
+    assert again.failed[0] and np.all(command.kp == 0)
+    anew, command = tick_until_action(sound, activate(sound, level()), level())
+    assert not anew.failed[0] and np.all(command.kp == 5.0)
+    broken = level()._replace(gyro=np.full((1, 3), np.nan))
+    blind, _ = tick_until_action(sound, anew, broken)
+    healed, _ = tick_until_action(sound, activate(sound, level(), blind), level())
+    assert blind.failed[0] and not healed.failed[0], "what the sensors said is written over"
 
 
 def test_without_imu_the_orientation_must_be_identity():
     policy = constant_policy(use_imu=False)
     memory, _ = tick_until_action(policy, activate(policy, level()), level())
     assert not memory.failed[0]
-    memory, _ = tick_until_action(policy, memory, tilted(0.1))
-    assert memory.failed[0]
+    for angle in (0.1, 2.0):  # looked at before the tilt that would stop it
+        failing, command = tick_until_action(policy, memory, tilted(angle))
+        assert failing.failed[0] and not failing.stopped[0] and np.all(command.kp == 0)
 
 
 def test_multiplexer_times_out():

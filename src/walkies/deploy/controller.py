@@ -98,6 +98,7 @@ def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None)
 
     History is zeros with gravity z = -1 in every frame the first time. On a re-activation (`before`) only gravity z is
     set again: all else is still there from the last walk, because upstream resizes the buffer without clearing it.
+    After a NaN action that is a NaN, and the controller fails again until its process is started anew.
     """
     n = len(sensors.joint_position)
     size = policy.observation_size
@@ -156,13 +157,12 @@ def tick(
     tilted = ~stopped & (-gravity[:, 2] < np.cos(config.max_body_angle))
     blind = not policy.use_imu and np.any(np.abs(sensors.orientation - [1.0, 0, 0, 0]) > 1e-3, axis=-1)
     observation = _fill(policy, memory, sensors, gravity)
-    failed = memory.failed | (~stopped & ~tilted & (blind | np.any(np.isnan(observation), axis=-1)))
+    failed = memory.failed | (~stopped & (blind | ~tilted & np.any(np.isnan(observation), axis=-1)))
+    tilted &= ~failed
     acting = ~(stopped | tilted | failed)
     action = policy.act(np.where(acting[:, None], observation, 0))
-    failed |= acting & np.any(np.isnan(action), axis=-1)
-    acting &= ~failed
-
-    applied = fade * action
+    with np.errstate(invalid="ignore"):  # an infinite action times a fade-in of zero
+        applied = fade * action
     target = np.clip(
         applied * np.asarray(policy.action_scale, np.float32) + np.asarray(policy.default_joint_pos, np.float32),
         np.asarray(policy.joint_lower_limits, np.float32),
@@ -170,13 +170,18 @@ def tick(
     )
     rotated = np.concatenate([observation[:, -FRAME_SIZE:], observation[:, :-FRAME_SIZE]], axis=-1)
     rotated[:, SLICES["last_action"]] = applied
+    # NaN is looked for in what the joints would be told, last of all: an infinite action is clamped and carried out
+    # (not where the fade-in is still zero), and the history has the NaN by then, so a re-activation fails as well.
+    remembering = acting
+    failed |= acting & np.any(np.isnan(target), axis=-1)
+    acting = acting & ~failed
     gains = policy.kp * config.gain_multiplier, policy.kd * config.gain_multiplier
     walk = MotorCommand(target.astype(float), np.full((n, 12), gains[0]), np.full((n, 12), gains[1]))
     command = _where(acting, walk, memory.command)  # a robot found tilted keeps its last command until the next action
     command = _where(stopped, _limp(n)._replace(kd=np.full((n, 12), config.estop_kd)), command)
     command = _where(failed, _limp(n), command)
     memory = memory._replace(
-        observation=np.where(acting[:, None], rotated, memory.observation),
+        observation=np.where(remembering[:, None], rotated, memory.observation),
         seen=np.where(acting[:, None], observation, memory.seen),
         action=np.where(acting[:, None], action, memory.action),
         command=command,

@@ -41,6 +41,8 @@ CLICK_PUSH = 0.6
 """m/s, of a push by a click."""
 CLICK_RADIUS = 0.15
 """m around the robot's middle that count as the robot for a click."""
+MOST_PLOTTED = 1e6
+"""Size of what stands for infinity in the plots."""
 JOINTS = ("abduction", "hip", "knee")
 """What the three joints of a leg are called, from the body outward."""
 LOAD_SIDE = 0.055
@@ -233,7 +235,8 @@ def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[st
 
 
 def _rounded(values: np.ndarray) -> list[float]:
-    return np.round(values, 4).tolist()
+    """For JSON, which knows neither NaN (here 0) nor infinity: a policy may answer with both."""
+    return np.round(np.clip(np.nan_to_num(values), -MOST_PLOTTED, MOST_PLOTTED), 4).tolist()
 
 
 def _numbers(value: Any, count: int) -> np.ndarray | None:

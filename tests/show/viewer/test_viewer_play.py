@@ -120,6 +120,12 @@ def test_what_a_page_is_told_is_json(play: Play) -> None:
     assert {slider["name"] for slider in hello["sliders"]} == set(hello["state"]["settings"])
 
 
+def test_what_a_policy_without_finite_answers_does_is_json_too(play: Play) -> None:
+    worst = {"sane": 1.25, "lost": float("nan"), "endless": float("inf"), "abyss": float("-inf")}
+    plotted = module.row(play.walker.moment(), [True] * 4, worst)
+    assert json.loads(json.dumps(plotted, allow_nan=False))["reward"] == [1.25, 0.0, 1e6, -1e6]
+
+
 class Clock:
     """Stands for the module `time`: only sleeping takes time, and every look at the clock a little."""
 
