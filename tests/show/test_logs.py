@@ -1,6 +1,8 @@
 """Curves on disk: what is written is read back, and resuming forgets what came after the resumed step."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -103,3 +105,71 @@ def events(folder, kind):
         length = int.from_bytes(data[:8], "little")
         yield kind.FromString(data[12 : 12 + length])
         data = data[16 + length :]
+
+
+class FakeWandb(SimpleNamespace):
+    """Stands for the package wandb: remembers what it is told."""
+
+    class Error(Exception):
+        pass
+
+    def __init__(self):
+        super().__init__(begun=[], logged=[], finished=0)
+
+    def init(self, **options):
+        self.begun.append(options)
+        return self
+
+    def log(self, values, step):
+        self.logged.append((step, values))
+
+    def finish(self):
+        self.finished += 1
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
+def log_one(folder, steps, **options):
+    with logs.open_loggers(folder, **options) as loggers:
+        for logger in loggers:
+            logger.log({"steps": steps, "reward": 0.25})
+
+
+def test_wandb_gets_the_records_and_the_configuration_of_those_who_ask(tmp_path, wandb):
+    log_one(tmp_path / "pupper-0", 7)
+    assert wandb.begun == [], "nobody asked"
+    log_one(tmp_path / "pupper-0", 7, wandb="walks", config={"seed": 3})
+    (begun,) = wandb.begun
+    assert begun["project"] == "walks" and begun["name"] == "pupper-0" and begun["config"] == {"seed": 3}
+    assert wandb.logged == [(7, {"steps": 7, "reward": 0.25})] and wandb.finished == 1
+
+
+def test_a_resumed_run_is_the_same_one_at_wandb_and_a_new_one_of_that_name_is_not(tmp_path, wandb):
+    """W&B refuses an id that it has seen, also one of a run that was deleted."""
+    log_one(tmp_path / "pupper-0", 7, wandb="walks")
+    log_one(tmp_path / "pupper-0", 9, wandb="walks", resume_at=7)
+    log_one(tmp_path / "pupper-0", 1, wandb="walks")
+    log_one(tmp_path / "other", 9, wandb="walks", resume_at=7)  # its first part was not logged there
+    first, resumed, anew, late = wandb.begun
+    assert resumed["id"] == first["id"] and (first["resume"], resumed["resume"]) == ("never", "allow")
+    assert len({one["id"] for one in (first, anew, late)}) == 3 and anew["resume"] == late["resume"] == "never"
+
+
+def test_a_wandb_that_takes_no_run_says_what_to_do(tmp_path, wandb):
+    def refuses(**options):
+        raise wandb.Error("api_key not configured")
+
+    wandb.init = refuses
+    with pytest.raises(UserError, match=r"--wandb walks: .*api_key.*wandb login.*WANDB_MODE=offline"):
+        log_one(tmp_path, 1, wandb="walks")
+
+
+def test_every_logger_is_closed_also_when_training_fails(tmp_path, wandb):
+    with pytest.raises(ZeroDivisionError), logs.open_loggers(tmp_path, wandb="walks"):
+        raise ZeroDivisionError
+    assert wandb.finished == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 from walkies.errors import UserError
 
 Record = Mapping[str, float]
+WANDB_ID = "wandb-id"
+"""File of a run folder with its W&B run's id."""
 
 
 class Logger(Protocol):
@@ -107,14 +110,29 @@ class WandbLogger:
     def __init__(self, folder: Path, project: str, config: Mapping[str, Any], resume_steps: int | None = None) -> None:
         """A run of `project` under the folder's name; resuming goes on with the same run.
 
+        Its id is drawn once and kept in the folder: names such as pupper-0 come again, and W&B takes an id only once.
+        W&B drops what is logged a second time after a resume; it is the same bit for bit.
+
         Raises:
             ModuleNotFoundError: wandb is not installed (the command line says how to install it).
+            UserError: W&B takes no run, for instance because nobody is logged in.
         """
         import wandb
 
-        name = folder.resolve().name
-        resume = "never" if resume_steps is None else "must"
-        self._run = wandb.init(project=project, name=name, id=name, dir=folder, config=dict(config), resume=resume)
+        kept = folder / WANDB_ID
+        known = resume_steps is not None and kept.is_file()
+        name = kept.read_text(encoding="utf-8").strip() if known else secrets.token_hex(8)
+        try:
+            self._run = wandb.init(
+                project=project, name=folder.resolve().name, id=name, dir=folder, config=dict(config),
+                resume="allow" if known else "never",
+            )  # fmt: skip
+        except wandb.Error as error:
+            raise UserError(
+                f"--wandb {project}: W&B takes no run ({error}); log in with `wandb login`, set WANDB_MODE=offline to "
+                "send it later with `wandb sync`, or leave --wandb out"
+            ) from error
+        kept.write_text(f"{name}\n", encoding="utf-8")
 
     def log(self, record: Record) -> None:
         self._run.log(dict(record), step=int(record["steps"]))
