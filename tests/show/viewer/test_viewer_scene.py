@@ -114,6 +114,6 @@ def test_the_static_files_are_all_there() -> None:
 
     names = {path.name for path in server.STATIC.iterdir()}
     assert {"index.html", "link.js", "viewer.css", "viewer.js", "drive.js", "plots.js", "icon.svg"} == names
-    page = (server.STATIC / "index.html", "link.js").read_text()
+    page = (server.STATIC / "index.html").read_text()
     assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
     assert all(Path(name).suffix in server.MIME for name in names)
