@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from walkies import native_library
 from walkies.cpu import use_cpu
 from walkies.rl import native_networks, networks
 
@@ -35,6 +36,7 @@ def main(samples: int = 1024, rounds: int = 200, activation: str = "elu", thread
     square = jax.random.normal(jax.random.key(1), (size, size))
     spent = interleaved({"product": jax.jit(jnp.matmul)}, (square, square), 15)
     print(f"one product of {size} × {size} matrices, by XLA: {2e-3 * size**3 / spent['product']:.0f} Gflop/s")
+    print(f"native networks by {native_library.network_isa()}")
     for name, sizes in SIZES.items():
         keys = jax.random.split(jax.random.key(0), 3)
         layers = networks.init(keys[0], sizes)

@@ -8,6 +8,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(WALKIES_TILES) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "call.h"
 #include "parallel.h"
@@ -38,7 +42,7 @@ using Out = ffi::Result<ffi::AnyBuffer>;
 // What the processor has and the operating system saves at a task switch, asked of the processor itself: the compilers'
 // own __builtin_cpu_supports answers "no" where their run-time library is not linked in.
 struct Processor {
-  bool avx2 = false, avx512 = false;
+  bool avx2 = false, avx512 = false, tiles = false;
 
   Processor() {
     unsigned a, b, c, d;
@@ -51,6 +55,10 @@ struct Processor {
     avx2 = (low & ymm) == ymm && fma && (b >> 5 & 1);
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     avx512 = avx2 && (low & zmm) == zmm && (b & f_dq_bw_vl) == f_dq_bw_vl;
+    const unsigned tile_state = 0x60000, amx_bf16_tile = 1u << 22 | 1u << 24;
+    const bool has_tiles = avx512 && (low & tile_state) == tile_state && (d & amx_bf16_tile) == amx_bf16_tile;
+    const bool bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+    tiles = has_tiles && bf16;
   }
 };
 #endif
@@ -212,6 +220,27 @@ WALKIES_EXPORT const char* walkies_isa() {
 }
 
 namespace walkies {
+namespace {
+
+// The tiles' state is large: Linux gives it only to processes that ask (ARCH_REQ_XCOMP_PERM), and refuses where a
+// signal handler's stack could not hold it.
+bool tiles_granted() {
+#if defined(WALKIES_TILES) && defined(__linux__)
+  constexpr long ask = 0x1023, tile_data = 18;
+  return Processor().tiles && syscall(SYS_arch_prctl, ask, tile_data) == 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+bool tiles_in_use() {
+  static const bool granted = tiles_granted();
+  const char* forced = std::getenv("WALKIES_ISA");
+  return granted && !(forced && *forced);
+}
+
 const char* chosen_isa() { return chosen().table ? chosen().table->isa : nullptr; }
 }  // namespace walkies
 

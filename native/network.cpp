@@ -2,59 +2,13 @@
 //
 // A chunk of samples runs through all layers while it is in the cache. Every matrix product is the same register tile:
 // `R` rows × `C` vectors of sums, fed by one broadcast per row and one load per vector.
-#include "network_call.h"
-#include "number.h"
-
-#define WALKIES_STRING_(x) #x
-#define WALKIES_STRING(x) WALKIES_STRING_(x)
+#include "network_parts.h"
 
 namespace walkies::WALKIES_NS {
 
-typedef float LooseLanes __attribute__((vector_size(4 * WALKIES_LANES), aligned(4), may_alias));
-
-WALKIES_INLINE Lanes load(const float* p) { return *reinterpret_cast<const LooseLanes*>(p); }
-WALKIES_INLINE void store(float* p, Lanes v) { *reinterpret_cast<LooseLanes*>(p) = v; }
-
+constexpr int kChunk = 48;                        // samples at a time; a multiple of the rows of a register tile
 constexpr int kVectors = 2;                       // of a full tile
 constexpr int kPanel = kVectors * WALKIES_LANES;  // columns of a full panel of packed weights
-
-constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-// Columns that `n` columns take in panels: full ones, and a last one of a single vector where that is enough.
-constexpr int64_t panelled(int64_t n) { return round_up(n, WALKIES_LANES); }
-
-// x, at most `high`, or at least `low`; unlike `min` and `max`, a NaN stays one.
-WALKIES_INLINE Lanes at_most(Lanes x, float high) { return x > high ? splat<Lanes>(high) : x; }
-WALKIES_INLINE Lanes at_least(Lanes x, float low) { return x < low ? splat<Lanes>(low) : x; }
-
-// e^x, relative error 2e-7; x is brought into the range of normal numbers first.
-WALKIES_INLINE Lanes exp(Lanes x) {
-  x = at_most(at_least(x, -87.0f), 88.0f);
-  const float round = 12582912.0f;  // 1.5·2²³: adding it rounds to the nearest integer
-  Lanes shifted = x * 1.44269504088896341f + round;
-  Lanes n = shifted - round;
-  Lanes r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  Lanes p = 1.0f + r * (1.0f + r * (0.5f + r * (1.6666665459e-1f + r * (4.1665795894e-2f +
-                   r * (8.3334519073e-3f + r * (1.3981999507e-3f + r * 1.9875691500e-4f))))));
-  LaneMask exponent = ((LaneMask)shifted - 0x4b400000 + 127) << 23;
-  return p * (Lanes)exponent;
-}
-
-template <int64_t A>
-WALKIES_INLINE Lanes activate(Lanes x) {
-  if constexpr (A == kRelu) return at_least(x, 0.0f);
-  if constexpr (A == kElu) return x > 0.0f ? x : exp(at_most(x, 0.0f)) - 1.0f;
-  if constexpr (A == kTanh) return 1.0f - 2.0f / (exp(2.0f * x) + 1.0f);
-}
-
-// Derivative of the activation, given its value.
-template <int64_t A>
-WALKIES_INLINE Lanes slope(Lanes y) {
-  if constexpr (A == kRelu) return keep(y > 0.0f, splat<Lanes>(1.0f));
-  if constexpr (A == kElu) return y > 0.0f ? splat<Lanes>(1.0f) : y + 1.0f;
-  if constexpr (A == kTanh) return 1.0f - y * y;
-}
 
 // sum[i][j] = Σ_k a[i·a_row + k·a_step] · b[k·b_step + j]: R × C·lanes sums over `steps`.
 template <int R, int C>
@@ -141,12 +95,6 @@ static void pack(const NetworkCall& call, bool transposed, float* packed) {
   }
 }
 
-// The first `count` numbers of a vector.
-WALKIES_INLINE void store_some(float* p, Lanes v, int64_t count) {
-  if (count >= WALKIES_LANES) return store(p, v);
-  for (int64_t j = 0; j < count; j++) p[j] = v[j];
-}
-
 template <int64_t A, bool Last>
 static void forward_layer(const Layer& layer, const float* packed, const float* in, int64_t in_row, float* out,
                           int64_t out_row, int64_t rows) {
@@ -189,15 +137,6 @@ static void forward_chunk(const NetworkCall& call, const float* packed, int64_t 
   }
   const Layer& last = call.layer[call.layers - 1];
   forward_layer<A, true>(last, packed, in, in_row, call.outputs + begin * last.outputs, last.outputs, rows);
-}
-
-// One part's sums: for every layer weights (inputs, panelled outputs), then bias.
-static int64_t partial_layer(const Layer& layer) { return (layer.inputs + 1) * panelled(layer.outputs); }
-
-static size_t partial_size(const NetworkCall& call) {
-  int64_t total = 0;
-  for (int64_t l = 0; l < call.layers; l++) total += partial_layer(call.layer[l]);
-  return size_t(total);
 }
 
 // sums += inᵀ·delta and the column sums of delta (rows × panelled outputs).
@@ -253,7 +192,7 @@ static void delta_before(const Layer& layer, const float* packed, const float* d
 
 template <int64_t A>
 static void backward_part(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  const int64_t total = int64_t(partial_size(call)), size = round_up((call.samples + kParts - 1) / kParts, 6);
+  const int64_t total = int64_t(partial_size<1>(call)), size = round_up((call.samples + kParts - 1) / kParts, 6);
   float* sums = partial + part * total;
   for (int64_t i = 0; i < total; i++) sums[i] = 0.0f;
   int64_t widest = 0;
@@ -280,7 +219,7 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
       const float* in = l == 0 ? call.inputs + begin * layer.inputs
                                : call.hidden + begin * width + call.hidden_offset(l - 1);
       const int64_t in_row = l == 0 ? layer.inputs : width;
-      layer_sums -= partial_layer(layer);
+      layer_sums -= partial_layer<1>(layer);
       weights_gradient(layer, in, in_row, delta, row, rows, layer_sums);
       if (l == 0) break;
       layer_packed -= packed_layer(layer, true);
@@ -288,26 +227,6 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
       float* swap = delta;
       delta = before, before = swap;
     }
-  }
-}
-
-// Add the parts, in their order, into the results: one of `pieces` equal shares of every layer's rows.
-static void sum(const NetworkCall& call, const float* partial, int64_t piece, int64_t pieces) {
-  const int64_t total = int64_t(partial_size(call));
-  int64_t offset = 0;
-  for (int64_t l = 0; l < call.layers; l++) {
-    const Layer& layer = call.layer[l];
-    const int64_t columns = panelled(layer.outputs), rows = layer.inputs + 1;
-    for (int64_t k = rows * piece / pieces; k < rows * (piece + 1) / pieces; k++) {
-      float* out = k < layer.inputs ? layer.weights_gradient + k * layer.outputs : layer.bias_gradient;
-      for (int64_t c = 0; c < columns; c += WALKIES_LANES) {
-        const float* at = partial + offset + k * columns + c;
-        Lanes all = load(at);
-        for (int64_t part = 1; part < kParts; part++) all += load(at + part * total);
-        store_some(out + c, all, layer.outputs - c);
-      }
-    }
-    offset += partial_layer(layer);
   }
 }
 
@@ -324,6 +243,6 @@ static void backward(const NetworkCall& call, const float* packed, float* partia
 }
 
 extern const NetworkKernel networks = {
-    WALKIES_STRING(WALKIES_NS), packed_size, partial_size, pack, forward, backward, sum};
+    WALKIES_STRING(WALKIES_NS), kChunk, packed_size, partial_size<1>, pack, forward, backward, sum<1>};
 
 }  // namespace walkies::WALKIES_NS

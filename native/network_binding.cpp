@@ -1,8 +1,8 @@
 // Neural networks as XLA custom calls: what they are given is checked here, once, for every instruction set.
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
-#include <vector>
 
 #include "network_call.h"
 #include "parallel.h"
@@ -21,6 +21,11 @@ namespace avx512 {
 extern const NetworkKernel networks;
 }
 #endif
+#if defined(WALKIES_TILES)
+namespace amx {
+extern const NetworkKernel networks;
+}
+#endif
 
 namespace {
 
@@ -30,6 +35,9 @@ using F32 = ffi::Buffer<ffi::F32>;
 const NetworkKernel* kernel() {
   const char* isa = chosen_isa();
   if (!isa) return nullptr;
+#if defined(WALKIES_TILES)
+  if (tiles_in_use()) return &amx::networks;
+#endif
 #if defined(__x86_64__)
   for (const NetworkKernel* k : {&avx512::networks, &avx2::networks}) {
     if (!std::strcmp(k->isa, isa)) return k;
@@ -37,6 +45,13 @@ const NetworkKernel* kernel() {
 #endif
   return &baseline::networks;
 }
+
+// Uninitialized numbers that begin on a cache line.
+struct Freed {
+  void operator()(float* p) const { ::operator delete[](p, std::align_val_t(64)); }
+};
+using Memory = std::unique_ptr<float[], Freed>;
+Memory memory(size_t count) { return Memory(new (std::align_val_t(64)) float[count]); }
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native network: " + what); }
 
@@ -86,10 +101,10 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
     if (!is(**hidden, call.samples, call.hidden_width())) return wrong("the hidden result has the wrong shape");
     call.hidden = (*hidden)->typed_data();
   }
-  std::vector<float> packed(k->packed_size(call, false));
-  k->pack(call, false, packed.data());
-  in_parallel(pool, (call.samples + kChunk - 1) / kChunk, 0,
-              [&](int64_t chunk) { k->forward(call, packed.data(), chunk); });
+  const Memory packed = memory(k->packed_size(call, false));
+  k->pack(call, false, packed.get());
+  in_parallel(pool, (call.samples + k->chunk - 1) / k->chunk, 0,
+              [&](int64_t chunk) { k->forward(call, packed.get(), chunk); });
   return ffi::Error::Success();
 }
 
@@ -118,10 +133,10 @@ ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remainin
     }
     layer.weights_gradient = (*weights)->typed_data(), layer.bias_gradient = (*bias)->typed_data();
   }
-  std::vector<float> packed(k->packed_size(call, true));
-  k->pack(call, true, packed.data());
-  const std::unique_ptr<float[]> partial(new float[kParts * k->partial_size(call)]);
-  in_parallel(pool, kParts, 0, [&](int64_t part) { k->backward(call, packed.data(), partial.get(), part); });
+  const Memory packed = memory(k->packed_size(call, true));
+  k->pack(call, true, packed.get());
+  const Memory partial = memory(kParts * k->partial_size(call));
+  in_parallel(pool, kParts, 0, [&](int64_t part) { k->backward(call, packed.get(), partial.get(), part); });
   in_parallel(pool, kParts, 0, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
   return ffi::Error::Success();
 }
@@ -150,4 +165,10 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_network_forward(XLA_FFI_CallFrame* frame) 
 }
 WALKIES_EXPORT XLA_FFI_Error* walkies_network_backward(XLA_FFI_CallFrame* frame) {
   return walkies::handle<walkies::backward>(frame);
+}
+
+// Name of the instruction set that multiplies the networks' matrices; empty where there is none.
+WALKIES_EXPORT const char* walkies_network_isa() {
+  const walkies::NetworkKernel* k = walkies::kernel();
+  return k ? k->isa : "";
 }

@@ -7,7 +7,6 @@
 namespace walkies {
 
 constexpr int kMaxLayers = 8;
-constexpr int kChunk = 48;  // samples that one pass keeps in the cache; a multiple of the rows of a register tile
 constexpr int kParts = 8;   // partial sums of a gradient: fixed, so that its bits do not depend on the threads
 
 enum Activation : int64_t { kRelu = 0, kElu = 1, kTanh = 2 };
@@ -41,9 +40,11 @@ struct NetworkCall {
   }
 };
 
-// The networks of one instruction set. `packed` and `partial` are memory of the sizes that the first functions name.
+// The networks of one instruction set. `packed` and `partial` are memory of the sizes that the first functions name,
+// on cache lines.
 struct NetworkKernel {
   const char* isa;
+  int64_t chunk;  // samples that one pass keeps in the cache
   size_t (*packed_size)(const NetworkCall&, bool transposed);
   size_t (*partial_size)(const NetworkCall&);
   void (*pack)(const NetworkCall&, bool transposed, float* packed);
@@ -54,5 +55,9 @@ struct NetworkKernel {
 
 // The instruction set in use; null where there is none.
 const char* chosen_isa();
+
+// Whether to multiply in the processor's matrix tiles: it has them, the system lets us, and nobody named another
+// instruction set.
+bool tiles_in_use();
 
 }  // namespace walkies

@@ -123,9 +123,9 @@ def wrong_sums() -> int:
 
 def engine() -> Finding:
     """Does the native engine load, and for which instruction set?"""
-    from walkies.native_library import isa, lanes
+    from walkies.native_library import isa, lanes, network_isa
 
-    found = f"{isa()}, {lanes()} robots per instruction"
+    found = f"{isa()}, {lanes()} robots per instruction; networks by {network_isa()}"
     if isa() == "baseline" and platform.machine() in ("x86_64", "AMD64"):
         advice = "This CPU lacks AVX2 (or WALKIES_ISA forbids it): the engine is 2 to 4 times slower than it could be."
         return Finding("note", found, advice)

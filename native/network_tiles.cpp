@@ -1,0 +1,359 @@
+// Multilayer perceptrons on x86 processors that multiply small matrices in one instruction (AMX tiles).
+//
+// A tile multiplies bfloat16, numbers of eight significant bits, and adds float32. Every float32 is split here into two
+// of them, high + low, and a product into three: high·high + high·low + low·high. What that leaves out is 2⁻¹⁷ of a
+// product and of changing sign, so sums differ from those of float32 by some 10⁻⁶ of their size, and cost a third of
+// what the tiles can do: still several times what vectors do. An infinity becomes a NaN.
+#include <stdlib.h>
+
+#include "network_parts.h"
+#include "transpose.h"
+
+namespace walkies::WALKIES_NS {
+
+constexpr int64_t kChunk = 64;    // samples at a time, in whole blocks of steps
+constexpr int64_t kDeep = 128;    // likewise on the way back, where they are what is summed over
+constexpr int64_t kSide = 16;     // rows of a tile, and columns of float32
+constexpr int64_t kSteps = 32;    // products that one tile instruction adds into each of its sums
+constexpr int64_t kTile = 512;    // bfloat16 numbers in a tile
+constexpr int64_t kBoth = 2 * kTile;  // a tile of high parts, and the one of their low parts behind it
+
+typedef uint16_t Half;
+typedef __m512i Pairs;  // 32 bfloat16 numbers
+
+static_assert(WALKIES_LANES == kSide && kDeep % kSteps == 0);
+
+constexpr int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+// An operand lies as tiles, high and low, in the order in which the product of one block of rows (or columns) takes
+// them: `left` has rows × steps, `right` steps × columns with two steps side by side in each 32 bits.
+constexpr int64_t operand_size(int64_t side, int64_t steps) {
+  return blocks(side, kSide) * blocks(steps, kSteps) * kBoth;
+}
+
+struct Split {
+  Pairs high, low;
+};
+
+// Rounded to the nearest bfloat16, still as float32; half-way cases away from zero.
+WALKIES_INLINE Lanes rounded(Lanes x) { return (Lanes)(((LaneMask)x + 0x8000) & int32_t(0xffff0000)); }
+
+// `a` in the lower halves of 32 bits and `b` in the upper ones; both hold bfloat16.
+WALKIES_INLINE Pairs across(Lanes a, Lanes b) {
+  return (Pairs)((LaneMask)_mm512_srli_epi32((Pairs)a, 16) | (LaneMask)b);
+}
+
+// Two steps of 16 columns, side by side.
+WALKIES_INLINE Split split_across(Lanes a, Lanes b) {
+  const Lanes a_high = rounded(a), b_high = rounded(b);
+  return {across(a_high, b_high), across(rounded(a - a_high), rounded(b - b_high))};
+}
+
+// 32 steps of one row, in their order.
+WALKIES_INLINE Split split_along(Lanes a, Lanes b) {
+  const Lanes a_high = rounded(a), b_high = rounded(b);
+  return {(Pairs)_mm512_cvtne2ps_pbh((__m512)b_high, (__m512)a_high),
+          (Pairs)_mm512_cvtne2ps_pbh((__m512)(b - b_high), (__m512)(a - a_high))};
+}
+
+// The first `count` numbers, and zeros; nothing behind them is read.
+WALKIES_INLINE Lanes load_some(const float* p, int64_t count) {
+  if (count >= kSide) return load(p);
+  if (count <= 0) return Lanes{};
+  return (Lanes)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
+}
+
+WALKIES_INLINE void put(Half* tile, int64_t row, Split x) {
+  _mm512_store_si512(tile + row * kSteps, x.high);
+  _mm512_store_si512(tile + kTile + row * kSteps, x.low);
+}
+
+// Rows of float32 as the left operand of a product along their columns.
+static void left_along(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* left) {
+  const int64_t steps = blocks(columns, kSteps);
+  for (int64_t r = 0; r < round_up(rows, kSide); r++) {
+    Half* to = left + r / kSide * steps * kBoth;
+    for (int64_t k = 0; k < steps; k++, to += kBoth) {
+      const float* at = from + r * stride + k * kSteps;
+      const int64_t count = r < rows ? columns - k * kSteps : 0;
+      put(to, r % kSide, split_along(load_some(at, count), load_some(at + kSide, count - kSide)));
+    }
+  }
+}
+
+// Two rows of float32 from row `r`, zeros where there are none.
+WALKIES_INLINE Split two_rows(const float* from, int64_t stride, int64_t rows, int64_t r, int64_t count) {
+  return split_across(load_some(from + r * stride, r < rows ? count : 0),
+                      load_some(from + (r + 1) * stride, r + 1 < rows ? count : 0));
+}
+
+// Rows of float32 as the right operand of a product along the rows.
+static void right_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right) {
+  for (int64_t c = 0; c < columns; c += kSide) {
+    for (int64_t k = 0; k < rows; k += kSteps, right += kBoth) {
+      for (int64_t i = 0; i < kSide; i++) put(right, i, two_rows(from + c, stride, rows, k + 2 * i, columns - c));
+    }
+  }
+}
+
+WALKIES_INLINE void put_transposed(Half* tile, Lanes (&high)[kSide], Lanes (&low)[kSide]) {
+  transpose_square<kSide / 2>(high);
+  transpose_square<kSide / 2>(low);
+  for (int64_t i = 0; i < kSide; i++) put(tile, i, {(Pairs)high[i], (Pairs)low[i]});
+}
+
+// Rows of float32, transposed, as the left operand of a product along the rows.
+static void left_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* left) {
+  for (int64_t c = 0; c < columns; c += kSide) {
+    for (int64_t k = 0; k < rows; k += kSteps, left += kBoth) {
+      Lanes high[kSide], low[kSide];
+      WALKIES_UNROLL
+      for (int64_t i = 0; i < kSide; i++) {
+        const Split x = two_rows(from + c, stride, rows, k + 2 * i, columns - c);
+        high[i] = (Lanes)x.high, low[i] = (Lanes)x.low;
+      }
+      put_transposed(left, high, low);
+    }
+  }
+}
+
+// Rows of float32, transposed, as the right operand of a product along their columns.
+static void right_along(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right) {
+  for (int64_t r = 0; r < rows; r += kSide) {
+    for (int64_t k = 0; k < columns; k += kSteps, right += kBoth) {
+      Lanes high[kSide], low[kSide];
+      WALKIES_UNROLL
+      for (int64_t i = 0; i < kSide; i++) {
+        const float* at = from + (r + i) * stride + k;
+        const int64_t count = r + i < rows ? columns - k : 0;
+        const Split x = split_along(load_some(at, count), load_some(at + kSide, count - kSide));
+        high[i] = (Lanes)x.high, low[i] = (Lanes)x.low;
+      }
+      put_transposed(right, high, low);
+    }
+  }
+}
+
+// Tile registers: 0–3 are sums (rows 0, 0, 1, 1 and columns 0, 1, 0, 1 of tiles), 4 and 5 left, 6 and 7 right. Their
+// numbers go into the instructions as they are written.
+#define WALKIES_SUMS(what)                                                   \
+  what(0, out, stride * 4);                                                  \
+  if constexpr (C == 2) what(1, out + kSide, stride * 4);                    \
+  if constexpr (R == 2) what(2, out + kSide * stride, stride * 4);           \
+  if constexpr (R == 2 && C == 2) what(3, out + kSide * stride + kSide, stride * 4)
+#define WALKIES_LEFT(part)            \
+  _tile_loadd(4, left + (part), 64);  \
+  if constexpr (R == 2) _tile_loadd(5, left + steps * kBoth + (part), 64)
+#define WALKIES_RIGHT(part)           \
+  _tile_loadd(6, right + (part), 64); \
+  if constexpr (C == 2) _tile_loadd(7, right + steps * kBoth + (part), 64)
+#define WALKIES_MULTIPLY()                           \
+  _tile_dpbf16ps(0, 4, 6);                           \
+  if constexpr (C == 2) _tile_dpbf16ps(1, 4, 7);     \
+  if constexpr (R == 2) _tile_dpbf16ps(2, 5, 6);     \
+  if constexpr (R == 2 && C == 2) _tile_dpbf16ps(3, 5, 7)
+
+// out = left·right, or out += left·right where Add holds: R × C tiles of sums over `steps` blocks of steps.
+template <int R, int C, bool Add>
+WALKIES_INLINE void multiply(const Half* left, const Half* right, int64_t steps, float* out, int64_t stride) {
+  if constexpr (Add) {
+    WALKIES_SUMS(_tile_loadd);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t k = 0; k < steps; k++) {
+    WALKIES_LEFT(k * kBoth);
+    WALKIES_RIGHT(k * kBoth + kTile);
+    WALKIES_MULTIPLY();
+    WALKIES_RIGHT(k * kBoth);
+    WALKIES_MULTIPLY();
+    WALKIES_LEFT(k * kBoth + kTile);
+    WALKIES_MULTIPLY();
+  }
+  WALKIES_SUMS(_tile_stored);
+}
+
+// The whole product: out (rows × columns, both in whole tiles).
+template <bool Add>
+static void product(const Half* left, const Half* right, int64_t rows, int64_t columns, int64_t depth, float* out,
+                    int64_t stride) {
+  const int64_t steps = blocks(depth, kSteps), tile_rows = blocks(rows, kSide), tile_columns = blocks(columns, kSide);
+  __asm__ volatile("" ::: "memory");  // the operands lie in memory before a tile is loaded
+  for (int64_t r = 0; r < tile_rows; r += 2) {
+    for (int64_t c = 0; c < tile_columns; c += 2) {
+      const Half *a = left + r * steps * kBoth, *b = right + c * steps * kBoth;
+      float* to = out + r * kSide * stride + c * kSide;
+      const bool two_rows = r + 1 < tile_rows, two_columns = c + 1 < tile_columns;
+      if (two_rows && two_columns) multiply<2, 2, Add>(a, b, steps, to, stride);
+      if (two_rows && !two_columns) multiply<2, 1, Add>(a, b, steps, to, stride);
+      if (!two_rows && two_columns) multiply<1, 2, Add>(a, b, steps, to, stride);
+      if (!two_rows && !two_columns) multiply<1, 1, Add>(a, b, steps, to, stride);
+    }
+  }
+  __asm__ volatile("" ::: "memory");
+}
+
+// The processor's tile registers, all of full size, while this lives.
+struct Tiles {
+  Tiles() {
+    struct alignas(64) {
+      uint8_t palette = 1, start = 0, reserved[14] = {};
+      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } config;
+    __asm__ volatile("" : "+m"(config));
+    _tile_loadconfig(&config);
+  }
+  ~Tiles() { _tile_release(); }
+};
+
+// What a chunk of samples needs while it runs through the layers.
+struct Scratch {
+  Half *left, *right;
+  float *sums, *delta;
+  int64_t stride;  // of sums and delta
+
+  Scratch(const NetworkCall& call, int64_t rows) {
+    int64_t widest = 0, inputs = 0;
+    for (int64_t l = 0; l < call.layers; l++) {
+      widest = widest < call.layer[l].outputs ? call.layer[l].outputs : widest;
+      inputs = inputs < call.layer[l].inputs ? call.layer[l].inputs : inputs;
+    }
+    widest = widest < inputs ? inputs : widest;
+    stride = round_up(widest, 2 * kSide) + kSide;
+    const int64_t operand = operand_size(round_up(widest, 2 * kSide), rows);
+    left = static_cast<Half*>(aligned_alloc(64, size_t(2 * operand * 2 + 2 * rows * stride * 4)));
+    right = left + operand;
+    sums = reinterpret_cast<float*>(right + operand);
+    delta = sums + rows * stride;
+  }
+  ~Scratch() { free(left); }
+};
+
+// Packed weights, in float32 numbers: as the right operand of the way forwards, or transposed of the way back.
+static int64_t packed_layer(const Layer& layer, bool transposed) {
+  return transposed ? operand_size(layer.inputs, layer.outputs) / 2 : operand_size(layer.outputs, layer.inputs) / 2;
+}
+
+static size_t packed_size(const NetworkCall& call, bool transposed) {
+  int64_t total = 0;
+  for (int64_t l = transposed; l < call.layers; l++) total += packed_layer(call.layer[l], transposed);
+  return size_t(total);
+}
+
+// transposed: for the way back, which the first layer does not need.
+static void pack(const NetworkCall& call, bool transposed, float* packed) {
+  for (int64_t l = transposed; l < call.layers; l++) {
+    const Layer& layer = call.layer[l];
+    Half* to = reinterpret_cast<Half*>(packed);
+    if (transposed) {
+      right_along(layer.weights, layer.outputs, layer.inputs, layer.outputs, to);
+    } else {
+      right_across(layer.weights, layer.outputs, layer.inputs, layer.outputs, to);
+    }
+    packed += packed_layer(layer, transposed);
+  }
+}
+
+template <int64_t A>
+static void forward_chunk(const NetworkCall& call, const float* packed, int64_t chunk) {
+  const Tiles tiles;
+  const Scratch scratch(call, kChunk);
+  const int64_t begin = chunk * kChunk, width = call.hidden_width();
+  const int64_t rows = call.samples - begin < kChunk ? call.samples - begin : kChunk;
+  const float* in = call.inputs + begin * call.layer[0].inputs;
+  int64_t in_row = call.layer[0].inputs;
+  for (int64_t l = 0; l < call.layers; l++) {
+    const Layer& layer = call.layer[l];
+    left_along(in, in_row, rows, layer.inputs, scratch.left);
+    product<false>(scratch.left, reinterpret_cast<const Half*>(packed), rows, layer.outputs, layer.inputs,
+                   scratch.sums, scratch.stride);
+    const bool last = l + 1 == call.layers;
+    // Activations that nobody wants to keep take the place of what they came from.
+    float* out = last          ? call.outputs + begin * layer.outputs
+                 : call.hidden ? call.hidden + begin * width + call.hidden_offset(l)
+                               : scratch.delta;
+    const int64_t out_row = last ? layer.outputs : call.hidden ? width : scratch.stride;
+    for (int64_t c = 0; c < layer.outputs; c += kSide) {
+      const Lanes bias = load_some(layer.bias + c, layer.outputs - c);
+      for (int64_t r = 0; r < rows; r++) {
+        Lanes y = load(scratch.sums + r * scratch.stride + c) + bias;
+        if (!last) y = activate<A>(y);
+        store_some(out + r * out_row + c, y, layer.outputs - c);
+      }
+    }
+    packed += packed_layer(layer, false);
+    in = out, in_row = out_row;
+  }
+}
+
+template <int64_t A>
+static void backward_part(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
+  const Tiles tiles;
+  const Scratch scratch(call, kDeep);
+  const int64_t total = int64_t(partial_size<kSide>(call)), stride = scratch.stride, width = call.hidden_width();
+  float *all = partial + part * total, *delta = scratch.delta;
+  const int64_t size = round_up((call.samples + kParts - 1) / kParts, kSide);
+  const int64_t first = part * size, stop = first + size < call.samples ? first + size : call.samples;
+  if (first >= stop) {
+    for (int64_t i = 0; i < total; i++) all[i] = 0.0f;
+  }
+  for (int64_t begin = first; begin < stop; begin += kDeep) {
+    const int64_t rows = stop - begin < kDeep ? stop - begin : kDeep;
+    const int64_t outputs = call.layer[call.layers - 1].outputs;
+    for (int64_t r = 0; r < rows; r++) {
+      const float* from = call.output_gradient + (begin + r) * outputs;
+      for (int64_t c = 0; c < outputs; c += kSide) store(delta + r * stride + c, load_some(from + c, outputs - c));
+    }
+    float* layer_sums = all + total;
+    const float* layer_packed = packed + packed_size(call, true);
+    for (int64_t l = call.layers - 1; l >= 0; l--) {
+      const Layer& layer = call.layer[l];
+      const float* in = l == 0 ? call.inputs + begin * layer.inputs
+                               : call.hidden + begin * width + call.hidden_offset(l - 1);
+      const int64_t in_row = l == 0 ? layer.inputs : width, columns = panelled(layer.outputs);
+      layer_sums -= partial_layer<kSide>(layer);
+      left_across(in, in_row, rows, layer.inputs, scratch.left);
+      right_across(delta, stride, rows, layer.outputs, scratch.right);
+      const auto add_product = begin == first ? product<false> : product<true>;
+      add_product(scratch.left, scratch.right, layer.inputs, layer.outputs, rows, layer_sums, columns);
+      float* bias = layer_sums + round_up(layer.inputs, kSide) * columns;
+      for (int64_t c = 0; c < columns; c += kSide) {
+        Lanes sum = begin == first ? Lanes{} : load(bias + c);
+        for (int64_t r = 0; r < rows; r++) sum += load(delta + r * stride + c);
+        store(bias + c, sum);
+      }
+      if (l == 0) break;
+      layer_packed -= packed_layer(layer, true);
+      left_along(delta, stride, rows, layer.outputs, scratch.left);
+      product<false>(scratch.left, reinterpret_cast<const Half*>(layer_packed), rows, layer.inputs, layer.outputs,
+                     scratch.sums, stride);
+      for (int64_t c = 0; c < layer.inputs; c += kSide) {
+        for (int64_t r = 0; r < rows; r++) {
+          const Lanes y = load_some(in + r * in_row + c, layer.inputs - c);
+          store(delta + r * stride + c, load(scratch.sums + r * stride + c) * slope<A>(y));
+        }
+      }
+    }
+  }
+}
+
+static void forward(const NetworkCall& call, const float* packed, int64_t chunk) {
+  if (call.activation == kRelu) return forward_chunk<kRelu>(call, packed, chunk);
+  if (call.activation == kElu) return forward_chunk<kElu>(call, packed, chunk);
+  forward_chunk<kTanh>(call, packed, chunk);
+}
+
+static void backward(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
+  if (call.activation == kRelu) return backward_part<kRelu>(call, packed, partial, part);
+  if (call.activation == kElu) return backward_part<kElu>(call, packed, partial, part);
+  backward_part<kTanh>(call, packed, partial, part);
+}
+
+extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size, partial_size<kSide>, pack,
+                                       forward, backward, sum<kSide>};
+
+}  // namespace walkies::WALKIES_NS
