@@ -1,26 +1,36 @@
-"""Which setting walks soonest? Trains variants of the default for the same wall-clock time, with several seeds.
+"""Which setting walks soonest? Trains variants of the default for the same number of steps, with several seeds.
 
-    python benchmarks/study.py --minutes 0.9 --seeds 3
+    python benchmarks/study.py --steps 5000000 --seeds 3    # may share the machine: results are bit for bit the same
+    python benchmarks/study.py --rate                       # the machine must be idle
+    python benchmarks/study.py --table                      # both as one table
 
 One row per variant and seed goes into benchmarks/study.csv as soon as it is finished; rows that are there are not run
-again, so the study can be stopped and continued. A row says after how many seconds, compilation included, the error of
-the forward and sideways velocity in training first fell below 0.25, 0.2 and 0.15 m/s (mean over nine iterations; a
-robot that stands has 0.4). With --exam every policy is examined too, on a paper that `walkies exam` does not set by
-default: settings are chosen on this one, policies are judged on that one. Nothing else should run meanwhile.
+again, so the study can be stopped and continued. A row says after how many steps the error of the forward and sideways
+velocity in training first fell below 0.25, 0.2 and 0.15 m/s (mean over nine iterations; a robot that stands has 0.4).
+`--rate` measures in turns how many steps a second each variant makes here, and how long it takes to compile, and writes
+benchmarks/study_rate.csv: seconds to a mark are compilation plus steps over rate. With --exam every policy is examined
+too, on a paper that `walkies exam` does not set by default: settings are chosen on this one, policies are judged on
+that one.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import tyro
 
+from walkies.cpu import use_cpu
+from walkies.experiment import TrainConfig, Training
+
 TABLE = Path(__file__).with_name("study.csv")
+RATES = Path(__file__).with_name("study_rate.csv")
 PAPER = 9
 """Number of the examination that settings are compared on."""
 MARKS = (0.25, 0.2, 0.15)
@@ -52,54 +62,115 @@ VARIANTS: dict[str, str] = {
     "action scale 0.5": "--task.action-scale 0.5",
     "squashed samples": "--recipe.bound sample",
     "mirror augmentation": "--recipe.symmetry augment",
+    "adaptive curriculum": "--task.curriculum.adaptive",
 }
 """Each differs from the default in one thing."""
 
-TIMES = tuple(f"seconds_to_{mark}" for mark in MARKS)
-COLUMNS = ("variant", "minutes", "seed", "steps", *TIMES, "survival", "lin_vel_error", "yaw_rate_error")
+REACHED = tuple(f"steps_to_{mark}" for mark in MARKS)
+COLUMNS = ("variant", "steps", "seed", *REACHED, "survival", "lin_vel_error", "yaw_rate_error")
 
 
-def main(minutes: float = 0.9, seeds: int = 3, only: tuple[str, ...] = (), exam: bool = False) -> None:
+def main(
+    steps: int = 5_000_000,
+    seeds: int = 3,
+    only: tuple[str, ...] = (),
+    exam: bool = False,
+    rate: bool = False,
+    table: bool = False,
+) -> None:
     """Run what is missing in the table.
 
     Args:
-        minutes: Training time of each run, compilation included.
+        steps: Control steps of each run.
         seeds: Seeds 0 … seeds − 1.
         only: Names of variants; all where none is given.
         exam: Examine every policy too.
+        rate: Measure steps per second of each variant instead.
+        table: Print the table in Markdown instead.
     """
     names = only or tuple(VARIANTS)
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         sys.exit(f"no variant {', '.join(unknown)}; there are: {', '.join(VARIANTS)}")
-    for seed in range(seeds):  # seed by seed, so that every variant has one before any has three
-        for name in names:
-            if (name, minutes, seed) not in finished():
-                append(run(name, minutes, seed, exam))
+    if rate:
+        measure_rates(names)
+    elif table:
+        print(markdown(steps, names))
+    else:
+        for seed in range(seeds):  # seed by seed, so that every variant has one before any has three
+            for name in names:
+                if (name, steps, seed) not in {(row["variant"], int(row["steps"]), int(row["seed"])) for row in rows()}:
+                    append(run(name, steps, seed, exam))
 
 
-def run(name: str, minutes: float, seed: int, exam: bool) -> dict[str, object]:
+def run(name: str, steps: int, seed: int, exam: bool) -> dict[str, object]:
     """Train one variant, and examine it where asked; its row."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        walkies("train", "pupper", "--minutes", str(minutes), "--seed", str(seed), "--out", str(out),
+        walkies("train", "pupper", "--steps", str(steps), "--seed", str(seed), "--out", str(out),
                 "--exam-episodes", "0", "--no-film", *VARIANTS[name].split())  # fmt: skip
         card = json.loads(walkies("exam", str(out), "--seed", str(PAPER), "--json")) if exam else {}
         with (out / "progress.csv").open() as file:
-            curve = [
-                {key: float(row[key]) for key in ("steps", "seconds", "lin_vel_error")} for row in csv.DictReader(file)
-            ]
-    row: dict[str, object] = {"variant": name, "minutes": minutes, "seed": seed, "steps": int(curve[-1]["steps"])}
-    row |= {f"seconds_to_{mark}": first_below(mark, curve) for mark in MARKS}
+            curve = [{key: float(row[key]) for key in ("steps", "lin_vel_error")} for row in csv.DictReader(file)]
+    row: dict[str, object] = {"variant": name, "steps": steps, "seed": seed}
+    row |= {column: first_below(mark, curve) for column, mark in zip(REACHED, MARKS, strict=True)}
     return row | {key: card.get(key, "") for key in ("survival", "lin_vel_error", "yaw_rate_error")}
 
 
-def first_below(mark: float, curve: list[dict[str, float]]) -> float | str:
-    """Seconds at which the mean error of the last WINDOW iterations first lies below `mark`; "" if it never does."""
+def first_below(mark: float, curve: list[dict[str, float]]) -> int | str:
+    """Steps at which the mean error of the last WINDOW iterations first lies below `mark`; "" if it never does."""
     for end in range(WINDOW, len(curve) + 1):
         if sum(row["lin_vel_error"] for row in curve[end - WINDOW : end]) / WINDOW < mark:
-            return round(curve[end - 1]["seconds"], 1)
+            return int(curve[end - 1]["steps"])
     return ""
+
+
+def measure_rates(names: tuple[str, ...], rounds: int = 5, seconds: float = 2.0) -> None:
+    """Steps a second of each variant, the median of rounds in turns, and seconds to the end of the first iteration."""
+    use_cpu(None)
+    trainings, compiled, rates = {}, {}, {name: [] for name in names}
+    for name in names:
+        begun = time.perf_counter()
+        trainings[name] = Training(tyro.cli(TrainConfig, args=VARIANTS[name].split()))
+        trainings[name].advance()
+        compiled[name] = time.perf_counter() - begun
+    for _ in range(rounds):
+        for name, training in trainings.items():
+            begun, first = time.perf_counter(), training.steps
+            while time.perf_counter() - begun < seconds:
+                training.advance()
+            rates[name].append((training.steps - first) / (time.perf_counter() - begun))
+    with RATES.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("variant", "steps_per_s", "seconds_to_compile"))
+        for name in names:
+            writer.writerow((name, round(statistics.median(rates[name])), round(compiled[name], 1)))
+    print(RATES.read_text())
+
+
+def markdown(steps: int, names: tuple[str, ...]) -> str:
+    """Per variant: rate, steps to each mark by seed, seconds to each mark as the mean over seeds, examination."""
+    with RATES.open() as file:
+        speed = {
+            row["variant"]: (float(row["steps_per_s"]), float(row["seconds_to_compile"]))
+            for row in csv.DictReader(file)
+        }
+    lines = ["| variant | steps/s | M steps to 0.25 | M steps to 0.2 | s to 0.25 | s to 0.2 | survival | m/s | rad/s |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name in names:
+        own = [row for row in rows() if row["variant"] == name and int(row["steps"]) == steps]
+        if not own:
+            continue
+        rate, compiling = speed[name]
+        reached = [[float(row[column]) if row[column] else None for row in own] for column in REACHED[:2]]
+        steps_to = [", ".join("–" if x is None else f"{x / 1e6:.1f}" for x in marks) for marks in reached]
+        seconds = ["–" if None in marks else f"{compiling + statistics.mean(marks) / rate:.0f}" for marks in reached]
+        card = [
+            f"{statistics.mean(float(row[key]) for row in own):.{digits}f}" if all(row[key] for row in own) else ""
+            for key, digits in (("survival", 2), ("lin_vel_error", 3), ("yaw_rate_error", 3))
+        ]
+        lines.append(f"| {' | '.join((name, f'{rate:,.0f}', *steps_to, *seconds, *card))} |")
+    return "\n".join(lines)
 
 
 def walkies(*arguments: str) -> str:
@@ -108,12 +179,12 @@ def walkies(*arguments: str) -> str:
     return subprocess.run(program, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def finished() -> set[tuple[str, float, int]]:
-    """(variant, minutes, seed) of the rows in the table."""
+def rows() -> list[dict[str, str]]:
+    """The finished rows of the table."""
     if not TABLE.exists():
-        return set()
+        return []
     with TABLE.open() as file:
-        return {(row["variant"], float(row["minutes"]), int(row["seed"])) for row in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def append(row: dict[str, object]) -> None:
