@@ -165,6 +165,97 @@ def test_weak_motors_are_weak() -> None:
     assert stiffness[0.5] == pytest.approx(0.5 * stiffness[1.0])
 
 
+CHANGES = {"friction": 0.6, "payload": 0.5, "strength": 0.9, "slope": 4.0}
+"""In this order or the reverse, each one comes before and after each other."""
+
+
+def moved_one_by_one(order: tuple[str, ...]) -> Walker:
+    """A robot that only stands, after these sliders were moved in this order, with time to act in between."""
+    driver = Driver(ControllerConfig(init_duration=60.0))
+    driver.run(0.2)
+    for name in order:
+        driver.walker.change(driver.walker.settings.changed({name: CHANGES[name]}))
+        driver.run(CHANGES["slope"] / world.SLOPE_SPEED + 0.05 if name == "slope" else 0.05)
+    return driver.walker
+
+
+def felt_slope(walker: Walker) -> list[float]:
+    """Degrees by which the ground rises as the contacts of the feet have it."""
+    frames = walker.data.contact.frame[: walker.data.ncon]
+    return [float(np.degrees(np.arctan2(-frame[0], frame[2]))) for frame in frames]
+
+
+@pytest.mark.parametrize("order", [tuple(CHANGES), tuple(reversed(CHANGES))], ids="-".join)
+def test_every_slider_keeps_its_effect_whatever_the_order(order: tuple[str, ...]) -> None:
+    """A level ground that a payload was put on once stayed level for the feet, whatever slope was shown."""
+    walker = moved_one_by_one(order)
+    model = walker.model
+    assert felt_slope(walker) == pytest.approx([4.0] * 4, abs=0.01)
+    assert world.ground_angle(model, walker.floor) == pytest.approx(np.radians(4.0))
+    assert model.body(world.PAYLOAD_BODY).mass == 0.5
+    assert model.body_subtreemass[1] == pytest.approx(model.body_mass[1:].sum())
+    assert set(walker.data.contact.friction[: walker.data.ncon, 0]) == {0.6}
+    np.testing.assert_allclose(model.actuator_forcerange[:, 1], 0.9 * ROBOT.torque_limit)
+    np.testing.assert_allclose(model.actuator_gainprm[:, 0], 0.9 * ROBOT.init_kp)
+
+
+def test_a_ground_that_mujoco_takes_for_the_worlds_own_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "_free_ground", lambda model: None)
+    assert felt_slope(moved_one_by_one(("payload", "slope"))) == pytest.approx([0.0] * 4, abs=0.01)
+
+
+@pytest.mark.parametrize(("slope", "heading"), [(15.0, 0.0), (-15.0, 1.0), (10.0, -2.5)])
+def test_a_robot_that_is_reset_on_a_slope_stands_square_on_it_and_stays(slope: float, heading: float) -> None:
+    driver = Driver(ControllerConfig(init_duration=60.0))
+    walker = driver.walker
+    walker.change(Settings(slope=slope))
+    driver.run(abs(slope) / world.SLOPE_SPEED + 0.1)
+    upside_down = (0.0, np.cos(heading / 2), np.sin(heading / 2), 0.0)
+    walker.data.qpos[:7] = (0.4, -0.3, 0.05, *upside_down)
+    looked = world_axes(walker)[:, 0].copy()
+    walker.reset()
+    normal = np.array([-np.sin(np.radians(slope)), 0.0, np.cos(np.radians(slope))])
+    np.testing.assert_allclose(world_axes(walker)[:, 2], normal, atol=1e-9)
+    np.testing.assert_allclose(walker.data.qpos[:2], (0.4, -0.3))
+    forward = world_axes(walker)[:, 0]
+    assert abs(forward @ np.cross(normal, looked)) < 1e-9 and forward @ looked > 0.9, "it looks where it looked"
+    assert np.all(walker.data.contact.dist[: walker.data.ncon] > -1e-3), "no foot is in the ground"
+    feet = [walker.data.geom(name).xpos for name in ROBOT.foot_geoms]
+    assert np.ptp([foot[2] - walker.ground_height(foot[:2]) for foot in feet]) < 2e-3, "all are equally near"
+    driver.run(1.0)
+    assert np.linalg.norm(walker.data.qvel[:3]) < 0.02, "it neither slides nor tips over"
+    assert np.linalg.norm(walker.data.qpos[:2] - (0.4, -0.3)) < 0.1
+    assert np.degrees(np.arccos(world_axes(walker)[:, 2] @ normal)) < 5.0
+
+
+def world_axes(walker: Walker) -> np.ndarray:
+    """The base's axes as columns (3, 3)."""
+    flat = np.zeros(9)
+    mujoco.mju_quat2Mat(flat, walker.data.qpos[3:7])
+    return flat.reshape(3, 3)
+
+
+def test_standing_up_again_and_again_does_not_turn_it() -> None:
+    driver = Driver()
+    walker = driver.walker
+    walker.change(Settings(slope=15.0))
+    driver.run(3.1)
+    walker.data.qpos[3:7] = (np.cos(0.6), 0.0, 0.0, np.sin(0.6))
+    walker.reset()
+    first = walker.data.qpos[3:7].copy()
+    for _ in range(20):
+        walker.reset()
+    np.testing.assert_allclose(walker.data.qpos[3:7], first, atol=1e-12)
+
+
+def test_a_robot_that_flew_apart_stands_up_at_the_start() -> None:
+    walker = Driver().walker
+    walker.time = 1.0
+    walker.data.qpos[:] = np.nan
+    walker.reset()
+    assert np.all(np.isfinite(walker.data.qpos)) and walker.data.qpos[:2].tolist() == [0.0, 0.0]
+
+
 def test_settings_take_only_numbers_within_their_range() -> None:
     before = Settings()
     nonsense = {"friction": "ice", "payload": None, "latency": float("nan"), "gravity": 3.0, "strength": False}

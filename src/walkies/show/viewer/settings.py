@@ -96,8 +96,7 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     model.opt.timestep = 1.0 / (config.tick_rate * PHYSICS_PER_TICK)
     # The midphase's bounding boxes are stored about the nominal centre of mass, which a payload moves.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    # The ground lies in the world's own frame, so MuJoCo would not look at where it is moved.
-    model.geom_sameframe[ground_geom(model)] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
+    _free_ground(model)
     return model
 
 
@@ -110,8 +109,15 @@ def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
         model.body_mass[payload] = mass
         model.body_inertia[payload] = mass * (2.0 * PAYLOAD_SIZE) ** 2 / 6.0
         mujoco.mj_setConst(model, mujoco.MjData(model))
+        _free_ground(model)
     limit = robot.torque_limit * settings.strength
     model.actuator_forcerange[:] = (-limit, limit)
+
+
+def _free_ground(model: mujoco.MjModel) -> None:
+    """Let the ground be moved. A level ground lies in the world's own frame, which the compiler and `mj_setConst` note,
+    and MuJoCo would from then on not look at where the ground is."""
+    model.geom_sameframe[ground_geom(model)] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
 
 
 def tilt_ground(model: mujoco.MjModel, floor: int, angle: float, under: np.ndarray) -> None:

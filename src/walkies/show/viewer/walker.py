@@ -75,16 +75,15 @@ class Walker:
         self.reset()
 
     def reset(self) -> None:
-        """Stand the robot up where it is, and activate the controller."""
-        place = self.data.qpos[:2].copy() if self.time else np.zeros(2)
-        yaw = 0.0
-        if self.time:
-            w, x, y, z = self.data.qpos[3:7]
-            yaw = float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+        """Stand the robot up where it is, upright on the ground as it lies, and activate the controller."""
+        qpos, ground = self.data.qpos, self.model.geom_quat[self.floor]
+        known = self.time > 0.0 and bool(np.all(np.isfinite(qpos)))
+        place, yaw = (qpos[:2].copy(), _heading(qpos[3:7], ground)) if known else (np.zeros(2), 0.0)
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[:2] = place
-        self.data.qpos[2] = self.ground_height(place) + self.robot.reset_height[0]
-        self.data.qpos[3:7] = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+        # Measured along the ground's normal, the base is as high as it would be on level ground.
+        height = self.robot.reset_height[0] / np.cos(world.ground_angle(self.model, self.floor))
+        qpos[:3] = (*place, self.ground_height(place) + height)
+        mujoco.mju_mulQuat(qpos[3:7], ground, np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
         self.data.qpos[7:] = self.policy.default_joint_pos
         mujoco.mj_forward(self.model, self.data)
         self._activate()
@@ -171,6 +170,15 @@ class Walker:
             return
         step = np.radians(world.SLOPE_SPEED) * self.dt
         world.tilt_ground(self.model, self.floor, now + float(np.clip(wanted - now, -step, step)), self.data.qpos[:3])
+
+
+def _heading(quaternion: np.ndarray, ground: np.ndarray) -> float:
+    """rad from the ground's own x axis to where a robot looks, about the ground's normal; both quaternions w x y z."""
+    back, turned, forward = np.zeros(4), np.zeros(4), np.zeros(3)
+    mujoco.mju_negQuat(back, ground)
+    mujoco.mju_mulQuat(turned, back, quaternion)
+    mujoco.mju_rotVecQuat(forward, np.array([1.0, 0.0, 0.0]), turned)
+    return float(np.arctan2(forward[1], forward[0]))
 
 
 def command_range(policy: PolicyFile) -> dict[str, tuple[float, float]]:
