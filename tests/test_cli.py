@@ -42,6 +42,22 @@ def test_every_command_has_help(name, capsys):
     assert function.__doc__.strip().splitlines()[0].rstrip(".").split()[0] in out
 
 
+@pytest.mark.parametrize("typed", [["help"], ["--help"], ["-h"], ["help", "help"], ["help", "--help"]])
+def test_help_is_what_walkies_alone_says(typed, capsys):
+    assert say(capsys, *typed) == say(capsys)
+
+
+@pytest.mark.parametrize("name", ["runs", "bench physics"])
+def test_help_with_a_command_is_the_commands_help(name, capsys):
+    assert say(capsys, "help", *name.split()) == say(capsys, *name.split(), "--help")
+
+
+@pytest.mark.parametrize(("typed", "says"), [("trian", "Did you mean `walkies train`?"), ("bench", "one more word")])
+def test_help_with_a_mistyped_command_offers_the_nearest(typed, says, capsys):
+    status, out, err = say(capsys, "help", typed)
+    assert (status, out) == (2, "") and says in err
+
+
 def test_no_argument_tells_what_there_is(capsys):
     status, out, _ = say(capsys)
     assert status == 0

@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command that `arguments` (without the program's name) ask for; the exit status."""
+    if arguments[:1] == ["help"] and arguments[1:] not in ([], ["help"]):
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -115,7 +117,7 @@ def overview() -> str:
             "",
             *examples,
             "",
-            "Commands (walkies COMMAND --help tells more):",
+            "Commands (walkies help COMMAND tells more):",
             *commands,
         ]
     )
