@@ -38,10 +38,12 @@ def find_policy(target: Path) -> Path:
     path = folder.policy if target.is_dir() else target
     if path.is_file():
         return path
-    if folder.latest_checkpoint() is not None:
+    if folder.latest_checkpoint() is not None or folder.stage_files():
+        kept = folder.stage_files()
         raise UserError(
-            f"{target} is a run that was stopped before it wrote its policy. This goes on, and writes it when it ends "
-            f"or at Ctrl-C: walkies train --resume --out {target}"
+            f"{target} is a run that still trains, or was stopped before it wrote its policy. This goes on, and writes "
+            f"it when it ends or at Ctrl-C: walkies train --resume --out {target}"
+            + (f". Its newest policy so far: {kept[-1]}" if kept else "")
         )
     there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]
     hint = f"In {RUNS} there are: {', '.join(there)}" if there else "`walkies train pupper` makes one"

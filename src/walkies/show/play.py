@@ -59,7 +59,7 @@ class Stage(NamedTuple):
 class Play:
     """A walker, its picture and its page; everything but the page's own thread happens in `run`."""
 
-    def __init__(self, stages: list[Stage], task: WalkConfig, title: str, host: str, port: int) -> None:
+    def __init__(self, stages: list[Stage], task: WalkConfig, title: str, host: str, port: int | None) -> None:
         """stages: at least one; the last is the one to begin with. task: whose rewards are plotted."""
         self.title = title
         self.stages = stages
@@ -248,17 +248,18 @@ def _numbers(value: Any, count: int) -> np.ndarray | None:
 
 
 def stages_of(target: Path) -> list[Stage]:
-    """The policies of a run from the first to the final one, or the one policy that `target` is.
+    """The policies of a run from the first to the newest, or the one policy that `target` is.
+
+    A run that is still training, or was stopped before it wrote its policy, is played with what it has kept so far.
 
     Raises:
         UserError: there is no policy.
     """
+    kept = RunFolder(target).stage_files() if target.is_dir() else []
+    found = [Stage(_steps(int(path.stem)), path) for path in kept]
+    if found and not RunFolder(target).policy.is_file():
+        return found
     final = find_policy(target)
-    found = (
-        [Stage(_steps(int(path.stem)), path) for path in RunFolder(final.parent).stage_files()]
-        if target.is_dir()
-        else []
-    )
     return [*found, Stage("to the end" if found else final.name, final)]
 
 
@@ -275,7 +276,7 @@ def command(
     target: Annotated[Path, tyro.conf.Positional],
     /,
     host: str = "127.0.0.1",
-    port: int = page.PORT,
+    port: int | None = None,
     open: bool = True,
 ) -> None:
     """Drive a trained robot in the browser: keyboard, joystick or gamepad; push it, load it, tilt its ground.
@@ -283,10 +284,12 @@ def command(
     Args:
         target: a run folder, whose earlier policies can be chosen too, or any policy.json.
         host: address to serve. Anything but this machine's own lets others in the network watch and drive.
-        port: of the page; the next free one is taken.
+        port: of the page; default: 8012, or where that is taken the next one that is free.
         open: open the page in a browser.
     """
     stages = stages_of(target)
+    if target.is_dir() and stages[-1].path != RunFolder(target).policy:
+        print(f"{target} has no {RunFolder(target).policy.name} yet; its newest policy is of {stages[-1].label}.")
     play = Play(stages, task_of(target), target.resolve().name, host, port)
     address = play.server.start()
     announce(address, host)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
+from walkies.exam import find_policy
 from walkies.show import play as module
 from walkies.show.play import Play, announce, has_screen, stages_of, task_of
 from walkies.show.viewer.settings import Settings
@@ -170,6 +171,13 @@ def test_time_that_a_slow_machine_lost_is_not_made_up_for(play: Play, monkeypatc
 def test_no_policy_is_the_users_to_mend(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"policy\.json"):
         stages_of(tmp_path)
+
+
+def test_a_run_that_still_trains_is_played_with_its_newest_policy(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "stages", tmp_path / "stages")
+    assert [stage.label for stage in stages_of(tmp_path)] == ["0.02 M steps", "0.04 M steps"]
+    with pytest.raises(UserError, match=r"still trains.*--resume.*000000040000\.json"):
+        find_policy(tmp_path)  # what cannot do with less says what there is
 
 
 def test_the_plotted_rewards_are_the_runs_own(tmp_path: Path) -> None:

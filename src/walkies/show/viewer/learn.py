@@ -24,7 +24,7 @@ from walkies.robots import load_model
 from walkies.show import theme
 from walkies.show.progress import count as in_words
 from walkies.show.viewer.scene import Scene, Server
-from walkies.show.viewer.server import PORT, PageServer
+from walkies.show.viewer.server import PageServer
 
 ROBOTS = 16
 SPACING = 0.9
@@ -52,7 +52,7 @@ Clip = Callable[[Any, Any, jax.Array], tuple[Any, jax.Array]]
 class Watch:
     """The page of one training. `update` is one of the training's observers; nothing else costs the training time."""
 
-    def __init__(self, training: Training, port: int = PORT) -> None:
+    def __init__(self, training: Training, port: int | None = None) -> None:
         self.training = training
         self.env: Any = training.env
         self.model = load_model(self.env.robot)

@@ -8,6 +8,7 @@ name was made to resolve to 127.0.0.1, can neither read nor drive.
 from __future__ import annotations
 
 import asyncio
+import errno
 import http
 import json
 import logging
@@ -30,6 +31,7 @@ from walkies.errors import UserError
 
 STATIC = Path(__file__).with_name("static")
 PORT = 8012
+"""The usual one."""
 MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
 ANY_ADDRESS = ("0.0.0.0", "::", "")
@@ -38,7 +40,7 @@ LONGEST_MESSAGE = 4096
 """Bytes of one message from the page."""
 LAST_PORT = 65535
 ATTEMPTS = 20
-"""Ports tried, one after the other, where the first is taken."""
+"""Ports tried, one after the other, where the usual one is taken."""
 BEHIND = 32
 """Messages that may wait for a slow page; then the oldest is dropped."""
 
@@ -63,33 +65,49 @@ class PageServer:
     Messages from pages come out of `inbox`, parsed; `hello` makes what a new page is told; `send` tells all pages.
     """
 
-    def __init__(self, view_port: int, hello: Callable[[], dict[str, Any]], host: str, port: int) -> None:
-        self.view_port, self.hello, self.host, self.port = view_port, hello, host, port
+    def __init__(self, view_port: int, hello: Callable[[], dict[str, Any]], host: str, port: int | None) -> None:
+        """port: None for the usual one, or where that is taken the next that is free; 0 for any that is free."""
+        self.view_port, self.hello, self.host = view_port, hello, host
+        self.port = PORT if port is None else port
+        self._attempts = ATTEMPTS if port is None else 1
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._pages: dict[ServerConnection, asyncio.Queue[str]] = {}
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._ready: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="walkies-view", daemon=True)
 
     def start(self) -> str:
-        """Begin to serve; the page's address. A port that is taken makes it try the next ones.
+        """Begin to serve; the page's address.
 
         Raises:
-            UserError: no port could be had, or the address is not this machine's.
+            UserError: the port is taken or not to be had, or the address is not this machine's.
         """
         if not 0 <= self.port <= LAST_PORT:
             raise UserError(f"--port: got {self.port}, expected 1024 to {LAST_PORT}, or 0 for any that is free")
         self._thread.start()
         failure = self._ready.get()
         if failure is not None:
-            raise UserError(
-                f"no page at {self.host}, ports {self.port} to {min(self.port + ATTEMPTS - 1, LAST_PORT)}: {failure}; "
-                "choose another --port, or leave --host at 127.0.0.1"
-            ) from failure
+            raise UserError(self._refused(failure)) from failure
         host = THIS_MACHINE[0] if self.host in ANY_ADDRESS else self.host
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/"
+
+    def _refused(self, failure: OSError) -> str:
+        """What to say where the operating system does not let this page be served."""
+        last = self.port + self._attempts - 1
+        if failure.errno == errno.EADDRINUSE:
+            taken = f"--port {self.port} is" if last == self.port else f"ports {self.port} to {last} are"
+            return (
+                f"{taken} taken by another program, such as another page of walkies; choose another --port, or 0 for "
+                "any that is free" + (". Without --port the next free one is taken" if last == self.port else "")
+            )
+        if failure.errno == errno.EACCES:
+            return f"--port {self.port}: only an administrator may serve that; expected 1024 to {LAST_PORT}"
+        return (
+            f"--host {self.host}: no page can be served there ({failure}); expected an address of this machine. "
+            f"Leave --host out for {THIS_MACHINE[0]}, or give 0.0.0.0 for all of its addresses"
+        )
 
     def stop(self) -> None:
         """Close every connection and end."""
@@ -123,8 +141,8 @@ class PageServer:
     async def _serve(self) -> None:
         quiet = logging.getLogger("walkies.view")
         quiet.setLevel(logging.CRITICAL)  # a browser that closes a tab in mid-sentence is no error
-        failure: Exception | None = None
-        for port in range(self.port, min(self.port + ATTEMPTS, LAST_PORT + 1)):
+        failure: OSError | None = None
+        for port in range(self.port, self.port + self._attempts):
             try:
                 async with serve(
                     self._connected, self.host, port, process_request=self._request, compression=None, logger=quiet,
