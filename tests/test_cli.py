@@ -1,5 +1,6 @@
 """The front door: every command's help is reachable, and mistakes are answered as a newcomer would wish."""
 
+import errno
 import importlib
 import os
 import subprocess
@@ -108,7 +109,23 @@ def test_errors_of_ours_keep_their_traceback(broken, capsys):
 
 def test_missing_file_is_named(broken, capsys):
     broken(FileNotFoundError(2, "No such file or directory", "runs/none"))
-    assert say(capsys, "broken") == (2, "", "walkies: runs/none: no such file or directory\n")
+    says = "walkies: runs/none: no such file or directory; check the name, also of its folder\n"
+    assert say(capsys, "broken") == (2, "", says)
+
+
+@pytest.mark.parametrize("number", cli.ADVICE, ids=errno.errorcode.get)
+def test_what_the_operating_system_refuses_is_said_with_what_to_do(number, broken, capsys):
+    broken(OSError(number, os.strerror(number), "runs/one"))
+    status, _, err = say(capsys, "broken")
+    assert status == 2 and err.startswith("walkies: runs/one: ") and cli.ADVICE[number] in err
+    broken(OSError(number, os.strerror(number)))
+    assert cli.ADVICE[number] in say(capsys, "broken")[2], "also where no file is named"
+
+
+def test_what_it_should_never_refuse_is_a_bug(broken):
+    broken(OSError(errno.EBADF, "Bad file descriptor"))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cli.run(["broken"])
 
 
 def test_interrupt_is_one_line(broken, capsys):

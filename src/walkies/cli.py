@@ -7,6 +7,7 @@ answers at once and a missing optional dependency hurts only the command that ne
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -71,6 +72,18 @@ EXTRAS = {
 }
 """Optional packages, by the extra of walkies that installs them."""
 
+ADVICE = {
+    errno.ENOENT: "check the name, also of its folder",
+    errno.EISDIR: "this is a folder where a file was expected; give the path of a file",
+    errno.ENOTDIR: "a part of this path is a file where a folder was expected; give another path",
+    errno.EEXIST: "there is already a file of that name where a folder was expected; give another path",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOSPC: "make room, or choose another disk; `walkies runs clean` shows what of old runs can go",
+}
+"""What to do about an error of the operating system that is the user's to mend; any other is a bug."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted."""
@@ -99,8 +112,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
-    except (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        if os.environ.get("WALKIES_DEBUG"):
+    except (UserError, OSError) as error:
+        if os.environ.get("WALKIES_DEBUG") or (isinstance(error, OSError) and error.errno not in ADVICE):
             raise
         _say(_message(error))
         return USER_ERROR
@@ -179,9 +192,11 @@ def _missing(name: str, error: ModuleNotFoundError) -> Exception:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or 'cannot be read').lower()}"
-    return str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    said = (error.strerror or "cannot be used").lower()
+    what = said if error.filename is None else f"{error.filename}: {said}"
+    return f"{what}; {ADVICE[error.errno or 0]}"
 
 
 def _say(message: str) -> None:

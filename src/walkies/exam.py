@@ -20,7 +20,7 @@ from walkies.exam_drive import drive
 from walkies.exam_report import markdown, report
 from walkies.robots import get_robot
 from walkies.robots.base import Robot
-from walkies.runs import RUNS, RunFolder
+from walkies.runs import RUNS, RunFolder, refuse_unwritable
 
 JSON_NAME = "report.json"
 CARD_NAME = "report_card.md"
@@ -88,6 +88,8 @@ def command(
     """
     path = find_policy(target)
     policy = read(path)
+    if out is not None:
+        refuse_unwritable(out)
     started = time.perf_counter()
     card = examine(policy, episodes, seed)
     seconds = time.perf_counter() - started

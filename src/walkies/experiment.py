@@ -24,7 +24,7 @@ from walkies.physics import make_simulator, nominal_params
 from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import get_robot
-from walkies.runs import RunFolder, from_dict, to_dict, versions, write_json
+from walkies.runs import RunFolder, from_dict, refuse_unwritable, to_dict, versions, write_json
 from walkies.tasks.randomization import named_set
 from walkies.tasks.walk import Walk, WalkConfig
 
@@ -157,9 +157,7 @@ class Training:
 
         The runs may differ in anything but the networks' shapes: number of robots, rewards, randomization.
         """
-        path = folder.latest_checkpoint()
-        if path is None:
-            raise UserError(f"--init-from: {folder.path} has no checkpoint; give the folder of a run")
+        path = _to_start_from(folder)
         there = read_config(folder)
         shape = train.shapes(there.recipe, build(there), jax.random.key(0, impl="rbg"))
         old, _ = checkpoint.load(path, shape)
@@ -183,6 +181,13 @@ class Training:
                 )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
+
+
+def _to_start_from(folder: RunFolder) -> Path:
+    path = folder.latest_checkpoint()
+    if path is None:
+        raise UserError(f"--init-from: {folder.path} has no checkpoint; give the folder of a run")
+    return path
 
 
 def learn(
@@ -295,6 +300,8 @@ def refuse(config: TrainConfig) -> None:
     for name in ("minutes", "steps"):
         if (value := getattr(config, name)) is not None and not value > 0:
             raise UserError(f"--{name}: got {value}, expected more than 0")
+    if config.init_from is not None and not config.resume:
+        _to_start_from(RunFolder(config.init_from))
     if config.recipe.bound == "clip":
         raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")
 
@@ -303,8 +310,7 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
     config = expanded(config)
     refuse(config)
-    if folder.path.exists() and not folder.path.is_dir():
-        raise UserError(f"--out {folder.path}: this is a file; expected the name of a folder for the run")
+    refuse_unwritable(folder.path)
     if not config.resume and folder.latest_checkpoint() is not None:
         raise UserError(
             f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "

@@ -72,6 +72,19 @@ class RunFolder:
         return found[-1] if found else None
 
 
+def refuse_unwritable(folder: Path, flag: str = "--out") -> None:
+    """Say before any work is done that nothing could be written into `folder`, which need not exist yet.
+
+    Raises:
+        UserError: it, or what it would be made in, is a file or may not be written.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"{flag} {folder}: {there} is a file; expected a folder, or a name that is free for one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{flag} {folder}: nothing may be written in {there.resolve()}; choose another {flag}")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees either the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

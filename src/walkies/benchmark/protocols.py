@@ -253,8 +253,11 @@ def rows(filters: Sequence[str] = ()) -> list[Row]:
     every = [Row(protocol, seed) for protocol in PROTOCOLS for seed in protocol.seeds]
     for text in filters:
         if not any(_fits(text, row) for row in every):
-            keys = "\n  ".join(row.key for row in every)
-            raise UserError(f"no row of the benchmark contains {text!r}; there are\n  {keys}")
+            names = ", ".join(dict.fromkeys(row.key.rpartition("_")[0] for row in every))
+            raise UserError(
+                f"no row of the benchmark contains {text!r}; expected part of a name: {names}. "
+                "`walkies benchmark --list` shows every row"
+            )
     return [row for row in every if not filters or any(_fits(text, row) for text in filters)]
 
 

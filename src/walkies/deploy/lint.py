@@ -114,7 +114,9 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, json: bool = False
         target: a run folder, or any policy.json, from walkies or from elsewhere.
         json: print the findings as JSON.
     """
-    path = target / "policy.json" if target.is_dir() else target
+    from walkies.exam import find_policy
+
+    path = find_policy(target)
     found = lint(path)
     if json:
         print(json_module.dumps([asdict(finding) for finding in found], indent=2))

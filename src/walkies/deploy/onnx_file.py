@@ -128,9 +128,10 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None =
         target: a run folder, or any policy.json.
         out: where to write; default: policy.onnx beside the policy.json.
     """
+    from walkies.exam import find_policy
     from walkies.robots import ROBOTS, get_robot
 
-    path = target / "policy.json" if target.is_dir() else target
+    path = find_policy(target)
     policy = read(path)
     name = policy.walkies.get("robot", "pupper")
     if name not in ROBOTS:

@@ -61,7 +61,9 @@ def load_document(path: Path) -> dict[str, Any]:
             raise PolicyFileError(f"{path}: got {size:,} bytes, expected a policy of at most {MAX_BYTES:,}")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise PolicyFileError(f"{path}: cannot be read ({error.strerror}); expected a policy.json") from error
+        raise PolicyFileError(
+            f"{path}: cannot be read ({error.strerror}); expected a policy.json, such as a run folder holds"
+        ) from error
     except UnicodeDecodeError as error:
         raise PolicyFileError(f"{path}: not UTF-8 text at byte {error.start}; expected JSON") from error
     try:
@@ -69,7 +71,9 @@ def load_document(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise PolicyFileError(f"{path}: nested too deeply; expected a policy with at most 5 levels") from error
     except ValueError as error:
-        raise PolicyFileError(f"{path}: expected a policy.json, but this is not strict JSON: {error}") from error
+        raise PolicyFileError(
+            f"{path}: expected a policy.json, but this is not strict JSON: {error}. Copy it again, or give its run"
+        ) from error
     if not isinstance(document, dict):
         raise PolicyFileError(f"{path}: got {describe(document)} at the top, expected an object with a policy's keys")
     return document

@@ -181,9 +181,10 @@ def command(
         out: also write the result as JSON to this file.
         threads: for MuJoCo, 0 for all cores.
     """
+    from walkies.exam import find_policy
     from walkies.robots import ROBOTS, get_robot
 
-    path = policy / "policy.json" if policy.is_dir() else policy
+    path = find_policy(policy)
     ran = read_policy(path)
     name = ran.walkies.get("robot", "pupper")
     if name not in ROBOTS:

@@ -18,7 +18,7 @@ from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.exam import find_policy
 from walkies.gl import GL_PACKAGES, gl_libraries
-from walkies.runs import RunFolder
+from walkies.runs import RunFolder, refuse_unwritable
 from walkies.show import render, replay
 
 SMALLEST, LARGEST = 64, 4096
@@ -154,6 +154,7 @@ def command(
             f"--size: got {size[0]} {size[1]}, expected width and height from {SMALLEST} to {LARGEST} pixels"
         )
     out = out or find_policy(targets[0]).with_name({"tour": "video.mp4"}.get(view, f"{view}.mp4"))
+    refuse_unwritable(out.parent)
     if view == "stages":
         chosen = before_and_after(RunFolder(targets[0]))
         film_side_by_side(list(chosen.values()), out, seconds, fps, size or (1440, 540), gif, list(chosen))

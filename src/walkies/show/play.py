@@ -288,6 +288,10 @@ def command(
         open: open the page in a browser.
     """
     stages = stages_of(target)
+    if port is not None:  # tried here, to say at once what would fail in the end
+        trial = page.PageServer(0, dict, host, port)
+        trial.start()
+        trial.stop()
     if target.is_dir() and stages[-1].path != RunFolder(target).policy:
         print(f"{target} has no {RunFolder(target).policy.name} yet; its newest policy is of {stages[-1].label}.")
     play = Play(stages, task_of(target), target.resolve().name, host, port)
