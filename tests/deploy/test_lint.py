@@ -1,6 +1,8 @@
 """The linter: silent on a sound file, and every fault gets its own code, severity, reference and mend."""
 
+import ast
 import copy
+import inspect
 import json
 import random
 import time
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from walkies.contract import FRAME_SIZE, SLICES, Contract
 from walkies.deploy import lint as module
+from walkies.deploy import policy_json
 from walkies.deploy.lint import ERROR, NOTE, WARNING, check, command, lint
-from walkies.deploy.policy_file import export
+from walkies.deploy.policy_file import PolicyFileError, export, read
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")
@@ -140,8 +143,18 @@ def test_each_fault_has_its_code(sound, code):
     assert found[code].mend and found[code].reference and found[code].message
 
 
+def codes_in(source):
+    """First words of the findings and problems that are made in a module."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)
+    made = (call for call in calls if getattr(call.func, "id", "") in ("Finding", "Problem"))
+    return {part.value for call in made for part in ast.walk(call.args[0]) if isinstance(part, ast.Constant)}
+
+
 def test_every_code_that_can_be_given_is_tested():
-    assert set(module._PROBLEMS) <= set(FAULTS)
+    told = codes_in(inspect.getsource(module)) | set(module._PROBLEMS)
+    assert codes_in(inspect.getsource(policy_json)) <= set(module._PROBLEMS)
+    assert told - {"unreadable"} == set(FAULTS)
+    assert codes_in('Finding("new" if x else "old", ERROR)') == {"new", "old"}, "a new one would be noticed"
 
 
 def test_huge_constant_input_is_an_error(sound):
@@ -164,6 +177,55 @@ def test_hostile_text_is_one_clear_finding(tmp_path, text):
     path.write_text(text)
     (finding,) = lint(path)
     assert finding.code == "unreadable" and finding.severity == ERROR and str(path) in finding.message
+
+
+LONG = "1" + "0" * 4000  # a whole number that no float holds
+PRELU = '{"type": "prelu", "shape": [null, 72], "weights": %s}, '
+HOSTILE = {
+    "endless gain": ('"kp": 5.0', f'"kp": {LONG}', "bad-gain"),
+    "endless limit": ("[2.51, ", f"[{LONG}, ", "bad-joint-array"),
+    "endless history": ('"observation_history": 2', f'"observation_history": {LONG}', "bad-history"),
+    "endless input": ("[null, 72]", f"[null, {LONG}]", "bad-input-size"),
+    "endless layer": ("[null, 32]", f"[null, {LONG}]", "bad-layer-size"),
+    "endless time": ('"control_dt": 0.02', f'"control_dt": {LONG}', "control-rate"),
+    "endless range": ("[-0.75, 0.75]", f"[-{LONG}, {LONG}]", "command-range"),
+    "overflowing gain": ('"kp": 5.0', '"kp": 1e999', "bad-gain"),
+    "deep slopes": ('"layers": [', '"layers": [' + PRELU % ("[" * 900 + "]" * 900), "bad-layer-size"),
+    "list for a word": ('"elu"', '["elu"]', "unknown-activation"),
+    "half a character": ('"use_imu"', '"use_im\\ud800u"', "unknown-key"),
+    "terminal's orders": ('"use_imu"', '"use_imu\\u001b[2J"', "unknown-key"),
+    "orders as a value": ('"kp": 5.0', '"kp": "\\u001b[2J\\ud800"', "bad-gain"),
+    "orders as a shape": ("[null, 72]", '["\\u001b[2J\\ud800", 0]', "bad-input-size"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_values_are_findings_that_can_be_printed(sound, tmp_path, case, capsys):
+    """Numbers without end, depth, and what a terminal would obey: a finding each, and no other reader raises on it."""
+    old, new, code = HOSTILE[case]
+    text, path = json.dumps(sound), tmp_path / "policy.json"
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    found = {finding.code for finding in lint(path)}
+    assert code in found
+    printed = module.text(path, lint(path))
+    assert printed.encode() and "\x1b" not in printed and len(printed) < 3000
+    try:
+        read(path)
+    except PolicyFileError as error:
+        assert str(error).encode() and "\x1b" not in str(error)
+
+
+def test_many_faults_take_no_longer_than_few(sound):
+    """Thousands of unknown keys or broken layers: told to some number, in a second."""
+    started = time.process_time()
+    strange = check({**sound, **{f"action_scal{i}": i for i in range(50_000)}})
+    broken = {"type": "dense", "shape": [None, 12], "weights": 1}
+    layers = check({**sound, "layers": [broken] * 50_000})
+    assert time.process_time() - started < 1.0
+    assert len(strange) == module.MAX_UNKNOWN_KEYS + 1 and "49,980 more" in strange[-1].message
+    assert len(layers) == policy_json.MAX_PROBLEMS
+    assert len(check({**sound, "layers": [broken] * 3})) == 3
 
 
 def test_missing_file_is_one_clear_finding(tmp_path):

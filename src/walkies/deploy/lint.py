@@ -19,7 +19,7 @@ import tyro
 from walkies.contract import FRAME_SIZE, SLICES
 from walkies.deploy.controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile, PolicyFileError, from_document
-from walkies.deploy.policy_json import REQUIRED, Problem, is_finite, load_document, problems
+from walkies.deploy.policy_json import REQUIRED, Problem, is_finite, load_document, printable, problems
 from walkies.robots import ROBOTS, get_robot
 from walkies.robots.base import Robot
 
@@ -30,8 +30,12 @@ JOYSTICK = {"vx": 0.75, "vy": 0.5, "yaw_rate": 2.0}
 """± m/s, m/s, rad/s: what the robot's gamepad can ask for."""
 NEVER_VARIED = 300.0
 """An input whose weights are this many times the median input's never varied in training: its deviation was a floor."""
+MAX_UNKNOWN_KEYS = 20
+"""told one by one"""
 MAX_PARAMETERS = 1_000_000
 """Weights; above it one inference takes a Raspberry Pi a good part of its 19 ms."""
+OBSERVATIONS, FEWEST_OBSERVATIONS, MAX_WORK = 200, 25, 100_000_000
+"""A large network is asked less often, at most so many multiplications: a check takes a second."""
 SATURATED = 0.99
 SATURATION_SHARE = 0.3
 JUMP = 0.6
@@ -145,17 +149,21 @@ def _of_problem(problem: Problem) -> Finding:
 
 
 def _keys(document: dict[str, Any]) -> Iterator[Finding]:
-    for key in document:
+    unknown = [key for key in document if key not in KNOWN_KEYS]
+    if len(unknown) > MAX_UNKNOWN_KEYS:
+        message = f"and {len(unknown) - MAX_UNKNOWN_KEYS:,} more keys that the robot does not know"
+        yield Finding("unknown-key", NOTE, "", message, CONTROLLER, "is this a policy?")
+    for key in (*(key for key in document if key in KNOWN_KEYS), *unknown[:MAX_UNKNOWN_KEYS]):
         if key in IGNORED_KEYS:
             message = "written by some trainers, ignored by the robot"
             yield Finding("ignored-key", NOTE, key, message, f"{CONTROLLER}: never reads it", "nothing to do")
         elif key not in KNOWN_KEYS:
-            near = difflib.get_close_matches(key, KNOWN_KEYS, 1)
+            near = difflib.get_close_matches(key[:60], KNOWN_KEYS, 1)
             meant = f"; did you mean {near[0]}?" if near else ""
             mend = "rename or remove it; what is yours may stand in the object `walkies`"
             severity = WARNING if near else NOTE
             yield Finding(
-                "unknown-key", severity, key[:60], f"the robot does not know this key{meant}", CONTROLLER, mend
+                "unknown-key", severity, printable(key), f"the robot does not know this key{meant}", CONTROLLER, mend
             )
 
 
@@ -237,7 +245,7 @@ def _network(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     if policy.layers[last].activation not in ("tanh", "sigmoid", "softmax"):
         message = "nothing bounds the actions but the joint limits"
         yield Finding("unbounded", WARNING, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
-    count = sum(layer.bias.size + (0 if layer.weights is None else layer.weights.size) for layer in policy.layers)
+    count = policy.num_parameters
     if count > MAX_PARAMETERS:
         message = f"{count:,} weights; an action must be ready within 19 ms on the robot's computer"
         reference = f"{CONTROLLER}: policy_latest.json has 38.9 MB; watch ~/policy_inference_latency_seconds"
@@ -248,7 +256,7 @@ def _network(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 
 def _behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """What the policy does on plausible observations, and on the same ones a moment later with other sensor noise."""
-    now, later = _observations(policy)
+    now, later = _observations(policy, max(FEWEST_OBSERVATIONS, min(OBSERVATIONS, MAX_WORK // policy.num_parameters)))
     actions, after = policy.act(now), policy.act(later)
     if not (np.all(np.isfinite(actions)) and np.all(np.isfinite(after))):
         message = "on ordinary observations some actions are not finite"
@@ -301,7 +309,7 @@ def _robot(policy: PolicyFile) -> Robot:
     return get_robot(name if isinstance(name, str) and name in ROBOTS else "pupper")
 
 
-def _observations(policy: PolicyFile, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def _observations(policy: PolicyFile, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(now, later), each (count, H·36): plausible states held over the history; one step on with new sensor noise."""
     rng = np.random.default_rng(0)
     frame = np.zeros((count, FRAME_SIZE))

@@ -63,6 +63,11 @@ class PolicyFile:
         return FRAME_SIZE * self.observation_history
 
     @property
+    def num_parameters(self) -> int:
+        """Weights and biases."""
+        return sum(layer.bias.size + (0 if layer.weights is None else layer.weights.size) for layer in self.layers)
+
+    @property
     def control_dt(self) -> float:
         """s between actions: as the file says, else the robot's nominal 0.02."""
         value = self.walkies.get("control_dt", 0.02)

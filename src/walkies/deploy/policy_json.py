@@ -8,7 +8,6 @@ every fault of a file at once while a reader stops at the first.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,12 @@ from walkies.errors import UserError
 
 MAX_BYTES = 256 * 2**20
 """Larger files are refused unread; the largest policy published for the robot has 39 MB."""
+MAX_PROBLEMS = 100
+"""Of one file; a file with more is not a policy, and nobody reads them."""
+MAX_NUMBER = 3.4e38
+"""About the largest float32."""
+MAX_SIZE = 1_000_000
+"""Inputs or outputs of a layer."""
 MAX_HISTORY = 1000
 """Frames; more is a damaged file (20 s of memory)."""
 ACTIVATIONS = ("", "tanh", "relu", "sigmoid", "softmax", "elu")
@@ -99,7 +104,7 @@ def problems(document: dict[str, Any]) -> list[Problem]:
 
 def is_finite(value: Any) -> bool:
     """Whether `value` is a JSON number (not a boolean) that is finite as float32, as the robot stores it."""
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= 3.4e38
+    return type(value) in (int, float) and abs(value) <= MAX_NUMBER  # False for NaN; whole numbers have no end
 
 
 def describe(value: Any) -> str:
@@ -108,13 +113,25 @@ def describe(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return f"an object with {len(value)} keys"
-    text = json.dumps(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return printable(json.dumps(value) if isinstance(value, str) else str(value))
+
+
+def printable(text: str) -> str:
+    """`text` made short and harmless: without what a terminal obeys, or what cannot be written as UTF-8."""
+    text = text if len(text) <= 60 else text[:57] + "…"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def flatten(value: Any) -> list[Any]:
-    """Leaves of nested lists, in order."""
-    return [leaf for part in value for leaf in flatten(part)] if isinstance(value, list) else [value]
+    """Leaves of nested lists, in order, however deep they are."""
+    leaves, rest = [], [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, list):
+            rest.extend(reversed(part))
+        else:
+            leaves.append(part)
+    return leaves
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = sorted({key for key in keys if keys.count(key) > 1}) if len(keys) < 1000 else ["…"]
-        raise ValueError(f"the key {twice[0]!r} stands twice in one object")
+        raise ValueError(f"the key {printable(twice[0])!r} stands twice in one object")
     return result
 
 
@@ -132,6 +149,10 @@ def _no_constants(name: str) -> float:
 
 def _is_numbers(value: Any, count: int) -> bool:
     return isinstance(value, list) and len(value) == count and all(is_finite(item) for item in value)
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MAX_SIZE
 
 
 def _check_input(document: dict[str, Any], found: list[Problem]) -> int | None:
@@ -144,8 +165,9 @@ def _check_input(document: dict[str, Any], found: list[Problem]) -> int | None:
     shape = document.get("in_shape")
     if "in_shape" not in document:
         return FRAME_SIZE * history if history_ok else None  # type: ignore[operator]
-    if not isinstance(shape, list) or len(shape) != 2 or type(shape[1]) is not int or shape[1] < 1:
-        got = str(shape) if isinstance(shape, list) and len(shape) <= 4 else describe(shape)
+    if not isinstance(shape, list) or len(shape) != 2 or not _is_size(shape[1]):
+        short = isinstance(shape, list) and len(shape) <= 4 and not any(isinstance(v, list | dict) for v in shape)
+        got = printable(str(shape)) if short else describe(shape)
         found.append(Problem("bad-input-size", "in_shape", got, "[null, inputs]"))
         return None
     if history_ok and shape[1] != FRAME_SIZE * history:  # type: ignore[operator]
@@ -177,13 +199,15 @@ def _check_layers(layers: Any, size: int | None, found: list[Problem]) -> None:
         found.append(Problem("bad-layer", "layers", describe(layers), "a list of at least one layer"))
         return
     for index, layer in enumerate(layers):
+        if len(found) >= MAX_PROBLEMS:
+            return
         key = f"layers[{index}]"
         if not isinstance(layer, dict) or layer.get("type") not in ("dense", "prelu"):
             got = describe(layer.get("type", "no type") if isinstance(layer, dict) else layer)
             found.append(Problem("bad-layer", key, got, "an object with type dense or prelu"))
             return  # sizes after it are unknown
         shape = layer.get("shape")
-        if not isinstance(shape, list) or not shape or type(shape[-1]) is not int or shape[-1] < 1:
+        if not isinstance(shape, list) or not shape or not _is_size(shape[-1]):
             found.append(Problem("bad-layer-size", f"{key}.shape", describe(shape), "[null, outputs]"))
             return
         outputs = shape[-1]
