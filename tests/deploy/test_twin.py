@@ -1,6 +1,8 @@
 """The controller twin: golden vectors, agreement with what training trains, and every trait of the real controller."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import mujoco
@@ -84,6 +86,46 @@ def test_wrong_controllers_fail_loudly(golden, fault):
     assert np.max(np.abs(np.array(observations) - golden[0])) > 2e-3
     assert np.max(np.abs(np.array(actions) - golden[1])) > 2e-3
     assert np.max(np.abs(np.array(positions) - golden[2])) > 2e-3
+
+
+MISTAKES = {
+    "permuted joints": lambda gyro, quat, joints: (gyro, quat, np.roll(joints, 1, axis=1)),
+    "swapped legs": lambda gyro, quat, joints: (gyro, quat, joints.reshape(1, 4, 3)[:, [1, 0, 3, 2]].reshape(1, 12)),
+    "gravity sign": lambda gyro, quat, joints: (gyro, quat[:, [1, 0, 3, 2]], joints),  # turned upside down
+    "conjugate orientation": lambda gyro, quat, joints: (gyro, quat * [1, -1, -1, -1], joints),
+    "gyro in degrees": lambda gyro, quat, joints: (np.degrees(gyro), quat, joints),
+    "joints in degrees": lambda gyro, quat, joints: (gyro, quat, np.degrees(joints)),
+    "nothing": lambda *right: right,
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_wrong_wiring_of_the_twin_fails_loudly(golden_policy, golden, mistake, monkeypatch):
+    """The twin itself, fed as a careless hardware interface would, leaves the golden vectors (or stops the robot)."""
+    right = plain_controller.sensors
+
+    def wrong(k):
+        gyro, quat, joints, command = right(k)
+        readings = (np.array([part]) for part in (gyro, quat, joints))
+        return *(part[0] for part in MISTAKES[mistake](*readings)), command
+
+    monkeypatch.setattr(plain_controller, "sensors", wrong)
+    off = [np.max(np.abs(got - expected)) for got, expected in zip(scripted(golden_policy), golden, strict=True)]
+    assert all(value > 2e-3 for value in off) if mistake != "nothing" else max(off) < 2e-6
+
+
+def test_the_twin_knows_nothing_of_training():
+    """What runs on the robot gets a file, not the objects that trained it."""
+    code = "import sys, walkies.deploy.twin; print([m for m in sys.modules if m.startswith(('walkies.rl', 'walkies.tas'))])"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert seen.strip() == "[]"
+
+
+def test_the_multiplier_of_gains_multiplies_both():
+    memory, command = tick_until_action(
+        constant_policy(), activate(constant_policy(), level()), level(), replace(CONFIG, gain_multiplier=1.5)
+    )
+    assert command.kp[0, 0] == 7.5 and command.kd[0, 0] == 0.375
 
 
 def test_policy_sees_what_training_computes(golden_policy):
