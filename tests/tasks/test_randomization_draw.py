@@ -95,8 +95,15 @@ GOES_WITH = {
 GROUP = {q.name: q.group for q in quantities(WALKIES)}
 
 
+LOAD = 0.4
+PLACES = {"payload_x": (0, -0.1, 0.1), "payload_height": (2, 0.02, 0.2)}
+"""Axis, and the range drawn."""
+DELAYS = {"command_delay": 8, "imu_delay": 3}
+"""Most physics steps that are drawn."""
+
+
 def test_every_quantity_that_is_drawn_with_a_robot_is_looked_at():
-    elsewhere = {"payload_x", "payload_height", "command_delay", "imu_delay"}
+    elsewhere = set(PLACES) | set(DELAYS)
     assert {q.name for q in quantities(WALKIES) if q.drawn == "episode"} == set(SHOWN) | elsewhere
 
 
@@ -114,6 +121,19 @@ def test_each_quantity_is_uniform_over_its_range_and_touches_nothing_else(nomina
     for other, (measure_other, _) in SHOWN.items():
         if other != name and other not in GOES_WITH.get(name, ()):
             assert np.ptp(measure_other(robots, mine)) < 1e-5, f"{name} moved {other}"
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_load_is_anywhere_in_its_range(nominal, name):
+    """The common centre of mass, solved for the load's place."""
+    axis, low, high = PLACES[name]
+    load = {"payload": Range(LOAD, LOAD), "payload_height": Range(0.1, 0.1)}
+    robots = drawn(nominal, only("body", **load | {name: Range(low, high)}))
+    trunk = float(nominal.body_ipos[0, 0, axis])
+    values = trunk + (robots.params.body_ipos[:, 0, axis] - trunk) * (1 + nominal.body_mass[0, 0] / LOAD)
+    values -= trunk if name == "payload_x" else 0.0
+    assert stats.kstest(values, "uniform", args=(low, high - low)).pvalue > 1e-3
+    assert stats.kstest(values, "uniform", args=(low, 1.1 * (high - low))).pvalue < 1e-6
 
 
 def test_independent_quantities_are_not_correlated(nominal):
@@ -148,9 +168,17 @@ def test_contacts_given_as_stiffness_soften_alike(nominal):
 
 
 def test_delays_are_whole_physics_steps_over_the_range(nominal):
-    robots = drawn(nominal, only("latency", command_delay=Range(0.0, 0.032), imu_delay=Range(0.0, 0.012)))
-    assert set(robots.params.command_delay) == set(range(9)) and set(robots.params.imu_delay) == {0, 1, 2, 3}
-    assert robots.params.command_delay.dtype == np.int32 and robots.imu_lag is None
+    """A uniform time, rounded: the first and the last step come half as often; equally often would be noticed."""
+    ranges = {name: Range(0.0, steps * DT) for name, steps in DELAYS.items()}
+    robots = drawn(nominal, only("latency", **ranges))
+    for name, steps in DELAYS.items():
+        delay = getattr(robots.params, name)
+        assert delay.dtype == np.int32 and robots.imu_lag is None
+        expected = np.full(steps + 1, 1.0)
+        expected[[0, -1]] = 0.5
+        counts = np.bincount(delay, minlength=steps + 1)
+        assert stats.chisquare(counts, N * expected / steps).pvalue > 1e-3
+        assert stats.chisquare(counts).pvalue < 1e-6
 
 
 def test_a_long_imu_delay_is_split_into_control_steps_and_physics_steps(nominal):
