@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from walkies.benchmark import protocols
-from walkies.benchmark.protocols import PROTOCOLS, Published, rows
+from walkies.benchmark.protocols import ACTION_SIZES, PROTOCOLS, Published, rows
 from walkies.errors import UserError
 from walkies.rl import normalize, train
+from walkies.rl.distributions import Normal
+from walkies.rl.natural import natural_step
 
 ANNEALED = [protocol for protocol in PROTOCOLS if protocol.recipe.schedule == "linear"]
 
@@ -67,6 +70,52 @@ def test_minibatches_have_the_published_sizes():
     assert sizes["ppo-cleanrl", "CartPole-v1"] == 128
     assert sizes["trpo-contrib", "Hopper-v4"] == sizes["trpo-zoo", "Hopper-v4"] == 128
     assert sizes["trpo-zoo", "CartPole-v1"] == 512
+
+
+class MeanNormal(Normal):
+    """A Gaussian whose KL is the mean over its components, as sb3-contrib takes it."""
+
+    def kl(self, other):
+        return super().kl(other) / self.mean.shape[-1]
+
+
+@pytest.mark.parametrize("env", ACTION_SIZES)
+def test_a_trust_region_of_the_mean_over_components_is_that_of_the_sum_times_their_number(env):
+    """sb3-contrib's δ and damping, brought into nats of the whole action, make the very same step.
+
+    Negative control: its numbers taken literally make one of a d-th of the KL.
+    """
+    with jax.enable_x64(True):
+        size, nominal = ACTION_SIZES[env], protocols.CONTRIB_TRPO
+        keys = jax.random.split(jax.random.key(0), 4)
+        seen = jax.random.normal(keys[0], (256, 4))
+        params = (0.3 * jax.random.normal(keys[1], (4, size)), jnp.full(size, -0.4))
+        sample = Normal(seen @ params[0], params[1]).sample(keys[2])
+        old = Normal(seen @ params[0], params[1]).log_prob(sample)
+        advantage = jax.random.normal(keys[3], (256,)) + sample[:, 0]
+
+        def step(kind, recipe):
+            return natural_step(
+                lambda p: -jnp.mean(jnp.exp(Normal(seen @ p[0], p[1]).log_prob(sample) - old) * advantage),
+                lambda p: kind(seen @ p[0], p[1]),
+                params,
+                recipe.target_kl,
+                recipe.damping,
+                recipe.cg_iterations,
+            )
+
+        theirs, in_means = step(MeanNormal, nominal)
+        ours, in_sums = step(Normal, protocols.mean_kl(nominal, env))
+        for a, b, start in zip(theirs, ours, params, strict=True):
+            np.testing.assert_allclose(a - start, b - start, rtol=1e-6, atol=1e-12)
+        assert float(in_sums.kl) == pytest.approx(size * float(in_means.kl), rel=1e-6)
+        _, literal = step(Normal, nominal)
+        assert float(literal.kl) < 1.3 * float(in_sums.kl) / size
+
+
+def test_action_sizes_are_those_of_the_environments():
+    for env, size in ACTION_SIZES.items():
+        assert gymnasium.make(env).action_space.shape == (size,)
 
 
 def test_rows_are_unique_and_can_be_chosen():

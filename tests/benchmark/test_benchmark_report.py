@@ -141,6 +141,18 @@ def test_the_page_has_the_speed_beside_the_libraries(tmp_path):
     assert "walkies benchmark --speed" in text and "Trained on: a machine." in text
 
 
+def test_the_page_has_the_steps_beside_the_library(tmp_path):
+    """Medians of what was measured; nothing where nothing was."""
+    chosen = rows(["trpo-contrib_Hopper"])
+    assert report.step_table(tmp_path, chosen) == ""
+    spread = {name: [0.1, 0.2, 0.3] for name in ("theirs", "ours", "literal", "cosine", "length")}
+    (tmp_path / "one-step").mkdir()
+    (tmp_path / "one-step" / f"{chosen[0].key}.json").write_text(json.dumps({"updates": 7, **spread}))
+    text = report.step_table(tmp_path, chosen)
+    assert "its\nfirst 7 updates" in text
+    assert "| trpo-contrib, Hopper-v4 | 0.2000 | 0.2000 | 0.2000 | 0.2000 (0.1000 … 0.3000) |" in text
+
+
 def test_table_has_finished_seeds_only_and_says_who_differs(tmp_path):
     for row, score in zip(HOPPER, (2300.0, 2500.0, 2700.0), strict=True):
         finish(tmp_path, row, score)

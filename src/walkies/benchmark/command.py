@@ -16,6 +16,7 @@ def command(
     show: Annotated[bool, tyro.conf.arg(name="list")] = False,
     page: Path | None = None,
     speed: bool = False,
+    one_step: bool = False,
 ) -> None:
     """Train walkies' recipes in Gymnasium's environments with public libraries' settings, beside published results.
 
@@ -28,6 +29,7 @@ def command(
         show: Only list the rows, finished and missing.
         page: Write the table and the picture of all finished rows into this Markdown file, and train nothing.
         speed: Only time 50,000 steps of the rows of other libraries beside ours, in turns.
+        one_step: Only compare TRPO's first steps with sb3-contrib's, on the same batches, under each row's settings.
     """
     from walkies.benchmark import report
 
@@ -36,6 +38,8 @@ def command(
         report.write_page(page, out, rows())
     elif speed:
         _time(chosen, out)
+    elif one_step:
+        _compare_steps(chosen, out)
     elif show:
         print(report.listing(out, chosen))
     else:
@@ -65,3 +69,12 @@ def _time(chosen: list[Row], out: Path) -> None:
     for row in theirs:
         libraries.write_speed(libraries.speed(row), row, out)
     print(report.speed_table(out, theirs))
+
+
+def _compare_steps(chosen: list[Row], out: Path) -> None:
+    from walkies.benchmark import one_step, report
+
+    ours = [row for row in chosen if row.protocol.recipe.step == "natural_step" and row.seed == 1]
+    for row in ours:
+        one_step.write(row, out)
+    print(report.step_table(out, ours))

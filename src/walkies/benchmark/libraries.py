@@ -10,6 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from walkies.benchmark import training
-from walkies.benchmark.protocols import Protocol, Row
+from walkies.benchmark.protocols import ACTION_SIZES, Protocol, Row
 from walkies.errors import UserError
 from walkies.rl.normalize import OBSERVATION_CLIP
 from walkies.rl.recipes import Recipe
@@ -62,7 +63,7 @@ def make_model(row: Row) -> Any:
         ),
     )
     if recipe.step == "natural_step":
-        return TRPO("MlpPolicy", envs, **common, **_trpo(recipe))
+        return TRPO("MlpPolicy", envs, **common, **_trpo(protocol))
     if recipe.step == "minibatch_epochs":
         return stable_baselines3.PPO("MlpPolicy", envs, **common, **_ppo(recipe))
     raise UserError(f"{row.key}: step is {recipe.step!r}; Stable-Baselines3 is asked for PPO and TRPO only")
@@ -86,13 +87,15 @@ def _ppo(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _trpo(recipe: Recipe) -> dict[str, Any]:
+def _trpo(protocol: Protocol) -> dict[str, Any]:
+    """sb3-contrib's KL of a Gaussian is the mean over the action's components; see `protocols.mean_kl`."""
+    recipe, size = protocol.recipe, ACTION_SIZES.get(protocol.env, 1)
     return {
         "learning_rate": recipe.critic_learning_rate,
         "n_critic_updates": recipe.epochs,
         "cg_max_steps": recipe.cg_iterations,
-        "cg_damping": recipe.damping,
-        "target_kl": recipe.target_kl,
+        "cg_damping": recipe.damping / size,
+        "target_kl": recipe.target_kl / size,
     }
 
 
@@ -111,6 +114,11 @@ class _Watch(BaseCallback):
     def _on_rollout_end(self) -> None:
         self.episodes.add(self.num_timesteps - self.episodes.steps, self.ended)
         self.ended = []
+
+
+def as_library(protocol: Protocol) -> Protocol:
+    """The same settings, as a protocol of a library."""
+    return replace(protocol, library=protocol.library or "sb3")
 
 
 def train_row(row: Row, out: Path) -> Path:

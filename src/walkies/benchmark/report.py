@@ -214,6 +214,31 @@ def speed_table(out: Path, chosen: Sequence[Row]) -> str:
     return caption + "\n\n" + "\n".join(lines)
 
 
+def step_table(out: Path, chosen: Sequence[Row]) -> str:
+    """Markdown: how alike single steps of TRPO and of sb3-contrib's are, for the rows that were compared."""
+    lines = [
+        "| settings | KL of its step | of ours | of ours, its numbers taken literally | cosine | its length / ours |",
+        "|---|---|---|---|---|---|",
+    ]
+    updates = set()
+    for row in chosen:
+        path = out / "one-step" / f"{row.key}.json"
+        if path.exists():
+            found = json.loads(path.read_text())
+            updates.add(found["updates"])
+            cells = [f"{found[name][1]:.4f}" for name in ("theirs", "ours", "literal")]
+            cells += ["{1:.4f} ({0:.4f} … {2:.4f})".format(*found[name]) for name in ("cosine", "length")]
+            lines.append(f"| {row.protocol.name}, {row.protocol.env} | {' | '.join(cells)} |")
+    if not updates:
+        return ""
+    caption = (
+        "Steps of TRPO and of sb3-contrib's from the same parameters on the same batches, its\n"
+        f"first {max(updates)} updates (`walkies benchmark --one-step`): medians, in brackets the 5th and 95th\n"
+        "percentile; KL in nats of the whole action."
+    )
+    return caption + "\n\n" + "\n".join(lines)
+
+
 def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
     """The curves of all finished rows, a panel per environment, a band from the lowest to the highest seed."""
     from matplotlib.ticker import EngFormatter
@@ -264,7 +289,7 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
     picture = draw(out / "curves.png", out, chosen)
     parts = [
         table(out, chosen),
-        *filter(None, [machines(out, chosen), speed_table(out, chosen)]),
+        *filter(None, [machines(out, chosen), step_table(out, chosen), speed_table(out, chosen)]),
         missing(out, chosen),
         f"![Returns of training episodes; dashed: published]({Path(os.path.relpath(picture, page.parent)).as_posix()})",
     ]
