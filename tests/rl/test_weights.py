@@ -184,16 +184,27 @@ def test_full_return_is_constant_within_an_episode():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
 def test_three_ways_to_sum(seed, factor):
-    """T14: `lax.scan`, `associative_scan` and a Python loop agree. Control: ends one row early do not."""
+    """T14: `lax.scan`, `associative_scan` and a Python loop agree."""
     with jax.enable_x64(True):
         case = random_case(seed)
-        looped = np.zeros_like(case.rewards)
-        for t in reversed(range(len(looped))):
-            later = looped[t + 1] if t + 1 < len(looped) else 0.0
-            looped[t] = case.rewards[t] + factor * np.where(case.done[t], 0.0, later)
-        done = jnp.asarray(case.done)
         for sums in (scanned, composed):
-            assert error(sums(jnp.asarray(case.rewards), done, factor), looped) < 1e-12
-            early = jnp.roll(done, -1, axis=0)
-            if factor > 0.1 and bool((early != done)[:-1].any()):
-                assert error(sums(jnp.asarray(case.rewards), early, factor), looped) > 1e-6
+            found = sums(jnp.asarray(case.rewards), jnp.asarray(case.done), factor)
+            assert error(found, summed_by_hand(case, factor)) < 1e-12
+
+
+@pytest.mark.parametrize("sums", [scanned, composed], ids=["scan", "associative scan"])
+def test_ends_one_row_early_are_another_sum(sums):
+    """T14, control: the mistake that a vectorized recursion invites is far off."""
+    case = random_case(0)
+    rewards, done = jnp.asarray(case.rewards), jnp.asarray(case.done)
+    assert error(sums(rewards, done, LAM), summed_by_hand(case, LAM)) < 1e-12
+    assert error(sums(rewards, jnp.roll(done, -1, axis=0), LAM), summed_by_hand(case, LAM)) > 0.1
+
+
+def summed_by_hand(case, factor: float) -> np.ndarray:
+    """y_t = r_t + factor (1 − done_t) y_{t+1}, backwards in a loop."""
+    looped = np.zeros_like(case.rewards)
+    for t in reversed(range(len(looped))):
+        later = looped[t + 1] if t + 1 < len(looped) else 0.0
+        looped[t] = case.rewards[t] + factor * np.where(case.done[t], 0.0, later)
+    return looped
