@@ -145,12 +145,13 @@ def test_the_page_has_the_steps_beside_the_library(tmp_path):
     """Medians of what was measured; nothing where nothing was."""
     chosen = rows(["trpo-contrib_Hopper"])
     assert report.step_table(tmp_path, chosen) == ""
-    spread = {name: [0.1, 0.2, 0.3] for name in ("theirs", "ours", "literal", "cosine", "length")}
+    one_step_fields = ("theirs", "ours", "literal", "cosine", "length", "theirs_exact", "ours_exact")
+    spread = {name: [0.1, 0.2, 0.3] for name in one_step_fields}
     (tmp_path / "one-step").mkdir()
     (tmp_path / "one-step" / f"{chosen[0].key}.json").write_text(json.dumps({"updates": 7, **spread}))
     text = report.step_table(tmp_path, chosen)
     assert "its\nfirst 7 updates" in text
-    assert "| trpo-contrib, Hopper-v4 | 0.2000 | 0.2000 | 0.2000 | 0.2000 (0.1000 … 0.3000) |" in text
+    assert "| trpo-contrib, Hopper-v4 | 0.2000 | 0.2000 | 0.2000 | 0.200 (0.100 … 0.300) |" in text
 
 
 def test_table_has_finished_seeds_only_and_says_who_differs(tmp_path):

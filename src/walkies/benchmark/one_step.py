@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from walkies.benchmark import libraries, training
 from walkies.benchmark.protocols import ACTION_SIZES, Row
@@ -43,6 +42,10 @@ class Step(NamedTuple):
     """Of the angle between their step and ours."""
     length: float
     """Of their step, in lengths of ours."""
+    theirs_exact: float
+    """Cosine between their step and ours in double precision."""
+    ours_exact: float
+    """Cosine between our step and ours in double precision."""
 
 
 def compare_steps(row: Row, updates: int = UPDATES) -> list[Step]:
@@ -57,17 +60,19 @@ def compare_steps(row: Row, updates: int = UPDATES) -> list[Step]:
         model.collect_rollouts(model.env, callback, model.rollout_buffer, recipe.horizon)
         batch = next(iter(model.rollout_buffer.get(batch_size=None)))
         kept = (batch.observations, batch.actions, batch.old_log_prob, batch.advantages)
-        seen, *rest = (jnp.asarray(x.numpy()) for x in kept)
+        data = tuple(jnp.asarray(x.numpy()) for x in kept)
         old = _params(model)
-        ours, kl = step(old, seen, *rest, recipe.target_kl, recipe.damping)
-        _, literal = step(old, seen, *rest, recipe.target_kl / size, recipe.damping / size)
+        ours, kl = step(old, *data, recipe.target_kl, recipe.damping)
+        _, literal = step(old, *data, recipe.target_kl / size, recipe.damping / size)
+        with jax.enable_x64(True):
+            exact, _ = step(*_doubled((old, *data)), recipe.target_kl, recipe.damping)
         model.train()
         new = _params(model)
-        their_kl = policy.distribution(old, seen).kl(policy.distribution(new, seen)).mean()
-        a, b = (ravel_pytree(params)[0] - ravel_pytree(old)[0] for params in (new, ours))
-        long_a, long_b = jnp.linalg.norm(a), jnp.linalg.norm(b)
-        found = (their_kl, kl, literal, a @ b / (long_a * long_b), long_a / long_b)
-        steps.append(Step(*(float(x) for x in found)))
+        their_kl = policy.distribution(old, data[0]).kl(policy.distribution(new, data[0])).mean()
+        a, b, c = (_flat(params) - _flat(old) for params in (new, ours, exact))
+        length = float(np.linalg.norm(a) / np.linalg.norm(b))
+        cosines = _cosine(a, b), length, _cosine(a, c), _cosine(b, c)
+        steps.append(Step(float(their_kl), float(kl), float(literal), *cosines))
     return steps
 
 
@@ -81,6 +86,21 @@ def write(row: Row, out: Path, updates: int = UPDATES) -> Path:
     with training.Whole(path) as part:
         part.write_text(json.dumps({"updates": updates, **result, **circumstances}, indent=1) + "\n")
     return path
+
+
+def _flat(params: PolicyParams) -> np.ndarray:
+    return np.concatenate([np.asarray(x, float).ravel() for x in jax.tree.leaves(params)])
+
+
+def _doubled(tree: Any) -> Any:
+    """Floating-point arrays in double precision."""
+    return jax.tree.map(
+        lambda x: jnp.asarray(np.asarray(x), float) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+    )
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _policy(model: Any, hidden: tuple[int, ...]) -> Policy:

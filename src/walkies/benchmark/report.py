@@ -217,8 +217,9 @@ def speed_table(out: Path, chosen: Sequence[Row]) -> str:
 def step_table(out: Path, chosen: Sequence[Row]) -> str:
     """Markdown: how alike single steps of TRPO and of sb3-contrib's are, for the rows that were compared."""
     lines = [
-        "| settings | KL of its step | of ours | of ours, its numbers taken literally | cosine | its length / ours |",
-        "|---|---|---|---|---|---|",
+        "| settings | KL of its step | of ours | of ours, its numbers taken literally | its length / ours | cosine "
+        "| its with exact | ours with exact |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     updates = set()
     for row in chosen:
@@ -227,14 +228,15 @@ def step_table(out: Path, chosen: Sequence[Row]) -> str:
             found = json.loads(path.read_text())
             updates.add(found["updates"])
             cells = [f"{found[name][1]:.4f}" for name in ("theirs", "ours", "literal")]
-            cells += ["{1:.4f} ({0:.4f} … {2:.4f})".format(*found[name]) for name in ("cosine", "length")]
+            spread = ("length", "cosine", "theirs_exact", "ours_exact")
+            cells += ["{1:.3f} ({0:.3f} … {2:.3f})".format(*found[name]) for name in spread]
             lines.append(f"| {row.protocol.name}, {row.protocol.env} | {' | '.join(cells)} |")
     if not updates:
         return ""
     caption = (
         "Steps of TRPO and of sb3-contrib's from the same parameters on the same batches, its\n"
         f"first {max(updates)} updates (`walkies benchmark --one-step`): medians, in brackets the 5th and 95th\n"
-        "percentile; KL in nats of the whole action."
+        "percentile; KL in nats of the whole action; exact: our step in double precision."
     )
     return caption + "\n\n" + "\n".join(lines)
 
