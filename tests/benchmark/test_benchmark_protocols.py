@@ -127,6 +127,13 @@ def test_rows_are_unique_and_can_be_chosen():
         rows(["Hoper"])
 
 
+def test_one_row_of_each_protocol_is_timed():
+    chosen = protocols.first_seeds(rows(["ppo-sb3", "trpo-sb3"]))
+    assert [row.key for row in chosen] == [
+        "ppo-sb3_Hopper-v4_1", "trpo-sb3-contrib_Hopper-v4_1", "trpo-sb3-zoo_CartPole-v1_1",
+    ]  # fmt: skip
+
+
 def test_rows_are_found_by_the_names_that_the_page_prints():
     """Blanks for underscores, seeds in brackets; a seed that there is not is refused."""
     assert rows(["ppo-cleanrl Hopper"]) == rows(["ppo-cleanrl_Hopper"])

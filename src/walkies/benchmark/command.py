@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from walkies.benchmark.protocols import Row, rows
+from walkies.benchmark.protocols import Row, first_seeds, rows
 
 
 def command(
@@ -65,7 +65,7 @@ def _train(row: Row, out: Path) -> None:
 def _time(chosen: list[Row], out: Path) -> None:
     from walkies.benchmark import libraries, report
 
-    theirs = [row for row in chosen if row.protocol.library is not None]
+    theirs = [row for row in first_seeds(chosen) if row.protocol.library is not None]
     for row in theirs:
         libraries.write_speed(libraries.speed(row), row, out)
     print(report.speed_table(out, theirs))
@@ -74,7 +74,7 @@ def _time(chosen: list[Row], out: Path) -> None:
 def _compare_steps(chosen: list[Row], out: Path) -> None:
     from walkies.benchmark import one_step, report
 
-    ours = [row for row in chosen if row.protocol.recipe.step == "natural_step" and row.seed == 1]
+    ours = [row for row in first_seeds(chosen) if row.protocol.recipe.step == "natural_step"]
     for row in ours:
         one_step.write(row, out)
     print(report.step_table(out, ours))

@@ -284,6 +284,11 @@ def rows(filters: Sequence[str] = ()) -> list[Row]:
     return [row for row in every if not filters or any(_fits(text, row) for text in filters)]
 
 
+def first_seeds(chosen: Sequence[Row]) -> list[Row]:
+    """One row of each protocol, that of its first seed in `chosen`."""
+    return list({row.protocol: row for row in reversed(chosen)}.values())[::-1]
+
+
 def _fits(text: str, row: Row) -> bool:
     found = re.fullmatch(r"(.*?)\s*\(([\d,\s]+)\)", text.strip())
     name, seeds = (found[1], re.findall(r"\d+", found[2])) if found else (text.strip(), None)
