@@ -63,6 +63,10 @@ VARIANTS: dict[str, str] = {
     "squashed samples": "--recipe.bound sample",
     "mirror augmentation": "--recipe.symmetry augment",
     "adaptive curriculum": "--task.curriculum.adaptive",
+    "adaptive, 4 epochs of 8": "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8",
+    "adaptive, mirror augmentation": "--task.curriculum.adaptive --recipe.symmetry augment",
+    "adaptive, gamma 0.95": "--task.curriculum.adaptive --recipe.gamma 0.95",
+    "adaptive, lambda 0.95": "--task.curriculum.adaptive --recipe.lam 0.95",
 }
 """Each differs from the default in one thing."""
 
