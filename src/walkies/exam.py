@@ -53,9 +53,8 @@ def find_policy(target: Path) -> Path:
 
 def robot_of(policy: PolicyFile) -> Robot:
     """The robot a policy is for: the one it names, else Pupper."""
-    name = policy.walkies.get("robot", "pupper")
     try:
-        return get_robot(str(name))
+        return get_robot(policy.robot_name)
     except ValueError as error:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
 

@@ -127,6 +127,7 @@ FAULTS = {
     "saturated": (_bias(1, 9.0), WARNING),
     "jumpy": (_each(_scale_layer(0, 10.0), _scale_layer(1, 3.0)), WARNING),
     "control-rate": (_set("walkies", "control_dt", 0.01), ERROR),
+    "unknown-robot": (_set("walkies", "robot", ["pupper"]), WARNING),
     "command-range-unknown": (lambda d: d["walkies"].pop("command_range"), NOTE),
     "command-range": (_set("walkies", "command_range", "yaw_rate", [-1.0, 1.0]), WARNING),
 }

@@ -80,3 +80,6 @@ def test_command_writes_beside_the_policy(tmp_path, capsys):
     write(tmp_path / "spot.json", PolicyFile(**{**vars(spot), "walkies": {"robot": "spot"}}))
     with pytest.raises(UserError, match="robot 'spot' is unknown"):
         onnx_file.command(tmp_path / "spot.json")
+    write(tmp_path / "odd.json", PolicyFile(**{**vars(spot), "walkies": {"robot": ["spot"]}}))
+    with pytest.raises(UserError, match="is unknown"):
+        onnx_file.command(tmp_path / "odd.json")

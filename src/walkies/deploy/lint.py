@@ -281,6 +281,10 @@ def _behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 
 def _training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     about = policy.walkies
+    if policy.robot_name not in ROBOTS:
+        message = f"made for {printable(policy.robot_name)}, unknown here; checked as if for {robot.name}"
+        mend = f"write one of {', '.join(sorted(ROBOTS))}"
+        yield Finding("unknown-robot", WARNING, "walkies.robot", message, "walkies.robots", mend)
     dt = about.get("control_dt", 0.02)
     if not is_finite(dt) or abs(dt - 0.02) > 0.001:
         message = f"trained at {dt if is_finite(dt) else '?'} s per action; the robot acts every 0.019 … 0.02 s"
@@ -305,8 +309,7 @@ def _training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 
 
 def _robot(policy: PolicyFile) -> Robot:
-    name = policy.walkies.get("robot", "pupper")
-    return get_robot(name if isinstance(name, str) and name in ROBOTS else "pupper")
+    return get_robot(policy.robot_name if policy.robot_name in ROBOTS else "pupper")
 
 
 def _observations(policy: PolicyFile, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -133,7 +133,7 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None =
 
     path = find_policy(target)
     policy = read(path)
-    name = policy.walkies.get("robot", "pupper")
+    name = policy.robot_name
     if name not in ROBOTS:
         raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
     out = out or path.with_suffix(".onnx")

@@ -68,6 +68,11 @@ class PolicyFile:
         return sum(layer.bias.size + (0 if layer.weights is None else layer.weights.size) for layer in self.layers)
 
     @property
+    def robot_name(self) -> str:
+        """Of the robot that the file is for: as it says, else pupper; there may be none of that name."""
+        return str(self.walkies.get("robot", "pupper"))
+
+    @property
     def control_dt(self) -> float:
         """s between actions: as the file says, else the robot's nominal 0.02."""
         value = self.walkies.get("control_dt", 0.02)

@@ -186,7 +186,7 @@ def command(
 
     path = find_policy(policy)
     ran = read_policy(path)
-    name = ran.walkies.get("robot", "pupper")
+    name = ran.robot_name
     if name not in ROBOTS:
         raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
     robot = get_robot(name)

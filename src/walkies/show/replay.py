@@ -94,7 +94,7 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
 
     Commands beyond what the file says it was trained for are cut to that range.
     """
-    robot = robot or get_robot(str(policy.walkies.get("robot", "pupper")))
+    robot = robot or get_robot(policy.robot_name)
     model = load_model(robot, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     data = mujoco.MjData(model)
     contract = policy.contract(robot)
