@@ -226,6 +226,10 @@ def test_unreadable_files_are_refused(tmp_path):
         read(tmp_path / "none.json")
     with pytest.raises(PolicyFileError, match="cannot be read"):
         read(tmp_path)
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(100 * 2**20)  # takes no room on the disk
+    with pytest.raises(PolicyFileError, match=r"got 104,857,600 bytes, expected a policy of at most 67,108,864"):
+        read(tmp_path / "huge")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PolicyFileError, match="not UTF-8"):
         read(tmp_path / "binary")

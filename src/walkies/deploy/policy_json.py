@@ -15,8 +15,9 @@ from typing import Any
 from walkies.contract import FRAME_SIZE
 from walkies.errors import UserError
 
-MAX_BYTES = 256 * 2**20
-"""Larger files are refused unread; the largest policy published for the robot has 39 MB."""
+MAX_BYTES = 64 * 2**20
+"""Larger files are refused unread, for a list of empty lists takes 30 times its text in memory. The largest policy
+published for the robot has 39 MB."""
 MAX_PROBLEMS = 100
 """Of one file; a file with more is not a policy, and nobody reads them."""
 MAX_NUMBER = 3.4e38
