@@ -1,4 +1,4 @@
-"""Whatever is drawn with a robot moves it, and moves it alike in the native engine and in MuJoCo."""
+"""Whatever is drawn with a robot or during its life moves it, and alike in the native engine and in MuJoCo."""
 
 import functools
 from dataclasses import replace
@@ -15,6 +15,7 @@ from walkies.physics.native import NativeSimulator
 from walkies.robots import PUPPER, load_model
 from walkies.tasks.randomization import NONE, WALKIES, Range, quantities
 from walkies.tasks.randomization_draw import draw
+from walkies.tasks.walk import Walk, WalkConfig
 
 ROBOTS, CONTROL_STEPS = 8, 8
 WIDE = {
@@ -68,3 +69,41 @@ def test_both_simulators_move_alike_and_otherwise_than_the_nominal_robot(name):
     disagree, effect = np.abs(native - mujoco).max(axis=1), np.abs(native - motion(0)).max(axis=1)
     assert np.median(disagree) < 1e-4 and np.median(effect) > 1e-3, (np.median(disagree), np.median(effect))
     assert np.median(effect) > 20 * np.median(disagree)
+
+
+EVERYTHING = replace(
+    WALKIES,
+    latency=replace(
+        WALKIES.latency, command_jitter=Range(0.0, 0.02), command_delay=Range(0.0, 0.03), imu_delay=Range(0.0, 0.06)
+    ),
+    pushes=replace(WALKIES.pushes, kick_interval=0.1, force=Range(5.0, 10.0), force_interval=0.02),
+)
+
+
+@functools.cache
+def living(which: int):
+    """Compiled: what robots (STEPS, n, 36) sense that move at random, from a difficulty and the number of a draw."""
+    simulator, _ = simulators()[which]
+    walk = Walk(PUPPER, simulator, nominal_params(simulator.model), WalkConfig(randomization=EVERYTHING))
+
+    def life(difficulty: jax.Array, seed: jax.Array) -> jax.Array:
+        task, key = walk.at(jnp.float32(0), difficulty), jax.random.key(seed)
+
+        def step(state, key):
+            action = jax.random.uniform(key, (4 * ROBOTS, 12), minval=-0.5, maxval=0.5)
+            state, _ = task.step(state, action, key)
+            return state, state.history[:, :36]
+
+        return jax.lax.scan(step, task.reset(key, 4 * ROBOTS), jax.random.split(key, CONTROL_STEPS))[1]
+
+    return jax.jit(life, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@pytest.mark.parametrize("difficulty", [1.0, 0.4])
+def test_lives_with_everything_on_are_alike_in_both_simulators(difficulty):
+    """Slopes, late and jittering commands, a late IMU, biases, noise, kicks and forces, at any difficulty; another
+    difficulty or draw is another life."""
+    native, mujoco = (np.array(living(which)(difficulty, 2)) for which in (0, 1))
+    apart = lambda other: np.median(np.abs(mujoco - other).max(axis=(0, 2)))  # noqa: E731
+    assert apart(native) < 2e-3
+    assert apart(living(1)(0.7, 2)) > 0.1 and apart(living(1)(difficulty, 3)) > 0.1
