@@ -1,4 +1,4 @@
-"""Every `walkies …` line in the pages about deployment is a command that exists, with flags that it has."""
+"""Every `walkies …` line in the pages about using walkies is a command that exists, with flags that it has."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from walkies import cli
 from walkies.errors import UserError
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("deploy.md", "change.md", "mismatches.md")
+PAGES = ("deploy.md", "change.md", "mismatches.md", "play.md", "show.md")
 
 
 def commands(page):
@@ -51,7 +51,7 @@ def test_commands_in_a_page_exist(page):
 
 def test_pages_show_commands_and_links_lead_somewhere():
     assert {words[0] for page in PAGES for words in commands((DOCS / page).read_text(encoding="utf-8"))} >= {
-        *("lint", "exam", "rehearse", "play", "excite", "replay", "train", "explain", "runs")
+        *("lint", "exam", "rehearse", "play", "excite", "replay", "train", "explain", "runs", "film", "report")
     }
     for page in PAGES:
         for target in re.findall(r"\]\(([\w./-]+\.md)\)", (DOCS / page).read_text(encoding="utf-8")):
