@@ -32,6 +32,10 @@ DRAWN = 180.0
 """s within which the 3-D view must have drawn its first picture."""
 
 
+ROWS_PER_SECOND = 52
+"""Of the robot's time: the controller acts every tenth tick of 520 a second."""
+
+
 def browser_path() -> str:
     """Where Chromium is.
 
@@ -116,6 +120,8 @@ class Program:
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         self.rows: list[dict[str, Any]] = []
         self.state: dict[str, Any] = {}
+        self.hello: dict[str, Any] = {}
+        """What a new page is told."""
         self.records: list[dict[str, float]] = []
         self._socket = connect(self.address.replace("http", "ws") + "drive", max_size=None)
         threading.Thread(target=self._watch, daemon=True).start()
@@ -124,6 +130,7 @@ class Program:
         try:
             for text in self._socket:
                 message = json.loads(text)
+                self.hello = message if "kind" in message else self.hello
                 self.rows.extend(message.get("rows", []))
                 self.state = message.get("state", self.state)
                 if "record" in message:
@@ -137,7 +144,8 @@ class Program:
 
     def recent(self, seconds: float) -> list[dict[str, Any]]:
         """The rows of the last so many seconds of the robot's time."""
-        return [row for row in self.rows if row["t"] > self.rows[-1]["t"] - seconds] if self.rows else []
+        newest = self.rows[-round(ROWS_PER_SECOND * seconds) :] or [{}]
+        return [row for row in newest if row and row["t"] > newest[-1]["t"] - seconds]
 
     def stop(self) -> None:
         self._socket.close()
