@@ -29,7 +29,7 @@ def page(browser: Any, player: Program) -> Iterator[Page]:
 @pytest.fixture(autouse=True)
 def standing(page: Page, player: Program) -> None:
     """Every test begins with an upright robot in the usual world, that nobody drives."""
-    usual = {"friction": 0.8, "payload": 0.0, "latency": 0.0, "strength": 1.0, "slope": 0.0}
+    usual = {"friction": 0.8, "payload": 0.0, "latency": 0.0, "strength": 1.0, "slope": 0.0, "ground": 20.0}
     page.page.evaluate("document.activeElement.blur()")
     for key in ("w", "a", "e", "ArrowUp"):  # a test that failed may have left one pressed
         page.page.keyboard.up(key)

@@ -135,6 +135,21 @@ def test_tilting_keeps_the_point_under_the_robot(angle: float) -> None:
     assert walker.ground_height(np.array([4.0, 0.0])) == pytest.approx(before + np.tan(angle))
 
 
+def test_feet_sink_into_soft_ground() -> None:
+    depths = []
+    for ground in (5.0, Settings().ground, 80.0):
+        driver = Driver()
+        driver.walker.change(Settings(ground=ground))
+        driver.run(0.9)
+        depths.append(-driver.walker.data.contact.dist[: driver.walker.data.ncon].min())
+    assert 0.0 <= depths[0] < depths[1] < depths[2] and depths[2] > 3.0 * depths[1]
+
+
+def test_the_ground_is_as_hard_as_the_robots_own_model_unless_it_is_changed() -> None:
+    made = world.build_model(ROBOT, ControllerConfig())
+    np.testing.assert_allclose(made.geom_solref[:, 0], 1e-3 * Settings().ground)
+
+
 def test_latency_delays_what_reaches_the_motors_by_so_many_ticks() -> None:
     arrivals = {}
     for latency in (0.0, 20.0):
@@ -165,7 +180,7 @@ def test_weak_motors_are_weak() -> None:
     assert stiffness[0.5] == pytest.approx(0.5 * stiffness[1.0])
 
 
-CHANGES = {"friction": 0.6, "payload": 0.5, "strength": 0.9, "slope": 4.0}
+CHANGES = {"friction": 0.6, "payload": 0.5, "ground": 30.0, "strength": 0.9, "slope": 4.0}
 """In this order or the reverse, each one comes before and after each other."""
 
 
@@ -194,6 +209,7 @@ def test_every_slider_keeps_its_effect_whatever_the_order(order: tuple[str, ...]
     assert world.ground_angle(model, walker.floor) == pytest.approx(np.radians(4.0))
     assert model.body(world.PAYLOAD_BODY).mass == 0.5
     assert model.body_subtreemass[1] == pytest.approx(model.body_mass[1:].sum())
+    np.testing.assert_allclose(model.geom_solref[:, 0], 0.03)
     assert set(walker.data.contact.friction[: walker.data.ncon, 0]) == {0.6}
     np.testing.assert_allclose(model.actuator_forcerange[:, 1], 0.9 * ROBOT.torque_limit)
     np.testing.assert_allclose(model.actuator_gainprm[:, 0], 0.9 * ROBOT.init_kp)

@@ -51,6 +51,8 @@ class Settings:
     """Share of the motors' stiffness, damping and greatest torque."""
     slope: float = 0.0
     """degrees by which the ground rises along the world's x axis."""
+    ground: float = 20.0
+    """ms, time constant of contacts (MuJoCo's solref): short is hard ground, long is a mat."""
 
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """These settings with some replaced; each is cut to its slider's range, and what is no number is left out."""
@@ -68,6 +70,7 @@ SLIDERS = (
     Slider("latency", "Latency", "ms", 0.0, 40.0, 2.0),
     Slider("strength", "Motor strength", "×", 0.3, 1.2, 0.05),
     Slider("slope", "Slope", "°", -15.0, 15.0, 0.5),
+    Slider("ground", "Give of the ground", "ms", 5.0, 80.0, 5.0),
 )
 """Every field of `Settings`, with the range that a person may choose from."""
 
@@ -101,8 +104,9 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
 
 
 def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
-    """Give `model` the friction, payload and greatest torque of `settings`. The other settings act while it walks."""
+    """Give `model` the friction, ground, payload and greatest torque of `settings`. The others act while it walks."""
     model.geom_friction[:, 0] = settings.friction
+    model.geom_solref[:, 0] = 1e-3 * settings.ground
     mass = max(settings.payload, WEIGHTLESS)
     payload = model.body(PAYLOAD_BODY).id
     if model.body_mass[payload] != mass:
