@@ -140,7 +140,7 @@ def test_init_from_starts_with_the_trained_networks(straight, folder):
 def test_what_cannot_become_a_run_is_told_before_anything_is_made(tmp_path):
     (tmp_path / "file").write_text("x")
     said = walkies("train", "pupper", "--steps", 1, "--out", tmp_path / "file", *SMALL, expect=2)
-    assert "file: this is a file; expected the name of a folder" in said and "Traceback" not in said
+    assert "file is a file; expected a folder, or a name that is free for one" in said and "Traceback" not in said
 
 
 def test_a_missing_wandb_is_told_before_there_is_a_run_folder(tmp_path, monkeypatch):
