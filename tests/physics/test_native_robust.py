@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -90,9 +91,40 @@ def test_half_a_second_stays_within_single_precision() -> None:
     assert np.median(np.abs(mujoco_end(False, substeps_off=1) - truth).max(axis=1)) > 1e-3
 
 
-def test_bits_do_not_depend_on_threads_or_neighbours() -> None:
+THREADS_SCRIPT = """
+import os, sys
+import jax, numpy as np
+from test_native_robust import control_step
+leaves = jax.tree.leaves(control_step(threads=None))
+np.savez(sys.argv[1], *leaves)
+print(len(os.listdir("/proc/self/task")) if sys.platform == "linux" else os.environ["NPROC"])
+"""
+
+
+def test_bits_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    results, used = {}, set()
+    for number in ("1", "2"):
+        path = tmp_path / f"{number}.npz"
+        folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent), *sys.path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "NPROC": number}
+        done = subprocess.run(
+            [sys.executable, "-c", THREADS_SCRIPT, str(path)],
+            env=environment,
+            check=True,
+            text=True,
+            capture_output=True,
+        )
+        used.add(done.stdout)
+        with np.load(path) as file:
+            results[number] = [file[key] for key in file.files]
+    assert len(used) == 2, "control: one of them has another number of threads"
+    for one, two, here in zip(results["1"], results["2"], jax.tree.leaves(control_step()), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, here)
+
+
+def test_bits_do_not_depend_on_neighbours() -> None:
     whole = control_step()
-    assert_same_bits(whole, control_step(threads=None))
     for n in (1, 3, 8, 17):
         part = jax.tree.map(lambda x, n=n: x[:n], walking().state)
         assert_same_bits(control_step(**part._asdict()), jax.tree.map(lambda x, n=n: x[:n], whole))

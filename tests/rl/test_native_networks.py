@@ -63,8 +63,13 @@ def away_from_the_kink(layers, inputs, activation) -> jax.Array:
     return inputs[~near]
 
 
-@pytest.mark.parametrize("activation", networks.ACTIVATIONS)
-@pytest.mark.parametrize(("sizes", "samples"), SHAPES)
+@pytest.mark.parametrize(
+    ("sizes", "samples", "activation"),
+    [
+        *((*shape, "elu") for shape in SHAPES),
+        *((*SHAPES[2], other) for other in networks.ACTIVATIONS if other != "elu"),
+    ],
+)
 def test_values_and_gradients_are_those_of_the_definition(sizes, samples, activation):
     layers, inputs, direction = made(sizes, samples)
     inputs = away_from_the_kink(layers, inputs, activation)
@@ -76,7 +81,7 @@ def test_values_and_gradients_are_those_of_the_definition(sizes, samples, activa
     assert difference(gradient(native_networks.apply, layers, inputs, direction, activation), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize(("sizes", "samples"), SHAPES)
+@pytest.mark.parametrize(("sizes", "samples"), [SHAPES[i] for i in (0, 1, 3)])
 def test_whole_numbers_come_out_exactly(sizes, samples):
     """Small integers and their sums are exact in every number type, so the results must be equal bit for bit."""
     keys = jax.random.split(jax.random.key(samples), 2 * len(sizes))
