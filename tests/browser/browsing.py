@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 HERE = Path(__file__).parent
-POLICY = HERE / "policy.json"
+POLICY = HERE / "walker.json"
 ROOT = HERE.parents[1]
 PICTURES = ROOT / "build" / "browser"
 """Screenshots are left here; a copy of some goes into docs/pictures with WALKIES_PICTURES=1."""

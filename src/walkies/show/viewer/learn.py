@@ -31,7 +31,7 @@ SPACING = 0.9
 """m between robots at the start."""
 CLIP = 25
 """Control steps that are computed at a time."""
-FRAMES = 12.5
+FRAMES = 10.0
 """Pictures per second, at most."""
 LONGEST_STOCK = 2.0
 """s of motion computed ahead, at most: more would show an old policy."""
