@@ -72,28 +72,18 @@ static int64_t packed_columns(int64_t columns) {
   return total;
 }
 
-static int64_t packed_layer(const Layer& layer, bool transposed) {
-  return transposed ? layer.outputs * packed_columns(layer.inputs) : layer.inputs * packed_columns(layer.outputs);
-}
-
-static size_t packed_size(const NetworkCall& call, bool transposed) {
-  int64_t total = 0;
-  for (int64_t l = transposed; l < call.layers; l++) total += packed_layer(call.layer[l], transposed);
-  return size_t(total);
-}
-
-// transposed: for the way back, which the first layer does not need.
-static void pack(const NetworkCall& call, bool transposed, float* packed) {
-  for (int64_t l = transposed; l < call.layers; l++) {
-    const Layer& layer = call.layer[l];
+struct Panels {
+  static int64_t size(const Layer& layer, bool transposed) {
+    return transposed ? layer.outputs * packed_columns(layer.inputs) : layer.inputs * packed_columns(layer.outputs);
+  }
+  static void pack(const Layer& layer, bool transposed, float* packed) {
     if (transposed) {
       pack_matrix(layer.weights, layer.outputs, layer.inputs, 1, layer.outputs, packed);
     } else {
       pack_matrix(layer.weights, layer.inputs, layer.outputs, layer.outputs, 1, packed);
     }
-    packed += packed_layer(layer, transposed);
   }
-}
+};
 
 template <int64_t A, bool Last>
 static void forward_layer(const Layer& layer, const float* packed, const float* in, int64_t in_row, float* out,
@@ -132,7 +122,7 @@ static void forward_chunk(const NetworkCall& call, const float* packed, int64_t 
   for (int64_t l = 0; l + 1 < call.layers; l++) {
     float* out = hidden + call.hidden_offset(l);
     forward_layer<A, false>(call.layer[l], packed, in, in_row, out, width, rows);
-    packed += packed_layer(call.layer[l], false);
+    packed += Panels::size(call.layer[l], false);
     in = out, in_row = width;
   }
   const Layer& last = call.layer[call.layers - 1];
@@ -213,7 +203,7 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
       }
     }
     float* layer_sums = sums + total;
-    const float* layer_packed = packed + packed_size(call, true);
+    const float* layer_packed = packed + packed_size<Panels>(call, true);
     for (int64_t l = call.layers - 1; l >= 0; l--) {
       const Layer& layer = call.layer[l];
       const float* in = l == 0 ? call.inputs + begin * layer.inputs
@@ -222,7 +212,7 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
       layer_sums -= partial_layer<1>(layer);
       weights_gradient(layer, in, in_row, delta, row, rows, layer_sums);
       if (l == 0) break;
-      layer_packed -= packed_layer(layer, true);
+      layer_packed -= Panels::size(layer, true);
       delta_before<A>(layer, layer_packed, delta, row, in, in_row, before, row, rows);
       float* swap = delta;
       delta = before, before = swap;
@@ -231,18 +221,14 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
 }
 
 static void forward(const NetworkCall& call, const float* packed, int64_t chunk) {
-  if (call.activation == kRelu) return forward_chunk<kRelu>(call, packed, chunk);
-  if (call.activation == kElu) return forward_chunk<kElu>(call, packed, chunk);
-  forward_chunk<kTanh>(call, packed, chunk);
+  with_activation(call.activation, [&]<int64_t A>() { forward_chunk<A>(call, packed, chunk); });
 }
 
 static void backward(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  if (call.activation == kRelu) return backward_part<kRelu>(call, packed, partial, part);
-  if (call.activation == kElu) return backward_part<kElu>(call, packed, partial, part);
-  backward_part<kTanh>(call, packed, partial, part);
+  with_activation(call.activation, [&]<int64_t A>() { backward_part<A>(call, packed, partial, part); });
 }
 
-extern const NetworkKernel networks = {
-    WALKIES_STRING(WALKIES_NS), kChunk, packed_size, partial_size<1>, pack, forward, backward, sum<1>};
+extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size<Panels>, partial_size<1>,
+                                       pack<Panels>, forward, backward, sum<1>};
 
 }  // namespace walkies::WALKIES_NS

@@ -58,6 +58,31 @@ WALKIES_INLINE void store_some(float* p, Lanes v, int64_t count) {
   for (int64_t j = 0; j < count; j++) p[j] = v[j];
 }
 
+// Calls f<A>() for the activation of that code.
+template <class F>
+WALKIES_INLINE void with_activation(int64_t activation, F&& f) {
+  if (activation == kRelu) return f.template operator()<kRelu>();
+  if (activation == kElu) return f.template operator()<kElu>();
+  f.template operator()<kTanh>();
+}
+
+// Float32 numbers that the weights of all layers take as `Packing` arranges them: forwards, or transposed for the way
+// back, which the first layer does not need.
+template <class Packing>
+static size_t packed_size(const NetworkCall& call, bool transposed) {
+  int64_t total = 0;
+  for (int64_t l = transposed; l < call.layers; l++) total += Packing::size(call.layer[l], transposed);
+  return size_t(total);
+}
+
+template <class Packing>
+static void pack(const NetworkCall& call, bool transposed, float* packed) {
+  for (int64_t l = transposed; l < call.layers; l++) {
+    Packing::pack(call.layer[l], transposed, packed);
+    packed += Packing::size(call.layer[l], transposed);
+  }
+}
+
 // One part's sums: for every layer weights (inputs in blocks of RowBlock, panelled outputs), then bias.
 template <int RowBlock>
 WALKIES_INLINE int64_t partial_layer(const Layer& layer) {

@@ -1,9 +1,9 @@
 // Multilayer perceptrons on x86 processors that multiply small matrices in one instruction (AMX tiles).
 //
 // A tile multiplies bfloat16, numbers of eight significant bits, and adds float32. Every float32 is split here into two
-// of them, high + low, and a product into three: high·high + high·low + low·high. What that leaves out is 2⁻¹⁷ of a
-// product and of changing sign, so sums differ from those of float32 by some 10⁻⁶ of their size, and cost a third of
-// what the tiles can do: still several times what vectors do. An infinity becomes a NaN.
+// of them, high + low, and a product into three: high·high + high·low + low·high. What that leaves out is up to 2⁻¹⁷
+// of a product and of changing sign, so results differ from those of float32 by up to 10⁻⁵ of the largest, and cost a
+// third of what the tiles can do: still several times what vectors do. An infinity becomes a NaN.
 #include <stdlib.h>
 
 #include "network_parts.h"
@@ -11,24 +11,24 @@
 
 namespace walkies::WALKIES_NS {
 
-constexpr int64_t kChunk = 64;    // samples at a time, in whole blocks of steps
-constexpr int64_t kDeep = 128;    // likewise on the way back, where they are what is summed over
-constexpr int64_t kSide = 16;     // rows of a tile, and columns of float32
-constexpr int64_t kSteps = 32;    // products that one tile instruction adds into each of its sums
-constexpr int64_t kTile = 512;    // bfloat16 numbers in a tile
-constexpr int64_t kBoth = 2 * kTile;  // a tile of high parts, and the one of their low parts behind it
+constexpr int64_t kChunk = 64;           // samples at a time
+constexpr int64_t kBackwardChunk = 128;  // likewise on the way back, where the gradient sums over them
+constexpr int64_t kSide = 16;            // rows of a tile, and columns of float32
+constexpr int64_t kSteps = 32;           // products that one tile instruction adds into each of its sums
+constexpr int64_t kTile = 512;           // bfloat16 numbers in a tile
+constexpr int64_t kSplit = 2 * kTile;    // a tile of high parts, and the one of their low parts behind it
 
 typedef uint16_t Half;
 typedef __m512i Pairs;  // 32 bfloat16 numbers
 
-static_assert(WALKIES_LANES == kSide && kDeep % kSteps == 0);
+static_assert(WALKIES_LANES == kSide && kBackwardChunk % kSteps == 0);
 
 constexpr int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 // An operand lies as tiles, high and low, in the order in which the product of one block of rows (or columns) takes
 // them: `left` has rows × steps, `right` steps × columns with two steps side by side in each 32 bits.
 constexpr int64_t operand_size(int64_t side, int64_t steps) {
-  return blocks(side, kSide) * blocks(steps, kSteps) * kBoth;
+  return blocks(side, kSide) * blocks(steps, kSteps) * kSplit;
 }
 
 struct Split {
@@ -68,15 +68,18 @@ WALKIES_INLINE void put(Half* tile, int64_t row, Split x) {
   _mm512_store_si512(tile + kTile + row * kSteps, x.low);
 }
 
+// 32 numbers of a row, zeros behind the first `count`.
+WALKIES_INLINE Split part_of_row(const float* from, int64_t count) {
+  return split_along(load_some(from, count), load_some(from + kSide, count - kSide));
+}
+
 // Rows of float32 as the left operand of a product along their columns.
 static void left_along(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* left) {
   const int64_t steps = blocks(columns, kSteps);
   for (int64_t r = 0; r < round_up(rows, kSide); r++) {
-    Half* to = left + r / kSide * steps * kBoth;
-    for (int64_t k = 0; k < steps; k++, to += kBoth) {
-      const float* at = from + r * stride + k * kSteps;
-      const int64_t count = r < rows ? columns - k * kSteps : 0;
-      put(to, r % kSide, split_along(load_some(at, count), load_some(at + kSide, count - kSide)));
+    Half* to = left + r / kSide * steps * kSplit;
+    for (int64_t k = 0; k < steps; k++, to += kSplit) {
+      put(to, r % kSide, part_of_row(from + r * stride + k * kSteps, r < rows ? columns - k * kSteps : 0));
     }
   }
 }
@@ -90,13 +93,21 @@ WALKIES_INLINE Split two_rows(const float* from, int64_t stride, int64_t rows, i
 // Rows of float32 as the right operand of a product along the rows.
 static void right_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right) {
   for (int64_t c = 0; c < columns; c += kSide) {
-    for (int64_t k = 0; k < rows; k += kSteps, right += kBoth) {
+    for (int64_t k = 0; k < rows; k += kSteps, right += kSplit) {
       for (int64_t i = 0; i < kSide; i++) put(right, i, two_rows(from + c, stride, rows, k + 2 * i, columns - c));
     }
   }
 }
 
-WALKIES_INLINE void put_transposed(Half* tile, Lanes (&high)[kSide], Lanes (&low)[kSide]) {
+// The 16 rows of 32 bits that `row` gives, transposed.
+template <class Row>
+WALKIES_INLINE void put_transposed(Half* tile, Row&& row) {
+  Lanes high[kSide], low[kSide];
+  WALKIES_UNROLL
+  for (int64_t i = 0; i < kSide; i++) {
+    const Split x = row(i);
+    high[i] = (Lanes)x.high, low[i] = (Lanes)x.low;
+  }
   transpose_square<kSide / 2>(high);
   transpose_square<kSide / 2>(low);
   for (int64_t i = 0; i < kSide; i++) put(tile, i, {(Pairs)high[i], (Pairs)low[i]});
@@ -105,14 +116,8 @@ WALKIES_INLINE void put_transposed(Half* tile, Lanes (&high)[kSide], Lanes (&low
 // Rows of float32, transposed, as the left operand of a product along the rows.
 static void left_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* left) {
   for (int64_t c = 0; c < columns; c += kSide) {
-    for (int64_t k = 0; k < rows; k += kSteps, left += kBoth) {
-      Lanes high[kSide], low[kSide];
-      WALKIES_UNROLL
-      for (int64_t i = 0; i < kSide; i++) {
-        const Split x = two_rows(from + c, stride, rows, k + 2 * i, columns - c);
-        high[i] = (Lanes)x.high, low[i] = (Lanes)x.low;
-      }
-      put_transposed(left, high, low);
+    for (int64_t k = 0; k < rows; k += kSteps, left += kSplit) {
+      put_transposed(left, [&](int64_t i) { return two_rows(from + c, stride, rows, k + 2 * i, columns - c); });
     }
   }
 }
@@ -120,16 +125,10 @@ static void left_across(const float* from, int64_t stride, int64_t rows, int64_t
 // Rows of float32, transposed, as the right operand of a product along their columns.
 static void right_along(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right) {
   for (int64_t r = 0; r < rows; r += kSide) {
-    for (int64_t k = 0; k < columns; k += kSteps, right += kBoth) {
-      Lanes high[kSide], low[kSide];
-      WALKIES_UNROLL
-      for (int64_t i = 0; i < kSide; i++) {
-        const float* at = from + (r + i) * stride + k;
-        const int64_t count = r + i < rows ? columns - k : 0;
-        const Split x = split_along(load_some(at, count), load_some(at + kSide, count - kSide));
-        high[i] = (Lanes)x.high, low[i] = (Lanes)x.low;
-      }
-      put_transposed(right, high, low);
+    for (int64_t k = 0; k < columns; k += kSteps, right += kSplit) {
+      put_transposed(right, [&](int64_t i) {
+        return part_of_row(from + (r + i) * stride + k, r + i < rows ? columns - k : 0);
+      });
     }
   }
 }
@@ -143,10 +142,10 @@ static void right_along(const float* from, int64_t stride, int64_t rows, int64_t
   if constexpr (R == 2 && C == 2) what(3, out + kSide * stride + kSide, stride * 4)
 #define WALKIES_LEFT(part)            \
   _tile_loadd(4, left + (part), 64);  \
-  if constexpr (R == 2) _tile_loadd(5, left + steps * kBoth + (part), 64)
+  if constexpr (R == 2) _tile_loadd(5, left + steps * kSplit + (part), 64)
 #define WALKIES_RIGHT(part)           \
   _tile_loadd(6, right + (part), 64); \
-  if constexpr (C == 2) _tile_loadd(7, right + steps * kBoth + (part), 64)
+  if constexpr (C == 2) _tile_loadd(7, right + steps * kSplit + (part), 64)
 #define WALKIES_MULTIPLY()                           \
   _tile_dpbf16ps(0, 4, 6);                           \
   if constexpr (C == 2) _tile_dpbf16ps(1, 4, 7);     \
@@ -165,12 +164,12 @@ WALKIES_INLINE void multiply(const Half* left, const Half* right, int64_t steps,
     _tile_zero(3);
   }
   for (int64_t k = 0; k < steps; k++) {
-    WALKIES_LEFT(k * kBoth);
-    WALKIES_RIGHT(k * kBoth + kTile);
+    WALKIES_LEFT(k * kSplit);
+    WALKIES_RIGHT(k * kSplit + kTile);
     WALKIES_MULTIPLY();
-    WALKIES_RIGHT(k * kBoth);
+    WALKIES_RIGHT(k * kSplit);
     WALKIES_MULTIPLY();
-    WALKIES_LEFT(k * kBoth + kTile);
+    WALKIES_LEFT(k * kSplit + kTile);
     WALKIES_MULTIPLY();
   }
   WALKIES_SUMS(_tile_stored);
@@ -184,7 +183,7 @@ static void product(const Half* left, const Half* right, int64_t rows, int64_t c
   __asm__ volatile("" ::: "memory");  // the operands lie in memory before a tile is loaded
   for (int64_t r = 0; r < tile_rows; r += 2) {
     for (int64_t c = 0; c < tile_columns; c += 2) {
-      const Half *a = left + r * steps * kBoth, *b = right + c * steps * kBoth;
+      const Half *a = left + r * steps * kSplit, *b = right + c * steps * kSplit;
       float* to = out + r * kSide * stride + c * kSide;
       const bool two_rows = r + 1 < tile_rows, two_columns = c + 1 < tile_columns;
       if (two_rows && two_columns) multiply<2, 2, Add>(a, b, steps, to, stride);
@@ -233,30 +232,16 @@ struct Scratch {
   ~Scratch() { free(left); }
 };
 
-// Packed weights, in float32 numbers: as the right operand of the way forwards, or transposed of the way back.
-static int64_t packed_layer(const Layer& layer, bool transposed) {
-  return transposed ? operand_size(layer.inputs, layer.outputs) / 2 : operand_size(layer.outputs, layer.inputs) / 2;
-}
-
-static size_t packed_size(const NetworkCall& call, bool transposed) {
-  int64_t total = 0;
-  for (int64_t l = transposed; l < call.layers; l++) total += packed_layer(call.layer[l], transposed);
-  return size_t(total);
-}
-
-// transposed: for the way back, which the first layer does not need.
-static void pack(const NetworkCall& call, bool transposed, float* packed) {
-  for (int64_t l = transposed; l < call.layers; l++) {
-    const Layer& layer = call.layer[l];
-    Half* to = reinterpret_cast<Half*>(packed);
-    if (transposed) {
-      right_along(layer.weights, layer.outputs, layer.inputs, layer.outputs, to);
-    } else {
-      right_across(layer.weights, layer.outputs, layer.inputs, layer.outputs, to);
-    }
-    packed += packed_layer(layer, transposed);
+// Weights as the right operand of the product forwards, and of the one back.
+struct Operands {
+  static int64_t size(const Layer& layer, bool transposed) {
+    return transposed ? operand_size(layer.inputs, layer.outputs) / 2 : operand_size(layer.outputs, layer.inputs) / 2;
   }
-}
+  static void pack(const Layer& layer, bool transposed, float* packed) {
+    const auto arrange = transposed ? right_along : right_across;
+    arrange(layer.weights, layer.outputs, layer.inputs, layer.outputs, reinterpret_cast<Half*>(packed));
+  }
+};
 
 template <int64_t A>
 static void forward_chunk(const NetworkCall& call, const float* packed, int64_t chunk) {
@@ -285,7 +270,7 @@ static void forward_chunk(const NetworkCall& call, const float* packed, int64_t 
         store_some(out + r * out_row + c, y, layer.outputs - c);
       }
     }
-    packed += packed_layer(layer, false);
+    packed += Operands::size(layer, false);
     in = out, in_row = out_row;
   }
 }
@@ -293,7 +278,7 @@ static void forward_chunk(const NetworkCall& call, const float* packed, int64_t 
 template <int64_t A>
 static void backward_part(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
   const Tiles tiles;
-  const Scratch scratch(call, kDeep);
+  const Scratch scratch(call, kBackwardChunk);
   const int64_t total = int64_t(partial_size<kSide>(call)), stride = scratch.stride, width = call.hidden_width();
   float *all = partial + part * total, *delta = scratch.delta;
   const int64_t size = round_up((call.samples + kParts - 1) / kParts, kSide);
@@ -301,15 +286,15 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
   if (first >= stop) {
     for (int64_t i = 0; i < total; i++) all[i] = 0.0f;
   }
-  for (int64_t begin = first; begin < stop; begin += kDeep) {
-    const int64_t rows = stop - begin < kDeep ? stop - begin : kDeep;
+  for (int64_t begin = first; begin < stop; begin += kBackwardChunk) {
+    const int64_t rows = stop - begin < kBackwardChunk ? stop - begin : kBackwardChunk;
     const int64_t outputs = call.layer[call.layers - 1].outputs;
     for (int64_t r = 0; r < rows; r++) {
       const float* from = call.output_gradient + (begin + r) * outputs;
       for (int64_t c = 0; c < outputs; c += kSide) store(delta + r * stride + c, load_some(from + c, outputs - c));
     }
     float* layer_sums = all + total;
-    const float* layer_packed = packed + packed_size(call, true);
+    const float* layer_packed = packed + packed_size<Operands>(call, true);
     for (int64_t l = call.layers - 1; l >= 0; l--) {
       const Layer& layer = call.layer[l];
       const float* in = l == 0 ? call.inputs + begin * layer.inputs
@@ -327,7 +312,7 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
         store(bias + c, sum);
       }
       if (l == 0) break;
-      layer_packed -= packed_layer(layer, true);
+      layer_packed -= Operands::size(layer, true);
       left_along(delta, stride, rows, layer.outputs, scratch.left);
       product<false>(scratch.left, reinterpret_cast<const Half*>(layer_packed), rows, layer.inputs, layer.outputs,
                      scratch.sums, stride);
@@ -342,18 +327,14 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
 }
 
 static void forward(const NetworkCall& call, const float* packed, int64_t chunk) {
-  if (call.activation == kRelu) return forward_chunk<kRelu>(call, packed, chunk);
-  if (call.activation == kElu) return forward_chunk<kElu>(call, packed, chunk);
-  forward_chunk<kTanh>(call, packed, chunk);
+  with_activation(call.activation, [&]<int64_t A>() { forward_chunk<A>(call, packed, chunk); });
 }
 
 static void backward(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  if (call.activation == kRelu) return backward_part<kRelu>(call, packed, partial, part);
-  if (call.activation == kElu) return backward_part<kElu>(call, packed, partial, part);
-  backward_part<kTanh>(call, packed, partial, part);
+  with_activation(call.activation, [&]<int64_t A>() { backward_part<A>(call, packed, partial, part); });
 }
 
-extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size, partial_size<kSide>, pack,
-                                       forward, backward, sum<kSide>};
+extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size<Operands>, partial_size<kSide>,
+                                       pack<Operands>, forward, backward, sum<kSide>};
 
 }  // namespace walkies::WALKIES_NS

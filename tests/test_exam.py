@@ -12,10 +12,11 @@ import pytest
 
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.errors import UserError
-from walkies.exam import command, examine, find_policy
+from walkies.exam import command, examine
 from walkies.exam_conditions import PHYSICS_STEPS, apply, draw
 from walkies.exam_drive import SOLVER_ITERATIONS, STAND, delayed_targets, drive, rotation_of, sense
 from walkies.robots import get_robot, load_model
+from walkies.runs import find_policy
 
 PUPPER = get_robot("pupper")
 BODIES = 13

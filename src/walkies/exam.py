@@ -20,35 +20,10 @@ from walkies.exam_drive import drive
 from walkies.exam_report import markdown, report
 from walkies.robots import get_robot
 from walkies.robots.base import Robot
-from walkies.runs import RUNS, RunFolder, refuse_unwritable
+from walkies.runs import find_policy, refuse_unwritable
 
 JSON_NAME = "report.json"
 CARD_NAME = "report_card.md"
-MOST_NAMED = 6
-"""Runs that an error offers."""
-
-
-def find_policy(target: Path) -> Path:
-    """The policy file meant by `target`, a policy.json or a run folder that holds one.
-
-    Raises:
-        UserError: there is none.
-    """
-    folder = RunFolder(target)
-    path = folder.policy if target.is_dir() else target
-    if path.is_file():
-        return path
-    if folder.latest_checkpoint() is not None or folder.stage_files():
-        kept = folder.stage_files()
-        raise UserError(
-            f"{target} is a run that still trains, or was stopped before it wrote its policy. This goes on, and writes "
-            f"it when it ends or at Ctrl-C: walkies train --resume --out {target}"
-            + (f". Its newest policy so far: {kept[-1]}" if kept else "")
-        )
-    there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]
-    hint = f"In {RUNS} there are: {', '.join(there)}" if there else "`walkies train pupper` makes one"
-    what = f"in {target.resolve() if target == Path() else target}" if target.is_dir() else f"at {target}"
-    raise UserError(f"no policy {what}; expected a run folder with a policy.json, or the path of such a file. {hint}")
 
 
 def robot_of(policy: PolicyFile) -> Robot:

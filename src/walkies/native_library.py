@@ -20,6 +20,9 @@ TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
 NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
 """Custom calls of neural networks; also the library's symbols."""
 
+NETWORK_ISA = "walkies_network_isa"
+"""The library's function that names what multiplies the networks' matrices."""
+
 ROWS_TARGET = "walkies_rows"
 """Custom call that takes rows of several arrays; also the library's symbol."""
 
@@ -67,16 +70,17 @@ def library() -> ctypes.CDLL:
         raise UserError(
             f"the native engine's library {found} does not load ({error}); build it again with `pip install -e .`"
         ) from error
-    loaded.walkies_isa.restype = loaded.walkies_network_isa.restype = ctypes.c_char_p
+    loaded.walkies_isa.restype = ctypes.c_char_p
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
     targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET)
-    if missing := [target for target in targets if not hasattr(loaded, target)]:
+    if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "
             "again with `pip install -e .`"
         )
+    getattr(loaded, NETWORK_ISA).restype = ctypes.c_char_p
     for target in targets:
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(loaded, target)), platform="cpu")
     return loaded
@@ -103,7 +107,7 @@ def network_isa() -> str:
     Tiles multiply numbers of eight bits; three products of split numbers make results good to 1e-5 of the largest
     instead of 1e-6. `WALKIES_ISA` does without them, whatever it names.
     """
-    return library().walkies_network_isa().decode()
+    return getattr(library(), NETWORK_ISA)().decode()
 
 
 def lanes() -> int:

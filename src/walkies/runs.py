@@ -17,6 +17,8 @@ from walkies.errors import UserError
 T = TypeVar("T")
 RUNS = "runs"
 """Where runs are kept unless somebody says otherwise, from where walkies is called."""
+MOST_NAMED = 6
+"""Runs that an error offers."""
 PACKAGES = ("walkies", "jax", "jaxlib", "mujoco", "numpy", "optax")
 
 
@@ -70,6 +72,29 @@ class RunFolder:
         """The newest complete checkpoint (their names sort by steps), or None."""
         found = sorted(self.checkpoints.glob("[0-9]*.safetensors"))
         return found[-1] if found else None
+
+
+def find_policy(target: Path) -> Path:
+    """The policy file meant by `target`, a policy.json or a run folder that holds one.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = RunFolder(target)
+    path = folder.policy if target.is_dir() else target
+    if path.is_file():
+        return path
+    if folder.latest_checkpoint() is not None or folder.stage_files():
+        kept = folder.stage_files()
+        raise UserError(
+            f"{target} is a run that still trains, or was stopped before it wrote its policy. This goes on, and writes "
+            f"it when it ends or at Ctrl-C: walkies train --resume --out {target}"
+            + (f". Its newest policy so far: {kept[-1]}" if kept else "")
+        )
+    there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]
+    hint = f"In {RUNS} there are: {', '.join(there)}" if there else "`walkies train pupper` makes one"
+    what = f"in {target.resolve() if target == Path() else target}" if target.is_dir() else f"at {target}"
+    raise UserError(f"no policy {what}; expected a run folder with a policy.json, or the path of such a file. {hint}")
 
 
 def refuse_unwritable(folder: Path, flag: str = "--out") -> None:

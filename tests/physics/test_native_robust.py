@@ -268,8 +268,11 @@ def test_wrong_arguments_are_named(wrong: dict[str, object]) -> None:
         NativeSimulator(cases.pupper(), **wrong)
 
 
-def test_a_library_from_before_a_change_asks_to_be_built_again(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value"), [("NETWORK_TARGETS", ("walkies_of_tomorrow",)), ("NETWORK_ISA", "walkies_of_tomorrow")]
+)
+def test_a_library_from_before_a_change_asks_to_be_built_again(monkeypatch, name, value):
     native_library.library.__wrapped__()  # control: this one has all it should
-    monkeypatch.setattr(native_library, "NETWORK_TARGETS", ("walkies_of_tomorrow",))
+    monkeypatch.setattr(native_library, name, value)
     with pytest.raises(UserError, match=r"older than this code \(it has no walkies_of_tomorrow\).*pip install"):
         native_library.library.__wrapped__()

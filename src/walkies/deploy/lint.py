@@ -22,6 +22,7 @@ from walkies.deploy.policy_file import PolicyFile, PolicyFileError, from_documen
 from walkies.deploy.policy_json import REQUIRED, Problem, is_finite, load_document, printable, problems
 from walkies.robots import ROBOTS, get_robot
 from walkies.robots.base import Robot
+from walkies.runs import find_policy
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 KNOWN_KEYS = (*REQUIRED, "use_imu", "walkies", "control_orientation", "maximum_pitch_command", "maximum_roll_command")
@@ -118,8 +119,6 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, json: bool = False
         target: a run folder, or any policy.json, from walkies or from elsewhere.
         json: print the findings as JSON.
     """
-    from walkies.exam import find_policy
-
     path = find_policy(target)
     found = lint(path)
     if json:

@@ -19,6 +19,7 @@ from walkies.contract import FRAME, SLICES
 from walkies.deploy.policy_file import PolicyFile, PolicyFileError, probe_observations, read
 from walkies.errors import UserError
 from walkies.robots.base import Robot
+from walkies.runs import find_policy
 
 OPSET = 17
 IR_VERSION = 8
@@ -128,7 +129,6 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None =
         target: a run folder, or any policy.json.
         out: where to write; default: policy.onnx beside the policy.json.
     """
-    from walkies.exam import find_policy
     from walkies.robots import ROBOTS, get_robot
 
     path = find_policy(target)

@@ -16,8 +16,8 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.deploy.rehearsal_cells import Job, cell, run
 from walkies.deploy.rehearsal_conditions import AXES, BASE, BOXES, GRID, Axis, Box
 from walkies.errors import UserError
-from walkies.exam import find_policy, robot_of
-from walkies.runs import RunFolder, write_json
+from walkies.exam import robot_of
+from walkies.runs import RunFolder, find_policy, write_json
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""

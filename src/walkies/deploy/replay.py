@@ -19,6 +19,7 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_file import read as read_policy
 from walkies.errors import UserError
 from walkies.robots.base import Robot
+from walkies.runs import find_policy
 
 AGREE = 1e-4
 """Largest difference of an action from the policy's own answer: RTNeural computes in float32, in another order."""
@@ -181,7 +182,6 @@ def command(
         out: also write the result as JSON to this file.
         threads: for MuJoCo, 0 for all cores.
     """
-    from walkies.exam import find_policy
     from walkies.robots import ROBOTS, get_robot
 
     path = find_policy(policy)

@@ -16,9 +16,8 @@ import tyro
 import walkies
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.exam import find_policy
 from walkies.gl import GL_PACKAGES, gl_libraries
-from walkies.runs import RunFolder, refuse_unwritable
+from walkies.runs import RunFolder, find_policy, refuse_unwritable
 from walkies.show import render, replay
 
 SMALLEST, LARGEST = 64, 4096

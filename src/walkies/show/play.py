@@ -18,10 +18,10 @@ import tyro
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.exam import find_policy, robot_of
+from walkies.exam import robot_of
 from walkies.exam_drive import FALL_TILT
 from walkies.robots import load_model
-from walkies.runs import RunFolder
+from walkies.runs import RunFolder, find_policy
 from walkies.show import theme
 from walkies.show.viewer import server as page
 from walkies.show.viewer.gauges import Gauges

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
-from walkies.exam import find_policy
+from walkies.runs import find_policy
 from walkies.show import play as module
 from walkies.show.play import Play, announce, has_screen, stages_of, task_of
 from walkies.show.viewer.settings import Settings
