@@ -69,8 +69,11 @@ class Page:
     def picture(self, name: str, docs: bool = False) -> None:
         """Leave a screenshot."""
         PICTURES.mkdir(parents=True, exist_ok=True)
+        for_docs = docs and os.environ.get("WALKIES_PICTURES")
+        if for_docs:
+            self.page.wait_for_timeout(12_000)  # a view drawn in software lights its ground late
         self.page.screenshot(path=PICTURES / f"{name}.png")
-        if docs and os.environ.get("WALKIES_PICTURES"):
+        if for_docs:
             shutil.copy(PICTURES / f"{name}.png", ROOT / "docs" / "pictures" / f"{name}.png")
 
     def view(self) -> tuple[int, str]:

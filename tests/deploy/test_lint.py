@@ -144,6 +144,109 @@ def test_each_fault_has_its_code(sound, code):
     assert found[code].mend and found[code].reference and found[code].message
 
 
+def _row_at(row, multiple):
+    """Makes a row's largest weight so many times the median row's, as the linter measures it."""
+
+    def change(document):
+        size = np.abs(np.array(document["layers"][0]["weights"][0])).max(axis=1)
+        others = np.delete(size, row)
+        _set("layers", 0, "weights", 0, row, [multiple * float(np.median(others[others > 0]))] * 32)(document)
+
+    return change
+
+
+def _saturate(outputs):
+    return lambda document: document["layers"][1]["weights"].__setitem__(1, [9.0] * outputs + [0.0] * (12 - outputs))
+
+
+def _closed(half_width):
+    """Limits that leave a joint this much on either side of its place in the default pose."""
+
+    def change(document):
+        pose = document["default_joint_pos"][1]
+        document["joint_lower_limits"][1], document["joint_upper_limits"][1] = pose - half_width, pose + half_width
+
+    return change
+
+
+HARD_UPPER = list(PUPPER.upper_limits)
+BOARD_LOWER, BOARD_UPPER = (np.asarray(limits, float).tolist() for limits in PUPPER.target_limits())
+EDGES = {
+    "gain-over-cap": (_set("kp", 10.0), _set("kp", 10.01)),
+    "gain-zero": (_set("kp", 0.001), _set("kp", 0.0)),
+    "degrees": (_set("joint_upper_limits", [6.28] * 12), _set("joint_upper_limits", [6.29] * 12)),
+    "pose-outside-limits": (
+        _each(_set("default_joint_pos", 1, 0.25), _set("joint_lower_limits", 1, 0.25)),
+        _each(_set("default_joint_pos", 1, 0.249), _set("joint_lower_limits", 1, 0.25)),
+    ),
+    "inverted-limits": (_closed(0.001), _closed(0.0)),
+    "limits-beyond-robot": (
+        _set("joint_upper_limits", 0, HARD_UPPER[0] + 0.0009),
+        _set("joint_upper_limits", 0, HARD_UPPER[0] + 0.0011),
+    ),
+    "pose-outside-board": (
+        _set("default_joint_pos", 1, BOARD_LOWER[1]),
+        _set("default_joint_pos", 1, BOARD_LOWER[1] - 0.001),
+    ),
+    "silent-clamp": (
+        _each(
+            _set("walkies", {}),
+            _set("joint_lower_limits", BOARD_LOWER),
+            _set("joint_upper_limits", BOARD_UPPER),
+        ),
+        _each(
+            _set("walkies", {}),
+            _set("joint_lower_limits", BOARD_LOWER),
+            _set("joint_upper_limits", [x + 0.001 for x in BOARD_UPPER]),
+        ),
+    ),
+    "constant-input": (_scale_layer(0, 10.0), _set("layers", 0, "weights", 0, FRAME_SIZE + 10, 3, 1e-9)),
+    "never-varied": (_row_at(FRAME_SIZE + 3, 290.0), _row_at(FRAME_SIZE + 3, 310.0)),
+    "saturated": (_saturate(3), _saturate(4)),
+    "jumpy": (  # 0.58 and 0.68 rad
+        _each(_scale_layer(0, 12.0), _scale_layer(1, 2.0)),
+        _each(_scale_layer(0, 15.0), _scale_layer(1, 2.0)),
+    ),
+    "rounding": (
+        _each(_bias(0, 1e2), _set("layers", 1, "weights", 0, [[0.1 * (-1) ** i] * 12 for i in range(32)])),
+        _each(_bias(0, 1e5), _set("layers", 1, "weights", 0, [[0.1 * (-1) ** i] * 12 for i in range(32)])),
+    ),
+    "control-rate": (_set("walkies", "control_dt", 0.0209), _set("walkies", "control_dt", 0.0211)),
+    "command-range": (
+        _set("walkies", "command_range", "vy", [-0.5, 0.6]),
+        _set("walkies", "command_range", "vy", [-0.5, 0.49]),
+    ),
+    "unbounded": (_set("layers", 1, "activation", "sigmoid"), _set("layers", 1, "activation", "elu")),
+    "unknown-activation": (_set("layers", 0, "activation", "relu"), _set("layers", 0, "activation", "Relu6")),
+}
+
+
+@pytest.mark.parametrize("code", EDGES)
+def test_a_finding_begins_where_its_bound_says(sound, code):
+    """On the good side of every bound the linter is silent (and has gone through all its rules), beyond it speaks."""
+    within, beyond = (copy.deepcopy(sound) for _ in range(2))
+    for change, document in zip(EDGES[code], (within, beyond), strict=True):
+        change(document)
+    found = check(within)
+    assert code not in {finding.code for finding in found} and ERROR not in {finding.severity for finding in found}
+    assert code in {finding.code for finding in check(beyond)}
+
+
+def test_size_of_a_network_is_told_beyond_a_number_of_weights(sound, monkeypatch):
+    count = sum(np.size(weights) for layer in sound["layers"] for weights in layer["weights"])
+    for most, expected in ((count, False), (count - 1, True)):
+        monkeypatch.setattr(module, "MAX_PARAMETERS", most)
+        assert ("large" in {finding.code for finding in check(sound)}) == expected
+
+
+def test_constant_input_becomes_an_error_beyond_a_bound(sound):
+    for multiple, expected in ((290.0, WARNING), (310.0, ERROR)):
+        document = copy.deepcopy(sound)
+        _row_at(9, multiple)(document)
+        (severity,) = [finding.severity for finding in check(document) if finding.code == "constant-input"]
+        assert severity == expected
+
+
 def codes_in(source):
     """First words of the findings and problems that are made in a module."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from walkies.contract import SLICES
 from walkies.errors import UserError
 from walkies.physics import nominal_params
+from walkies.physics.mujoco import MujocoSimulator
+from walkies.physics.native import NativeSimulator
 from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO
 from walkies.robots import get_robot, load_model
@@ -21,7 +23,7 @@ from walkies.tasks import curriculum
 from walkies.tasks.curriculum import Curriculum, Narrowed, narrowed
 from walkies.tasks.randomization import COURSE, NONE, WALKIES, Latency, Randomization, Range, quantities
 from walkies.tasks.randomization_draw import draw
-from walkies.tasks.walk import WalkConfig
+from walkies.tasks.walk import Walk, WalkConfig
 
 KEY = jax.random.key(0)
 DT, SUBSTEPS = 0.004, 5
@@ -231,6 +233,28 @@ def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
     plain = lambda state: jax.tree.map(np.array, state._replace(key=jax.random.key_data(state.key)))  # noqa: E731
     assert same(plain(trained(ALWAYS, 2, loaded)[0]), plain(straight))
     assert not same(plain(trained(ALWAYS, 2, forgotten)[0]).learner, plain(straight).learner)
+
+
+def test_both_simulators_walk_in_the_narrowed_world():
+    """The same robots move alike on either, those of another difficulty do not; and training on MuJoCo widens."""
+    robot = get_robot("pupper")
+    model = load_model(robot, own_contacts=False, visuals=False, ground_sensors=True, solver_iterations=100)
+    simulators = NativeSimulator(model, solver="exact", threads=1), MujocoSimulator(model, threads=1)
+    walks = [Walk(robot, simulator, nominal_params(model), WalkConfig(curriculum=ALWAYS)) for simulator in simulators]
+
+    def moved(walk, difficulty):
+        task = walk.at(jnp.float32(0), difficulty)
+        step = lambda state, key: (task.step(state, 0.1 * jax.random.normal(key, (6, 12)), key)[0], None)  # noqa: E731
+        return jax.lax.scan(step, task.reset(KEY, 6), jax.random.split(KEY, 10))[0].physics.qpos
+
+    (native, easy), (mujoco, _) = [
+        [np.array(run(jnp.float32(difficulty))) for difficulty in (1.0, 0.0)]
+        for run in (quick(partial(moved, walk)) for walk in walks)
+    ]
+    assert np.median(np.abs(native - mujoco).max(1)) < 1e-3 < 1e-2 < np.median(np.abs(native - easy).max(1))
+    state = train.init(RECIPE, walks[1], KEY)
+    after, told = quick(partial(train.iterate, RECIPE, walks[1]))(state)
+    np.testing.assert_allclose([told["difficulty"], after.curriculum], [0.0, 0.05], atol=1e-6)
 
 
 def test_checkpoints_with_and_without_are_told_apart(tmp_path):
