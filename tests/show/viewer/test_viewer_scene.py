@@ -77,9 +77,17 @@ def test_the_world_is_carried_under_the_camera() -> None:
         assert scene.hit(eye, along, np.array([5.1, 0.1, 0.0]), 0.15), "the ray is the view's, the point the world's"
         assert not scene.hit(eye, along, np.array([5.1, 0.2, 0.0]), 0.15)
         assert not scene.hit(eye, -along, np.array([5.1, 0.1, 0.0]), 0.15), "behind the eye"
-        xpos, xquat = np.random.default_rng(0).random((2, model.nbody, 3)), np.ones((2, model.nbody, 4)) / 2
+        xpos, xquat = (np.random.default_rng(0).random((2, model.nbody, size)) for size in (3, 4))
         scene.show(xpos, xquat)
-        np.testing.assert_allclose(scene.handles[3].batched_positions, xpos[:, scene.bodies[3]], rtol=1e-6)
+        assert sorted(body for bodies in scene.bodies for body in bodies) == list(range(1, model.nbody))
+        assert len(scene.bodies) == 5, "trunk, hips, thighs, and shanks of either side"
+        for handle, bodies in zip(scene.handles, scene.bodies, strict=True):
+            assert len({body_glb(model, body) for body in bodies}) == 1, "they look the same"
+            for robot in range(2):
+                for place, body in enumerate(bodies):
+                    row = robot * len(bodies) + place
+                    np.testing.assert_allclose(handle.batched_positions[row], xpos[robot, body], rtol=1e-6)
+                    np.testing.assert_allclose(handle.batched_wxyzs[row], xquat[robot, body], rtol=1e-6)
         assert server.request_share_url() is None
     finally:
         server.stop()

@@ -80,23 +80,30 @@ class Scene:
             section_color=(120, 128, 136), cell_thickness=0.6, section_thickness=1.0, fade_distance=6.0 * distance,
             shadow_opacity=0.35, plane_color=(128, 134, 140), plane_opacity=0.12,
         )  # fmt: skip
-        self.bodies = [body for body in range(model.nbody) if shapes_of(model, body)]
-        detail = FINE if count == 1 else COARSE
-        still = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
+        alike: dict[bytes, list[int]] = {}
+        for body in range(model.nbody):
+            if shapes_of(model, body):
+                alike.setdefault(body_glb(model, body, FINE if count == 1 else COARSE), []).append(body)
+        self.bodies = list(alike.values())
+        """Bodies that look the same, such as the four thighs, in groups: one handle each, for sending costs by handle."""
         self.handles = [
             scene.add_batched_glb(
-                f"/world/{model.body(body).name}", body_glb(model, body, detail), still, np.zeros((count, 3)), lod="off"
+                f"/world/{model.body(bodies[0]).name}",
+                looks,
+                np.tile([1.0, 0.0, 0.0, 0.0], (count * len(bodies), 1)),
+                np.zeros((count * len(bodies), 3)),
+                lod="off",
             )
-            for body in self.bodies
+            for looks, bodies in alike.items()
         ]
         self.payload = scene.add_box("/world/payload", color=(95, 102, 112), dimensions=(1.0, 1.0, 1.0), visible=False)
 
     def show(self, xpos: np.ndarray, xquat: np.ndarray) -> None:
         """Pose all robots: positions (count, nbody, 3) and quaternions w x y z (count, nbody, 4) in the world."""
         with self.server.atomic():
-            for handle, body in zip(self.handles, self.bodies, strict=True):
-                handle.batched_positions = xpos[:, body].astype(np.float32)
-                handle.batched_wxyzs = xquat[:, body].astype(np.float32)
+            for handle, bodies in zip(self.handles, self.bodies, strict=True):
+                handle.batched_positions = xpos[:, bodies].reshape(-1, 3).astype(np.float32)
+                handle.batched_wxyzs = xquat[:, bodies].reshape(-1, 4).astype(np.float32)
 
     def follow(self, point: np.ndarray, passed: float) -> None:
         """Bring `point` (3,) towards the middle of the view; `passed`: s since the last call."""
