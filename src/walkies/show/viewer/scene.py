@@ -85,7 +85,7 @@ class Scene:
             if shapes_of(model, body):
                 alike.setdefault(body_glb(model, body, FINE if count == 1 else COARSE), []).append(body)
         self.bodies = list(alike.values())
-        """Bodies that look the same, such as the four thighs, in groups: one handle each, for sending costs by handle."""
+        """Bodies that look the same, such as the four thighs: a handle each group, for sending costs by handle."""
         self.handles = [
             scene.add_batched_glb(
                 f"/world/{model.body(bodies[0]).name}",
