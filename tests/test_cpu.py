@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+
 import pytest
 
 from walkies import cpu
@@ -43,3 +47,15 @@ def test_a_machine_without_a_processor_file_still_has_a_name(monkeypatch, tmp_pa
     assert cpu.machine() == "Intel(R) Xeon(R) Processor (family 6, model 207), AVX-512, 1 core"
     path.unlink()
     assert cpu.machine().endswith(", 1 core") and len(cpu.machine()) > len(", 1 core")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows the priority of a thread")
+def test_a_thread_that_steps_back_has_a_lower_priority_and_nobody_else():
+    wait = threading.Event()
+    thread, other = (threading.Thread(target=wait.wait, daemon=True) for _ in range(2))
+    thread.start(), other.start()
+    nice = lambda which: os.getpriority(os.PRIO_PROCESS, which.native_id)  # noqa: E731
+    before = nice(other)
+    cpu.step_back([thread])
+    wait.set()
+    assert nice(thread) == cpu.STEPPED_BACK > before == nice(other) == nice(threading.main_thread())

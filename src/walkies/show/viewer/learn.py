@@ -17,6 +17,7 @@ import jax
 import mujoco
 import numpy as np
 
+from walkies.cpu import step_back
 from walkies.experiment import Training
 from walkies.mdp import select
 from walkies.rl import train
@@ -68,12 +69,14 @@ class Watch:
 
     def start(self) -> str:
         """Open the page; its address."""
+        before = set(threading.enumerate())
         self.view = Server()
         self.scene = Scene(self.view, self.model, ROBOTS, distance=4.0)
         self.scene.follow(np.zeros(3), 0.0)
         self.server.view_port = self.view.get_port()
         address = self.server.start()
         self._thread.start()
+        step_back(set(threading.enumerate()) - before)
         return address
 
     def stop(self) -> None:
