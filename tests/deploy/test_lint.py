@@ -3,6 +3,7 @@
 import ast
 import copy
 import inspect
+import itertools
 import json
 import random
 import time
@@ -334,6 +335,39 @@ def test_many_faults_take_no_longer_than_few(sound):
 
 def test_missing_file_is_one_clear_finding(tmp_path):
     assert [finding.code for finding in lint(tmp_path / "none.json")] == ["unreadable"]
+
+
+NUMBERS = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.sampled_from([10**4000, -(10**4000), 3.4e38, -3.5e38, 2**70, True, None, "1", [1.0]]),
+)
+
+
+@given(st.lists(NUMBERS, max_size=6))
+def test_many_numbers_are_judged_as_one_by_one(values):
+    assert policy_json.all_finite(values) == all(policy_json.is_finite(value) for value in values)
+
+
+def test_the_largest_policies_take_a_second(sound, tmp_path):
+    """As many weights as the largest file published for the robot, 39 MB."""
+    rng, sizes = np.random.default_rng(0), (72, 1216, 1216, 12)
+    layers = [
+        {
+            "type": "dense",
+            "activation": "tanh",
+            "shape": [None, outputs],
+            "weights": [np.round(rng.normal(size=(inputs, outputs)) / inputs**0.5, 17).tolist(), [0.0] * outputs],
+        }
+        for inputs, outputs in itertools.pairwise(sizes)
+    ]
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps({**sound, "layers": layers}))
+    assert path.stat().st_size > 30e6
+    started = time.process_time()
+    found = lint(path)
+    assert time.process_time() - started < 3.0, "about one second of an undisturbed core"
+    assert "large" in {finding.code for finding in found}
 
 
 VALUES = st.recursive(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from walkies.contract import FRAME_SIZE
 from walkies.errors import UserError
 
@@ -106,6 +108,16 @@ def problems(document: dict[str, Any]) -> list[Problem]:
 def is_finite(value: Any) -> bool:
     """Whether `value` is a JSON number (not a boolean) that is finite as float32, as the robot stores it."""
     return type(value) in (int, float) and abs(value) <= MAX_NUMBER  # False for NaN; whole numbers have no end
+
+
+def all_finite(values: list[Any]) -> bool:
+    """Whether `is_finite` holds for every one of them, quickly: a policy has up to millions."""
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    try:
+        return bool(np.all(np.abs(np.array(values, np.float64)) <= MAX_NUMBER))
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def describe(value: Any) -> str:
@@ -229,7 +241,7 @@ def _check_weights(layer: dict[str, Any], key: str, inputs: int | None, outputs:
             found.append(Problem("bad-layer-size", f"{key}.shape", str(outputs), f"{inputs}, as the layer before"))
         if not isinstance(weights, list) or len(flatten(weights)) not in (1, outputs):
             found.append(Problem("bad-layer-size", f"{key}.weights", describe(weights), f"1 or {outputs} slopes"))
-        elif not all(is_finite(leaf) for leaf in flatten(weights)):
+        elif not all_finite(flatten(weights)):
             found.append(Problem("not-finite", f"{key}.weights", "a non-number or overflow", "finite numbers"))
         return
     if not isinstance(weights, list) or len(weights) != 2 or not all(isinstance(part, list) for part in weights):
@@ -243,12 +255,12 @@ def _check_weights(layer: dict[str, Any], key: str, inputs: int | None, outputs:
             expected = f"{outputs} numbers (outputs)"
             found.append(Problem("bad-layer-size", f"{key}.weights[0][{index}]", describe(row), expected))
             break
-        if not all(is_finite(item) for item in row):
+        if not all_finite(row):
             where = next(column for column, item in enumerate(row) if not is_finite(item))
             got = describe(row[where])
             found.append(Problem("not-finite", f"{key}.weights[0][{index}][{where}]", got, "a finite number"))
             break
     if len(bias) != outputs:
         found.append(Problem("bad-layer-size", f"{key}.weights[1]", f"{len(bias)} numbers", f"{outputs} (outputs)"))
-    elif not all(is_finite(item) for item in bias):
+    elif not all_finite(bias):
         found.append(Problem("not-finite", f"{key}.weights[1]", "a non-number or overflow", "finite numbers"))
