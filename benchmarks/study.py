@@ -154,6 +154,8 @@ def measure_rates(names: tuple[str, ...], rounds: int = 5, seconds: float = 2.0)
 
 def markdown(steps: int, names: tuple[str, ...]) -> str:
     """Per variant: rate, steps to each mark by seed, seconds to each mark as the mean over seeds, examination."""
+    if not RATES.exists():
+        sys.exit(f"{RATES} is missing: run `python benchmarks/study.py --rate` on an idle machine first")
     with RATES.open() as file:
         speed = {
             row["variant"]: (float(row["steps_per_s"]), float(row["seconds_to_compile"]))
@@ -163,7 +165,7 @@ def markdown(steps: int, names: tuple[str, ...]) -> str:
              "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for name in names:
         own = [row for row in rows() if row["variant"] == name and int(row["steps"]) == steps]
-        if not own:
+        if not own or name not in speed:
             continue
         rate, compiling = speed[name]
         reached = [[float(row[column]) if row[column] else None for row in own] for column in REACHED[:2]]
