@@ -165,8 +165,10 @@ def markdown(steps: int, names: tuple[str, ...]) -> str:
              "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for name in names:
         own = [row for row in rows() if row["variant"] == name and int(row["steps"]) == steps]
-        if not own or name not in speed:
+        if not own:
             continue
+        if name not in speed:
+            sys.exit(f"{RATES} has no rate of {name}: measure all rows of a table with one `--rate --only ...`")
         rate, compiling = speed[name]
         reached = [[float(row[column]) if row[column] else None for row in own] for column in REACHED[:2]]
         steps_to = [", ".join("–" if x is None else f"{x / 1e6:.1f}" for x in marks) for marks in reached]

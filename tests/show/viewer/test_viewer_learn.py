@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from websockets.sync.client import connect
 
 from walkies.experiment import PUPPER_RECIPE, TrainConfig, Training
 from walkies.show import stages
+from walkies.show.viewer import learn
 from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
 
 RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
@@ -36,6 +38,18 @@ def watch(training: Training) -> Iterator[Watch]:
 def test_nobody_watching_costs_nothing(watch: Watch) -> None:
     watch.update(RECORD)
     assert watch._clip is None and not watch._stock
+
+
+def test_the_page_steps_back_behind_the_training(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its threads, and none that was there before."""
+    stepped: list[threading.Thread] = []
+    monkeypatch.setattr(learn, "step_back", stepped.extend)
+    before = set(threading.enumerate())
+    watching = Watch(training, port=0)
+    watching.start()
+    new = set(threading.enumerate()) - before
+    watching.stop()
+    assert set(stepped) == new and {"walkies-field", "walkies-view"} < {thread.name for thread in new}
 
 
 def test_watching_computes_motion_and_leaves_the_training_alone(training: Training, watch: Watch) -> None:
