@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,6 +30,15 @@ def test_the_reduction_that_0_10_2_gets_wrong() -> None:
     np.testing.assert_array_equal(compiled, eager)
     assert compiled[-1] == 1073741824, "0.10.2 gives 1065369600"
     assert doctor.wrong_sums() == 0
+
+
+def test_nor_is_it_wrong_as_users_compile_it() -> None:
+    """Without the flags that a worker of a parallel run compiles with (conftest.py)."""
+    code = "from walkies.cpu import use_cpu; use_cpu(None); import os; from walkies import doctor;"
+    code += "print(doctor.wrong_sums(), os.environ['XLA_FLAGS'])"
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert told.stdout == "0 --xla_cpu_use_onednn=true --xla_backend_optimization_level=1\n"
 
 
 def test_installed_and_pinned_versions_are_one() -> None:
