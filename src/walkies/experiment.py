@@ -124,7 +124,7 @@ class Training:
         self.config = config
         self.env = build(config)
         self.iteration = train.make_iteration(config.recipe, self.env)
-        self.state = train.init(config.recipe, self.env, jax.random.key(config.seed, impl="rbg"))
+        self.state = train.init(config.recipe, self.env, jax.random.key(config.seed))
         self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""
@@ -159,7 +159,7 @@ class Training:
         """
         path = _to_start_from(folder)
         there = read_config(folder)
-        shape = train.shapes(there.recipe, build(there), jax.random.key(0, impl="rbg"))
+        shape = train.shapes(there.recipe, build(there), jax.random.key(0))
         old, _ = checkpoint.load(path, shape)
         new = self.state.learner.params
         if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):

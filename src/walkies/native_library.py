@@ -26,6 +26,12 @@ NETWORK_ISA = "walkies_network_isa"
 ROWS_TARGET = "walkies_rows"
 """Custom call that takes rows of several arrays; also the library's symbol."""
 
+RANDOM_TARGET = "walkies_random"
+"""Custom call that draws random numbers; also the library's symbol."""
+
+PERMUTATION_TARGET = "walkies_permutation"
+"""Custom call that draws a random order; also the library's symbol."""
+
 
 def _candidates() -> list[Path]:
     """Where the library may lie, best first."""
@@ -74,7 +80,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET)
+    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, RANDOM_TARGET, PERMUTATION_TARGET)
     if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "

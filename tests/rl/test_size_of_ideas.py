@@ -44,7 +44,7 @@ def test_the_ideas_are_where_the_lecture_says():
         "fisher": ("fisher_product",),
         "conjugate_gradient": ("conjugate_gradient",),
         "losses": ("policy_loss", "critic_loss"),
-        "minibatches": ("epochs", "permutation"),
+        "minibatches": ("epochs",),
         "learner": ("Learner", "adam"),
         "distributions": ("Normal", "TanhNormal", "Categorical"),
         "pathwise": ("unroll", "pathwise_return"),

@@ -144,13 +144,6 @@ def test_minibatches_partition_the_batch(count, parts):
         minibatches.epochs(lambda c, p: (c, p), 0, batch, jax.random.key(0), replace(recipe, minibatches=7))
 
 
-def test_permutation_is_uniform():
-    """Each index lands everywhere equally often (χ² over positions of 5,000 permutations of 6)."""
-    draws = jax.jit(jax.vmap(lambda key: minibatches.permutation(key, 6)))(jax.random.split(jax.random.key(0), 5000))
-    counts = np.stack([np.bincount(draws[:, i], minlength=6) for i in range(6)])
-    assert ((counts - 5000 / 6) ** 2 / (5000 / 6)).sum() < 60.0  # 25 degrees of freedom: p ≈ 1e-4
-
-
 def numbered(count: int) -> Batch:
     """A batch whose rows can be told apart, with a column of integers."""
     row = jnp.arange(count, dtype=jnp.float32)

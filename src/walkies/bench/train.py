@@ -56,7 +56,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
         training.advance()
     recipe, env, state = training.config.recipe, training.env, training.state
     policy = train.make_policy(recipe, env)
-    key = jax.random.key(1, impl="rbg")
+    key = jax.random.key(1)
     params, normalizer = state.learner.params.policy, state.normalizers.policy
     observation = env.observe(state.actors.state).policy
     targets = env.contract.target(

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import random
+
 Array = jax.Array
 
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -29,7 +31,7 @@ class Normal(NamedTuple):
 
     def sample(self, key: Array) -> Array:
         """Draw samples (…, size)."""
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + jnp.exp(self.log_std) * random.normal(key, self.mean.shape, self.mean.dtype)
 
     def mode(self) -> Array:
         """The likeliest sample (…, size)."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies import random
 from walkies.physics.base import Params
 from walkies.tasks.randomization import Contact, Randomization, Range
 from walkies.tasks.randomization_bodies import add_payload, transform_bodies
@@ -127,7 +128,7 @@ class _Draws:
             for field in fields(record):
                 if not getattr(record, field.name).fixed and not field.name.endswith(("_noise", "_jitter")):
                     self._where[field.name] = slice(start, start := start + self._size.get(field.name, 1))
-        self._uniform = jax.random.uniform(key, (num_envs, start if config.contact.slope.off else start + 1))
+        self._uniform = random.uniform(key, (num_envs, start if config.contact.slope.off else start + 1))
 
     @property
     def direction(self) -> Array:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import random
 from walkies.contract import FRAME_SIZE, SLICES, Contract
 from walkies.mdp import Box, Observation, Outcome
 from walkies.physics.base import (
@@ -190,11 +191,11 @@ class Walk:
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
         drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps)
-        chance = jax.random.uniform(chances, (n, 2 + commands.DRAWS))
+        chance = random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
 
-        u = jax.random.uniform(poses, (n, 4 + 2 * joints + 6), minval=-1.0, maxval=1.0)
+        u = random.uniform(poses, (n, 4 + 2 * joints + 6), minval=-1.0, maxval=1.0)
         low, high = self.robot.reset_height
         height = 0.5 * (low + high) + 0.5 * (high - low) * u[:, 0]
         roll, pitch, yaw = wild[:, 0] * start.tilt * u[:, 1], wild[:, 0] * start.tilt * u[:, 2], jnp.pi * u[:, 3]
@@ -210,11 +211,11 @@ class Walk:
         quaternion = qpos[:, 3:7]
         action = jnp.zeros((n, joints))
         gravity = _to_body(quaternion, DOWN if drawn.down is None else drawn.down)
-        noise_draws = jax.random.uniform(noise, (n, 6 + 2 * joints))
+        noise_draws = random.uniform(noise, (n, 6 + 2 * joints))
         frame = self._sense(qvel[:, 3:6], gravity, qpos[:, 7:], command, action, drawn.sensor_bias, noise_draws)
         history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
         # What an earlier activation left in the buffer: some other robot's frame, disturbed.
-        left_over = jnp.roll(frame, 1, axis=0) + 0.3 * jax.random.uniform(stale, frame.shape, minval=-1.0, maxval=1.0)
+        left_over = jnp.roll(frame, 1, axis=0) + 0.3 * random.uniform(stale, frame.shape, minval=-1.0, maxval=1.0)
         left_over = jnp.tile(left_over, (1, self.contract.observation_history))
         history = jnp.where(chance[:, 1:2] < start.stale_history, left_over, history)
         return WalkState(
@@ -277,7 +278,7 @@ class Walk:
         sizes += [] if state.force is None else [disturbances.FORCE_DRAWS]
         sizes += [] if state.lateness is None else [1]
         new_command, noise, *outside = jnp.split(
-            jax.random.uniform(key, (n, sum(sizes))), np.cumsum(sizes)[:-1].tolist(), axis=1
+            random.uniform(key, (n, sum(sizes))), np.cumsum(sizes)[:-1].tolist(), axis=1
         )
 
         fade = jnp.minimum(state.clock, 1.0)[:, None]

@@ -62,7 +62,7 @@ class Watch:
         self._stock: deque[np.ndarray] = deque()
         self._clip: Clip | None = None
         self._state: Any = None
-        self._key = jax.random.key(0, impl="rbg")
+        self._key = jax.random.key(0)
         self._last_record = self._last_update = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play, name="walkies-field", daemon=True)
