@@ -23,8 +23,8 @@ NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
 NETWORK_ISA = "walkies_network_isa"
 """The library's function that names what multiplies the networks' matrices."""
 
-ROWS_TARGET = "walkies_rows"
-"""Custom call that takes rows of several arrays; also the library's symbol."""
+ROWS_TARGET, REPLACE_TARGET = "walkies_rows", "walkies_replace_rows"
+"""Custom calls that take rows of several arrays, and that replace some; also the library's symbols."""
 
 RANDOM_TARGET = "walkies_random"
 """Custom call that draws random numbers; also the library's symbol."""
@@ -80,7 +80,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, RANDOM_TARGET, PERMUTATION_TARGET)
+    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET)
     if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "

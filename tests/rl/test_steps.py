@@ -15,7 +15,7 @@ from toys import Counter, Target
 
 from walkies import native_library
 from walkies.rl import learner, losses, minibatches, normalize, steps, train
-from walkies.rl.batch import Batch, standardize, taker
+from walkies.rl.batch import Batch, standardize
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
 

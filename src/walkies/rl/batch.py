@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
-from walkies import native_library
 
 Array = jax.Array
 
@@ -32,23 +29,6 @@ class Batch(NamedTuple):
     """What it said."""
     mask: Array
     """1 for samples that count, 0 for those after the end of a whole episode."""
-
-
-def taker(batch: Batch) -> Callable[[Array], Batch]:
-    """A function from rows (rows,) int32 to those rows of `batch`: how minibatches are taken.
-
-    The native library copies them; without it, or elsewhere than on a CPU, XLA gathers.
-    """
-    leaves, structure = jax.tree.flatten(batch)
-    if jax.default_backend() == "cpu" and native_library.available():
-
-        def take(rows: Array) -> Batch:
-            shapes = [jax.ShapeDtypeStruct((*rows.shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
-            call = jax.ffi.ffi_call(native_library.ROWS_TARGET, shapes, vmap_method="sequential")
-            return jax.tree.unflatten(structure, call(rows, *leaves))
-
-        return take
-    return lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch)
 
 
 def standardize(x: Array, mask: Array) -> Array:

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 
 from walkies import random
 from walkies.errors import UserError
-from walkies.rl.batch import Batch, taker
+from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, adam
 from walkies.rl.losses import critic_loss
 from walkies.rl.recipes import Recipe
+from walkies.rl.rows import taker
 
 Array = jax.Array
 

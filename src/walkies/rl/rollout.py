@@ -22,9 +22,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from walkies.mdp import Env, select
+from walkies.mdp import Env
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.record import Actors, Rollout
+from walkies.rl.rows import replace
 
 Array = jax.Array
 Resets = Literal["step", "rollout"]
@@ -66,7 +67,7 @@ def rollout(
     def restart(actors: Actors, done: Array, key: Array) -> Actors:
         state = env.reset(key, num_envs) if spare is None else spare
         zeros = jnp.zeros_like(actors.age)
-        return select(done, Actors(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors)
+        return replace(done, Actors(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors)
 
     def step(actors: Actors, key: Array) -> tuple[Actors, Rollout]:
         act_key, world_key, restart_key = jax.random.split(key, 3)
