@@ -1,26 +1,16 @@
 // Neural networks as XLA custom calls: what they are given is checked here, once, for every instruction set.
-#include <cstring>
 #include <memory>
 #include <new>
 #include <string>
 
+#include "choose.h"
 #include "network_call.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
-namespace baseline {
-extern const NetworkKernel networks;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const NetworkKernel networks;
-}
-namespace avx512 {
-extern const NetworkKernel networks;
-}
-#endif
+WALKIES_EVERY_ISA(NetworkKernel, networks)
 #if defined(WALKIES_TILES)
 namespace amx {
 extern const NetworkKernel networks;
@@ -33,17 +23,10 @@ namespace ffi = xla::ffi;
 using F32 = ffi::Buffer<ffi::F32>;
 
 const NetworkKernel* kernel() {
-  const char* isa = chosen_isa();
-  if (!isa) return nullptr;
 #if defined(WALKIES_TILES)
-  if (tiles_in_use()) return &amx::networks;
+  if (chosen_isa() && tiles_in_use()) return &amx::networks;
 #endif
-#if defined(__x86_64__)
-  for (const NetworkKernel* k : {&avx512::networks, &avx2::networks}) {
-    if (!std::strcmp(k->isa, isa)) return k;
-  }
-#endif
-  return &baseline::networks;
+  return WALKIES_CHOSEN(networks);
 }
 
 // Uninitialized numbers that begin on a cache line.

@@ -1,29 +1,18 @@
 // Random numbers and permutations as XLA custom calls.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "network_call.h"
+#include "choose.h"
 #include "parallel.h"
 #include "random_call.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
-namespace baseline {
-extern const RandomKernel random_numbers;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const RandomKernel random_numbers;
-}
-namespace avx512 {
-extern const RandomKernel random_numbers;
-}
-#endif
+WALKIES_EVERY_ISA(RandomKernel, random_numbers)
 
 namespace {
 
@@ -32,17 +21,6 @@ using Key = ffi::Buffer<ffi::U32>;
 
 constexpr int64_t kPerPiece = 4096;  // numbers: some microseconds, what it takes to wake a helper
 constexpr int kDigit = 11;           // bits that one pass of the sort looks at
-
-const RandomKernel* kernel() {
-  const char* isa = chosen_isa();
-  if (!isa) return nullptr;
-#if defined(__x86_64__)
-  for (const RandomKernel* k : {&avx512::random_numbers, &avx2::random_numbers}) {
-    if (!std::strcmp(k->isa, isa)) return k;
-  }
-#endif
-  return &baseline::random_numbers;
-}
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native random numbers: " + what); }
 
@@ -55,7 +33,7 @@ void fill(ffi::ThreadPool& pool, const RandomKernel& k, int64_t kind, const uint
 
 // Argument: a key of two words. Result: any shape of 32-bit numbers.
 ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::AnyBuffer> out, int64_t kind) {
-  const RandomKernel* k = kernel();
+  const RandomKernel* k = WALKIES_CHOSEN(random_numbers);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   if (key.element_count() != 2) return wrong("a key has two words");
   if (kind < kBits || kind > kNormal) return wrong("unknown kind");
@@ -67,7 +45,7 @@ ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::AnyBuffer> ou
 // Argument: a key of two words. Result: 0 … n − 1 in the order of n random numbers, equal ones in that of their indices.
 // A number counts by its upper 32 − width bits, width being what n − 1 takes.
 ffi::Error permutation(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::S32>> out) {
-  const RandomKernel* k = kernel();
+  const RandomKernel* k = WALKIES_CHOSEN(random_numbers);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   if (key.element_count() != 2) return wrong("a key has two words");
   const size_t count = out->element_count();

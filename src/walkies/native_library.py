@@ -32,6 +32,9 @@ RANDOM_TARGET = "walkies_random"
 PERMUTATION_TARGET = "walkies_permutation"
 """Custom call that draws a random order; also the library's symbol."""
 
+ADAM_TARGET = "walkies_adam"
+"""Custom call of Adam's step; also the library's symbol."""
+
 
 def _candidates() -> list[Path]:
     """Where the library may lie, best first."""
@@ -80,7 +83,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET)
+    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET, ADAM_TARGET)
     if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "
