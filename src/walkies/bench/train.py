@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from walkies.cpu import use_cpu
@@ -54,7 +55,9 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
     for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs
         training.advance()
-    recipe, env, state = training.config.recipe, training.env, training.state
+    recipe, env = training.config.recipe, training.env
+    # Training goes on while it is measured, its parts from here each time; an iteration leaves nothing of what it got.
+    state = jax.tree.map(jnp.copy, training.state)
     policy = train.make_policy(recipe, env)
     key = jax.random.key(1)
     params, normalizer = state.learner.params.policy, state.normalizers.policy
@@ -79,9 +82,8 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
         )
 
     keys = jax.random.split(key, recipe.horizon)
-    whole = jax.jit(partial(train.iterate, recipe, env))
     parts: dict[str, Callable[[], Any]] = {
-        "iteration": partial(whole, state),
+        "iteration": training.advance,
         "rollout": partial(jax.jit(roll), state.actors, key),
         "physics": partial(jax.jit(lambda s, t: jax.lax.scan(simulate, s, t)), state.actors.state.physics, targets),
         "acting": partial(jax.jit(lambda o, k: jax.lax.scan(act, o, k)), observation, keys),
