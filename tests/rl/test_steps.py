@@ -151,29 +151,6 @@ def numbered(count: int) -> Batch:
     return Batch(wide, wide[:, :1], None, row.astype(jnp.int32) % 5, wide, row, row, row, row, jnp.ones(count))
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_rows_taken_are_the_rows_asked_for(native, monkeypatch):
-    """Shapes, dtypes and values, in the order asked for, by either way of taking them, compiled or not."""
-    if not native:
-        monkeypatch.setattr(native_library, "available", lambda: False)
-    batch = numbered(1000)
-    order = jax.random.permutation(jax.random.key(0), 1000)[:331].astype(jnp.int32)
-    take = taker(batch)
-    assert ("walkies_rows" in str(jax.make_jaxpr(take)(order))) is native
-    for taken in (take(order), jax.jit(take)(order)):
-        for ours, theirs in zip(jax.tree.leaves(taken), jax.tree.leaves(batch), strict=True):
-            assert ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(ours, theirs[order])
-    assert not np.array_equal(take(order).advantage, batch.advantage[:331])  # control: another order is another batch
-
-
-def test_a_row_that_does_not_exist_is_an_error():
-    """The native copy never reads beyond a batch."""
-    for row in (10, -1):
-        with pytest.raises(Exception, match=f"row {row} of 10"):
-            jax.block_until_ready(taker(numbered(10))(jnp.array([3, row], jnp.int32)))
-
-
 def test_the_kl_stop_stops():
     """T33: once a minibatch exceeds the limit, the policy stays as it is, bit for bit, for the rest of the iteration.
 

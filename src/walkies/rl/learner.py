@@ -59,13 +59,8 @@ def start(recipe: Recipe, params: Any) -> Any:
 
 def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
     """One Adam step of size `rate` (Kingma & Ba 2015) on the norm-limited gradient: new parameters and state."""
-    if native_adam.fits(gradient, params, rate):
-        nothing, adam = moments
-        count = optax.safe_increment(adam.count)
-        params, mu, nu = native_adam.step(
-            gradient, params, adam.mu, adam.nu, count, rate, recipe.max_grad_norm, recipe.adam_epsilon
-        )
-        return params, (nothing, optax.ScaleByAdamState(count, mu, nu))
+    if native_adam.fits(gradient, params):
+        return native_adam.step(gradient, params, moments, rate, recipe.max_grad_norm, recipe.adam_epsilon)
     direction, moments = _optimizer(recipe).update(gradient, moments)
     return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from walkies import native_library
 
@@ -27,23 +28,25 @@ def fits(*trees: Any) -> bool:
 
 
 def step(
-    gradient: Any, params: Any, mu: Any, nu: Any, count: Array, rate: Array, max_norm: float, epsilon: float
-) -> tuple[Any, Any, Any]:
-    """New parameters, first and second moments (Kingma & Ba 2015, algorithm 1); all PyTrees of one structure.
+    gradient: Any, params: Any, moments: Any, rate: Array, max_norm: float, epsilon: float
+) -> tuple[Any, Any]:
+    """New parameters and moments (Kingma & Ba 2015, algorithm 1) for PyTrees of one structure.
 
-    count: () int32, this step's number from 1. rate: () step size. max_norm: a longer gradient is shortened to it.
+    moments: as of `optax.chain(optax.clip_by_global_norm(max_norm), optax.scale_by_adam(eps=epsilon))`. rate: () step
+    size.
     """
-    leaves, structure = jax.tree.flatten(params)
-    sets = [jax.tree.leaves(tree) for tree in (gradient, params, mu, nu)]
-    results = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for _ in range(3) for leaf in leaves]
+    nothing, adam = moments
+    count = optax.safe_increment(adam.count)
+    trees = (gradient, params, adam.mu, adam.nu)
+    leaves, structure = jax.tree.leaves(trees), jax.tree.structure(params)
+    each = len(leaves) // len(trees)
+    results = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves[each:]]
     # Parameters and moments are renewed in place, where nobody needs the old ones.
-    here = {2 + len(leaves) + i: i for i in range(len(results))}
+    here = {2 + each + i: i for i in range(len(results))}
     call = jax.ffi.ffi_call(
         native_library.ADAM_TARGET, results, vmap_method="sequential", input_output_aliases=here
     )
-    flat = call(rate, count, *sets[0], *sets[1], *sets[2], *sets[3],
-                max_norm=np.float32(max_norm), epsilon=np.float32(epsilon),
-                first_decay=np.float32(DECAY[0]), second_decay=np.float32(DECAY[1]))  # fmt: skip
-    parts = [flat[i * len(leaves) : (i + 1) * len(leaves)] for i in range(3)]
-    new_params, new_mu, new_nu = (jax.tree.unflatten(structure, part) for part in parts)
-    return new_params, new_mu, new_nu
+    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, max_norm=np.float32(max_norm),
+                epsilon=np.float32(epsilon), first_decay=np.float32(DECAY[0]), second_decay=np.float32(DECAY[1]))  # fmt: skip
+    params, mu, nu = (jax.tree.unflatten(structure, flat[i : i + each]) for i in range(0, 3 * each, each))
+    return params, (nothing, optax.ScaleByAdamState(count, mu, nu))
