@@ -18,7 +18,7 @@ from walkies import native_library
 from walkies.cpu import use_cpu
 from walkies.rl import native_networks, networks
 
-SIZES = {"policy": (108, 128, 128, 12), "critic": (82, 64, 64, 1)}
+SIZES = {"policy": (108, 128, 64, 12), "critic": (85, 64, 64, 1)}
 """Of the default recipe."""
 
 

@@ -40,20 +40,21 @@ WINDOW = 9
 
 VARIANTS: dict[str, str] = {
     "default": "",
-    "critic 128-128": "--recipe.critic-hidden 128 128",
-    "4 epochs of 8 minibatches": "--recipe.epochs 4 --recipe.minibatches 8",
-    "2 epochs of 16 minibatches": "--recipe.epochs 2 --recipe.minibatches 16",
-    "policy 128-64": "--recipe.hidden 128 64",
+    "policy 128-128": "--recipe.hidden 128 128",
     "networks 64-64": "--recipe.hidden 64 64",
+    "critic 128-128": "--recipe.critic-hidden 128 128",
+    "4 epochs of 8": "--recipe.epochs 4 --recipe.minibatches 8",
+    "4 epochs of 8, policy 128-128": "--recipe.epochs 4 --recipe.minibatches 8 --recipe.hidden 128 128",
+    "2 epochs of 16": "--recipe.epochs 2 --recipe.minibatches 16",
+    "2 epochs of 16, policy 128-128": "--recipe.epochs 2 --recipe.minibatches 16 --recipe.hidden 128 128",
+    "16 minibatches": "--recipe.minibatches 16",
     "networks by XLA": "--recipe.networks xla",
     "gamma 0.95": "--recipe.gamma 0.95",
     "gamma 0.98": "--recipe.gamma 0.98",
-    "effort in full from the start": "--task.effort.start 1.0",
-    "1024 robots": "--recipe.num-envs 1024",
-    "256 robots": "--recipe.num-envs 256",
-    "history 1": "--task.observation-history 1",
-    "16 minibatches": "--recipe.minibatches 16",
     "lambda 0.95": "--recipe.lam 0.95",
+    "1024 robots": "--recipe.num-envs 1024",
+    "1024 robots, 12 steps": "--recipe.num-envs 1024 --recipe.horizon 12",
+    "256 robots": "--recipe.num-envs 256",
     "tanh": "--recipe.activation tanh",
     "target KL 0.01": "--recipe.target-kl 0.01",
     "target KL 0.03": "--recipe.target-kl 0.03",
@@ -62,13 +63,20 @@ VARIANTS: dict[str, str] = {
     "action scale 0.5": "--task.action-scale 0.5",
     "squashed samples": "--recipe.bound sample",
     "mirror augmentation": "--recipe.symmetry augment",
+    "history 1": "--task.observation-history 1",
+    "effort in full from the start": "--task.effort.start 1.0",
     "adaptive curriculum": "--task.curriculum.adaptive",
+    "adaptive, policy 128-128": "--task.curriculum.adaptive --recipe.hidden 128 128",
     "adaptive, 4 epochs of 8": "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8",
+    "adaptive, 4 epochs of 8, policy 128-128": (
+        "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8 --recipe.hidden 128 128"
+    ),
+    "adaptive, 2 epochs of 16": "--task.curriculum.adaptive --recipe.epochs 2 --recipe.minibatches 16",
     "adaptive, mirror augmentation": "--task.curriculum.adaptive --recipe.symmetry augment",
     "adaptive, gamma 0.95": "--task.curriculum.adaptive --recipe.gamma 0.95",
     "adaptive, lambda 0.95": "--task.curriculum.adaptive --recipe.lam 0.95",
 }
-"""Each differs from the default in one thing."""
+"""Each differs from the default in what its name says."""
 
 REACHED = tuple(f"steps_to_{mark}" for mark in MARKS)
 COLUMNS = ("variant", "steps", "seed", *REACHED, "survival", "lin_vel_error", "yaw_rate_error")

@@ -20,7 +20,7 @@ from walkies.experiment import PUPPER_RECIPE
 from walkies.rl import native_networks, networks, train
 from walkies.rl.recipes import PPO
 
-SHAPES = [((108, 128, 128, 12), 1536), ((5, 7, 3), 13), ((40, 64, 1), 100), ((33, 130, 50, 20, 9), 49), ((6, 2), 1)]
+SHAPES = [((108, 128, 64, 12), 1536), ((5, 7, 3), 13), ((40, 64, 1), 100), ((33, 130, 50, 20, 9), 49), ((6, 2), 1)]
 """Default sizes; widths that fill no vector; one output; many layers; a single affine layer. Sample counts likewise."""
 
 
