@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -206,3 +207,23 @@ def test_config_survives_the_file(tmp_path):
     broken = runs.to_dict(config) | {"simulator": "magic"}
     with pytest.raises(UserError, match="'magic' is not one of 'native', 'mujoco'"):
         runs.from_dict(TrainConfig, broken)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_training_compiles_its_iteration_once(adaptive):
+    """What comes out of an iteration goes into the next as it is: no second compilation.
+
+    Control: a clock that JAX takes for Python numbers is worth one more.
+    """
+    curriculum = replace(WalkConfig().curriculum, adaptive=adaptive)
+    recipe = replace(TrainConfig().recipe, num_envs=16, horizon=2, minibatches=1, epochs=1, hidden=(8,))
+    training = Training(TrainConfig(recipe=recipe, task=replace(WalkConfig(), curriculum=curriculum)))
+    for _ in range(3):
+        training.advance()
+    assert training.iteration._cache_size() == 1
+    if not adaptive:
+        actors = training.state.actors
+        number = jnp.where(actors.state.clock > 0.0, 10.0, 10.0)
+        training.state = training.state._replace(actors=actors._replace(state=actors.state._replace(clock=number)))
+        training.advance()
+        assert training.iteration._cache_size() == 2

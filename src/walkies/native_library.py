@@ -83,7 +83,8 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    targets = (*TARGETS.values(), *NETWORK_TARGETS, ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET, ADAM_TARGET)
+    more = (ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET, ADAM_TARGET)
+    targets = (*TARGETS.values(), *NETWORK_TARGETS, *more)
     if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(
             f"the native engine's library {found} is older than this code (it has no {', '.join(missing)}); build it "

@@ -99,7 +99,8 @@ from walkies.rl.recipes import PPO
 params = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(((108, 128), (3,), (70, 70)))]
 moments = learner.start(PPO, params)
 for i in range(3):
-    gradient = [jax.random.normal(jax.random.fold_in(jax.random.key(9), 10 * i + j), p.shape) for j, p in enumerate(params)]
+    keys = jax.random.split(jax.random.key(10 + i), len(params))
+    gradient = [jax.random.normal(key, p.shape) for key, p in zip(keys, params)]
     params, moments = learner.adam(PPO, gradient, params, moments, 1e-2)
 print(hash(tuple(np.asarray(x).tobytes() for x in jax.tree.leaves((params, moments)))), repr(float(params[0].sum())))
 """

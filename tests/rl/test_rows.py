@@ -76,6 +76,7 @@ def test_rows_replaced_are_those_chosen(native, share):
 
 def test_rows_replaced_over_and_over():
     """In the memory of a loop: a thousand replacements, each of other rows."""
+
     def turn(tree, key):
         mask = jax.random.uniform(key, (64,)) < 0.2
         return replace(mask, jax.tree.map(lambda x: x + x.dtype.type(1), tree), tree), mask

@@ -13,7 +13,6 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from toys import Counter, Target
 
-from walkies import native_library
 from walkies.rl import learner, losses, minibatches, normalize, steps, train
 from walkies.rl.batch import Batch, standardize
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe

@@ -27,9 +27,7 @@ def fits(*trees: Any) -> bool:
     return single and jax.default_backend() == "cpu" and native_library.available()
 
 
-def step(
-    gradient: Any, params: Any, moments: Any, rate: Array, max_norm: float, epsilon: float
-) -> tuple[Any, Any]:
+def step(gradient: Any, params: Any, moments: Any, rate: Array, max_norm: float, epsilon: float) -> tuple[Any, Any]:
     """New parameters and moments (Kingma & Ba 2015, algorithm 1) for PyTrees of one structure.
 
     moments: as of `optax.chain(optax.clip_by_global_norm(max_norm), optax.scale_by_adam(eps=epsilon))`. rate: () step
@@ -43,10 +41,8 @@ def step(
     results = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves[each:]]
     # Parameters and moments are renewed in place, where nobody needs the old ones.
     here = {2 + each + i: i for i in range(len(results))}
-    call = jax.ffi.ffi_call(
-        native_library.ADAM_TARGET, results, vmap_method="sequential", input_output_aliases=here
-    )
-    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, max_norm=np.float32(max_norm),
-                epsilon=np.float32(epsilon), first_decay=np.float32(DECAY[0]), second_decay=np.float32(DECAY[1]))  # fmt: skip
+    call = jax.ffi.ffi_call(native_library.ADAM_TARGET, results, vmap_method="sequential", input_output_aliases=here)
+    numbers = {"max_norm": max_norm, "epsilon": epsilon, "first_decay": DECAY[0], "second_decay": DECAY[1]}
+    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, **{name: np.float32(x) for name, x in numbers.items()})
     params, mu, nu = (jax.tree.unflatten(structure, flat[i : i + each]) for i in range(0, 3 * each, each))
     return params, (nothing, optax.ScaleByAdamState(count, mu, nu))

@@ -1,7 +1,7 @@
 """Rows of many arrays at once: taken as a minibatch, or replaced where episodes end.
 
-The native library copies whole rows of all arrays in one call; without it, or elsewhere than on a CPU, XLA does the same
-array by array.
+The native library copies whole rows of all arrays in one call; without it, or elsewhere than on a CPU, XLA does the
+same array by array.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def _replace(mask: Array, by: T, tree: T) -> T:
     leaves, structure = jax.tree.flatten(tree)
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
     here = {1 + len(leaves) + i: i for i in range(len(leaves))}
-    call = jax.ffi.ffi_call(
-        native_library.REPLACE_TARGET, shapes, vmap_method="sequential", input_output_aliases=here
-    )
+    call = jax.ffi.ffi_call(native_library.REPLACE_TARGET, shapes, vmap_method="sequential", input_output_aliases=here)
     return jax.tree.unflatten(structure, call(mask, *jax.tree.leaves(by), *leaves))
 
 

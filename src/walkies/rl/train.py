@@ -97,7 +97,7 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     curriculum = env.begin() if hasattr(env, "begin") else None
     actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
-    return TrainState(
+    state = TrainState(
         learner=init_learner(recipe, Params(policy.init(policy_key), critic)),
         normalizers=Normalizers(*(normalize.init(n, dtype) for n in (env.observation_size, env.privileged_size, 1))),
         actors=actors,
@@ -108,6 +108,12 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
         episode_length=jnp.zeros((), dtype),
         curriculum=curriculum,
     )
+    return jax.tree.map(_strong, state)
+
+
+def _strong(x: Array) -> Array:
+    """The same without JAX's mark of a Python number: an iteration's result has none, and is not compiled again."""
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jnp.asarray(x, x.dtype)
 
 
 def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
