@@ -35,7 +35,7 @@ for line in sys.stdin:
 """
 
 
-def main(before: tyro.conf.Positional[Path], after: tyro.conf.Positional[Path], flags: str = "", turns: int = 50) -> None:
+def main(before: Path, after: Path, /, flags: str = "", turns: int = 50) -> None:
     """Print control steps a second of both and the median ratio over turns, with its quartiles.
 
     Args:

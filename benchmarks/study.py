@@ -71,6 +71,12 @@ VARIANTS: dict[str, str] = {
     "adaptive, 4 epochs of 8, policy 128-128": (
         "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8 --recipe.hidden 128 128"
     ),
+    "adaptive, 4 epochs of 8, target KL 0.03": (
+        "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8 --recipe.target-kl 0.03"
+    ),
+    "adaptive, 4 epochs of 8, effort later": (
+        "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8 --task.effort.steps 6000000"
+    ),
     "adaptive, 2 epochs of 16": "--task.curriculum.adaptive --recipe.epochs 2 --recipe.minibatches 16",
     "adaptive, mirror augmentation": "--task.curriculum.adaptive --recipe.symmetry augment",
     "adaptive, gamma 0.95": "--task.curriculum.adaptive --recipe.gamma 0.95",
