@@ -1,4 +1,4 @@
-"""Random numbers of JAX's default generator (threefry), drawn in large numbers on a CPU: one custom call each.
+"""Random numbers of JAX's default generator (threefry, partitionable), drawn on a CPU by one custom call each.
 
 XLA draws them one by one on one core while the other waits, which would cost training a tenth of its time. Here each is
 the number that the function of the same name in `jax.random` gives for the same key; the tests compare them. Where the
@@ -57,7 +57,6 @@ def _fits(key: Array, dtype: jnp.dtype | type) -> bool:
         jax.dtypes.canonicalize_dtype(dtype) == jnp.float32
         and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         and jax.random.key_impl(key) == "threefry2x32"
-        and jax.config.jax_threefry_partitionable
         and jax.default_backend() == "cpu"
         and native_library.available()
     )
