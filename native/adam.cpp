@@ -35,8 +35,8 @@ static void step(const AdamSettings& with, int64_t count, const float* gradient,
                  const float* first, const float* second, float* params_out, float* first_out, float* second_out) {
   over_vectors(count, [&](int64_t at, int64_t numbers) {
     const Lanes g = load_some(gradient + at, numbers) * with.scale;
-    const Lanes m = with.first_decay * load_some(first + at, numbers) + (1.0f - with.first_decay) * g;
-    const Lanes v = with.second_decay * load_some(second + at, numbers) + (1.0f - with.second_decay) * (g * g);
+    const Lanes m = with.first_decay * load_some(first + at, numbers) + with.first_rest * g;
+    const Lanes v = with.second_decay * load_some(second + at, numbers) + with.second_rest * (g * g);
     const Lanes direction = m * with.first_share / (sqrt(v * with.second_share) + with.epsilon);
     store_some(params_out + at, load_some(params + at, numbers) - with.rate * direction, numbers);
     store_some(first_out + at, m, numbers);

@@ -32,7 +32,7 @@ ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("
 // Arguments: step size, number of this step from 1, then all arrays of the gradient, of the parameters, of the first and
 // of the second moments. Results: new parameters, first and second moments.
 ffi::Error step(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, float max_norm, float epsilon,
-                float first_decay, float second_decay) {
+                double first_decay, double second_decay) {
   const AdamKernel* k = WALKIES_CHOSEN(adam);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   auto rate = args.get<F32>(0);
@@ -72,10 +72,12 @@ ffi::Error step(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRet
   const double t = *number->typed_data();
   const AdamSettings with = {norm < max_norm ? 1.0f : max_norm / norm,
                              *rate->typed_data(),
-                             first_decay,
-                             second_decay,
-                             float(1.0 / (1.0 - std::pow(double(first_decay), t))),
-                             float(1.0 / (1.0 - std::pow(double(second_decay), t))),
+                             float(first_decay),
+                             float(second_decay),
+                             float(1.0 - first_decay),
+                             float(1.0 - second_decay),
+                             float(1.0 / (1.0 - std::pow(first_decay, t))),
+                             float(1.0 / (1.0 - std::pow(second_decay, t))),
                              epsilon};
   in_parallel(pool, int64_t(pieces.size()), 0, [&](int64_t i) {
     const Piece& p = pieces[size_t(i)];
@@ -95,8 +97,8 @@ extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* walkies_adam(XL
                              .RemainingRets()
                              .Attr<float>("max_norm")
                              .Attr<float>("epsilon")
-                             .Attr<float>("first_decay")
-                             .Attr<float>("second_decay")
+                             .Attr<double>("first_decay")
+                             .Attr<double>("second_decay")
                              .To(walkies::step)
                              .release();
   return handler->Call(frame);

@@ -10,6 +10,7 @@ struct AdamSettings {
   float scale;                     // of the gradient, which shortens one that is too long
   float rate;                      // step size
   float first_decay, second_decay;  // β₁, β₂
+  float first_rest, second_rest;    // 1 − β₁, 1 − β₂
   float first_share, second_share;  // 1 / (1 − β₁ᵗ), 1 / (1 − β₂ᵗ)
   float epsilon;
 };

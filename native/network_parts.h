@@ -1,4 +1,5 @@
-// What every kernel of a neural network is made of, whichever way it multiplies.
+// What every kernel of a neural network is made of, whichever way it multiplies. Adam and the random numbers take the
+// vectors from here too.
 #pragma once
 
 #include "network_call.h"

@@ -31,13 +31,12 @@ void fill(ffi::ThreadPool& pool, const RandomKernel& k, int64_t kind, const uint
   });
 }
 
-// Argument: a key of two words. Result: any shape of 32-bit numbers.
-ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::AnyBuffer> out, int64_t kind) {
+// Argument: a key of two words. Result: any shape of numbers.
+ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::F32>> out, int64_t kind) {
   const RandomKernel* k = WALKIES_CHOSEN(random_numbers);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   if (key.element_count() != 2) return wrong("a key has two words");
-  if (kind < kBits || kind > kNormal) return wrong("unknown kind");
-  if (out->element_type() != (kind == kBits ? ffi::U32 : ffi::F32)) return wrong("the result has the wrong type");
+  if (kind != kUniform && kind != kNormal) return wrong("unknown kind");
   fill(pool, *k, kind, key.typed_data(), int64_t(out->element_count()), static_cast<uint32_t*>(out->untyped_data()));
   return ffi::Error::Success();
 }
@@ -78,7 +77,7 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_random(XLA_FFI_CallFrame* frame) {
   static auto* handler = ffi::Ffi::Bind()
                              .Ctx<ffi::ThreadPool>()
                              .Arg<walkies::Key>()
-                             .Ret<ffi::AnyBuffer>()
+                             .Ret<ffi::Buffer<ffi::F32>>()
                              .Attr<int64_t>("kind")
                              .To(walkies::numbers)
                              .release();

@@ -115,6 +115,14 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
 
 
+def test_a_key_goes_on_with_its_own_generator(tmp_path):
+    """Whichever the program would begin with today."""
+    checkpoint.save(tmp_path / "x", TREE, {})
+    loaded, _ = checkpoint.load(tmp_path / "x", TREE._replace(key=jax.random.key(0)))
+    assert loaded.key.dtype == TREE.key.dtype != jax.random.key(0).dtype
+    np.testing.assert_array_equal(jax.random.key_data(loaded.key), jax.random.key_data(TREE.key))
+
+
 @pytest.mark.parametrize(
     "like, message",
     [
@@ -122,7 +130,7 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
         (TREE._replace(a=jnp.arange(3.0)), "float32"),
         (TREE._replace(b=TREE.b[:1]), r"has besides b\.1"),
         (TREE._replace(b=[*TREE.b, jnp.zeros(1)]), r"lacks b\.3"),
-        (TREE._replace(key=jax.random.key(3)), "key"),
+        (TREE._replace(key=jax.random.split(TREE.key)), "key"),
         (TREE._replace(a=jax.random.key(3)), "random key"),
     ],
 )

@@ -103,7 +103,9 @@ def test_gradients_pass_through_replaced_rows():
 def test_what_does_not_match_is_left_to_select():
     """Rows to be spread over the others, and random keys, which no custom call takes."""
     mask = jnp.array([True, False, True])
-    same(replace(mask, jnp.ones((1, 2)), jnp.zeros((3, 2))), jnp.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]))
+    spread = jnp.array([[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    same(replace(mask, jnp.ones((1, 2)), jnp.zeros((3, 2))), spread)
+    same(replace(mask, jnp.ones((1, 2)), jnp.zeros((1, 2))), spread)
     old, new = jax.random.split(jax.random.key(0), 3), jax.random.split(jax.random.key(1), 3)
     taken = jax.random.key_data(replace(mask, new, old))
     same(taken, jnp.where(mask[:, None], jax.random.key_data(new), jax.random.key_data(old)))

@@ -86,7 +86,8 @@ def _restore(path: Path, name: str, value: np.ndarray, impl: str | None, like: A
         restored = jax.random.wrap_key_data(jnp.asarray(value), impl=impl)
     else:
         restored = value
-    if restored.shape != like.shape or restored.dtype != like.dtype:
+    # A key of another generator goes on drawing from that one.
+    if restored.shape != like.shape or (restored.dtype != like.dtype and not _is_key(like)):
         raise UserError(
             f"{path}: {name} is {restored.dtype}{list(restored.shape)}, but {like.dtype}{list(like.shape)} is expected."
             " Load it under the configuration that it was saved with"

@@ -66,4 +66,7 @@ def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) 
 
 
 def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    return optax.chain(optax.clip_by_global_norm(recipe.max_grad_norm), optax.scale_by_adam(eps=recipe.adam_epsilon))
+    return optax.chain(
+        optax.clip_by_global_norm(recipe.max_grad_norm),
+        optax.scale_by_adam(*native_adam.DECAY, eps=recipe.adam_epsilon),
+    )

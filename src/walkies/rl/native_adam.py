@@ -1,7 +1,7 @@
 """One norm-limited Adam step on all parameters as one custom call.
 
 What optax makes of it is some forty small operations, each too small to share between cores. Same step; the tests
-compare them, and `walkies.rl.learner.adam` is the definition.
+compare them, and the optax chain in `walkies.rl.learner` is the definition.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ DECAY = (0.9, 0.999)
 
 
 def fits(*trees: Any) -> bool:
-    """Whether `step` can take these: float32 throughout, on a CPU."""
-    single = all(x.dtype == jnp.float32 for x in jax.tree.leaves(trees))
+    """Whether `step` can take these: something, float32 throughout, on a CPU."""
+    leaves = jax.tree.leaves(trees)
+    single = bool(leaves) and all(x.dtype == jnp.float32 for x in leaves)
     return single and jax.default_backend() == "cpu" and native_library.available()
 
 
@@ -42,7 +43,8 @@ def step(gradient: Any, params: Any, moments: Any, rate: Array, max_norm: float,
     # Parameters and moments are renewed in place, where nobody needs the old ones.
     here = {2 + each + i: i for i in range(len(results))}
     call = jax.ffi.ffi_call(native_library.ADAM_TARGET, results, vmap_method="sequential", input_output_aliases=here)
-    numbers = {"max_norm": max_norm, "epsilon": epsilon, "first_decay": DECAY[0], "second_decay": DECAY[1]}
-    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, **{name: np.float32(x) for name, x in numbers.items()})
+    settings: dict[str, Any] = {"max_norm": np.float32(max_norm), "epsilon": np.float32(epsilon)}
+    settings |= {"first_decay": np.float64(DECAY[0]), "second_decay": np.float64(DECAY[1])}
+    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, **settings)
     params, mu, nu = (jax.tree.unflatten(structure, flat[i : i + each]) for i in range(0, 3 * each, each))
     return params, (nothing, optax.ScaleByAdamState(count, mu, nu))

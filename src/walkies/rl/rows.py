@@ -35,7 +35,7 @@ def taker(tree: T) -> Callable[[Array], T]:
 
 def replace(mask: Array, by: T, tree: T) -> T:
     """`tree` with the rows of `by` where `mask` (rows,) holds: `walkies.mdp.select`, in place where memory allows."""
-    alike = jax.tree.map(lambda a, b: a.shape == b.shape and a.dtype == b.dtype, by, tree)
+    alike = jax.tree.map(lambda a, b: a.shape == b.shape and a.shape[:1] == mask.shape and a.dtype == b.dtype, by, tree)
     plain = all(isinstance(x.dtype, jnp.dtype) for x in jax.tree.leaves(tree))
     return _replace(mask, by, tree) if plain and _native() and jax.tree.all(alike) else select(mask, by, tree)
 
