@@ -85,6 +85,17 @@ def test_a_bad_gradient_is_not_hidden(bad):
     assert bool(jnp.isnan(ours[1][5]))
 
 
+def test_parameters_and_moments_are_renewed_in_place():
+    """All but the gradient lie in the program where they lay before. Control: what optax makes of it does not say so."""
+    params, gradient = made(1.0)
+    moments = learner.start(PPO, params)
+    programs = [
+        jax.jit(lambda g, p, m, f=f: f(g, p, m)).lower(gradient, params, moments).as_text()
+        for f in (lambda g, p, m: learner.adam(PPO, g, p, m, 1e-2), lambda g, p, m: by_optax(g, p, m, 1e-2))
+    ]
+    assert [program.count("#stablehlo.output_operand_alias") for program in programs] == [3 * len(SHAPES), 0]
+
+
 def test_nothing_to_learn_is_left_to_optax():
     """A recipe without a value function has no parameters there: the step counts and gives nothing back."""
     params, (_, adam) = learner.adam(PPO, [], [], learner.start(PPO, []), 1e-3)

@@ -74,6 +74,13 @@ def test_rows_replaced_are_those_chosen(native, share):
         assert not np.array_equal(expected["row"], tree["row"])
 
 
+def test_rows_are_replaced_in_place():
+    """The program says that results lie where the rows lay. Control: rows that `select` chooses do not."""
+    mask, tree = jnp.arange(20) % 4 == 0, {"a": jnp.zeros((20, 3)), "b": jnp.zeros(20)}
+    programs = [jax.jit(lambda m, t, f=f: f(m, t, t)).lower(mask, tree).as_text() for f in (replace, select)]
+    assert ["output_operand_alias" in program for program in programs] == [True, False]
+
+
 def test_rows_replaced_over_and_over():
     """In the memory of a loop: a thousand replacements, each of other rows."""
 
