@@ -86,7 +86,7 @@ def test_a_bad_gradient_is_not_hidden(bad):
 
 
 def test_parameters_and_moments_are_renewed_in_place():
-    """All but the gradient lie in the program where they lay before. Control: what optax makes of it does not say so."""
+    """All but the gradient lie where they lay before. Control: the program that optax makes does not say so."""
     params, gradient = made(1.0)
     moments = learner.start(PPO, params)
     programs = [
