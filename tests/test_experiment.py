@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from walkies import runs, train
+from walkies import files, runs, train
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, Training, build, expanded, resumed
@@ -179,7 +179,7 @@ def test_resume_refuses_other_settings_and_names_them(tmp_path):
     """It would not be the same training; the run's own limits and finishing touches may change, its settings repeat."""
     folder = RunFolder(tmp_path)
     run = TrainConfig(seed=4, out=tmp_path, steps=100)
-    runs.write_json(folder.config, runs.to_dict(run))
+    files.write_json(folder.config, runs.to_dict(run))
     asked = replace(TrainConfig(), out=tmp_path, resume=True, steps=200, film=False)
     assert resumed(asked, folder) == replace(run, resume=True, steps=200, film=False)
     assert resumed(replace(asked, seed=4), folder).seed == 4

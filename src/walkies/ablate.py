@@ -19,7 +19,8 @@ import tyro
 
 from walkies.ablate_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.errors import UserError
-from walkies.runs import RunFolder, write_json
+from walkies.files import write_json, write_text
+from walkies.runs import RunFolder
 
 DONE = "training.json"
 """In a run's folder: what its training cost; written last."""
@@ -178,6 +179,6 @@ def write(config: AblateConfig, results: Mapping[str, Sequence[Mapping[str, Any]
         **table(results),
     }
     write_json(config.out / "ablation.json", data)
-    (config.out / "ablation.md").write_text(markdown(data), encoding="utf-8")
+    write_text(config.out / "ablation.md", markdown(data))
     for path in filter(None, (config.out / "ablation.png", config.picture)):
         draw(data, path)

@@ -18,6 +18,7 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.exam_drive import drive
 from walkies.exam_report import markdown, report
+from walkies.files import write_json, write_text
 from walkies.robots import get_robot
 from walkies.robots.base import Robot
 from walkies.runs import find_policy, refuse_unwritable
@@ -80,9 +81,5 @@ def command(
 
 def write_report(card: dict[str, Any], folder: Path) -> None:
     """Write report.json and the report card into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {JSON_NAME: json_module.dumps(card, indent=2, allow_nan=False) + "\n", CARD_NAME: markdown(card)}
-    for name, text in texts.items():
-        temporary = folder / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / name)
+    write_json(folder / JSON_NAME, card)
+    write_text(folder / CARD_NAME, markdown(card))

@@ -20,11 +20,12 @@ import jax
 import tyro
 
 from walkies.errors import UserError
+from walkies.files import write_json
 from walkies.physics import make_simulator, nominal_params
 from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import get_robot
-from walkies.runs import RunFolder, from_dict, refuse_unwritable, to_dict, versions, write_json
+from walkies.runs import RunFolder, from_dict, refuse_unwritable, to_dict, versions
 from walkies.tasks.randomization import named_set
 from walkies.tasks.walk import Walk, WalkConfig
 

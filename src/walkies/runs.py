@@ -110,14 +110,6 @@ def refuse_unwritable(folder: Path, flag: str = "--out") -> None:
         raise UserError(f"{flag} {folder}: nothing may be written in {there.resolve()}; choose another {flag}")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees either the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
-    os.replace(temporary, path)
-
-
 def versions() -> dict[str, str]:
     """What this run was made with."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}

@@ -12,7 +12,8 @@ from standing import standing_policy
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig
-from walkies.runs import to_dict, versions, write_json
+from walkies.files import write_json
+from walkies.runs import to_dict, versions
 from walkies.show import logs, page, replay, report, runs
 
 CARD = {

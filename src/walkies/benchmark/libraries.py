@@ -6,7 +6,6 @@ their own (`compare`). These rows start anew when they are killed.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from walkies.benchmark import training
 from walkies.benchmark.protocols import ACTION_SIZES, Protocol, Row
 from walkies.errors import UserError
+from walkies.files import write_json
 from walkies.rl.normalize import OBSERVATION_CLIP
 from walkies.rl.recipes import Recipe
 from walkies.rl.train import REWARD_CLIP
@@ -164,9 +164,7 @@ def speed(row: Row, steps: int = 50_000) -> Speed:
 def write_speed(result: Speed, row: Row, out: Path) -> Path:
     """Keep a measurement beside the finished rows, as JSON."""
     path = out / "speed" / f"{row.key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with training.Whole(path) as part:
-        part.write_text(json.dumps({**result._asdict(), **training.circumstances(row)}, indent=1) + "\n")
+    write_json(path, {**result._asdict(), **training.circumstances(row)}, indent=1)
     return path
 
 

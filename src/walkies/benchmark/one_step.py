@@ -6,7 +6,6 @@ updates its parameters and its batch are handed to `walkies.rl.natural` as well,
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from walkies.benchmark import libraries, training
 from walkies.benchmark.protocols import ACTION_SIZES, Row
+from walkies.files import write_json
 from walkies.mdp import Box, Discrete
 from walkies.rl.batch import standardize
 from walkies.rl.natural import natural_step
@@ -80,11 +80,9 @@ def write(row: Row, out: Path, updates: int = UPDATES) -> Path:
     """Keep median and spread of a comparison beside the finished rows, as JSON."""
     found = np.percentile(np.array(compare_steps(row, updates)), PERCENTILES, axis=0)
     path = out / "one-step" / f"{row.key}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     result = {name: found[:, i].tolist() for i, name in enumerate(Step._fields)}
     circumstances = training.circumstances(Row(libraries.as_library(row.protocol), row.seed))
-    with training.Whole(path) as part:
-        part.write_text(json.dumps({"updates": updates, **result, **circumstances}, indent=1) + "\n")
+    write_json(path, {"updates": updates, **result, **circumstances}, indent=1)
     return path
 
 

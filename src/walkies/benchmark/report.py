@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from walkies.benchmark.protocols import CARTPOLE_SOLVED, Protocol, Published, Row, counterpart
 from walkies.errors import UserError
+from walkies.files import write_text
 
 TOLERANCE = 2.0
 """Standard errors within which two means count as the same."""
@@ -295,4 +296,4 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
         missing(out, chosen),
         f"![Returns of training episodes; dashed: published]({Path(os.path.relpath(picture, page.parent)).as_posix()})",
     ]
-    page.write_text(f"{head}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{tail}")
+    write_text(page, f"{head}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{tail}")

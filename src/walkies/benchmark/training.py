@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from walkies import __version__
 from walkies.benchmark.protocols import Protocol, Row
 from walkies.cpu import machine
 from walkies.envs.gymnasium_state import load_state, save_state
+from walkies.files import write_json, writing
 from walkies.rl import checkpoint, train
 from walkies.rl.record import Rollout
 from walkies.rl.rollout_host import HostActors
@@ -203,13 +203,11 @@ def train_row(row: Row, out: Path, say: Callable[[str], None] = lambda text: Non
 def write_row(row: Row, out: Path, episodes: Episodes, evaluation: list[float], seconds: float) -> Path:
     """Write the curve and then, last of all, the row that counts as finished."""
     curve = out / "curves" / f"{row.key}.csv"
-    curve.parent.mkdir(parents=True, exist_ok=True)
-    with Whole(curve) as part, part.open("w", newline="") as file:
+    with writing(curve) as part, part.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["steps", "episode_return"])
         writer.writerows((steps, f"{mean:.2f}") for steps, mean in episodes.curve)
     finished = result_path(row, out)
-    finished.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "protocol": row.protocol.name,
         "env": row.protocol.env,
@@ -222,30 +220,13 @@ def write_row(row: Row, out: Path, episodes: Episodes, evaluation: list[float], 
         "seconds": round(seconds, 1),
         **circumstances(row),
     }
-    with Whole(finished) as part:
-        part.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(finished, result, indent=1)
     return finished
 
 
 def result_path(row: Row, out: Path) -> Path:
     """Where a finished row lies."""
     return out / "rows" / f"{row.key}.json"
-
-
-class Whole:
-    """A file that appears whole or not at all: write to what this yields, it is renamed on success."""
-
-    def __init__(self, path: Path):
-        self.path, self.part = path, path.with_name(f".{path.name}.part")
-
-    def __enter__(self) -> Path:
-        return self.part
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            self.part.replace(self.path)
-        else:
-            self.part.unlink(missing_ok=True)
 
 
 def circumstances(row: Row) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from walkies.cpu import machine, use_cpu
 from walkies.errors import UserError
+from walkies.files import write_json, write_text
 from walkies.rl.recipes import RECIPES
-from walkies.runs import from_dict, to_dict, write_json
+from walkies.runs import from_dict, to_dict
 
 POINTS = 20
 """Examinations along a curve."""
@@ -175,9 +176,7 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
     if result.reuse:
         pictures.draw_reuse(result.reuse, folder / "reuse.png")
     write_json(folder / "compare.json", page.to_json(result))
-    part = folder / ".README.md.part"
-    part.write_text(page.markdown(result), encoding="utf-8")
-    part.replace(folder / "README.md")
+    write_text(folder / "README.md", page.markdown(result))
 
 
 def _read(path: Path, otherwise: Any) -> Any:

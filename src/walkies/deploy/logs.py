@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.files import writing
 
 TOPICS = ("observation", "policy_output", "position_command")
 """The last words of the topics' names; before them stands the controller's, as in `/neural_controller/observation`."""
@@ -81,9 +82,7 @@ def write_csv(path: Path | str, recording: Recording) -> None:
         for topic, messages in zip(TOPICS, recording, strict=True)
         for time, values in zip(messages.time.tolist(), messages.values.astype(np.float32).tolist(), strict=True)
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with writing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(LONG_HEADER)
         writer.writerows([repr(time), topic, *(f"{value:.9g}" for value in values)] for time, topic, values in rows)

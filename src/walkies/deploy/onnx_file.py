@@ -7,7 +7,6 @@ action, gains and limits are described in `metadata_props`, since ONNX itself on
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ import walkies
 from walkies.contract import FRAME, SLICES
 from walkies.deploy.policy_file import PolicyFile, PolicyFileError, probe_observations, read
 from walkies.errors import UserError
+from walkies.files import writing
 from walkies.robots.base import Robot
 from walkies.runs import find_policy
 
@@ -97,15 +97,9 @@ def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> None:
         PolicyFileError: the written model differs from the policy file on random or extreme observations; an existing
             file at `path` stays as it was.
     """
-    path = Path(path)
-    candidate = path.with_name(f".{path.name}.unverified")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with writing(path) as candidate:
         candidate.write_bytes(build(policy, robot).SerializeToString())
         _verify(candidate, policy)
-        os.replace(candidate, path)
-    finally:
-        candidate.unlink(missing_ok=True)
 
 
 def _verify(path: Path, policy: PolicyFile) -> None:

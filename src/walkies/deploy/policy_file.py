@@ -7,8 +7,6 @@ about itself beyond that (versions, command range, timing) stands in one object 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +18,7 @@ import numpy as np
 import walkies
 from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
 from walkies.deploy.policy_json import NUM_JOINTS, PolicyFileError, flatten, load_document, problems
+from walkies.files import write_bytes, writing
 from walkies.robots.base import Robot
 
 __all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "read", "write"]
@@ -198,19 +197,7 @@ def write(path: Path | str, policy: PolicyFile) -> None:
     document = policy.document()
     if found := problems(document):
         raise PolicyFileError(f"{path} not written: {found[0]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, (json.dumps(document, allow_nan=False) + "\n").encode(), sync=True)
 
 
 def fold_normalizer(
@@ -278,13 +265,9 @@ def export(
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
         walkies={**about, **(extra or {})},
     )
-    candidate = path.with_name(f".{path.name}.unverified")
-    try:
+    with writing(path) as candidate:
         write(candidate, policy)
         _verify(candidate, layers, activations, mean, scale)
-        os.replace(candidate, path)
-    finally:
-        candidate.unlink(missing_ok=True)
     return policy
 
 

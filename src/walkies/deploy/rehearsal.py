@@ -17,7 +17,8 @@ from walkies.deploy.rehearsal_cells import Job, cell, run
 from walkies.deploy.rehearsal_conditions import AXES, BASE, BOXES, GRID, Axis, Box
 from walkies.errors import UserError
 from walkies.exam import robot_of
-from walkies.runs import RunFolder, find_policy, write_json
+from walkies.files import write_json, write_text
+from walkies.runs import RunFolder, find_policy
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
@@ -191,9 +192,7 @@ def _write(folder: Path, name: str, data: dict[str, Any], text: str) -> None:
     from walkies.deploy import rehearsal_picture
 
     write_json(folder / f"{name}.json", data)
-    temporary = folder / f".{name}.md.part"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / f"{name}.md")
+    write_text(folder / f"{name}.md", text)
     if name == "rehearsal":
         rehearsal_picture.draw_sweeps(data, folder / f"{name}.png")
     elif name == "grid":

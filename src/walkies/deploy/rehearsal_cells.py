@@ -15,8 +15,8 @@ from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
 from walkies.deploy.rehearsal_drive import drive
+from walkies.files import write_json
 from walkies.robots.base import Robot
-from walkies.runs import write_json
 
 VERSION = 1
 """Of what a condition means. Finished jobs of another version are done again."""

@@ -5,7 +5,6 @@ First whether the robot ran this policy as it should, then what the robot is lik
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -18,6 +17,7 @@ from walkies.deploy.logs_align import Log, align, target_offset
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_file import read as read_policy
 from walkies.errors import UserError
+from walkies.files import write_json
 from walkies.robots.base import Robot
 from walkies.runs import find_policy
 
@@ -200,8 +200,5 @@ def command(
     found = identify(aligned, ran, robot, held, threads)
     print(describe(aligned, reproduction, found, robot))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}.partial")
-        partial.write_text(json.dumps(as_json(aligned, reproduction, found), indent=1) + "\n", encoding="utf-8")
-        partial.replace(out)
+        write_json(out, as_json(aligned, reproduction, found), indent=1)
     return 0 if reproduction.reproduced else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from walkies.errors import UserError
+from walkies.files import write_bytes
 
 Tree = TypeVar("Tree")
 
@@ -32,15 +32,7 @@ def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
             leaf = jax.random.key_data(leaf)
         tensors[name] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
     metadata = {"format": FORMAT, "header": json.dumps(header), "keys": json.dumps(keys)}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(safetensors.numpy.save(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, safetensors.numpy.save(tensors, metadata), sync=True)
 
 
 def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.files import write_text
 
 Record = Mapping[str, float]
 WANDB_ID = "wandb-id"
@@ -78,9 +79,7 @@ class CsvLogger:
         """Write the whole file under another name, then swap."""
         width = len(self._columns)
         text = _format([self._columns, *(row + [""] * (width - len(row)) for row in self._rows)]) if width else ""
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(self.path)
+        write_text(self.path, text)
         self.close()
         self._file = self.path.open("a", encoding="utf-8", newline="")
 
@@ -132,7 +131,7 @@ class WandbLogger:
                 f"--wandb {project}: W&B takes no run ({error}); log in with `wandb login`, set WANDB_MODE=offline to "
                 "send it later with `wandb sync`, or leave --wandb out"
             ) from error
-        kept.write_text(f"{name}\n", encoding="utf-8")
+        write_text(kept, f"{name}\n")
 
     def log(self, record: Record) -> None:
         self._run.log(dict(record), step=int(record["steps"]))

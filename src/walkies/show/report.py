@@ -12,6 +12,7 @@ import tyro
 from walkies import exam_report
 from walkies.deploy import policy_file
 from walkies.errors import UserError
+from walkies.files import write_text
 from walkies.runs import RunFolder
 from walkies.show import curves, gait, logs, margins, page, replay
 from walkies.show.progress import count, duration
@@ -185,10 +186,3 @@ def _json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -14,13 +14,14 @@ from rich.table import Table
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
+from walkies.files import UNFINISHED, write_text
 from walkies.runs import RUNS, RunFolder
 from walkies.show import curves, gait, margins, page, replay
 from walkies.show.progress import count, duration
-from walkies.show.report import Summary, facts, flat_settings, summarize, write_text
+from walkies.show.report import Summary, facts, flat_settings, summarize
 
-UNFINISHED = ("*.part", ".*.part", ".*.tmp", ".*.unverified", "checkpoints/*.tmp", ".film-*")
-"""What files are called while they are being written; a killed process leaves them behind."""
+LEFT_BEHIND = (UNFINISHED, "*.part", ".*.tmp", ".*.unverified", "checkpoints/*.tmp", ".film-*")
+"""Patterns of files that were being written when their process was killed: today's, and those of the first version."""
 
 
 def find(root: Path) -> list[Path]:
@@ -61,7 +62,7 @@ def leftovers(run: Path) -> list[Path]:
     """Files of a run that can go without losing its result: all checkpoints but the newest, and unfinished files."""
     newest = RunFolder(run).latest_checkpoint()
     checkpoints = [path for path in RunFolder(run).checkpoints.glob("*.safetensors") if path != newest]
-    unfinished = [path for pattern in UNFINISHED for path in run.glob(pattern)]
+    unfinished = [path for pattern in LEFT_BEHIND for path in run.glob(pattern)]
     return sorted([*checkpoints, *unfinished])
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from walkies.files import writing
+
 BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY = "#0072B2", "#D55E00", "#1EA5A5", "#4B3CFF", "#B42D3C", "#808080"
 COLOURS = (BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY)
 LIGHT_PAGE, DARK_PAGE = "#FFFFFF", "#0D1117"
@@ -62,8 +64,6 @@ def figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 
 
 def save(made: Any, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all; the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    made.savefig(part, format="png")
-    part.replace(path)
+    with writing(path) as part:
+        made.savefig(part, format="png")
     return path

@@ -184,7 +184,8 @@ def test_the_plotted_rewards_are_the_runs_own(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from walkies.experiment import TrainConfig
-    from walkies.runs import RunFolder, to_dict, write_json
+    from walkies.files import write_json
+    from walkies.runs import RunFolder, to_dict
 
     assert task_of(POLICY) == WalkConfig()
     task = replace(WalkConfig(), action_scale=0.5)
