@@ -27,7 +27,8 @@ from pathlib import Path
 import tyro
 
 from walkies.cpu import use_cpu
-from walkies.experiment import TrainConfig, Training
+from walkies.experiment import TrainConfig
+from walkies.training import Training
 
 TABLE = Path(__file__).with_name("study.csv")
 RATES = Path(__file__).with_name("study_rate.csv")

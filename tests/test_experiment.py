@@ -17,10 +17,11 @@ import pytest
 from walkies import files, runs, train
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, Training, build, expanded, resumed
+from walkies.experiment import TrainConfig, build, expanded, resumed
 from walkies.runs import RunFolder
 from walkies.tasks.randomization import SETS, Range, without
 from walkies.tasks.walk import WalkConfig
+from walkies.training import Training
 
 SMALL = [
     *("--recipe.num-envs", "32", "--recipe.horizon", "8", "--recipe.minibatches", "2", "--recipe.epochs", "2"),

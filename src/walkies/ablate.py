@@ -20,7 +20,7 @@ import tyro
 from walkies.ablate_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
-from walkies.runs import RunFolder
+from walkies.runs import RunFolder, locked
 
 DONE = "training.json"
 """In a run's folder: what its training cost; written last."""
@@ -129,8 +129,9 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
             raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
         return
     from walkies.deploy.export import export_policy
-    from walkies.experiment import TrainConfig, learn, prepare
+    from walkies.experiment import TrainConfig
     from walkies.show.logs import open_loggers
+    from walkies.training import learn, prepare
 
     resume = config.steps is not None and folder.latest_checkpoint() is not None
     if folder.path.exists() and not resume:
@@ -140,12 +141,13 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
     run = TrainConfig(seed=seed, out=folder.path, threads=config.threads, task=task, steps=config.steps, resume=resume)
     if config.envs is not None:
         run = replace(run, recipe=replace(run.recipe, num_envs=config.envs))
-    training = prepare(run, folder)
-    with open_loggers(folder.path, resume_at=training.steps if resume else None) as loggers:
-        deadline = started + config.seconds if config.steps is None else None
-        if learn(training, folder, deadline, config.steps, [log.log for log in loggers]) == "interrupt":
-            raise KeyboardInterrupt
-    export_policy(folder.policy, training)
+    with locked(folder.path):
+        training = prepare(run, folder)
+        with open_loggers(folder.path, resume_at=training.steps if resume else None) as loggers:
+            deadline = started + config.seconds if config.steps is None else None
+            if learn(training, folder, deadline, config.steps, [log.log for log in loggers]) not in ("steps", "time"):
+                raise KeyboardInterrupt
+        export_policy(folder.policy, training)
     cost = {"steps": training.steps, "seconds": training.seconds}
     write_json(folder.path / DONE, {"seed": seed, **cost, "limit": limit})
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import math
 import os
 import platform
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from walkies.errors import UserError
+from walkies.files import shown
 
 T = TypeVar("T")
 RUNS = "runs"
@@ -68,10 +73,17 @@ class RunFolder:
     def video(self) -> Path:
         return self.path / "video.mp4"
 
+    def checkpoint_at(self, steps: int) -> Path:
+        """Where the checkpoint after so many control steps lies."""
+        return self.checkpoints / f"{steps:012d}.safetensors"
+
+    def checkpoint_files(self) -> list[Path]:
+        """The checkpoints, oldest first (their names sort by steps)."""
+        return sorted(self.checkpoints.glob("[0-9]*.safetensors"))
+
     def latest_checkpoint(self) -> Path | None:
-        """The newest complete checkpoint (their names sort by steps), or None."""
-        found = sorted(self.checkpoints.glob("[0-9]*.safetensors"))
-        return found[-1] if found else None
+        """The newest checkpoint, or None."""
+        return next(reversed(self.checkpoint_files()), None)
 
 
 def find_policy(target: Path) -> Path:
@@ -110,6 +122,61 @@ def refuse_unwritable(folder: Path, flag: str = "--out") -> None:
         raise UserError(f"{flag} {folder}: nothing may be written in {there.resolve()}; choose another {flag}")
 
 
+class LockedRun(UserError):
+    """Another training is writing into the run folder."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Within this block the run folder, which is made where it is missing, is this training's alone.
+
+    The lock ends with the process, however that ends. A folder in which nothing was written is removed again.
+
+    Raises:
+        LockedRun: a training is writing into it.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not _lock(handle):
+            raise LockedRun(
+                f"a training is writing into {folder} right now; wait for its end, stop it with Ctrl-C, or choose "
+                "another --out"
+            )
+        try:
+            yield
+        finally:
+            if made and not any(folder.iterdir()):
+                folder.rmdir()
+    finally:
+        os.close(handle)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a training is writing into this run folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(folder: int) -> bool:
+    """Take the lock on an open folder, until it is closed; False where another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that has no locks, as some of networks
+        pass
+    return True
+
+
 def versions() -> dict[str, str]:
     """What this run was made with."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
@@ -126,41 +193,97 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def from_dict(kind: type[T], content: Any, where: str = "config") -> T:
-    """The dataclass `kind` from what `to_dict` made of it.
+def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_of: type | None = None) -> T:
+    """The dataclass `kind` from what `to_dict` made of it, or of a subclass that this program defines.
 
     Fields that are missing take their defaults (an older run); unknown fields are an error that names them.
+
+    Args:
+        kind: the dataclass.
+        content: JSON values.
+        where: what the content is called in errors.
+        ignore_extra_of: leave unknown fields of this dataclass out instead: those that a program added to it which is
+            not at hand.
+
+    Raises:
+        UserError: the content does not fit; the message names the field.
     """
     if not isinstance(content, dict):
-        raise UserError(f"{where}: expected an object, got {type(content).__name__}")
-    hints = typing.get_type_hints(kind)
+        raise UserError(f"{where}: expected an object, got {shown(content)}")
+    kind = _subclass_with(kind, set(content))
+    hints = _hints(kind)  # type: ignore[arg-type]
     names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(content) - names)
-    if unknown:
-        raise UserError(f"{where}: unknown field {', '.join(unknown)}; known are {', '.join(sorted(names))}")
-    return kind(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in content.items()})
+    if unknown := sorted(set(content) - names):
+        if ignore_extra_of is None or not issubclass(kind, ignore_extra_of):
+            raise UnknownField(where, unknown, f"known are {', '.join(sorted(names))}")
+        content = {name: value for name, value in content.items() if name in names}
+    values = {n: _convert(hints[n], value, f"{where}.{n}", ignore_extra_of) for n, value in content.items()}
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:  # a field without a default is missing, or the record refuses its values
+        raise UserError(f"{where}: {error}") from error
 
 
-def _convert(kind: Any, value: Any, where: str) -> Any:
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+class UnknownField(UserError):
+    """A configuration has a field that its dataclass lacks."""
+
+    def __init__(self, where: str, fields: list[str], hint: str):
+        super().__init__(f"{where}: unknown field {', '.join(map(shown, fields))}; {hint}")
+        self.where, self.fields = where, fields
+
+
+def _subclass_with(kind: type[T], fields: set[str]) -> type[T]:
+    """`kind`, or where it lacks some of `fields` the subclass, latest first, that has them all."""
+    found, todo = [kind], [kind]
+    while todo:
+        todo = [below for one in todo for below in one.__subclasses__()]
+        found += todo
+    has = {one: {field.name for field in dataclasses.fields(one)} for one in found}  # type: ignore[arg-type]
+    fitting = [one for one in found if fields <= has[one]]
+    return kind if kind in fitting or not fitting else fitting[-1]
+
+
+def _convert(kind: Any, value: Any, where: str, ignore_extra_of: type | None) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return _convert(arguments[0], value, where)
+        return _convert(arguments[0], value, where, ignore_extra_of)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _convert(next(a for a in arguments if a is not type(None)), value, where)
+        return _convert(next(a for a in arguments if a is not type(None)), value, where, ignore_extra_of)
     if origin is typing.Literal:
         if value not in arguments:
-            raise UserError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
+            raise UserError(f"{where}: {shown(value)} is not one of {', '.join(map(repr, arguments))}")
         return value
     if origin is tuple:
-        return tuple(_convert(arguments[0], item, where) for item in value)
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where}: expected a list, got {shown(value)}")
+        kinds = [arguments[0]] * len(value) if arguments[1:] == (Ellipsis,) else arguments
+        if len(kinds) != len(value):
+            raise UserError(f"{where}: expected {len(kinds)} values, got {len(value)}")
+        return tuple(_convert(one, item, where, ignore_extra_of) for one, item in zip(kinds, value, strict=True))
     if dataclasses.is_dataclass(kind):
-        return from_dict(kind, value, where)  # type: ignore[arg-type]
-    if kind is Path:
+        return from_dict(kind, value, where, ignore_extra_of)  # type: ignore[arg-type]
+    if kind is Path and isinstance(value, str):
         return Path(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind):
-        raise UserError(f"{where}: expected {kind.__name__}, got {value!r}")
-    return value
+    if kind is float and type(value) is int:
+        return _finite(value, where)
+    # True is an int to Python, and to nobody else.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{where}: expected {kind.__name__}, got {shown(value)}")
+    return _finite(value, where) if kind is float else value
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise UserError(f"{where}: expected a finite number, got {shown(value)}")
+    return number

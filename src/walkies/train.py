@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +15,11 @@ import tyro
 
 from walkies.cpu import use_cpu
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, Training, learn, prepare, resumed
-from walkies.runs import RUNS, RunFolder, to_dict
+from walkies.experiment import TrainConfig, load_terms, resumed
+from walkies.interrupt import exit_status
+from walkies.rl.finite import REMEDY, Diverged
+from walkies.runs import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
+from walkies.training import Training, learn, prepare
 
 DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
@@ -33,11 +36,22 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
         raise UserError("--resume: say which run goes on, with --out FOLDER")
     if config.wandb is not None and importlib.util.find_spec("wandb") is None:
         raise ModuleNotFoundError("wandb is not installed", name="wandb")  # before there is a run folder
-    out = config.out or free_folder(Path(RUNS), f"{config.robot}-{config.seed}")
-    folder = RunFolder(out)
-    config = resumed(config, folder) if config.resume else replace(config, out=out)
-    use_cpu(config.threads)
+    if config.terms is not None:
+        load_terms(config.terms)
+    with own_folder(config) as folder:
+        config = resumed(config, folder) if config.resume else replace(config, out=folder.path)
+        use_cpu(config.threads)
+        reason = _train(config, folder, started)
+        if reason in ENDED:
+            finish(folder, config)
+            return 0
+        # Whoever sends such a signal waits a few seconds, and then kills.
+        print(f"Not examined and not filmed, because of {reason}: walkies exam {folder.path}")
+        return exit_status(reason)
 
+
+def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
+    """Train and export; why it ended (`walkies.training.learn`)."""
     from walkies.deploy.export import export_policy
     from walkies.show import stages
     from walkies.show.logs import open_loggers
@@ -46,26 +60,59 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
     seconds = None if minutes is None else 60.0 * minutes
     training = prepare(config, folder)
-    title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {out}"
-    with (
-        watched(training, config.view) as watchers,
-        open_loggers(
-            folder.path,
-            resume_at=training.steps if config.resume else None,
-            wandb=config.wandb,
-            config=to_dict(config),
-        ) as loggers,
-        Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
-    ):
-        deadline = None if seconds is None else started + seconds
-        observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
-        reason = learn(training, folder, deadline, config.steps, observers)
+    title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
+    try:
+        with (
+            watched(training, config.view) as watchers,
+            open_loggers(
+                folder.path,
+                resume_at=training.steps if config.resume else None,
+                wandb=config.wandb,
+                config=to_dict(config),
+            ) as loggers,
+            Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
+        ):
+            deadline = None if seconds is None else started + seconds
+            observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
+            reason = learn(training, folder, deadline, config.steps, observers)
+    except Diverged as error:
+        if (last := folder.latest_checkpoint()) is None:
+            raise Diverged(f"{error}, the first of this run; {REMEDY}") from error
+        training.restore(last)
+        export_policy(folder.policy, training)
+        raise Diverged(
+            f"{error}. {folder.policy} is the policy after {training.steps:,} steps, the last that was kept before it. "
+            f"To train again, {REMEDY}; to begin where this one was sound: --init-from {folder.path} --out NEW"
+        ) from error
     export_policy(folder.policy, training)
     minutes_taken = (time.monotonic() - started) / 60.0
-    print(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ENDED[reason]}.")
+    ended = ENDED.get(reason, reason)
+    print(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
     print(f"The robot's policy file: {folder.policy}")
-    finish(folder, config)
-    return 0
+    return reason
+
+
+@contextmanager
+def own_folder(config: TrainConfig) -> Iterator[RunFolder]:
+    """The run's folder, which is this process's alone within the block: `out`, or the first of its names that is free.
+
+    Raises:
+        UserError: a training is writing into `out`, or nothing may be written there.
+    """
+    first = f"{config.robot}-{config.seed}"
+    names = itertools.chain([first], (f"{first}-{count}" for count in itertools.count(2)))
+    free = (path for path in (Path(RUNS) / name for name in names) if not path.exists())
+    with ExitStack() as stack:
+        for path in free if config.out is None else [config.out]:
+            refuse_unwritable(path)
+            try:
+                stack.enter_context(locked(path))
+            except LockedRun:
+                if config.out is not None:
+                    raise
+                continue  # another training, begun at the same moment, was quicker
+            yield RunFolder(path)
+            return
 
 
 @contextmanager
@@ -84,13 +131,8 @@ def watched(training: Training, view: bool) -> Iterator[list[Callable[[dict[str,
         watch.stop()
 
 
-def free_folder(parent: Path, name: str) -> Path:
-    """`parent`/`name`, or with the first number behind it under which there is nothing yet."""
-    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-    return next(path for path in (parent / name for name in names) if not path.exists())
-
-
-ENDED = {"steps": "--steps", "time": "its time limit", "interrupt": "Ctrl-C"}
+ENDED = {"steps": "--steps", "time": "its time limit", "SIGINT": "Ctrl-C"}
+"""Why a training ended that is finished as usual, in words."""
 
 
 def finish(folder: RunFolder, config: TrainConfig) -> None:

@@ -102,7 +102,7 @@ def test_a_weight_of_zero_leaves_the_term_out():
 
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_is_documented(name):
-    unit, formula, purpose = rewards.describe(name)
+    unit, formula, purpose = rewards.describe(RewardWeights(), name)
     assert unit and formula and purpose.endswith(".")
 
 

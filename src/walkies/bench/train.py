@@ -48,9 +48,10 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     acting: policy network and sampling. physics: the simulator. task: the rest of the rollout (sensing, rewards,
     commands, resets). update: everything after the rollout.
     """
-    from walkies.experiment import TrainConfig, Training
+    from walkies.experiment import TrainConfig
     from walkies.rl import train
     from walkies.rl.rollout import rollout
+    from walkies.training import Training
 
     training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
     for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs

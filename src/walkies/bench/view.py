@@ -13,7 +13,8 @@ import numpy as np
 import viser
 
 from walkies.cpu import use_cpu
-from walkies.experiment import TrainConfig, Training
+from walkies.experiment import TrainConfig
+from walkies.training import Training
 
 SETTLE = 1.0
 """s after a page has come or gone before a block is timed."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.experiment import Training
+from walkies.training import Training
 
 
 def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +15,32 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from walkies.errors import UserError
-from walkies.files import write_bytes
+from walkies.files import parse_json, shown, write_bytes
 
 Tree = TypeVar("Tree")
 
-FORMAT = "walkies-checkpoint-1"
+FORMAT = "walkies-checkpoint-2"
+UNSIGNED = "walkies-checkpoint-1"
+"""The first edition's format, without a checksum; still read."""
+EXPECTED = "a checkpoint that `walkies train` wrote"
+
+
+class DamagedCheckpoint(UserError):
+    """The file is no checkpoint, or not what was written any more."""
+
+
+class Content(NamedTuple):
+    """What a checkpoint file holds."""
+
+    header: dict[str, Any]
+    """JSON values."""
+    keys: dict[str, str]
+    """Generator of each random key, by the name of its tensor."""
+    tensors: dict[str, np.ndarray]
 
 
 def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
-    """Write `tree` (PyTree of arrays, random keys allowed) and `header` (JSON values) to `path`.
+    """Write `tree` (PyTree of arrays, random keys allowed) and `header` (JSON values) to `path`, with a checksum.
 
     The file appears whole or not at all: it is written beside `path`, flushed to disk and renamed.
     """
@@ -31,14 +50,26 @@ def save(path: Path, tree: Any, header: dict[str, Any]) -> None:
             keys[name] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)
         tensors[name] = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-    metadata = {"format": FORMAT, "header": json.dumps(header), "keys": json.dumps(keys)}
+    told = {"header": json.dumps(header), "keys": json.dumps(keys)}
+    metadata = {"format": FORMAT, **told, "checksum": _checksum(told, tensors)}
     write_bytes(path, safetensors.numpy.save(tensors, metadata), sync=True)
+
+
+def _checksum(told: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of every name, type, shape and byte."""
+    digest = hashlib.sha256(json.dumps(sorted(told.items())).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(json.dumps([name, value.dtype.str, value.shape]).encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
     """Read a tree with the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs), and the header.
 
-    Raises UserError if the file is no checkpoint, or not one of such a tree: nothing is converted or filled in.
+    Raises:
+        DamagedCheckpoint: the file is no checkpoint, or does not have the checksum that was written with it.
+        UserError: it is one of another tree; nothing is converted or filled in.
     """
     header, keys, tensors = _read(path)
     expected = dict(_named_leaves(like))
@@ -54,28 +85,47 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
 
 def load_header(path: Path) -> dict[str, Any]:
     """Read the header alone."""
-    return _read(path)[0]
+    return _read(path).header
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, str], dict[str, np.ndarray]]:
+def _read(path: Path) -> Content:
+    """The file's content, its checksum verified.
+
+    Raises:
+        DamagedCheckpoint: it is not what `save` wrote.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file, or a damaged one: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise UserError(f"{path} is not a walkies checkpoint: its format is {metadata.get('format')!r}, not {FORMAT!r}")
-    return json.loads(metadata["header"]), json.loads(metadata["keys"]), tensors
+    # A type that NumPy lacks is a TypeError or an AttributeError of the reader.
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise DamagedCheckpoint(
+            f"{path} is no safetensors file, or a damaged one ({shown(str(error))}); expected {EXPECTED}"
+        ) from None
+    if metadata.get("format") not in (FORMAT, UNSIGNED):
+        raise DamagedCheckpoint(
+            f"{path} is not a walkies checkpoint: its format is {shown(metadata.get('format'))}, not {FORMAT!r}"
+        )
+    told = {name: metadata.get(name, "") for name in ("header", "keys")}
+    if metadata["format"] == FORMAT and metadata.get("checksum") != _checksum(told, tensors):
+        raise DamagedCheckpoint(f"{path} is damaged: its content does not have the checksum that was written with it")
+    header, keys = (parse_json(text, f"the {name} of {path}", EXPECTED) for name, text in told.items())
+    if not isinstance(header, dict) or not isinstance(keys, dict):
+        raise DamagedCheckpoint(f"{path} is damaged: its header or its keys are no JSON object; expected {EXPECTED}")
+    return Content(header, keys, tensors)
 
 
 def _restore(path: Path, name: str, value: np.ndarray, impl: str | None, like: Any) -> jax.Array:
     if _is_key(like):
         if impl is None:
             raise UserError(f"{path}: {name} is an array where a random key is expected")
-        restored = jax.random.wrap_key_data(jnp.asarray(value), impl=impl)
+        try:
+            restored = jax.random.wrap_key_data(jnp.asarray(value), impl=impl)
+        except (ValueError, TypeError) as error:
+            raise DamagedCheckpoint(f"{path}: {name} is no random key ({shown(str(error))})") from None
     else:
         restored = value
     # A key of another generator goes on drawing from that one.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import native_networks, networks, normalize
+from walkies.rl import finite, native_networks, networks, normalize
 from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, Params, init_learner
 from walkies.rl.normalize import Normalizer
@@ -219,6 +219,7 @@ def account(
         "terminations": jnp.sum(record.terminated),
         "samples": jnp.sum(batch.mask[: record.rewards.size]),
         "learning_rate": learner.learning_rate,
+        "largest_parameter": finite.largest(learner.params),
         "explained_variance": 1.0 - jnp.var(residual) / jnp.maximum(jnp.var(batch.target), 1e-12),
     }
     if learner.params.policy.log_std.size:

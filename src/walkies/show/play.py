@@ -268,7 +268,7 @@ def task_of(target: Path) -> WalkConfig:
     if target.is_dir() and RunFolder(target).config.is_file():
         from walkies.experiment import read_config
 
-        return read_config(RunFolder(target)).task
+        return read_config(RunFolder(target), own_terms=False).task
     return WalkConfig()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from walkies.deploy.export import export_policy
-from walkies.experiment import Training
 from walkies.runs import RunFolder
+from walkies.training import Training
 
 FIRST, THEN = 1, 10
 """The iterations kept are FIRST, THEN, and THEN doubled again and again: a robot learns most in the beginning."""

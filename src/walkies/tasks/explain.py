@@ -65,8 +65,8 @@ def reward_table(task: WalkConfig) -> Table:
     table = _table(
         "Reward of a step: control_dt · Σ weight · term, not clipped", "term", "weight", "unit", "formula", "why"
     )
-    for name in rewards.TERMS:
-        unit, formula, purpose = rewards.describe(name)
+    for name in rewards.terms_of(task.rewards):
+        unit, formula, purpose = rewards.describe(task.rewards, name)
         weight = getattr(task.rewards, name)
         table.add_row(name, f"{weight:g}" if weight else "off", unit, formula, purpose)
     return table

@@ -9,6 +9,7 @@ with the field and `own`, as docs/first_walk.ipynb does.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -246,6 +247,11 @@ TERMS = {field.name: globals()[field.name] for field in fields(RewardWeights)}
 """Every reward term by name: exactly the fields of `RewardWeights`."""
 
 
+def terms_of(weights: RewardWeights) -> dict[str, Term]:
+    """Every term that `weights` has a weight for, a reader's own last."""
+    return {**TERMS, **weights.own}
+
+
 EFFORT = ("torque", "power", "joint_acceleration", "action_rate")
 """Costs of moving at all. In full from the start they teach a robot to stand; see `Growth`."""
 
@@ -272,16 +278,24 @@ def reward_terms(
 
     effort: () share of the weights of EFFORT.
     """
-    terms = {**TERMS, **weights.own}
+    terms = terms_of(weights)
     active = {name: getattr(weights, name) for name in terms}
     scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
     return {name: factor * terms[name](motion, shape) for name, factor in scale.items()}
 
 
-def describe(name: str) -> tuple[str, str, str]:
-    """(unit, formula, purpose) of a term, read from the docstrings that stand beside it."""
-    source = inspect.getsource(RewardWeights)
-    docstring = source.split(f"    {name}: float")[1].split('"""')[1]
-    unit, formula = docstring[1:].split(") ", 1)
-    purpose = (TERMS[name].__doc__ or "").strip().splitlines()[0]
+def describe(weights: RewardWeights, name: str) -> tuple[str, str, str]:
+    """(unit, formula, purpose) of a term, read from the docstrings that stand beside its weight and in its function.
+
+    Empty where there are none: nobody has to document a term of their own.
+    """
+    owner = next(kind for kind in type(weights).__mro__ if name in vars(kind).get("__annotations__", {}))
+    try:
+        source = inspect.getsource(owner)
+    except (OSError, TypeError):  # it was typed in, not read from a file
+        source = ""
+    _, _, below = source.partition(f"    {name}: float")
+    docstring = re.match(r'[^\n]*\n\s*"""\((.*?)\) (.*?)"""', below, re.DOTALL)
+    unit, formula = docstring.groups() if docstring else ("", "")
+    purpose = (inspect.getdoc(terms_of(weights)[name]) or "").partition("\n")[0]
     return unit, formula, purpose

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from walkies.experiment import PUPPER_RECIPE, TrainConfig, Training
+from walkies.experiment import PUPPER_RECIPE, TrainConfig
 from walkies.show import stages
 from walkies.show.viewer import learn
 from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
+from walkies.training import Training
 
 RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
 RECORD = {"steps": 64.0, "steps_per_s": 10.0, "episode_return": 1.5}

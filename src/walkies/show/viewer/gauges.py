@@ -24,7 +24,7 @@ class Gauges:
             for role, names in (("feet", robot.foot_geoms), ("knees", robot.knee_geoms), ("torso", robot.torso_geoms))
         }
         self.default_pose = np.array(robot.default_pose)
-        self.terms = tuple(name for name in rewards.TERMS if getattr(weights, name))
+        self.terms = tuple(name for name in rewards.terms_of(weights) if getattr(weights, name))
         self._reward = _compiled(weights, shape)
         self._air_time = np.zeros(len(self.geoms["feet"]))
         self._action = np.zeros(robot.num_joints)
@@ -74,7 +74,7 @@ class Gauges:
 
 
 def _compiled(weights: RewardWeights, shape: Shape) -> Callable[[Motion], Any]:
-    """Motion of one robot (leading axis 1) → weighted terms per second, stacked in the order of `rewards.TERMS`."""
+    """Motion of one robot (leading axis 1) → weighted terms per second, stacked in the order of `rewards.terms_of`."""
     import jax
 
     def terms(motion: Motion) -> jax.Array:

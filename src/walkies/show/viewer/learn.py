@@ -18,7 +18,6 @@ import mujoco
 import numpy as np
 
 from walkies.cpu import step_back
-from walkies.experiment import Training
 from walkies.mdp import select
 from walkies.rl import train
 from walkies.robots import load_model
@@ -26,6 +25,7 @@ from walkies.show import theme
 from walkies.show.progress import count as in_words
 from walkies.show.viewer.scene import Scene, Server
 from walkies.show.viewer.server import PageServer
+from walkies.training import Training
 
 ROBOTS = 16
 SPACING = 0.9

@@ -1,0 +1,73 @@
+"""Has training diverged? Which number went wrong, said in one line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.errors import UserError
+
+Array = jax.Array
+
+LARGEST = 1e6
+"""Magnitude of a parameter or statistic beyond which training has diverged: weights of networks that work stay below
+100, and in float32 nothing of a layer's other inputs is left beside a product of this size."""
+NAMED = 3
+"""Numbers that an error names."""
+
+REMEDY = (
+    "lower --recipe.learning-rate or --recipe.max-grad-norm; where it went wrong from the first iterations on, look "
+    "for a reward or an observation that can be infinite or NaN"
+)
+"""What to do about it."""
+
+
+class Diverged(UserError):
+    """Training produced numbers from which nothing can be learned any more."""
+
+
+def refuse(metrics: Mapping[str, float], learner: Any, iteration: int) -> None:
+    """Refuse to go on from an iteration in which a number went wrong.
+
+    Args:
+        metrics: of the iteration, on the host; `largest_parameter` (`walkies.rl.train.account`) is among them.
+        learner: PyTree in which the error looks for what went wrong; not looked at where all is well.
+        iteration: which one it was.
+
+    Raises:
+        Diverged: a metric is not finite, or a parameter beyond ± LARGEST; it names them, parameters first.
+    """
+    bad = [f"{name} is {value:g}" for name, value in metrics.items() if not math.isfinite(value)]
+    if bad or not metrics["largest_parameter"] <= LARGEST:
+        raise Diverged(f"training diverged in iteration {iteration}: {listed([*wrong_leaves(learner), *bad])}")
+
+
+def wrong_leaves(tree: Any, limit: float = LARGEST) -> list[str]:
+    """What is wrong with each wrong array of floats: `path is NaN`, `path is infinite`, or `path reaches 1e+07`."""
+    leaves = [
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size
+    ]
+    largest = [float(np.max(np.abs(leaf))) for _, leaf in leaves]
+    return [f"{name} {_said(value)}" for (name, _), value in zip(leaves, largest, strict=True) if not value <= limit]
+
+
+def largest(tree: Any) -> Array:
+    """The largest magnitude () in a PyTree of arrays; NaN where it holds one."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree) if leaf.size]))
+
+
+def listed(names: list[str]) -> str:
+    """The first of `names`, and how many there are besides."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _said(value: float) -> str:
+    return "is NaN" if math.isnan(value) else "is infinite" if math.isinf(value) else f"reaches {value:.0e}"
