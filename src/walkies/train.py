@@ -153,10 +153,10 @@ def finish(folder: RunFolder, config: TrainConfig) -> None:
         except (UserError, RuntimeError, OSError) as error:
             print(f"No video: {error}")
     report.write(folder.path)
-    print(summary(folder))
+    print(summary(folder, config))
 
 
-def summary(folder: RunFolder) -> str:
+def summary(folder: RunFolder, config: TrainConfig) -> str:
     """Where everything is, and how to go on."""
     meaning = {
         "policy.json": "what the robot loads",
@@ -166,5 +166,7 @@ def summary(folder: RunFolder) -> str:
     }
     lines = [f"{folder.path / name!s:<40}{what}" for name, what in meaning.items() if (folder.path / name).exists()]
     lines.append(f"Drive it in the browser: walkies play {folder.path}")
-    lines.append(f"Go on training: walkies train --resume --out {folder.path} --minutes 10")
+    # Who resumes it must know the functions of reward terms that are not walkies' own.
+    terms = f" --terms {config.terms or 'FILE'}" if config.task.rewards.own else ""
+    lines.append(f"Go on training: walkies train --resume --out {folder.path} --minutes 10{terms}")
     return "\n".join(lines)

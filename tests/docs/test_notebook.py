@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from walkies.errors import UserError
+from walkies.experiment import load_terms, read_config
+from walkies.runs import RunFolder
+from walkies.show.play import stages_of, task_of
+from walkies.tasks.walk import WalkConfig
+
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "first_walk.ipynb"
 
 
@@ -31,6 +37,16 @@ def test_every_cell_runs(tmp_path):
     made = {path.name for path in (tmp_path / "notebook").iterdir()}
     assert {"policy.json", "policy.onnx", "report.html", "progress.csv"} <= made
     assert "reward/height" in done.stdout
+    assert f"walkies play {tmp_path / 'notebook'}" in done.stdout.splitlines()  # wherever the notebook is started
+    assert f"--resume --out {tmp_path / 'notebook'} --minutes 10 --terms FILE" in done.stdout
+    # What comes next: `walkies play` opens it, and --resume says where the reward is.
+    assert stages_of(tmp_path / "notebook") and task_of(tmp_path / "notebook") == WalkConfig()
+    with pytest.raises(UserError, match=r"reward terms of its own, height, .*--terms FILE"):
+        read_config(RunFolder(tmp_path / "notebook"))
+    mine = "\n".join(cells("code")[:2])
+    (tmp_path / "mine.py").write_text(mine)
+    load_terms(tmp_path / "mine.py")
+    assert read_config(RunFolder(tmp_path / "notebook")).task.rewards.height == -0.05
 
 
 def test_a_cell_that_fails_is_noticed(tmp_path):
