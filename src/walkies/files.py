@@ -145,6 +145,10 @@ def _no_constant(name: str) -> Any:
 
 def shown(value: object) -> str:
     """`value` for an error message: on one line, shortened, and printable whatever it holds."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with control characters and bytes that are no character written out: "\\x1b", "\\udcff"."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
