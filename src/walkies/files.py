@@ -7,6 +7,7 @@ link that somebody has laid under a likely name is never followed. A link under 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -101,6 +102,12 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is damaged (not UTF-8 at byte {error.start}); expected {expected}") from None
+
+
+def digest(path: Path | str) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path | str, expected: str) -> Any:
