@@ -60,9 +60,9 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, whole or not at all; what is no character, as in odd file names, is written out."""
     with writing(path) as part:
-        part.write_text(text, encoding="utf-8", newline="")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_bytes(path: Path | str, content: bytes, *, sync: bool = False) -> None:
