@@ -1,5 +1,7 @@
 """The examination as a whole: it drives MuJoCo as a plain loop would, is reproducible, and judges as it says."""
 
+import errno
+import hashlib
 import json
 from collections import deque
 from dataclasses import replace
@@ -10,6 +12,7 @@ import mujoco.batch
 import numpy as np
 import pytest
 
+from walkies import exam
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.errors import UserError
 from walkies.exam import command, examine
@@ -216,14 +219,69 @@ def test_delays_pick_the_right_physics_step():
 def test_command_line_writes_the_report_where_the_run_is(tmp_path, capsys):
     write(tmp_path / "policy.json", STANDING)
     command(tmp_path, episodes=1)
-    card = json.loads((tmp_path / "report.json").read_text())
+    kept = tmp_path / "exams" / "seed-0-episodes-1"
+    card = json.loads(kept.with_suffix(".json").read_text())
     assert {"passed", "survival", "lin_vel_error", "yaw_rate_error", "episodes", "seed"} <= set(card)
     assert card["episodes"] == 1 and card["seed"] == 0
-    assert "Examination: FAILED" in (tmp_path / "report_card.md").read_text()
-    assert "Examination: FAILED" in capsys.readouterr().out
+    assert card["policy"] == hashlib.sha256((tmp_path / "policy.json").read_bytes()).hexdigest()
+    assert "Examination: FAILED" in kept.with_suffix(".md").read_text()
+    said = capsys.readouterr().out
+    assert "Examination: FAILED" in said and str(kept.with_suffix(".json")) in said
     command(tmp_path / "policy.json", episodes=1, json=True, out=tmp_path / "elsewhere")
     assert json.loads(capsys.readouterr().out)["survival"] == card["survival"]
-    assert (tmp_path / "elsewhere" / "report.json").read_text() == (tmp_path / "report.json").read_text()
+    there = tmp_path / "elsewhere" / "exams" / "seed-0-episodes-1.json"
+    assert there.read_text() == kept.with_suffix(".json").read_text()
+
+
+@pytest.fixture
+def quick(monkeypatch, standing):
+    """Replaces the driving; the list of (episodes, seed) that were examined."""
+    asked = []
+
+    def examine(policy, episodes=100, seed=0, threads=0):
+        asked.append((episodes, seed))
+        return {**standing, "episodes": episodes, "seed": seed}
+
+    monkeypatch.setattr(exam, "examine", examine)
+    return asked
+
+
+def test_another_examination_leaves_the_runs_own_card(quick, tmp_path):
+    write(tmp_path / "policy.json", STANDING)
+    command(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("report.json", "report_card.md")}
+    command(tmp_path, episodes=3, seed=7)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert json.loads((tmp_path / "exams" / "seed-7-episodes-3.json").read_text())["episodes"] == 3
+    assert quick == [(100, 0), (3, 7)]
+
+
+def test_where_nothing_can_be_written_nothing_is_examined(quick, tmp_path, monkeypatch):
+    """Refused before, whether a file is in the way or the folder may only be read."""
+    write(tmp_path / "policy.json", STANDING)
+    (tmp_path / "exams").write_text("in the way")
+    with pytest.raises(UserError, match="is a file; expected a folder"):
+        command(tmp_path, seed=7)
+    assert quick == []
+    command(tmp_path)
+    assert quick == [(100, 0)], "the control: there is room for the run's own card"
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(UserError, match="nothing may be written"):
+        command(tmp_path)
+    assert quick == [(100, 0)]
+
+
+def test_a_card_that_cannot_be_written_is_printed(quick, tmp_path, monkeypatch, capsys):
+    """What shows only at the end: a full disk, or a permission that the system misreports."""
+
+    def full(card, folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write(tmp_path / "policy.json", STANDING)
+    monkeypatch.setattr(exam.exam_card, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        command(tmp_path)
+    assert "Examination: FAILED" in capsys.readouterr().out
 
 
 def test_a_policy_that_is_not_there_is_told_with_what_there_is(tmp_path, monkeypatch):

@@ -1,11 +1,16 @@
 """The report card's numbers on records whose answers are known in closed form."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from walkies import exam_card
 from walkies import exam_report as er
+from walkies.errors import UserError
 from walkies.exam_conditions import CONTROL_DT, STEPS, draw
-from walkies.exam_drive import Record
+from walkies.exam_drive import Record, _empty_record
+from walkies.files import write_json
 
 N = 3
 
@@ -37,7 +42,7 @@ def perfect(drawn, **changes):
 
 
 def test_perfect_robot_passes(drawn):
-    card = er.report(drawn, perfect(drawn), 0, {})
+    card = er.report(drawn, perfect(drawn), 0, "pupper")
     numbers = er.score(drawn, perfect(drawn))
     assert card["passed"] and card["survival"] == 1.0
     assert card["lin_vel_error"] == 0.0 and card["yaw_rate_error"] == 0.0
@@ -78,7 +83,7 @@ def test_a_fall_counts_to_the_end_of_its_episode(drawn):
     assert numbers["survival"] == pytest.approx(2 / 3)
     assert numbers["lin_vel_error"] == pytest.approx(1.0 * share)
     assert numbers["yaw_rate_error"] == pytest.approx(2.0 * share)
-    card = er.report(drawn, record, 0, {})
+    card = er.report(drawn, record, 0, "pupper")
     assert not card["passed"] and [fall["episode"] for fall in card["falls"]] == [1]
     assert card["falls"][0]["seed"] == drawn.seed[1] and card["falls"][0]["time"] == pytest.approx(8.0)
 
@@ -107,7 +112,7 @@ def test_each_gate_decides_and_nothing_else_does(drawn):
         original = er.score
         er.score = lambda *_, numbers=numbers: numbers
         try:
-            card = er.report(drawn, perfect(drawn), 0, {})
+            card = er.report(drawn, perfect(drawn), 0, "pupper")
         finally:
             er.score = original
         assert card["passed"] == (not mark.gates)
@@ -118,8 +123,66 @@ def test_markdown_names_verdict_marks_and_falls(drawn):
     alive = np.ones((N, STEPS), bool)
     alive[0] = False
     record = perfect(drawn, alive=alive, fall_step=np.array([0, STEPS, STEPS]), cause=np.array(["tilt", "", ""]))
-    text = er.markdown(er.report(drawn, record, 0, {}))
+    text = exam_card.markdown(er.report(drawn, record, 0, "pupper"))
     assert "# Examination: FAILED" in text and "## Falls: 1" in text
     assert f"| 0 | {drawn.seed[0]} | 0.00 s | tilt" in text
     assert all(mark.name in text for mark in er.MARKS)
-    assert "PASSED" in er.markdown(er.report(drawn, perfect(drawn), 0, {}))
+    assert "PASSED" in exam_card.markdown(er.report(drawn, perfect(drawn), 0, "pupper"))
+
+
+def test_a_thousand_episodes_fit_into_a_gigabyte():
+    """Memory is in proportion to the episodes: what one takes, of records and of all that scoring makes of them."""
+    few, many = (_peak(n) for n in (2, 6))
+    assert (many - few) / 4 * 1000 < 1e9
+
+
+def _peak(n):
+    tracemalloc.start()
+    try:
+        drawn = draw(0, n, 13)
+        record = _empty_record(n, np.full(n, 30.0))._replace(alive=np.ones((n, STEPS), bool))
+        er.report(drawn, record, 0, "pupper")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_card_says_how_sure_it_is(drawn):
+    card = er.report(drawn, perfect(drawn), 7, "pupper")
+    low, high = card["survival_interval"]
+    assert low == pytest.approx(1 / (1 + 1.96**2 / N)) and high == 1.0
+    said = exam_card.about(card)
+    assert f"{N} episodes of 20 s" in said and "examination seed 7" in said
+    assert "100.0%, its 95% interval 43.8% … 100.0%, which does not settle whether it is 99%; `--episodes 1000`" in said
+    sure = {**card, "episodes": 1000, "survival": 0.998}
+    assert "99.8%, its 95% interval 99.3% … 99.9%." in exam_card.about(sure), "beyond the mark: settled"
+    assert "settle" not in exam_card.about({**sure, "survival": 0.95}), "and below it"
+    assert exam_card.about(card) in exam_card.markdown(card)
+
+
+def test_a_card_of_the_first_version_says_it_too(drawn, tmp_path):
+    card = er.report(drawn, perfect(drawn), 0, "pupper")
+    old = {name: value for name, value in card.items() if name != "survival_interval"}
+    write_json(tmp_path / "report.json", old)
+    assert exam_card.about(exam_card.read(tmp_path / "report.json")) == exam_card.about(card)
+
+
+def test_no_card_takes_the_place_of_the_default_examinations(drawn, tmp_path):
+    card = er.report(drawn, perfect(drawn), 0, "pupper")
+    own = exam_card.write({**card, "episodes": 100}, tmp_path)
+    others = [
+        exam_card.write({**card, "episodes": n, "seed": seed}, tmp_path) for n, seed in ((100, 7), (3, 0), (3, 7))
+    ]
+    assert [path.name for path in own] == ["report.json", "report_card.md"]
+    files = {path for pair in (own, *others) for path in pair}
+    assert len(files) == 8 and all(path.is_file() for path in files)
+    assert exam_card.read(own[0])["episodes"] == 100
+    assert exam_card.others(tmp_path) == sorted(data for data, _ in others)
+    assert [path.name for path in others[2]] == ["seed-7-episodes-3.json", "seed-7-episodes-3.md"]
+
+
+@pytest.mark.parametrize("damage", [{"episodes": 0}, {"episodes": -3}, {"survival": 1.5}, {"survival": -0.1}])
+def test_a_card_of_impossible_numbers_is_damaged(damage, drawn, tmp_path):
+    write_json(tmp_path / "report.json", {**er.report(drawn, perfect(drawn), 0, "pupper"), **damage})
+    with pytest.raises(UserError, match=r"damaged .*`walkies exam` writes it anew"):
+        exam_card.read(tmp_path / "report.json")

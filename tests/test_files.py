@@ -130,6 +130,14 @@ def test_a_byte_order_mark_is_dropped_and_missing_or_huge_files_are_named(tmp_pa
         files.read_text(path, "a test", limit=5)
 
 
+def test_the_name_of_a_file_that_is_not_utf8_can_be_written_and_shown(tmp_path: Path) -> None:
+    name = os.fsdecode(b"r\xfcn")
+    with pytest.raises(UnicodeEncodeError):
+        (tmp_path / "control").write_text(name, encoding="utf-8")
+    files.write_text(tmp_path / "report.md", name)
+    assert (tmp_path / "report.md").read_text() == files.printable(name) == r"r\udcfcn"
+
+
 def test_what_errors_repeat_is_short_and_printable() -> None:
     assert files.shown("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
     assert files.shown(12) == "12"

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 
 from walkies import __version__
 from walkies.errors import UserError
+from walkies.terminal import say, take_over
 
 USER_ERROR = 2
 """Exit status after an error that the user can mend."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells expect: 128 + SIGINT."""
+UNREAD = 141
+"""Exit status where nobody read to the end what was printed, as shells expect: 128 + SIGPIPE."""
 
 
 class Command(NamedTuple):
@@ -86,14 +89,25 @@ ADVICE = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted."""
-    try:
-        status = run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+    """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted.
+
+    What cannot be printed never stops a command, and is said by the status: 141 where the reader, such as `head`, had
+    seen enough, else 2.
+    """
+    out = take_over()
+    status = run(list(sys.argv[1:] if arguments is None else arguments))
+    sys.stdout.flush()
+    if out.failure is not None:
+        status = status or _unheard(out.failure)
     sys.exit(status)
+
+
+def _unheard(failure: OSError) -> int:
+    """Say why standard output could not be written; the exit status."""
+    if failure.errno == errno.EPIPE:
+        return UNREAD
+    _say(f"standard output: {(failure.strerror or 'cannot be written').lower()}; only what was printed is lost")
+    return USER_ERROR
 
 
 def run(arguments: list[str]) -> int:
@@ -101,10 +115,10 @@ def run(arguments: list[str]) -> int:
     if arguments[:1] == ["help"] and arguments[1:] not in ([], ["help"]):
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(overview())
+        say(overview())
         return 0
     if arguments[0] in ("-V", "--version"):
-        print(f"walkies {__version__}")
+        say(f"walkies {__version__}")
         return 0
     try:
         name, rest = resolve(arguments)
@@ -200,4 +214,4 @@ def _message(error: Exception) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"walkies: {message}", file=sys.stderr)
+    say(f"walkies: {message}", sys.stderr)

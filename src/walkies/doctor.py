@@ -43,21 +43,23 @@ def command() -> int:
 
     Prints a line per check, and for each that failed what to do. The exit status is 1 if anything is missing.
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
+    from walkies.terminal import console
+
+    colours = {"ok": "green", "note": "yellow", "problem": "red"}
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     problems = 0
     for name, check in CHECKS.items():
         result = examine(check)
         problems += result.status == "problem"
-        table.add_row(name, marks[result.status], result.found)
+        table.add_row(name, Text(result.status, colours[result.status]), result.found)
         if result.advice:
-            table.add_row("", "", f"[bold]{result.advice}[/]")
-    console = Console()
-    console.print(table)
-    console.print("All is well." if not problems else f"{problems} to mend.")
+            table.add_row("", "", Text(result.advice, "bold"))
+    out = console()
+    out.print(table)
+    out.print("All is well." if not problems else f"{problems} to mend.")
     return int(problems > 0)
 
 

@@ -1,12 +1,12 @@
-"""From a record of an examination to a report card: numbers, pass marks, and the episodes that failed."""
+"""From a record of an examination to its report card: numbers, pass marks, and the episodes that failed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from walkies.exam_card import Card, Fall, uncertainty
 from walkies.exam_conditions import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Conditions
 from walkies.exam_drive import Record
 
@@ -116,19 +116,21 @@ def score(drawn: Conditions, record: Record) -> dict[str, float]:
     }
 
 
-def report(drawn: Conditions, record: Record, seed: int, about: dict[str, Any]) -> dict[str, Any]:
-    """The report card as JSON data. Numbers that could not be measured are null, and their marks missed."""
+def report(drawn: Conditions, record: Record, seed: int, robot: str) -> Card:
+    """The report card. Numbers that could not be measured are None, and their marks missed."""
     numbers = score(drawn, record)
     marks = {mark.key: _met(mark, numbers[mark.key]) for mark in MARKS}
+    episodes = len(drawn.seed)
     return {
         "passed": all(marks[mark.key] for mark in MARKS if mark.gates),
         "survival": numbers["survival"],
+        "survival_interval": list(uncertainty(numbers["survival"], episodes)[1:]),
         "lin_vel_error": numbers["lin_vel_error"],
         "yaw_rate_error": numbers["yaw_rate_error"],
-        "episodes": len(drawn.seed),
+        "episodes": episodes,
         "seed": seed,
         "episode_seconds": EPISODE_SECONDS,
-        **about,
+        "robot": robot,
         "marks": [
             {
                 "key": mark.key,
@@ -146,40 +148,7 @@ def report(drawn: Conditions, record: Record, seed: int, about: dict[str, Any]) 
     }
 
 
-def markdown(card: dict[str, Any]) -> str:
-    """The report card for people."""
-    verdict = "PASSED" if card["passed"] else "FAILED"
-    lines = [
-        f"# Examination: {verdict}",
-        "",
-        f"{card['episodes']} episodes of {card['episode_seconds']:g} s in MuJoCo, examination seed {card['seed']}. "
-        "The marks in bold decide; the others inform.",
-        "",
-        "| | result | pass mark | |",
-        "|---|---|---|---|",
-    ]
-    for mark in card["marks"]:
-        name = f"**{mark['name']}**" if mark["gates"] else mark["name"]
-        value = "not measured" if mark["value"] is None else f"{mark['value']:.3f} {mark['unit']}".strip()
-        sign = "≥" if mark["at_least"] else "≤"
-        limit = "" if mark["pass_mark"] is None else f"{sign} {mark['pass_mark']:g} {mark['unit']}".strip()
-        lines.append(f"| {name} | {value} | {limit} | {'met' if mark['met'] else 'missed'} |")
-    if card["falls"]:
-        lines += ["", f"## Falls: {len(card['falls'])}", "", "| episode | seed | time | cause | conditions |"]
-        lines.append("|---|---|---|---|---|")
-        for fall in card["falls"]:
-            command, before = (", ".join(f"{v:+.2f}" for v in fall[key]) for key in ("command", "command_before"))
-            command += f" for {fall['command_held_s']:.2f} s after {before}"
-            rest = ", ".join(f"{key.replace('_', ' ')} {fall[key]:.3g}" for key in _SHOWN)
-            start = f"| {fall['episode']} | {fall['seed']} | {fall['time']:.2f} s | {fall['cause']} "
-            lines.append(f"{start}| command {command}; {rest} |")
-    return "\n".join(lines) + "\n"
-
-
-_SHOWN = ("friction", "payload_kg", "trunk_mass_scale", "kp_scale", "kd_scale", "command_delay_ms", "imu_delay_ms")
-
-
-def _fall(drawn: Conditions, record: Record, i: int) -> dict[str, Any]:
+def _fall(drawn: Conditions, record: Record, i: int) -> Fall:
     step = int(record.fall_step[i])
     return {
         "episode": i,

@@ -7,6 +7,7 @@ link that somebody has laid under a likely name is never followed. A link under 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -59,9 +60,9 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, whole or not at all; what is no character, as in odd file names, is written out."""
     with writing(path) as part:
-        part.write_text(text, encoding="utf-8", newline="")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_bytes(path: Path | str, content: bytes, *, sync: bool = False) -> None:
@@ -101,6 +102,12 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is damaged (not UTF-8 at byte {error.start}); expected {expected}") from None
+
+
+def digest(path: Path | str) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path | str, expected: str) -> Any:
@@ -145,6 +152,10 @@ def _no_constant(name: str) -> Any:
 
 def shown(value: object) -> str:
     """`value` for an error message: on one line, shortened, and printable whatever it holds."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with control characters and bytes that are no character written out: "\\x1b", "\\udcff"."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

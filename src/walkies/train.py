@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import shlex
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -19,6 +21,7 @@ from walkies.experiment import TrainConfig, load_terms, resumed
 from walkies.interrupt import exit_status
 from walkies.rl.finite import REMEDY, Diverged
 from walkies.runs import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
+from walkies.terminal import say
 from walkies.training import Training, learn, prepare
 
 DEFAULT_MINUTES = 4.8
@@ -43,10 +46,9 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
         use_cpu(config.threads)
         reason = _train(config, folder, started)
         if reason in ENDED:
-            finish(folder, config)
-            return 0
+            return finish(folder, config)
         # Whoever sends such a signal waits a few seconds, and then kills.
-        print(f"Not examined and not filmed, because of {reason}: walkies exam {folder.path}")
+        say(f"Not examined and not filmed, because of {reason}: walkies exam {folder.path}")
         return exit_status(reason)
 
 
@@ -87,8 +89,8 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     export_policy(folder.policy, training)
     minutes_taken = (time.monotonic() - started) / 60.0
     ended = ENDED.get(reason, reason)
-    print(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
-    print(f"The robot's policy file: {folder.policy}")
+    say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
+    say(f"The robot's policy file: {folder.policy}")
     return reason
 
 
@@ -124,7 +126,7 @@ def watched(training: Training, view: bool) -> Iterator[list[Callable[[dict[str,
     from walkies.show.viewer.learn import Watch
 
     watch = Watch(training)
-    print(f"Watch it learn: {watch.start()}", flush=True)
+    say(f"Watch it learn: {watch.start()}")
     try:
         yield [watch.update]
     finally:
@@ -135,38 +137,69 @@ ENDED = {"steps": "--steps", "time": "its time limit", "SIGINT": "Ctrl-C"}
 """Why a training ended that is finished as usual, in words."""
 
 
-def finish(folder: RunFolder, config: TrainConfig) -> None:
-    """Examine, film and report. What this machine cannot do is said, and does not spoil the rest."""
-    from walkies import exam, exam_report
-    from walkies.deploy import policy_file
-    from walkies.show import report
+def finish(folder: RunFolder, config: TrainConfig) -> int:
+    """Examine, film and report; the exit status, 1 where something of it failed.
+
+    Whatever fails is said, and spoils neither the rest nor the policy, which lies there already. A video that this
+    machine cannot draw is no failure.
+    """
+    done = [
+        not config.exam_episodes or attempt("examination", lambda: _examine(folder, config)),
+        not config.film or attempt("video", lambda: _film(folder)),
+        attempt("report", lambda: _report(folder)),
+    ]
+    say(summary(folder, config))
+    return int(not all(done))
+
+
+def attempt(what: str, make: Callable[[], object]) -> bool:
+    """Make something; whether that went well. What went wrong is said, with a traceback if it is a bug."""
+    try:
+        make()
+    except Exception as error:
+        plain = isinstance(error, UserError | OSError)
+        say(f"No {what}: {error if plain else traceback.format_exc()}")
+        return False
+    return True
+
+
+def _examine(folder: RunFolder, config: TrainConfig) -> None:
+    from walkies import exam, exam_card
+
+    say(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …")
+    card = exam.examine_file(folder.policy, config.exam_episodes, threads=config.threads or 0)
+    exam.deliver(card, folder.path, exam_card.markdown(card))
+
+
+def _film(folder: RunFolder) -> None:
     from walkies.show.film import film
 
-    if config.exam_episodes:
-        print(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …", flush=True)
-        card = exam.examine(policy_file.read(folder.policy), config.exam_episodes, threads=config.threads or 0)
-        exam.write_report(card, folder.path)
-        print(exam_report.markdown(card))
-    if config.film:
-        try:
-            film(folder.policy, folder.video)
-        except (UserError, RuntimeError, OSError) as error:
-            print(f"No video: {error}")
+    try:
+        film(folder.policy, folder.video)
+    except UserError as error:  # nothing here can draw
+        say(f"No video: {error}")
+
+
+def _report(folder: RunFolder) -> None:
+    from walkies.show import report
+
     report.write(folder.path)
-    print(summary(folder, config))
 
 
 def summary(folder: RunFolder, config: TrainConfig) -> str:
     """Where everything is, and how to go on."""
+    from walkies import exam_card
+
     meaning = {
-        "policy.json": "what the robot loads",
-        "report_card.md": "the examination's report card",
-        "video.mp4": "what it looks like",
-        "report.html": "all of it on one page",
+        folder.policy: "what the robot loads",
+        exam_card.place(folder.path, config.exam_episodes, exam_card.SEED)[1]: "the examination's report card",
+        folder.video: "what it looks like",
+        folder.path / "report.html": "all of it on one page",
     }
-    lines = [f"{folder.path / name!s:<40}{what}" for name, what in meaning.items() if (folder.path / name).exists()]
-    lines.append(f"Drive it in the browser: walkies play {folder.path}")
+    lines = [f"{path!s:<40}{what}" for path, what in meaning.items() if path.exists()]
+    run = shlex.quote(str(folder.path))
+    lines.append(f"Drive it in the browser: walkies play {run}")
     # Who resumes it must know the functions of reward terms that are not walkies' own.
     terms = f" --terms {config.terms or 'FILE'}" if config.task.rewards.own else ""
-    lines.append(f"Go on training: walkies train --resume --out {folder.path} --minutes 10{terms}")
+    lines.append(f"Go on training: walkies train --resume --out {run} --minutes 10{terms}")
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from walkies.benchmark.protocols import Row, first_seeds, rows
+from walkies.terminal import say
 
 
 def command(
@@ -41,11 +42,11 @@ def command(
     elif one_step:
         _compare_steps(chosen, out)
     elif show:
-        print(report.listing(out, chosen))
+        say(report.listing(out, chosen))
     else:
         for row in chosen:
             _train(row, out)
-        print(report.table(out, chosen))
+        say(report.table(out, chosen))
 
 
 def _train(row: Row, out: Path) -> None:
@@ -58,8 +59,8 @@ def _train(row: Row, out: Path) -> None:
 
         libraries.train_row(row, out)
     else:
-        training.train_row(row, out, say=lambda text: print(text, flush=True))
-    print(f"{row.key}: finished", flush=True)
+        training.train_row(row, out, say=say)
+    say(f"{row.key}: finished")
 
 
 def _time(chosen: list[Row], out: Path) -> None:
@@ -68,7 +69,7 @@ def _time(chosen: list[Row], out: Path) -> None:
     theirs = [row for row in first_seeds(chosen) if row.protocol.library is not None]
     for row in theirs:
         libraries.write_speed(libraries.speed(row), row, out)
-    print(report.speed_table(out, theirs))
+    say(report.speed_table(out, theirs))
 
 
 def _compare_steps(chosen: list[Row], out: Path) -> None:
@@ -77,4 +78,4 @@ def _compare_steps(chosen: list[Row], out: Path) -> None:
     ours = [row for row in first_seeds(chosen) if row.protocol.recipe.step == "natural_step"]
     for row in ours:
         one_step.write(row, out)
-    print(report.step_table(out, ours))
+    say(report.step_table(out, ours))

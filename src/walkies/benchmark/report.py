@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from walkies import records
 from walkies.benchmark.protocols import CARTPOLE_SOLVED, Protocol, Published, Row, counterpart
 from walkies.errors import UserError
-from walkies.files import write_text
+from walkies.files import read_text, shown, write_text
 
+T = TypeVar("T")
 TOLERANCE = 2.0
 """Standard errors within which two means count as the same."""
 BEGIN, END = "<!-- walkies benchmark: begin -->", "<!-- walkies benchmark: end -->"
@@ -38,6 +40,47 @@ class Comparison(NamedTuple):
     """Within TOLERANCE standard errors of the difference."""
     passed_alone: bool
     """Within TOLERANCE standard errors of the reference alone, as if ours were exact."""
+
+
+class Finished(NamedTuple):
+    """What is read of a finished row."""
+
+    seed: int
+    steps: int
+    seconds: float
+    training_return: float
+    evaluation_return: float
+    machine: str = "a machine without a name"
+
+    def score(self, protocol: Protocol) -> float:
+        """The return by which rows of `protocol` are compared."""
+        return self.training_return if protocol.score == "training" else self.evaluation_return
+
+
+class Timed(NamedTuple):
+    """What is read of a measurement of speed."""
+
+    ours: float
+    """s per environment step"""
+    theirs: float
+    machine: str
+
+
+Spread = tuple[float, float, float]
+"""5th percentile, median, 95th percentile."""
+
+
+class Steps(NamedTuple):
+    """What is read of a comparison of single steps."""
+
+    updates: int
+    theirs: Spread
+    ours: Spread
+    literal: Spread
+    length: Spread
+    cosine: Spread
+    theirs_exact: Spread
+    ours_exact: Spread
 
 
 def mean_of(scores: Sequence[float]) -> Mean:
@@ -68,21 +111,18 @@ def compare(ours: Mean, reference: Published | Mean) -> Comparison | None:
     return Comparison(difference, distance, distance <= TOLERANCE, alone)
 
 
-def read(row: Row, out: Path) -> dict[str, Any] | None:
+def read(row: Row, out: Path) -> Finished | None:
     """A finished row; None where it is missing.
 
     Raises:
         UserError: the file is no row of the benchmark.
     """
-    path = out / "rows" / f"{row.key}.json"
-    if not path.exists():
-        return None
-    try:
-        result = json.loads(path.read_text())
-        result[f"{row.protocol.score}_return"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no finished row ({error}); remove it, and it will be trained again") from None
-    return result
+    return _read(out / "rows" / f"{row.key}.json", Finished)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    expected = "what `walkies benchmark` wrote; remove it, and it will be made again"
+    return records.read(path, kind, expected) if path.exists() else None
 
 
 def listing(out: Path, chosen: Sequence[Row]) -> str:
@@ -91,7 +131,7 @@ def listing(out: Path, chosen: Sequence[Row]) -> str:
     for row in chosen:
         result = read(row, out)
         if result is not None:
-            state = f"finished   {result[f'{row.protocol.score}_return']:8.1f}   {result['seconds']:6.0f} s"
+            state = f"finished   {result.score(row.protocol):8.1f}   {result.seconds:6.0f} s"
         else:
             state = "begun" if (out / "checkpoints" / f"{row.key}.safetensors").exists() else "missing"
         lines.append(f"{row.key:<36} {state}")
@@ -124,18 +164,18 @@ def missing(out: Path, chosen: Sequence[Row]) -> str:
     return f"Not finished (seeds): {', '.join(parts)}."
 
 
-def _line(protocol: Protocol, results: list[dict[str, Any]], out: Path) -> str:
+def _line(protocol: Protocol, results: list[Finished], out: Path) -> str:
     mean = _mean(protocol, results)
-    cells = [protocol.env, protocol.name, f"{results[0]['steps']:,}"]
+    cells = [protocol.env, protocol.name, f"{results[0].steps:,}"]
     cells.append(_figure(protocol.published) if protocol.published else "")
     theirs = mean if protocol.library else _theirs(protocol, out)
     cells += [_figure(theirs) if theirs else "", "" if protocol.library else _figure(mean)]
-    cells += [", ".join(str(result["seed"]) for result in results), *_verdict(protocol, mean, theirs)]
+    cells += [", ".join(str(result.seed) for result in results), *_verdict(protocol, mean, theirs)]
     return "| " + " | ".join(cells) + " |"
 
 
-def _mean(protocol: Protocol, results: list[dict[str, Any]]) -> Mean:
-    return mean_of([result[f"{protocol.score}_return"] for result in results])
+def _mean(protocol: Protocol, results: list[Finished]) -> Mean:
+    return mean_of([result.score(protocol) for result in results])
 
 
 def _theirs(protocol: Protocol, out: Path) -> Mean | None:
@@ -187,7 +227,7 @@ def machines(out: Path, chosen: Sequence[Row]) -> str:
     groups: dict[str, list[str]] = {}
     for row in chosen:
         if (result := read(row, out)) is not None:
-            groups.setdefault(result.get("machine", "a machine without a name"), []).append(row.key.replace("_", " "))
+            groups.setdefault(result.machine, []).append(row.key.replace("_", " "))
     if not groups:
         return ""
     *few, (most, _) = sorted(groups.items(), key=lambda item: len(item[1]))
@@ -199,13 +239,11 @@ def speed_table(out: Path, chosen: Sequence[Row]) -> str:
     """Markdown: microseconds per environment step, acting and learning, for the libraries that were timed."""
     lines = ["| settings | walkies | the library | ratio | machine |", "|---|---|---|---|---|"]
     for row in chosen:
-        path = out / "speed" / f"{row.key}.json"
-        if path.exists():
-            timed = json.loads(path.read_text())
-            ours, theirs = (f"{timed[name] * 1e6:.0f} µs" for name in ("ours", "theirs"))
-            ratio = timed["theirs"] / timed["ours"]
+        if timed := _read(out / "speed" / f"{row.key}.json", Timed):
+            ours, theirs = (f"{seconds * 1e6:.0f} µs" for seconds in (timed.ours, timed.theirs))
+            ratio = timed.theirs / timed.ours if timed.ours else math.inf
             settings = f"{row.protocol.name}, {row.protocol.env}"
-            lines.append(f"| {settings} | {ours} | {theirs} | {ratio:.1f} | {timed['machine']} |")
+            lines.append(f"| {settings} | {ours} | {theirs} | {ratio:.1f} | {timed.machine} |")
     if len(lines) == 2:
         return ""
     caption = (
@@ -224,13 +262,11 @@ def step_table(out: Path, chosen: Sequence[Row]) -> str:
     ]
     updates = set()
     for row in chosen:
-        path = out / "one-step" / f"{row.key}.json"
-        if path.exists():
-            found = json.loads(path.read_text())
-            updates.add(found["updates"])
-            cells = [f"{found[name][1]:.4f}" for name in ("theirs", "ours", "literal")]
-            spread = ("length", "cosine", "theirs_exact", "ours_exact")
-            cells += ["{1:.3f} ({0:.3f} … {2:.3f})".format(*found[name]) for name in spread]
+        if found := _read(out / "one-step" / f"{row.key}.json", Steps):
+            updates.add(found.updates)
+            cells = [f"{median:.4f}" for _, median, _ in (found.theirs, found.ours, found.literal)]
+            spreads = (found.length, found.cosine, found.theirs_exact, found.ours_exact)
+            cells += [f"{median:.3f} ({low:.3f} … {high:.3f})" for low, median, high in spreads]
             lines.append(f"| {row.protocol.name}, {row.protocol.env} | {' | '.join(cells)} |")
     if not updates:
         return ""
@@ -272,8 +308,15 @@ def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
 def _curve(row: Row, out: Path) -> tuple[Any, Any]:
     import numpy as np
 
-    with (out / "curves" / f"{row.key}.csv").open() as file:
-        points = [(float(line["steps"]), float(line["episode_return"])) for line in csv.DictReader(file)]
+    path = out / "curves" / f"{row.key}.csv"
+    expected = "the curve of a row; remove the row's file too, and it will be trained again"
+    lines = csv.DictReader(io.StringIO(read_text(path, expected)))
+    try:
+        points = [(float(line["steps"]), float(line["episode_return"])) for line in lines]
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({shown(error)}); expected {expected}") from error
+    if not points:
+        raise UserError(f"{path} is empty; expected {expected}")
     x, y = np.array(points).T
     return x, y
 
@@ -284,7 +327,7 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
     Raises:
         UserError: the page lacks the marks, or nothing is finished.
     """
-    text = page.read_text()
+    text = read_text(page, "a Markdown page with a place for the table")
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from walkies import records
 from walkies.cpu import machine, use_cpu
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.rl.recipes import RECIPES
 from walkies.runs import from_dict, to_dict
+from walkies.terminal import say
 
 POINTS = 20
 """Examinations along a curve."""
@@ -70,7 +71,7 @@ def command(
     flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
     flags += f" --threads {threads}" if threads is not None else ""
     write_page(folder, problem, f"walkies compare {problem}{flags}", samples, seeds, chosen)
-    print(f"The comparison: {folder / 'README.md'}")
+    say(f"The comparison: {folder / 'README.md'}")
     return 0
 
 
@@ -89,8 +90,10 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, settings | {"recipes": {name: to_dict(r) for name, r in settings["recipes"].items()}})
         return
-    there = json.loads(path.read_text())
-    there["recipes"] = {name: from_dict(Recipe, content, name) for name, content in there["recipes"].items()}
+    expected = "the settings of a comparison; choose another --out"
+    there: dict[str, Any] = records.read(path, dict[str, Any], expected)
+    recipes = records.build(there.get("recipes"), dict[str, dict[str, Any]], f"recipes in {path}", expected)
+    there |= {"recipes": {name: from_dict(Recipe, content, f"{path}: {name}") for name, content in recipes.items()}}
     if different := sorted(key for key in settings if there.get(key) != settings[key]):
         raise UserError(
             f"{folder} holds a comparison with other {', '.join(different)}; choose another --out, or remove the folder"
@@ -108,16 +111,14 @@ def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, s
             path = folder / "rows" / f"{name}-{seed}.json"
             if path.exists():
                 continue
-            print(f"{name}, seed {seed} …", flush=True)
+            say(f"{name}, seed {seed} …")
             env = env or problem.make()
             exam = exam or make_exam(problem.base, env)
             if name not in programs:
                 programs[name] = compile_recipe(ladder.settle(name, problem), env)
             curve = train_row(programs[name], exam, seed, samples, POINTS)
             last = curve[-1]
-            print(
-                f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s", flush=True
-            )
+            say(f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s")
             content = {"recipe": name, "seed": seed, "curve": [p._asdict() for p in curve]}
             compiling = round(programs[name].compile_seconds, 1)
             write_json(path, content | {"compile_seconds": compiling, "machine": machine()})
@@ -130,7 +131,7 @@ def run_measurements(folder: Path, problem: Any, samples: int) -> None:
     from walkies.compare import gradients, ladder, reuse
     from walkies.compare.training import train_until
 
-    print("noise of the gradient, worth of old samples …", flush=True)
+    say("noise of the gradient, worth of old samples …")
     env, recipe = problem.make(), ladder.settle(REFERENCE, problem)
     marks = [round(share * samples) for share in MOMENTS.values() if share]
     states = dict(zip(MOMENTS, train_until(recipe, env, REFERENCE_SEED, marks), strict=True))
@@ -149,25 +150,18 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
     """Draw the pictures and write README.md and compare.json from the finished rows."""
     from walkies.compare import page, pictures
 
-    rows, machines = [], []
-    for name in recipes:
-        for seed in range(seeds):
-            if (path := folder / "rows" / f"{name}-{seed}.json").exists():
-                content = json.loads(path.read_text())
-                rows.append({key: content[key] for key in ("recipe", "seed", "curve", "compile_seconds")})
-                machines.append(content["machine"])
-    result = page.from_json(
-        {
-            "problem": problem,
-            "command": line,
-            "machine": " and ".join(dict.fromkeys(machines)) or machine(),
-            "samples": samples,
-            "seeds": seeds,
-            "recipes": recipes,
-            "rows": rows,
-            "gradients": _read(folder / "gradients.json", {}),
-            "reuse": _read(folder / "reuse.json", []),
-        }
+    paths = [folder / "rows" / f"{name}-{seed}.json" for name in recipes for seed in range(seeds)]
+    made = [page.read_row(path) for path in paths if path.exists()]
+    result = page.Result(
+        problem=problem,
+        command=line,
+        machine=" and ".join(dict.fromkeys(where for _, where in made)) or machine(),
+        samples=samples,
+        seeds=seeds,
+        recipes=recipes,
+        rows=[row for row, _ in made],
+        gradients=page.read_gradients(folder / "gradients.json"),
+        reuse=page.read_reuse(folder / "reuse.json"),
     )
     if result.rows:
         pictures.draw_curves(page.curves_of(result), folder / "curves.png")
@@ -177,7 +171,3 @@ def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, 
         pictures.draw_reuse(result.reuse, folder / "reuse.png")
     write_json(folder / "compare.json", page.to_json(result))
     write_text(folder / "README.md", page.markdown(result))
-
-
-def _read(path: Path, otherwise: Any) -> Any:
-    return json.loads(path.read_text()) if path.exists() else otherwise

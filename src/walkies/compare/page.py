@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
+from walkies import records
 from walkies.compare.gradients import Spread
 from walkies.compare.reuse import Age
 from walkies.compare.training import Point
+from walkies.errors import UserError
+from walkies.files import read_json
+
+KEPT = "what `walkies compare` wrote; remove it, and it will be made again"
 
 
 class Row(NamedTuple):
@@ -49,16 +55,53 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def from_json(content: Mapping[str, Any]) -> Result:
-    """The inverse of `to_json`."""
-    rows = [Row(**row | {"curve": [Point(**point) for point in row["curve"]]}) for row in content["rows"]]
-    gradients = {
-        moment: {recipe: Spread(**spread) for recipe, spread in spreads.items()}
-        for moment, spreads in content["gradients"].items()
-    }
-    reuse = [Age(**age) for age in content["reuse"]]
-    rest = {"recipes": tuple(content["recipes"]), "rows": rows, "gradients": gradients, "reuse": reuse}
-    return Result(**dict(content) | rest)
+def from_json(content: dict[str, Any]) -> Result:
+    """The inverse of `to_json`.
+
+    Raises:
+        UserError: the content is no comparison's.
+    """
+    return records.build(content, Result, "compare.json", KEPT)
+
+
+class _Made(NamedTuple):
+    machine: str
+
+
+def read_row(path: Path) -> tuple[Row, str]:
+    """A finished row, and the machine that made it.
+
+    Raises:
+        UserError: the file is none.
+    """
+    content = read_json(path, KEPT)
+    row, made = records.build(content, Row, str(path), KEPT), records.build(content, _Made, str(path), KEPT)
+    if not row.curve:
+        raise UserError(f"{path} is damaged (its curve is empty); expected {KEPT}")
+    return row, made.machine
+
+
+def read_gradients(path: Path) -> dict[str, dict[str, Spread]]:
+    """The noise of the gradient, of the same recipes at every moment; empty where it has not been measured.
+
+    Raises:
+        UserError: the file is no such measurement.
+    """
+    if not path.exists():
+        return {}
+    found = records.read(path, dict[str, dict[str, Spread]], KEPT)
+    if len({frozenset(spreads) for spreads in found.values()}) != 1 or not all(found.values()):
+        raise UserError(f"{path} is damaged (not the same recipes at every moment); expected {KEPT}")
+    return found
+
+
+def read_reuse(path: Path) -> list[Age]:
+    """The worth of old samples; empty where it has not been measured.
+
+    Raises:
+        UserError: the file is no such measurement.
+    """
+    return records.read(path, list[Age], KEPT) if path.exists() else []
 
 
 def markdown(result: Result) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json as json_module
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from walkies.deploy.rehearsal_conditions import AXES, BASE, BOXES, GRID, Axis, B
 from walkies.errors import UserError
 from walkies.exam import robot_of
 from walkies.files import write_json, write_text
-from walkies.runs import RunFolder, find_policy
+from walkies.runs import RunFolder, find_policy, refuse_unwritable
+from walkies.terminal import say
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
@@ -160,6 +162,7 @@ def command(
     path = find_policy(target)
     policy = read(path)
     folder = out or (RunFolder(target).rehearsal if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
+    refuse_unwritable(folder)
     chosen = _choose(only)
     extent = BOX if box else FULL_GRID if grid else SWEEP
     extent = Extent(
@@ -178,12 +181,12 @@ def command(
         text = report.sweeps_markdown(data)
     _write(folder, name, data, text)
     if json:
-        print(json_module.dumps(data, indent=2, allow_nan=False))
+        say(json_module.dumps(data, indent=2, allow_nan=False))
         return status
-    print(text)
-    print(f"Written to {folder}/{name}.json, .md" + ("" if box else " and .png") + ".")
+    say(text)
+    say(f"Written to {folder}/{name}.json, .md" + ("" if box else " and .png") + ".")
     if out is None and RunFolder(target).config.is_file():
-        print(f"On the run's own page too: walkies report {target}")
+        say(f"On the run's own page too: walkies report {shlex.quote(str(target))}")
     return status
 
 

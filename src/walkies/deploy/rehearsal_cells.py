@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from walkies import records
 from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
@@ -119,7 +120,7 @@ def _name(job: Job, seconds: float, digest: str) -> str:
 def _read(folder: Path | None, name: str) -> list[Row] | None:
     if folder is None or not (folder / name).is_file():
         return None
-    return [Row(*row) for row in json.loads((folder / name).read_text())]
+    return records.read(folder / name, list[Row], "what `walkies rehearse` wrote; remove it, and it is rehearsed again")
 
 
 def _plain(value: Any) -> Any:

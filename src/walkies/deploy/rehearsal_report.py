@@ -9,9 +9,8 @@ import numpy as np
 
 from walkies.deploy.rehearsal_cells import Row
 from walkies.deploy.rehearsal_conditions import Axis, Box, Condition
+from walkies.estimates import Estimate, Share, mean, wilson
 
-Z = 1.96
-"""Standard deviations to either side of a 95% interval."""
 HOLDS = 0.9
 """Share of robots that must survive for a condition to be held."""
 FOLLOWS = 0.15
@@ -20,44 +19,18 @@ TELLING = 2.0
 """Standard errors by which the fallen robots' mean must lie off the mean of all to be worth a sentence."""
 
 
-class Estimate(NamedTuple):
-    """A number and its 95% interval; all None where nothing could be measured."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
 class Summary(NamedTuple):
     """The robots of one cell."""
 
     robots: int
     fallen: int
-    survival: Estimate
+    survival: Share
     lin_vel_error: Estimate
     """m/s, over the time each robot walked"""
     yaw_rate_error: Estimate
     """rad/s"""
     power: Estimate
     """W"""
-
-
-def wilson(successes: int, n: int, z: float = Z) -> Estimate:
-    """A share and its score interval (Wilson 1927): the shares p with |p̂ − p| ≤ z √(p (1 − p) / n)."""
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, min(share, max(0.0, float(centre - half))), max(share, min(1.0, float(centre + half))))
-
-
-def mean(values: Sequence[float | None], z: float = Z) -> Estimate:
-    """A mean over robots and its normal interval, ± z s / √n; robots without a number do not count."""
-    known = np.array([value for value in values if value is not None])
-    if not known.size:
-        return Estimate(None, None, None)
-    middle = float(known.mean())
-    half = z * float(known.std(ddof=1)) / np.sqrt(known.size) if known.size > 1 else float("inf")
-    return Estimate(middle, middle - half, middle + half) if np.isfinite(half) else Estimate(middle, None, None)
 
 
 def summarize(rows: Sequence[Row]) -> Summary:
@@ -69,7 +42,7 @@ def summarize(rows: Sequence[Row]) -> Summary:
 
 def verdict(axis: Axis, cells: Sequence[Summary]) -> str:
     """One sentence: how far to either side of the base the robot holds, and where it still follows."""
-    good = [(cell.survival.value or 0.0) >= HOLDS for cell in cells]
+    good = [cell.survival.value >= HOLDS for cell in cells]
     if not good[axis.base]:
         return f"{axis.label}: falls already at {axis.show(axis.values[axis.base])}, where everything is as usual"
     first = last = axis.base
@@ -135,7 +108,8 @@ def sweeps(results: Mapping[str, Sequence[Summary]], axes: Sequence[Axis]) -> di
 
 def as_json(cell: Summary) -> dict[str, Any]:
     """A summary as JSON data."""
-    return {key: value._asdict() if isinstance(value, Estimate) else value for key, value in cell._asdict().items()}
+    numbers = cell._asdict()
+    return {key: value._asdict() if isinstance(value, Share | Estimate) else value for key, value in numbers.items()}
 
 
 def sweeps_markdown(data: Mapping[str, Any]) -> str:
@@ -165,7 +139,7 @@ def box_report(box: Box, conditions: Sequence[Condition], rows: Sequence[Row]) -
         "about": box.about,
         "ranges": {name: list(ends) for name, ends in box.ranges.items()},
         "required": box.required,
-        "passed": (cell.survival.value or 0.0) >= box.required,
+        "passed": cell.survival.value >= box.required,
         **as_json(cell),
         "in_common": in_common(box, conditions, rows),
         "falls": falls,

@@ -98,7 +98,7 @@ def draw_rewards(run: Path) -> Path | None:
         for axis, name in zip(small, order, strict=False):
             axis.plot(*curves[name], color=theme.BLUE)
             axis.axhline(0.0, color=theme.GREY, linewidth=0.8)
-            axis.set_title(name.replace("_", " "))
+            axis.set_title(theme.words(name.replace("_", " ")))
             axis.xaxis.set_major_formatter(_engineer())
         for axis in small[len(order) :]:
             axis.remove()
@@ -134,7 +134,7 @@ def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> No
     for place, (name, values) in enumerate(parts.items()):
         colour = theme.COLOURS[place % len(theme.COLOURS)]
         gain, cost = above + np.clip(values, 0.0, None), below + np.clip(values, None, 0.0)
-        axis.fill_between(steps, above, gain, color=colour, linewidth=0, label=name)
+        axis.fill_between(steps, above, gain, color=colour, linewidth=0, label=theme.words(name))
         axis.fill_between(steps, below, cost, color=colour, linewidth=0)
         above, below = gain, cost
     total = np.sum(list(parts.values()), axis=0)
@@ -176,11 +176,11 @@ def _panel(axis: Any, quantity: Quantity, data: dict[str, list[dict[str, np.ndar
         curves = [(along, values) for along, values in curves if len(along)]
         colour = theme.COLOURS[index % len(theme.COLOURS)]
         if len(curves) == 1:
-            axis.plot(*curves[0], color=colour, label=name)
+            axis.plot(*curves[0], color=colour, label=theme.words(name))
         elif curves:
             shared, mean, low, high = band(curves)
             axis.fill_between(shared, low, high, color=colour, alpha=0.25, linewidth=0)
-            axis.plot(shared, mean, color=colour, label=f"{name} ({len(curves)} seeds)")
+            axis.plot(shared, mean, color=colour, label=theme.words(f"{name} ({len(curves)} seeds)"))
     if quantity.mark is not None:
         axis.axhline(quantity.mark, color=theme.GREY, linestyle="--", linewidth=1)
         axis.set_ylim(bottom=0)

@@ -17,11 +17,13 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.files import write_text
+from walkies.files import read_text, shown, write_text
 
 Record = Mapping[str, float]
 WANDB_ID = "wandb-id"
 """File of a run folder with its W&B run's id."""
+LARGEST = 1024**3
+"""Bytes of a CSV that are read at most: about a million records."""
 
 
 class Logger(Protocol):
@@ -53,7 +55,7 @@ class CsvLogger:
         self._rows: list[list[str]] = []
         self._file: TextIO | None = None
         # A run killed before its first record leaves an empty file: nothing to keep, and no reason not to resume.
-        if resume_steps is not None and path.exists() and path.stat().st_size:
+        if resume_steps is not None and begun(path):
             self._columns, rows = _parse(path)
             at = self._columns.index("steps")
             self._rows = [row for row in rows if float(row[at]) <= resume_steps]
@@ -166,25 +168,31 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing or is not such a CSV.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file; expected the curves of a run, as `walkies train --out` writes them")
     columns, rows = _parse(path)
     values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows]).reshape(-1, len(columns))
     return dict(zip(columns, values.T, strict=True))
 
 
+def begun(path: Path) -> bool:
+    """Whether a training has written its first record to `path`; until then the file is empty or not there."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _parse(path: Path) -> tuple[list[str], list[list[str]]]:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path, "the curves of a run, as `walkies train --out` writes them", LARGEST)
     whole = text[: text.rfind("\n") + 1]
-    columns, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    try:
+        columns, *rows = [*csv.reader(io.StringIO(whole))] or [[]]
+    except csv.Error as error:
+        raise UserError(f"{path} is damaged ({error}); expected the curves of a run") from error
     if "steps" not in columns or len(set(columns)) != len(columns):
-        raise UserError(f"{path}: expected a header of distinct names with `steps`, got {columns!r}")
+        raise UserError(f"{path}: expected a header of distinct names with `steps`, got {shown(columns)}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(columns):
             raise UserError(f"{path}, line {number}: got {len(row)} cells, expected {len(columns)}")
         for name, cell in zip(columns, row, strict=True):
             if not _is_number(cell) and (cell or name == "steps"):
-                raise UserError(f"{path}, line {number}, column {name}: got {cell!r}, expected a number")
+                raise UserError(f"{path}, line {number}, column {name}: got {shown(repr(cell))}, expected a number")
     return columns, rows
 
 

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from walkies.errors import UserError
+from walkies import records
+from walkies.estimates import Share
+from walkies.markdown import escape as plain
+from walkies.markdown import table
 from walkies.show import page
 
 SWEEPS, GRID, BOX = "rehearsal", "grid", "box-"
 """What the files are called, without their ending."""
+EXPECTED = "what `walkies rehearse` writes; it writes it anew"
+
+
+class Box(NamedTuple):
+    """Robots drawn from a box of conditions (`walkies rehearse RUN --box NAME`)."""
+
+    box: str
+    """Its name."""
+    robots: int
+    seconds: float
+    survival: Share
+    required: float
+    """Share that must survive."""
+    passed: bool
+
+
+class _Axis(NamedTuple):
+    verdict: str
+
+
+class _Sweeps(NamedTuple):
+    axes: list[_Axis]
 
 
 class Margins(NamedTuple):
     """A run's rehearsals; what there was none of is empty or None."""
 
-    boxes: tuple[dict[str, Any], ...] = ()
-    """Robots drawn from a box of conditions (`walkies rehearse RUN --box NAME`), by name."""
+    boxes: tuple[Box, ...] = ()
+    """By name."""
     verdicts: tuple[str, ...] = ()
     """One sentence per condition that was turned up (`walkies rehearse RUN`)."""
     pictures: tuple[tuple[str, Path], ...] = ()
@@ -37,9 +61,10 @@ def read(folder: Path) -> Margins:
     Raises:
         UserError: a file there is not what `walkies rehearse` writes.
     """
-    boxes = tuple(_box(path) for path in sorted(folder.glob(f"{BOX}*.json")))
+    boxes = tuple(records.read(path, Box, EXPECTED) for path in sorted(folder.glob(f"{BOX}*.json")))
     sweeps = folder / f"{SWEEPS}.json"
-    verdicts = tuple(str(axis["verdict"]) for axis in _content(sweeps, "axes")["axes"]) if sweeps.is_file() else ()
+    axes = records.read(sweeps, _Sweeps, EXPECTED).axes if sweeps.is_file() else []
+    verdicts = tuple(axis.verdict for axis in axes)
     titles = {SWEEPS: "One condition after the other", GRID: "Conditions together"}
     pictures = ((title, folder / f"{name}.png") for name, title in titles.items())
     return Margins(boxes, verdicts, tuple((title, path) for title, path in pictures if path.is_file()))
@@ -48,8 +73,7 @@ def read(folder: Path) -> Margins:
 def in_short(margins: Margins) -> str:
     """'course 99% (passed), harsh 97% (passed)'; what was not drawn from a box is not a number."""
     return ", ".join(
-        f"{box['box']} {box['survival']['value']:.0%} ({'passed' if box['passed'] else 'failed'})"
-        for box in margins.boxes
+        f"{box.box} {box.survival.value:.0%} ({'passed' if box.passed else 'failed'})" for box in margins.boxes
     )
 
 
@@ -60,7 +84,7 @@ def html(margins: Margins, title: str = "Rehearsal") -> str:
         "have. Intervals are 95%.</p>"
     ]
     if margins.boxes:
-        parts.append(page.table(["box", "robots", "survival", "asked for", ""], [_row(box) for box in margins.boxes]))
+        parts.append(page.table(HEAD, [_row(box) for box in margins.boxes]))
     if margins.verdicts:
         items = "".join(f"<li>{escape(sentence)}</li>" for sentence in margins.verdicts)
         parts.append(f"<ul>{items}</ul>")
@@ -71,35 +95,18 @@ def markdown(margins: Margins, run: Path) -> list[str]:
     """The same as lines of Markdown for a file in `run`."""
     lines = ["## Rehearsal", ""]
     if margins.boxes:
-        lines += ["| box | robots | survival | asked for | |", "|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(_row(box))} |" for box in margins.boxes]
-        lines.append("")
-    lines += [f"- {sentence}" for sentence in margins.verdicts]
+        lines += [*table(HEAD, [[plain(cell) for cell in _row(box)] for box in margins.boxes]), ""]
+    lines += [f"- {plain(sentence)}" for sentence in margins.verdicts]
     for title, path in margins.pictures:
         lines += ["", f"![{title}]({path.relative_to(run).as_posix()})"]
     return lines
 
 
-def _row(box: dict[str, Any]) -> list[str]:
-    share = box["survival"]
-    survival = f"{share['value']:.0%} ({share['low']:.0%} … {share['high']:.0%})"
-    robots = f"{box['robots']} of {box['seconds']:g} s"
-    return [box["box"], robots, survival, f"{box['required']:.0%}", "passed" if box["passed"] else "failed"]
+HEAD = ["box", "robots", "survival", "asked for", ""]
 
 
-def _box(path: Path) -> dict[str, Any]:
-    box = _content(path, "box", "robots", "seconds", "survival", "required", "passed")
-    if not isinstance(box["survival"], dict) or not {"value", "low", "high"} <= box["survival"].keys():
-        raise UserError(f"{path}: survival without value, low and high; `walkies rehearse` writes it anew")
-    return box
-
-
-def _content(path: Path, *keys: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); `walkies rehearse` writes it anew") from error
-    missing = [key for key in keys if key not in content] if isinstance(content, dict) else list(keys)
-    if missing:
-        raise UserError(f"{path}: no {', '.join(missing)} in it; `walkies rehearse` writes it anew")
-    return content
+def _row(box: Box) -> list[str]:
+    share = box.survival
+    survival = f"{share.value:.0%} ({share.low:.0%} … {share.high:.0%})"
+    verdict = "passed" if box.passed else "failed"
+    return [box.box, f"{box.robots} of {box.seconds:g} s", survival, f"{box.required:.0%}", verdict]

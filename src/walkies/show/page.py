@@ -11,6 +11,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from walkies import exam_card
 from walkies.robots import VISUAL_GROUP, get_robot, load_model
 from walkies.show import replay
 
@@ -52,13 +53,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return f"<table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def card(content: dict[str, Any]) -> str:
+def card(content: exam_card.Card) -> str:
     """The examination's report card."""
     verdict = '<span class="met">passed</span>' if content["passed"] else '<span class="missed">failed</span>'
     rows = "".join(_mark(mark) for mark in content["marks"])
     return (
-        f"<section><h2>Examination {verdict}</h2><p>{int(content['episodes'])} episodes in MuJoCo, "
-        f"seed {int(content['seed'])}. Marks in bold decide, the others inform.</p>"
+        f"<section><h2>Examination {verdict}</h2><p>{escape(exam_card.about(content))} Marks in bold decide, the "
+        "others inform.</p>"
         "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table></section>"
     )
@@ -135,10 +136,11 @@ def _shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
     }
 
 
-def _mark(mark: dict[str, Any]) -> str:
+def _mark(mark: exam_card.Result) -> str:
     name = escape(mark["name"])
-    value = "not measured" if mark["value"] is None else f"{mark['value']:.3f} {escape(mark['unit'])}"
-    limit = "" if mark["pass_mark"] is None else f"{'≥' if mark['at_least'] else '≤'} {mark['pass_mark']:g}"
-    result = "met" if mark["met"] else "missed"
     title = f"<strong>{name}</strong>" if mark["gates"] else name
-    return f'<tr><td>{title}</td><td>{value}</td><td>{limit}</td><td class="{result}">{result}</td></tr>'
+    cells = "".join(
+        f"<td>{text}</td>" for text in (title, escape(exam_card.value(mark)), escape(exam_card.limit(mark)))
+    )
+    result = "met" if mark["met"] else "missed"
+    return f'<tr>{cells}<td class="{result}">{result}</td></tr>'

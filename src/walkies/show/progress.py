@@ -16,6 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from walkies import terminal
+from walkies.files import printable
+
 PLAIN_INTERVAL = 10.0
 """Seconds between lines where there is no terminal."""
 TREND = 40
@@ -56,10 +59,10 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """A display that knows when training will end: after `total_steps`, `total_seconds`, or whichever is first."""
-        self.title = title
+        self.title = printable(title)
         self.total_steps = total_steps
         self.total_seconds = total_seconds
-        self.console = console or Console()
+        self.console = console or terminal.console()
         self._clock = clock
         self._start = clock()
         self._next_line = 0.0
@@ -73,7 +76,7 @@ class Progress:
             self._live = Live(waiting, console=self.console, refresh_per_second=4)
             self._live.__enter__()
         else:
-            self.console.print(f"{self.title}: compiling the training program")
+            self.console.print(Text(f"{self.title}: compiling the training program"), soft_wrap=True)
         return self
 
     def __exit__(
@@ -90,7 +93,7 @@ class Progress:
             self._live.update(self.panel(record, elapsed))
         elif (now := self._clock() - self._start) >= self._next_line:
             self._next_line = now + PLAIN_INTERVAL
-            self.console.print(self.line(record, elapsed), soft_wrap=True, highlight=False)
+            self.console.print(Text(self.line(record, elapsed)), soft_wrap=True)
 
     def done(self, record: Mapping[str, float], elapsed: float) -> float | None:
         """Share of the training that is behind us, 0 to 1; None where no end was given."""
@@ -117,7 +120,7 @@ class Progress:
             bar = Table.grid()
             bar.add_row(ProgressBar(total=1.0, completed=done, width=60))
             parts.insert(1, bar)
-        return Panel(Group(*parts), title=self.title, title_align="left", expand=False)
+        return Panel(Group(*parts), title=Text(self.title), title_align="left", expand=False)
 
     def line(self, record: Mapping[str, float], elapsed: float) -> str:
         """One record as one line of plain text."""

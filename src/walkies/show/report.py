@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import numpy as np
 import tyro
 
-from walkies import exam_report
+from walkies import exam_card, records
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.files import write_text
+from walkies.exam_card import Card
+from walkies.files import digest, printable, write_text
+from walkies.markdown import escape, table
 from walkies.runs import RunFolder
 from walkies.show import curves, gait, logs, margins, page, replay
 from walkies.show.progress import count, duration
+from walkies.terminal import say
+
+T = TypeVar("T")
+PAGES = ("report.md", "report.html")
 
 
 class Summary(NamedTuple):
@@ -25,61 +34,100 @@ class Summary(NamedTuple):
     config: dict[str, Any]
     versions: dict[str, str]
     last: dict[str, float]
-    """The last row of the curves."""
-    card: dict[str, Any] | None
-    """The examination's report card."""
+    """The last row of the curves: its finite numbers. Empty until the training has written a row."""
+    card: Card | None
+    """The report card of the default examination, or, where there was none, of that with most episodes."""
+    exams: tuple[Card, ...]
+    """The cards of all other examinations, those with most episodes first."""
+    policy: str
+    """SHA-256 of the policy file."""
     command: str
     rehearsed: margins.Margins = margins.NONE
+    problems: tuple[str, ...] = ()
+    """A sentence for each part that is missing or damaged, and that counts as empty."""
+
+    def verdict(self, card: Card) -> str:
+        """'passed' or 'failed'; and whether that was another policy than the one that the run has now."""
+        now = card.get("policy", self.policy) == self.policy
+        return ("passed" if card["passed"] else "failed") + ("" if now else " (an earlier policy)")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training has left something in `folder`, however early it died."""
+    run = RunFolder(folder)
+    return run.config.is_file() or run.curves.is_file() or run.latest_checkpoint() is not None
 
 
 def summarize(run: Path) -> Summary:
-    """Read a run folder.
+    """Read a run folder, and of a damaged one what can be read.
 
     Raises:
-        UserError: it is not one.
+        UserError: no training has been here.
     """
-    folder = RunFolder(run)
-    if not folder.config.is_file():
-        raise UserError(f"{run}: not a run folder (it has no {folder.config.name}); expected one of `walkies train`")
-    config = _json(folder.config) or {}
-    table = logs.read(folder.curves) if folder.curves.exists() else {}
-    last = {name: float(values[-1]) for name, values in table.items() if len(values)}
+    if not is_run(run):
+        raise UserError(f"{run}: not a run folder (it has no config.json); expected one of `walkies train`")
+    folder, problems = RunFolder(run), list[str]()
+
+    def part(read: Callable[[Path], T], path: Path, otherwise: T) -> T:
+        try:
+            return read(path)
+        except (UserError, OSError) as error:
+            problems.append(str(error))
+            return otherwise
+
+    config: dict[str, Any] = part(_object, folder.config, {})
+    rows: dict[str, np.ndarray] = part(logs.read, folder.curves, {}) if logs.begun(folder.curves) else {}
+    own = part(_card, folder.report, None)
+    others = [card for path in exam_card.others(run) if (card := part(_card, path, None))]
+    cards = [*([own] if own else []), *sorted(others, key=lambda card: -card["episodes"])]
     return Summary(
-        run.resolve().name,
-        config,
-        _json(folder.versions) or {},
-        last,
-        _json(folder.report),
-        command_line(config),
-        margins.read(folder.rehearsal),
+        name=printable(run.resolve().name),
+        config=config,
+        versions=part(_object, folder.versions, {}) if folder.versions.exists() else {},
+        last={name: float(values[-1]) for name, values in rows.items() if len(values) and np.isfinite(values[-1])},
+        card=cards[0] if cards else None,
+        exams=tuple(cards[1:]),
+        policy=part(digest, folder.policy, "") if folder.policy.exists() else "",
+        command=printable(command_line(config)),
+        rehearsed=part(margins.read, folder.rehearsal, margins.NONE),
+        problems=tuple(problems),
     )
 
 
-def write(run: Path) -> tuple[Path, Path]:
-    """Write `run`/report.md and `run`/report.html, with the curves drawn anew; both paths."""
-    summary = summarize(run)
-    folder = RunFolder(run)
+def write(run: Path) -> Summary:
+    """Write `run`/report.md and `run`/report.html, with the curves drawn anew; what they say.
+
+    Raises:
+        UserError: no training has been there.
+    """
+    summary, folder = summarize(run), RunFolder(run)
     pictures = {}
-    if folder.curves.exists() and len(logs.read(folder.curves).get("steps", ())):
+    if summary.last:
         pictures["Learning curves"] = curves.draw(run)
         if rewards := curves.draw_rewards(run):
             pictures["What each reward term gave"] = rewards
     motion = None
-    if folder.policy.exists():
-        motion = replay.record(policy_file.read(folder.policy))
-        pictures["Gait"] = gait.draw(motion, run / "gait.png")
+    try:
+        if folder.policy.exists():
+            motion = replay.record(policy_file.read(folder.policy))
+            pictures["Gait"] = gait.draw(motion, run / "gait.png")
+    except UserError as error:
+        summary = summary._replace(problems=(*summary.problems, str(error)))
     text = markdown(summary, {title: path.name for title, path in pictures.items()}, _products(folder), run)
-    write_text(run / "report.md", text)
-    write_text(run / "report.html", html(summary, pictures, motion))
-    return run / "report.md", run / "report.html"
+    write_text(run / PAGES[0], text)
+    write_text(run / PAGES[1], html(summary, pictures, motion))
+    return summary
 
 
 def markdown(summary: Summary, pictures: dict[str, str], products: list[str], run: Path) -> str:
     """The report for a terminal or a code forge; `pictures` maps titles to file names in `run`."""
-    lines = [f"# Run {summary.name}", "", "```sh", summary.command, "```", ""]
-    lines += [f"- {name}: {value}" for name, value in facts(summary)]
+    lines = [f"# Run {escape(summary.name)}", "", "```sh", summary.command, "```", ""]
+    lines += [f"- {name}: {escape(value)}" for name, value in facts(summary)]
     if summary.card:
-        lines += ["", exam_report.markdown(summary.card).replace("# Examination", "## Examination", 1).rstrip()]
+        lines += ["", exam_card.markdown(summary.card).replace("# Examination", "## Examination", 1).rstrip()]
+    if summary.exams:
+        rows = [[escape(cell) for cell in row] for row in other_examinations(summary)]
+        lines += ["", "## Other examinations", "", *table(EXAMS, rows)]
     if summary.rehearsed:
         lines += ["", *margins.markdown(summary.rehearsed, run)]
     for title, name in pictures.items():
@@ -94,6 +142,8 @@ def html(summary: Summary, pictures: dict[str, Path], motion: replay.Trajectory 
     sections = [page.facts([("Command", summary.command), *facts(summary)])]
     if summary.card:
         sections.append(page.card(summary.card))
+    if summary.exams:
+        sections.append("<h2>Other examinations</h2>" + page.table(EXAMS, other_examinations(summary)))
     if summary.rehearsed:
         sections.append(margins.html(summary.rehearsed))
     if motion is not None:
@@ -102,6 +152,26 @@ def html(summary: Summary, pictures: dict[str, Path], motion: replay.Trajectory 
     sections.append(page.details("Configuration", json.dumps(summary.config, indent=2)))
     sections.append(page.details("Versions", json.dumps(summary.versions, indent=2)))
     return page.document(f"Run {summary.name}", sections)
+
+
+EXAMS = ["seed", "episodes", "survival", "m/s", "rad/s", ""]
+
+
+def other_examinations(summary: Summary) -> list[list[str]]:
+    """A row of EXAMS for each card but the run's own."""
+    return [
+        [
+            str(card["seed"]), str(card["episodes"]), survival(card), f"{card['lin_vel_error']:.3f}",
+            f"{card['yaw_rate_error']:.3f}", summary.verdict(card),
+        ]
+        for card in summary.exams
+    ]  # fmt: skip
+
+
+def survival(card: Card) -> str:
+    """'99.0% (94.6% … 99.8%)': with its 95% interval."""
+    share = exam_card.uncertainty(card["survival"], card["episodes"])
+    return f"{share.value:.1%} ({share.low:.1%} … {share.high:.1%})"
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:
@@ -117,12 +187,12 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     if "seed" in summary.config:
         found.append(("Seed", str(summary.config["seed"])))
     if card:
-        verdict = "passed" if card["passed"] else "failed"
+        what = f"{card['episodes']} episodes, seed {card['seed']}"
         errors = f"{card['lin_vel_error']:.3f} m/s and {card['yaw_rate_error']:.3f} rad/s"
-        found.append(("Examination", f"{verdict}: survival {card['survival']:.0%}, errors {errors}"))
+        found.append(("Examination", f"{summary.verdict(card)}: survival {survival(card)}, errors {errors}; {what}"))
     if summary.rehearsed.boxes:
         found.append(("Rehearsal", margins.in_short(summary.rehearsed)))
-    return found
+    return found + [("Damaged", printable(problem)) for problem in summary.problems]
 
 
 def command_line(config: dict[str, Any]) -> str:
@@ -145,14 +215,20 @@ def command_line(config: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def command(target: Annotated[Path, tyro.conf.Positional], /) -> None:
+def command(target: Annotated[Path, tyro.conf.Positional], /) -> int:
     """Write a run's report.md and report.html again, from what its folder holds.
+
+    What is damaged there is said, and left out; the exit status is then 1.
 
     Args:
         target: the run folder.
     """
-    for path in write(target):
-        print(path)
+    summary = write(target)
+    for problem in summary.problems:
+        say(problem, sys.stderr)
+    for name in PAGES:
+        say(str(target / name))
+    return int(bool(summary.problems))
 
 
 def flat_settings(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -175,14 +251,9 @@ def _products(folder: RunFolder) -> list[str]:
     return [f"[{path.name}]({path.name}): {purpose}" for path, purpose in described.items() if path.exists()]
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`, or None where there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    return content
+def _card(path: Path) -> Card | None:
+    return exam_card.read(path) if path.is_file() else None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    return records.read(path, dict[str, Any], "what `walkies train` wrote")

@@ -9,45 +9,58 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.files import UNFINISHED, write_text
+from walkies.files import UNFINISHED, printable, write_text
 from walkies.runs import RUNS, RunFolder
 from walkies.show import curves, gait, margins, page, replay
 from walkies.show.progress import count, duration
-from walkies.show.report import Summary, facts, flat_settings, summarize
+from walkies.show.report import Summary, facts, flat_settings, is_run, summarize
+from walkies.terminal import console, say
 
 LEFT_BEHIND = (UNFINISHED, "*.part", ".*.tmp", ".*.unverified", "checkpoints/*.tmp", ".film-*")
 """Patterns of files that were being written when their process was killed: today's, and those of the first version."""
 
 
 def find(root: Path) -> list[Path]:
-    """Run folders in `root` (or `root` itself), by name; a run folder is one with a config.json."""
-    if RunFolder(root).config.is_file():
+    """Run folders in `root` (or `root` itself), by name."""
+    if is_run(root):
         return [root]
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; expected one with runs. `walkies train` makes the first in {RUNS}/")
-    return sorted(path.parent for path in root.glob("*/config.json"))
+    return sorted(path for path in root.iterdir() if path.is_dir() and is_run(path))
 
 
 def table(summaries: Sequence[Summary]) -> Table:
-    """One row per run: how long it trained, and what its examination said (survival, mean errors)."""
-    made = Table()
-    for column in ("run", "seed", "steps", "time", "examination", "survival", "m/s", "rad/s"):
-        made.add_column(column, justify="left" if column in ("run", "examination") else "right", no_wrap=True)
-    for one in summaries:
-        card = one.card
-        verdict = "not examined" if card is None else "passed" if card["passed"] else "failed"
-        numbers = ["", "", ""] if card is None else [
-            f"{card['survival']:.1%}", f"{card['lin_vel_error']:.3f}", f"{card['yaw_rate_error']:.3f}",
-        ]  # fmt: skip
-        steps = count(one.last["steps"]) if "steps" in one.last else "0"
-        time = duration(one.last["seconds"]) if "seconds" in one.last else ""
-        made.add_row(one.name, str(one.config.get("seed", "")), steps, time, verdict, *numbers)
+    """One row per run: how long it trained, what its examination said, and, where there is any, a remark."""
+    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    rows = [_cells(one) for one in summaries]
+    remarked = any(row[-1] for row in rows)
+    for column in COLUMNS[: None if remarked else -1]:
+        justify: Literal["left", "right"] = "left" if column in ("run", "exam", "remark") else "right"
+        made.add_column(column, justify=justify, no_wrap=column != "remark")
+    for row in rows:
+        made.add_row(*row[: len(made.columns)])
     return made
+
+
+COLUMNS = ("run", "seed", "steps", "time", "exam", "episodes", "exam\nseed", "survival", "m/s", "rad/s", "remark")
+
+
+def _cells(one: Summary) -> list[str]:
+    """The cells of COLUMNS for one run."""
+    numbers = ["", "", "", "", ""]
+    if card := one.card:
+        errors = (f"{card[name]:.3f}" for name in ("lin_vel_error", "yaw_rate_error"))
+        numbers = [str(card["episodes"]), str(card["seed"]), f"{card['survival']:.1%}", *errors]
+    steps = count(one.last["steps"]) if "steps" in one.last else "0"
+    time = duration(one.last["seconds"]) if "seconds" in one.last else ""
+    verdict = one.verdict(one.card) if one.card else "none"
+    remark = "damaged" if one.problems else "" if one.last else "no record yet"
+    return [one.name, printable(str(one.config.get("seed", ""))), steps, time, verdict, *numbers, remark]
 
 
 def differences(configs: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
@@ -82,62 +95,89 @@ def command(
         out: where compare writes its page; default: compare.html beside the first run.
         yes: clean without only showing what would go.
     """
-    console = Console()
     runs = [run for target in targets or (Path(RUNS),) for run in find(target)]
     if not runs:
         raise UserError("no runs here; `walkies train pupper` makes one")
     if action == "clean":
-        _clean(runs, yes)
+        # Only where there is a configuration: other programs have folders of checkpoints too.
+        _clean([run for run in runs if RunFolder(run).config.is_file()], yes)
         return
     summaries = [summarize(run) for run in runs]
-    console.print(table(summaries))
+    console().print(table(summaries))
+    for problem in (problem for one in summaries for problem in one.problems):
+        say(problem)
     if action == "compare":
         if len(runs) < 2:
             raise UserError(f"compare needs at least two runs, got {runs[0]}")
-        _compare(console, runs, summaries, out or runs[0].parent / "compare.html")
+        _compare(runs, summaries, out or runs[0].parent / "compare.html")
 
 
-def _compare(console: Console, runs: list[Path], summaries: list[Summary], out: Path) -> None:
+def _compare(runs: list[Path], summaries: list[Summary], out: Path) -> None:
     if out.suffix != ".html":
         raise UserError(f"--out {out}: expected a name that ends with .html")
-    rows = differences({str(run): one.config for run, one in zip(runs, summaries, strict=True)})
-    made = Table("setting", *(run.name for run in runs))
-    for key, values in rows.items():
-        made.add_row(key, *values)
-    console.print(made)
+    names = labels(runs, summaries)
+    rows = differences(dict(zip(names, (one.config for one in summaries), strict=True)))
+    made = Table("setting", *names)
+    for row in ([key, *values] for key, values in rows.items()):
+        made.add_row(*map(printable, row))
+    console().print(made)
+    picture = _draw(runs, names, summaries, out.with_suffix(".png"))
+    sections = [page.table(["", *names], [[name, *values] for name, values in _facts(summaries).items()])]
+    if picture is not None:
+        sections.append(page.picture("Learning curves", picture))
+    differ = page.table(["setting", *names], [[key, *row] for key, row in rows.items()])
+    sections.append("<h2>Settings that differ</h2>" + differ)
+    if any(one.card for one in summaries):
+        episodes = [f"{one.card['episodes']}, seed {one.card['seed']}" if one.card else "" for one in summaries]
+        examined = page.table(["mark", *names], [["episodes", *episodes], *marks(summaries)])
+        sections.append("<h2>Examinations</h2>" + examined)
+    for name, run, one in zip(names, runs, summaries, strict=True):
+        sections += _sections(name, run, one)
+    sections += [
+        page.details(f"Configuration: {name}", json.dumps(one.config, indent=2))
+        for name, one in zip(names, summaries, strict=True)
+    ]
+    write_text(out, page.document(f"{len(runs)} runs compared", sections))
+    say(f"Comparison: {out}" + ("" if picture is None else f" and {picture}"))
+
+
+def labels(runs: Sequence[Path], summaries: Sequence[Summary]) -> list[str]:
+    """What each run is called beside the others: its name, or, where names come twice, its path."""
+    names = [one.name for one in summaries]
+    return [name if names.count(name) == 1 else printable(str(run)) for name, run in zip(names, runs, strict=True)]
+
+
+def _draw(runs: Sequence[Path], names: Sequence[str], summaries: Sequence[Summary], out: Path) -> Path | None:
+    """The curves of the runs that have any. Runs that differ in nothing but their seed are one curve with a band."""
     groups: dict[str, list[Path]] = {}
     kinds: dict[str, dict[str, Any]] = {}
-    for run, one in zip(runs, summaries, strict=True):
-        # Runs that differ in nothing but their seed are one curve with a band.
-        owner = next((name for name, same in kinds.items() if same == _kind(one)), run.name)
-        kinds.setdefault(owner, _kind(one))
-        groups.setdefault(owner, []).append(run)
-    picture = curves.draw_runs(groups, out.with_suffix(".png"))
-    names = [one.name for one in summaries]
-    sections = [
-        page.table(["", *names], [[name, *values] for name, values in _facts(summaries).items()]),
-        page.picture("Learning curves", picture),
-        "<h2>Settings that differ</h2>" + page.table(["setting", *names], [[key, *row] for key, row in rows.items()]),
-    ]
-    if any(one.card for one in summaries):
-        sections.append("<h2>Examinations</h2>" + page.table(["mark", *names], marks(summaries)))
-    sections += [margins.html(one.rehearsed, f"Rehearsal: {one.name}") for one in summaries if one.rehearsed]
-    for run, one in zip(runs, summaries, strict=True):
-        if RunFolder(run).policy.is_file():
-            motion = replay.record(policy_file.read(RunFolder(run).policy))
-            sections.append(page.player(motion, f"Replay: {one.name}"))
-            sections.append(page.picture(f"Gait: {one.name}", gait.draw(motion, run / "gait.png")))
-    sections += [page.details(f"Configuration: {one.name}", json.dumps(one.config, indent=2)) for one in summaries]
-    write_text(out, page.document(f"{len(runs)} runs compared", sections))
-    console.print(f"Comparison: {out} and {picture}")
+    for run, name, one in zip(runs, names, summaries, strict=True):
+        if one.last:
+            owner = next((first for first, same in kinds.items() if same == _kind(one)), name)
+            kinds.setdefault(owner, _kind(one))
+            groups.setdefault(owner, []).append(run)
+    return curves.draw_runs(groups, out) if groups else None
+
+
+def _sections(name: str, run: Path, one: Summary) -> list[str]:
+    """What the page says of one run alone: its rehearsal, and its policy where it can be read."""
+    sections = [margins.html(one.rehearsed, f"Rehearsal: {name}")] if one.rehearsed else []
+    if not RunFolder(run).policy.is_file():
+        return sections
+    try:
+        motion = replay.record(policy_file.read(RunFolder(run).policy))
+    except UserError as error:
+        return [*sections, page.details(f"No replay: {name}", str(error))]
+    gait_picture = gait.draw(motion, run / "gait.png")
+    return [*sections, page.player(motion, f"Replay: {name}"), page.picture(f"Gait: {name}", gait_picture)]
 
 
 def marks(summaries: Sequence[Summary]) -> list[list[str]]:
     """A row per mark of the examinations: its name and unit, and what each run got; empty where it was not examined."""
-    cards = [{mark["key"]: mark for mark in (one.card or {"marks": ()})["marks"]} for one in summaries]
+    cards = [{mark["key"]: mark for mark in one.card["marks"]} if one.card else {} for one in summaries]
     rows = []
     for mark in {key: mark for card in reversed(cards) for key, mark in card.items()}.values():
-        values = [card.get(mark["key"], {}).get("value") for card in cards]
+        values = [card[mark["key"]]["value"] if mark["key"] in card else None for card in cards]
         name = f"{mark['name']}, {mark['unit']}" if mark["unit"] else mark["name"]
         rows.append([name, *("" if value is None else f"{value:.3f}" for value in values)])
     return rows
@@ -153,11 +193,11 @@ def _clean(runs: list[Path], really: bool) -> None:
     paths = [path for run in runs for path in leftovers(run)]
     size = sum(path.stat().st_size for path in paths if path.is_file())
     for path in paths:
-        print(path)
+        say(str(path))
         if really:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     verb = "removed" if really else "could go; --yes removes them"
-    print(f"{len(paths)} files, {size / 1e6:.1f} MB, {verb}")
+    say(f"{len(paths)} files, {size / 1e6:.1f} MB, {verb}")
 
 
 def _kind(summary: Summary) -> dict[str, Any]:

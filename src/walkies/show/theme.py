@@ -44,6 +44,12 @@ STYLE: dict[str, Any] = {
 }
 
 
+def words(text: str) -> str:
+    """`text` for a picture as it stands: matplotlib takes $…$ for mathematics, and hides labels that begin with _."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 @contextmanager
 def figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 2.6, **options: Any) -> Iterator[Any]:
     """A figure of rows × columns axes, `width` × `height` inches each, in the theme; closed afterwards.

@@ -6,7 +6,6 @@ import inspect
 from dataclasses import fields
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from walkies.contract import FADE_IN, FRAME, SLICES, Contract
@@ -14,6 +13,7 @@ from walkies.robots import get_robot
 from walkies.tasks import rewards
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.walk import WalkConfig
+from walkies.terminal import console
 
 DEFAULT = WalkConfig()
 
@@ -25,13 +25,13 @@ def command(robot: str = "pupper", /, task: WalkConfig = DEFAULT) -> None:
         robot: Which robot.
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
     """
-    console = Console()
+    out = console()
     machine = get_robot(robot)
     contract = Contract(machine, task.observation_history, task.action_scale, task.kp, task.kd)
     for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
-        console.print(table)
-        console.print()
-    console.print(randomization_table(task))
+        out.print(table)
+        out.print()
+    out.print(randomization_table(task))
 
 
 def observation_table(contract: Contract) -> Table:

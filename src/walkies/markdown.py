@@ -1,0 +1,20 @@
+"""Pieces of Markdown in which a text is just text, whatever it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from walkies.files import printable
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|&~])")
+
+
+def escape(text: str) -> str:
+    """`text` so that it is read as it stands, also in a cell of a table."""
+    return _SPECIAL.sub(r"\\\1", printable(text))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; cells are Markdown."""
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

@@ -1,0 +1,145 @@
+"""What is printed: no character, name or broken pipe may end the work that it tells about.
+
+A terminal that lacks a character gets the nearest that it has ("≥" as ">="). Nothing that a user named is markup: not
+"[b]" in a run's name, nor an escape sequence. And where output cannot be written, the program goes on without.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any, TextIO
+
+from walkies.files import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN = "walkies.plain"
+"""Name of the error handler of encodings that writes the nearest ASCII."""
+LIKENESS = str.maketrans(
+    {
+        **{"≥": ">=", "≤": "<=", "≈": "~", "≡": "==", "≠": "!=", "±": "+-", "−": "-", "×": "x", "·": "*", "√": "sqrt "},
+        **{"→": "->", "←": "<-", "↦": "->", "∝": "~", "∞": "inf", "∂": "d", "∇": "grad ", "∑": "sum ", "∫": "int "},
+        **{"∈": " in ", "‖": "||", "′": "'", "⁄": "/", "ᵀ": "^T", "²": "^2", "³": "^3", "⁴": "^4", "⁻": "^-"},
+        **{"°": " deg", "µ": "u", "–": "-", "—": "--", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'"},
+        **{"❚": "|", "✓": "ok", "•": "*"},
+        **dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True)),
+    }
+)
+"""What stands for a character where the terminal lacks it. Greek letters are their names, accents are dropped."""
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe, where nothing says how many there are."""
+
+
+def plain(text: str) -> str:
+    """`text` in ASCII, as near as it comes; "?" for what has no likeness."""
+    return "".join(character if character.isascii() else _likeness(character) for character in text)
+
+
+def _likeness(character: str) -> str:
+    name = unicodedata.name(character, "")
+    if (like := character.translate(LIKENESS)) != character:
+        return like
+    if name.startswith("GREEK ") and " LETTER " in name:
+        letter = name.partition(" LETTER ")[2].partition(" ")[0].lower().replace("lamda", "lambda")
+        return letter.capitalize() if "CAPITAL" in name else letter
+    if name.startswith("BOX DRAWINGS"):
+        return "-" if name.endswith("HORIZONTAL") else "|" if name.endswith("VERTICAL") else "+"
+    if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte of a file's name that is not text
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if unicodedata.combining(character):
+        return ""
+    parts = unicodedata.normalize("NFKD", character)
+    return "?" if parts == character else plain(parts)
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # it is registered for writing alone
+    return plain(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(PLAIN, _nearest)
+
+
+def say(text: str = "", file: TextIO | None = None) -> None:
+    """Print lines, at once, to standard output or to `file`, in the characters that it has."""
+    stream = file or sys.stdout
+    if stream is None:  # it was closed before Python began
+        return
+    lines = "\n".join(map(printable, text.split("\n")))
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    print(lines.encode(encoding, PLAIN).decode(encoding), file=stream, flush=True)
+
+
+def console() -> Console:
+    """A rich console on standard output to which every text is just text; a wide one where that is no terminal."""
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=PLAIN)
+    made = Console(markup=False, emoji=False, highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = WIDE
+    return made
+
+
+class Outlet(io.RawIOBase):
+    """The bytes of a text stream, which never fail to be written: what cannot be is forgotten, why is remembered."""
+
+    def __init__(self, stream: Any) -> None:
+        """`stream`: a text stream, or None for one that was closed before Python began."""
+        self._stream = stream  # kept, since a text stream that is forgotten closes what is below it
+        buffer = getattr(stream, "buffer", None)
+        self._raw = getattr(buffer, "raw", buffer)
+        self.failure: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._raw is not None and self._raw.isatty()
+
+    def fileno(self) -> int:
+        if self._raw is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._raw.fileno()
+
+    def write(self, content: Any) -> int:
+        if self.failure is None:
+            try:
+                if self._raw is not None:
+                    return self._raw.write(content)
+                self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
+            except OSError as error:
+                self.failure = error
+        return len(content)
+
+
+def take_over() -> Outlet:
+    """Make this process's standard output and error take everything; standard output's outlet."""
+    _occupy()
+    sys.stdout, out = _open(sys.stdout)
+    sys.stderr, _ = _open(sys.stderr)
+    return out
+
+
+def _open(stream: Any) -> tuple[TextIO, Outlet]:
+    """A text stream in place of `stream` (None for one that is closed), and its outlet."""
+    outlet = Outlet(stream)
+    if stream is None:
+        return io.TextIOWrapper(io.BufferedWriter(outlet), "utf-8", PLAIN), outlet
+    stream.flush()
+    at_once = stream.line_buffering or stream.write_through
+    return io.TextIOWrapper(io.BufferedWriter(outlet), stream.encoding, PLAIN, line_buffering=at_once), outlet
+
+
+def _occupy() -> None:
+    """Leave none of the three streams' numbers free: the next file opened would get the output."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
