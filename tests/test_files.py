@@ -62,7 +62,9 @@ def test_what_a_kill_leaves_is_recognized(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(files.UNFINISHED))
 
 
-WRITES = re.compile(r"""\.write_text\(|\.write_bytes\(|\bopen\([^)]*["'][wax]b?\+?["']|os\.replace\(|\.savefig\(|np\.save""")
+WRITES = re.compile(
+    r"""\.write_text\(|\.write_bytes\(|\bopen\([^)]*["'][wax]b?\+?["']|os\.replace\(|\.savefig\(|np\.save"""
+)
 MAY_WRITE = {
     "files.py": "the one writer",
     "deploy/logs.py": "into what `writing` gave",
@@ -76,7 +78,9 @@ MAY_WRITE = {
 
 def test_only_one_module_writes_files() -> None:
     writers = {
-        str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if WRITES.search(path.read_text(encoding="utf-8"))
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        if WRITES.search(path.read_text(encoding="utf-8"))
     }
     assert writers == set(MAY_WRITE)
     for name in ('path.write_text("x")', 'open(path, "w")', 'path.open("wb")', "os.replace(a, b)"):  # the control
@@ -124,6 +128,18 @@ def test_a_byte_order_mark_is_dropped_and_missing_or_huge_files_are_named(tmp_pa
         files.read_json(tmp_path, "a test")
     with pytest.raises(UserError, match="more than"):
         files.read_text(path, "a test", limit=5)
+
+
+def test_git_lfs_pointers_are_named_as_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:5ec0\nsize 1285538\n")
+    for read in (files.read_text, files.read_json, files.refuse_pointer):
+        with pytest.raises(UserError, match=r"is a Git LFS pointer.*git lfs pull.*expected a test") as caught:
+            read(path, "a test")
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.write_text("version 1")  # the control
+    assert files.read_text(path, "a test") == "version 1"
+    files.refuse_pointer(path, "a test")
 
 
 def test_what_errors_repeat_is_short_and_printable() -> None:

@@ -25,6 +25,8 @@ MAX_JSON = 64 * 1024 * 1024
 """Bytes of JSON that are read at most: every file of ours is far smaller."""
 SHOWN = 60
 """Characters of a wrong value that an error repeats."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a Git LFS pointer begins: what stands in a clone where a large file was not downloaded."""
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
         limit: bytes that are read at most.
 
     Raises:
-        UserError: it cannot be read, is larger, or is not UTF-8.
+        UserError: it cannot be read, is larger, is not UTF-8, or is a Git LFS pointer.
     """
     path = Path(path)
     try:
@@ -95,12 +97,33 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
             content = file.read(limit + 1)
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}; expected {expected}") from error
+    if content.startswith(LFS_POINTER):
+        raise UserError(_pointer(path, expected))
     if len(content) > limit:
         raise UserError(f"{path}: more than {limit // 1024**2} MiB; expected {expected}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is damaged (not UTF-8 at byte {error.start}); expected {expected}") from None
+
+
+def refuse_pointer(path: Path | str, expected: str) -> None:
+    """Say so where a file that is about to be read by other means than `read_text` is only a Git LFS pointer.
+
+    Raises:
+        UserError: it is one.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(_pointer(path, expected))
+
+
+def _pointer(path: Path | str, expected: str) -> str:
+    return (
+        f"{path} is a Git LFS pointer, not the file itself, which `git lfs pull` in its repository downloads; "
+        f"expected {expected}"
+    )
 
 
 def read_json(path: Path | str, expected: str) -> Any:
