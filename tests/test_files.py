@@ -138,6 +138,18 @@ def test_the_name_of_a_file_that_is_not_utf8_can_be_written_and_shown(tmp_path: 
     assert (tmp_path / "report.md").read_text() == files.printable(name) == r"r\udcfcn"
 
 
+def test_git_lfs_pointers_are_named_as_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:5ec0\nsize 1285538\n")
+    for read in (files.read_text, files.read_json, files.refuse_pointer):
+        with pytest.raises(UserError, match=r"is a Git LFS pointer.*git lfs pull.*expected a test") as caught:
+            read(path, "a test")
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.write_text("version 1")  # the control
+    assert files.read_text(path, "a test") == "version 1"
+    files.refuse_pointer(path, "a test")
+
+
 def test_what_errors_repeat_is_short_and_printable() -> None:
     assert files.shown("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
     assert files.shown(12) == "12"

@@ -26,6 +26,8 @@ MAX_JSON = 64 * 1024 * 1024
 """Bytes of JSON that are read at most: every file of ours is far smaller."""
 SHOWN = 60
 """Characters of a wrong value that an error repeats."""
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a Git LFS pointer begins: what stands in a clone where a large file was not downloaded."""
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
         limit: bytes that are read at most.
 
     Raises:
-        UserError: it cannot be read, is larger, or is not UTF-8.
+        UserError: it cannot be read, is larger, is not UTF-8, or is a Git LFS pointer.
     """
     path = Path(path)
     try:
@@ -96,6 +98,8 @@ def read_text(path: Path | str, expected: str, limit: int = MAX_JSON) -> str:
             content = file.read(limit + 1)
     except OSError as error:
         raise UserError(f"{path}: {(error.strerror or 'cannot be read').lower()}; expected {expected}") from error
+    if content.startswith(LFS_POINTER):
+        raise UserError(_pointer(path, expected))
     if len(content) > limit:
         raise UserError(f"{path}: more than {limit // 1024**2} MiB; expected {expected}")
     try:
@@ -108,6 +112,25 @@ def digest(path: Path | str) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_pointer(path: Path | str, expected: str) -> None:
+    """Say so where a file that is about to be read by other means than `read_text` is only a Git LFS pointer.
+
+    Raises:
+        UserError: it is one.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise UserError(_pointer(path, expected))
+
+
+def _pointer(path: Path | str, expected: str) -> str:
+    return (
+        f"{path} is a Git LFS pointer, not the file itself, which `git lfs pull` in its repository downloads; "
+        f"expected {expected}"
+    )
 
 
 def read_json(path: Path | str, expected: str) -> Any:

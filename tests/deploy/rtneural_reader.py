@@ -1,8 +1,9 @@
 """A reader of RTNeural's JSON written from the format's description alone: plain loops, no arrays, no walkies.
 
 Format: `in_shape` ends with the number of inputs; `layers` in order; a dense layer has `shape` ending with its
-outputs, `weights` = [matrix by input then output, bias] and an `activation` name, '' or none for no activation; a
-prelu layer has slopes in `weights`. The output of one layer is the input of the next.
+outputs, `weights` = [matrix by input then output, bias or nothing] and an `activation` name, '' or none for no
+activation; a prelu layer has slopes in `weights[0][0]`, one or as many as inputs, and no activation is read beside
+them. The output of one layer is the input of the next.
 """
 
 import json
@@ -20,17 +21,18 @@ def run(document, observation):
     if len(x) != document["in_shape"][-1]:
         raise ValueError("input size")
     for layer in document["layers"]:
-        outputs = layer["shape"][-1]
-        if layer["type"] == "dense":
-            matrix, bias = layer["weights"]
-            y = list(bias)
+        if layer["type"] != "prelu":
+            outputs = int(layer["shape"][-1])
+            matrix, *bias = layer["weights"]
+            y = list(bias[0]) if bias else [0.0] * outputs
             for value, row in zip(x, matrix, strict=True):
                 for j in range(outputs):
                     y[j] += value * row[j]
+            x = ACTIVATIONS[layer.get("activation", "")](y)
         else:
             slopes = layer["weights"][0][0]
-            y = [v if v > 0 else slope * v for v, slope in zip(x, slopes, strict=True)]
-        x = ACTIVATIONS[layer.get("activation", "")](y)
+            slopes = slopes * len(x) if len(slopes) == 1 else slopes
+            x = [v if v > 0 else slope * v for v, slope in zip(x, slopes, strict=True)]
     return x
 
 

@@ -10,14 +10,16 @@ import time
 
 import numpy as np
 import pytest
+from fuzz import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.deploy import json_values, lint_network, lint_robot, policy_json, rtneural
 from walkies.deploy import lint as module
-from walkies.deploy import policy_json
-from walkies.deploy.lint import ERROR, NOTE, WARNING, check, command, lint
-from walkies.deploy.policy_file import PolicyFileError, export, read
+from walkies.deploy.findings import ERROR, NOTE, SEVERITIES, UNCHECKED, WARNING
+from walkies.deploy.lint import check, command, lint
+from walkies.deploy.policy_file import PolicyFileError, export, from_document, read
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")
@@ -92,25 +94,35 @@ FAULTS = {
     "bad-input-size": (_set("observation_history", 4), ERROR),
     "bad-history": (_set("observation_history", 0), ERROR),
     "unknown-activation": (_set("layers", 0, "activation", "swish"), ERROR),
-    "bad-layer": (_set("layers", 0, "type", "lstm"), ERROR),
+    "bad-layer": (_set("layers", 0, "type", "lstmm"), ERROR),
+    "unsupported-layer": (_set("layers", 0, "type", "lstm"), UNCHECKED),
+    "unsupported-frame": (_set("obs_spec", {"components": [{"name": "command", "size": 3}]}), UNCHECKED),
+    "missing-pose": (lambda d: d.pop("default_joint_pos"), UNCHECKED),
     "bad-layer-size": (_set("layers", 0, "shape", [None, 31]), ERROR),
     "bad-output-size": (lambda d: d["layers"].pop(), ERROR),
     "not-finite": (_set("layers", 0, "weights", 0, 0, 0, 1e300), ERROR),
     "wrong-type": (_set("use_imu", 1), ERROR),
     "ignored-key": (_set("maximum_pitch_command", 0.0), NOTE),
+    "newer-key": (_set("command_clip", {}), NOTE),
     "unknown-key": (_set("action_scales", 0.5), WARNING),
     "gain-over-cap": (_set("kp", 20.0), ERROR),
-    "gain-zero": (_set("kp", 0), ERROR),
+    "implausible-gain": (_set("kd", 0), ERROR),
+    "mirrored-scale": (_set("action_scale", -0.75), ERROR),
+    "implausible-scale": (_set("action_scale", 1e6), ERROR),
     "no-imu": (_set("use_imu", False), WARNING),
     "degrees": (_set("default_joint_pos", [15.0] * 12), ERROR),
     "pose-outside-limits": (_set("default_joint_pos", 1, -1.0), ERROR),
+    "narrow-limits": (lambda d: _closed(1e-9)(d), WARNING),
+    "implausible-pose": (lambda d: d["default_joint_pos"].reverse(), WARNING),
     "limits-beyond-robot": (_set("joint_upper_limits", 0, 3.0), WARNING),
     "pose-outside-board": (_set("default_joint_pos", 1, -0.4), WARNING),
     "silent-clamp": (_set("walkies", {}), WARNING),
     "deaf": (_scale_layer(0, 0.0), WARNING),
-    "constant-input": (_scale_row(9, 0.01), WARNING),
+    "pose-input": (_scale_row(9, 0.01), NOTE),
+    "constant-input": (_each(_scale_row(9, 0.01), _set("maximum_pitch_command", 0.0)), WARNING),
     "never-varied": (_scale_row(FRAME_SIZE + 3, 1e6), ERROR),
     "unbounded": (_set("layers", 1, "activation", ""), WARNING),
+    "one-sided": (_set("layers", 1, "activation", "softmax"), ERROR),
     "large": (
         _each(
             lambda d: d["layers"].insert(1, {**d["layers"][0], "shape": [None, 1100]}),
@@ -174,7 +186,17 @@ HARD_UPPER = list(PUPPER.upper_limits)
 BOARD_LOWER, BOARD_UPPER = (np.asarray(limits, float).tolist() for limits in PUPPER.target_limits())
 EDGES = {
     "gain-over-cap": (_set("kp", 10.0), _set("kp", 10.01)),
-    "gain-zero": (_set("kp", 0.001), _set("kp", 0.0)),
+    "implausible-gain": (_each(_set("kp", 1.0), _set("kd", 0.05)), _set("kd", 0.049)),
+    "implausible-scale": (
+        _set("action_scale", [0.05, 2.0] * 6),
+        _set("action_scale", [0.049, 2.0] * 6),
+    ),
+    "mirrored-scale": (_set("action_scale", [0.75] * 12), _set("action_scale", [0.75] * 11 + [-0.75])),
+    "narrow-limits": (_closed(0.051), _closed(0.049)),
+    "implausible-pose": (
+        _set("default_joint_pos", [0.8, 0.2, -1.4, -0.8, -0.2, 1.4] * 2),  # a deep crouch, feet apart
+        _set("default_joint_pos", [0.0, 0.0, 0.3, 0.0, 0.0, -0.3] * 2),
+    ),
     "degrees": (_set("joint_upper_limits", [6.28] * 12), _set("joint_upper_limits", [6.29] * 12)),
     "pose-outside-limits": (
         _each(_set("default_joint_pos", 1, 0.25), _set("joint_lower_limits", 1, 0.25)),
@@ -201,7 +223,11 @@ EDGES = {
             _set("joint_upper_limits", [x + 0.001 for x in BOARD_UPPER]),
         ),
     ),
-    "constant-input": (_scale_layer(0, 10.0), _set("layers", 0, "weights", 0, FRAME_SIZE + 10, 3, 1e-9)),
+    "pose-input": (_scale_layer(0, 10.0), _set("layers", 0, "weights", 0, FRAME_SIZE + 10, 3, 1e-9)),
+    "constant-input": (
+        _each(_row_at(9, 290.0), _set("maximum_pitch_command", 0.0), _set("maximum_roll_command", 20.0)),
+        _each(_row_at(9, 290.0), _set("maximum_pitch_command", 0.0), _set("maximum_roll_command", 0.0)),
+    ),
     "never-varied": (_row_at(FRAME_SIZE + 3, 290.0), _row_at(FRAME_SIZE + 3, 310.0)),
     "saturated": (_saturate(3), _saturate(4)),
     "jumpy": (  # 0.58 and 0.68 rad
@@ -218,6 +244,8 @@ EDGES = {
         _set("walkies", "command_range", "vy", [-0.5, 0.49]),
     ),
     "unbounded": (_set("layers", 1, "activation", "sigmoid"), _set("layers", 1, "activation", "elu")),
+    "one-sided": (_set("layers", 1, "activation", "elu"), _set("layers", 1, "activation", "sigmoid")),
+    "missing-key": (lambda d: d["walkies"].pop("command_range"), lambda d: d.pop("kp")),
     "unknown-activation": (_set("layers", 0, "activation", "relu"), _set("layers", 0, "activation", "Relu6")),
 }
 
@@ -236,14 +264,14 @@ def test_a_finding_begins_where_its_bound_says(sound, code):
 def test_size_of_a_network_is_told_beyond_a_number_of_weights(sound, monkeypatch):
     count = sum(np.size(weights) for layer in sound["layers"] for weights in layer["weights"])
     for most, expected in ((count, False), (count - 1, True)):
-        monkeypatch.setattr(module, "MAX_PARAMETERS", most)
+        monkeypatch.setattr(lint_network, "MAX_PARAMETERS", most)
         assert ("large" in {finding.code for finding in check(sound)}) == expected
 
 
 def test_constant_input_becomes_an_error_beyond_a_bound(sound):
     for multiple, expected in ((290.0, WARNING), (310.0, ERROR)):
         document = copy.deepcopy(sound)
-        _row_at(9, multiple)(document)
+        _each(_row_at(9, multiple), _set("maximum_pitch_command", 0.0))(document)
         (severity,) = [finding.severity for finding in check(document) if finding.code == "constant-input"]
         assert severity == expected
 
@@ -251,14 +279,14 @@ def test_constant_input_becomes_an_error_beyond_a_bound(sound):
 def codes_in(source):
     """First words of the findings and problems that are made in a module."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)
-    made = (call for call in calls if getattr(call.func, "id", "") in ("Finding", "Problem"))
+    made = (call for call in calls if getattr(call.func, "id", "") in ("Finding", "Problem", "_implausible"))
     return {part.value for call in made for part in ast.walk(call.args[0]) if isinstance(part, ast.Constant)}
 
 
 def test_every_code_that_can_be_given_is_tested():
-    told = codes_in(inspect.getsource(module)) | set(module._PROBLEMS)
-    assert codes_in(inspect.getsource(policy_json)) <= set(module._PROBLEMS)
-    assert told - {"unreadable"} == set(FAULTS)
+    told = set(module._PROBLEMS).union(*(codes_in(inspect.getsource(m)) for m in (module, lint_network, lint_robot)))
+    assert codes_in(inspect.getsource(policy_json)) | codes_in(inspect.getsource(rtneural)) <= set(module._PROBLEMS)
+    assert told - {"unreadable", "too-large"} == set(FAULTS)
     assert codes_in('Finding("new" if x else "old", ERROR)') == {"new", "old"}, "a new one would be noticed"
 
 
@@ -295,7 +323,7 @@ HOSTILE = {
     "endless time": ('"control_dt": 0.02', f'"control_dt": {LONG}', "control-rate"),
     "endless range": ("[-0.75, 0.75]", f"[-{LONG}, {LONG}]", "command-range"),
     "overflowing gain": ('"kp": 5.0', '"kp": 1e999', "bad-gain"),
-    "deep slopes": ('"layers": [', '"layers": [' + PRELU % ("[" * 900 + "]" * 900), "bad-layer-size"),
+    "deep slopes": ('"layers": [', '"layers": [' + PRELU % ("[" * 900 + "]" * 900), "not-finite"),
     "list for a word": ('"elu"', '["elu"]', "unknown-activation"),
     "half a character": ('"use_imu"', '"use_im\\ud800u"', "unknown-key"),
     "terminal's orders": ('"use_imu"', '"use_imu\\u001b[2J"', "unknown-key"),
@@ -329,8 +357,65 @@ def test_many_faults_take_no_longer_than_few(sound):
     layers = check({**sound, "layers": [broken] * 50_000})
     assert time.process_time() - started < 1.0
     assert len(strange) == module.MAX_UNKNOWN_KEYS + 1 and "49,980 more" in strange[-1].message
-    assert len(layers) == policy_json.MAX_PROBLEMS
+    assert len(layers) == json_values.MAX_PROBLEMS
     assert len(check({**sound, "layers": [broken] * 3})) == 3
+
+
+def test_damaged_files_are_read_or_refused_in_one_line(sound, tmp_path, recwarn):
+    """Whatever a disk or an editor has done to a policy: findings of one line each, and no other reader raises more."""
+    path, outcomes = tmp_path / "policy.json", {"read": 0, "refused": 0, "would be a traceback": 0}
+    small = copy.deepcopy(sound)
+    (first, bias), (last, _) = (layer["weights"] for layer in small["layers"])
+    first[:], bias[:], last[:] = [row[:2] for row in first], bias[:2], last[:2]
+    small["layers"][0]["shape"] = [None, 2]
+    for content in damaged(json.dumps(small).encode(), 300):
+        path.write_bytes(content)
+        for finding in lint(path):
+            said = " ".join([finding.key, finding.message, finding.mend])
+            assert said.isprintable() and len(said) < 500, said
+        try:
+            read(path)
+            outcomes["read"] += 1
+        except PolicyFileError as error:
+            assert str(error).isprintable() and str(path) in str(error)
+            outcomes["refused"] += 1
+        try:  # the control: the damage is some
+            from_document(json.loads(content))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            outcomes["would be a traceback"] += 1
+    assert min(outcomes.values()) > 20, outcomes
+    assert not recwarn.list
+
+
+def test_files_too_large_to_be_checked_in_seconds_are_answered_at_once(tmp_path, capsys):
+    path = tmp_path / "policy.json"
+    for size, code in ((module.MAX_BYTES, "unreadable"), (module.MAX_BYTES + 1, "too-large"), (10**10, "too-large")):
+        with path.open("wb") as file:
+            file.truncate(size)  # takes no room on the disk
+        started = time.process_time()
+        (finding,) = lint(path)
+        assert finding.code == code and time.process_time() - started < 1.0
+    with pytest.raises(SystemExit) as stop:
+        command(path)
+    out = capsys.readouterr().out
+    assert stop.value.code == 1 and "nothing in it was looked at" in out and "not fit" not in out
+
+
+def test_a_git_lfs_pointer_is_named_as_what_it_is(tmp_path):
+    path = tmp_path / "policy.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:5ec0\nsize 1285538\n")
+    (finding,) = lint(path)
+    assert finding.severity == ERROR and "Git LFS pointer" in finding.message and "git lfs pull" in finding.message
+
+
+def test_brackets_are_no_markup(sound, tmp_path, capsys):
+    """Names and content of a user's, as they are: `[red]` is no colour and `[/blink]` closes nothing."""
+    path = tmp_path / "[red]robots" / "[bold]policy.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**sound, "[blink]key[/blink]": 1, "walkies": {"robot": "[link=x]spot"}}))
+    command(path)
+    out = capsys.readouterr().out
+    assert str(path) in out and "[blink]key[/blink]" in out and "[link=x]spot" in out and "\x1b" not in out
 
 
 def test_missing_file_is_one_clear_finding(tmp_path):
@@ -346,7 +431,7 @@ NUMBERS = st.one_of(
 
 @given(st.lists(NUMBERS, max_size=6))
 def test_many_numbers_are_judged_as_one_by_one(values):
-    assert policy_json.all_finite(values) == all(policy_json.is_finite(value) for value in values)
+    assert json_values.all_finite(values) == all(json_values.is_finite(value) for value in values)
 
 
 def test_the_largest_policies_take_a_second(sound, tmp_path):
@@ -389,7 +474,7 @@ def test_never_raises_whatever_stands_anywhere(sound, value, choice: random.Rand
             break
         spot = spot[key]
     for finding in check(document):
-        assert finding.severity in (ERROR, WARNING, NOTE)
+        assert finding.severity in SEVERITIES
 
 
 def test_command_prints_and_exits(sound, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The ONNX export computes the policy file's actions and tells a controller everything else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,7 +10,8 @@ import pytest
 
 from walkies.contract import SLICES
 from walkies.deploy import onnx_file
-from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, write
+from walkies.deploy.policy_file import PROBES, Layer, PolicyFile, PolicyFileError, write
+from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.errors import UserError
 from walkies.robots import get_robot
 
@@ -42,6 +44,25 @@ def test_same_actions_in_onnxruntime(tmp_path, activations, prelu):
     (got,) = session.run(["action"], {"observation": observations})
     np.testing.assert_allclose(got, policy.act(observations), atol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
+
+
+def test_agreement_is_said_as_measured_and_on_which_observations(tmp_path):
+    """Steep networks at the clip are off by more than any fixed promise: there float32 itself is off by as much."""
+    policy = policy_of("elu", "tanh")
+    steep = replace(
+        policy, layers=(Layer(2e3 * policy.layers[0].weights, policy.layers[0].bias, "elu"), policy.layers[1])
+    )
+    gentle, wild = (onnx_file.export_onnx(tmp_path / "policy.onnx", p, PUPPER) for p in (policy, steep))
+    assert gentle.ordinary < 1e-6 < wild.ordinary
+    session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
+    for told, observations in (
+        (wild.ordinary, ordinary_observations(2, PROBES)[0]),
+        (wild.extreme, extreme_observations(72, PROBES)),
+    ):
+        (got,) = session.run(["action"], {"observation": observations.astype(np.float32)})
+        assert told == pytest.approx(float(np.abs(got - steep.act(observations)).max()))
+    assert f"at most {wild.ordinary:.1e} on {PROBES} ordinary observations" in str(wild)
+    assert f"by {wild.extreme:.1e} on {PROBES} with inputs at ±100" in str(wild)
 
 
 def test_metadata_says_what_onnx_cannot(tmp_path):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tyro
 
 import walkies
-from walkies.contract import FRAME, SLICES
-from walkies.deploy.policy_file import PolicyFile, PolicyFileError, probe_observations, read
+from walkies.contract import FRAME, OBSERVATION_CLIP, SLICES
+from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError, read
+from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.errors import UserError
 from walkies.files import writing
 from walkies.robots.base import Robot
@@ -28,6 +29,24 @@ TOLERANCE = 1e-5
 ROUNDING_FACTOR = 20.0
 """Two float32 evaluations may add up in different orders, so they may differ by some multiples of either's error."""
 OPERATORS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softmax": "Softmax", "elu": "Elu"}
+
+
+class Agreement(NamedTuple):
+    """How far an ONNX model is off its policy file, whose actions are computed in float32 too."""
+
+    ordinary: float
+    """largest difference of any action over PROBES observations such as the policy meets"""
+    extreme: float
+    """the same over PROBES observations whose inputs stand at 0 or at the controller's clip of ±100"""
+    extreme_rounding: float
+    """largest difference there of the policy file's own actions from exact arithmetic"""
+
+    def __str__(self) -> str:
+        return (
+            f"actions differ from the policy file's by at most {self.ordinary:.1e} on {PROBES} ordinary observations, "
+            f"and by {self.extreme:.1e} on {PROBES} with inputs at ±{OBSERVATION_CLIP:g}, where float32 is "
+            f"{self.extreme_rounding:.1e} off exact arithmetic"
+        )
 
 
 def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
@@ -90,30 +109,35 @@ def build(policy: PolicyFile, robot: Robot) -> Any:
     return model
 
 
-def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> None:
-    """Write `policy` as ONNX and prove with onnxruntime that it computes the policy file's actions.
+def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> Agreement:
+    """Write `policy` as ONNX and measure with onnxruntime that it computes the policy file's actions.
 
     Raises:
-        PolicyFileError: the written model differs from the policy file on random or extreme observations; an existing
-            file at `path` stays as it was.
+        PolicyFileError: an action differs by more than TOLERANCE and what float32 may be off; an existing file at
+            `path` stays as it was.
     """
     with writing(path) as candidate:
         candidate.write_bytes(build(policy, robot).SerializeToString())
-        _verify(candidate, policy)
+        return _compare(candidate, policy)
 
 
-def _verify(path: Path, policy: PolicyFile) -> None:
+def _compare(path: Path, policy: PolicyFile) -> Agreement:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    size = policy.observation_size
-    for observations in probe_observations(np.zeros(size), np.ones(size)):
+
+    def compare(observations: np.ndarray) -> tuple[float, float]:
         expected, exact = policy.act(observations), policy.act_exactly(observations)
         (got,) = session.run(["action"], {"observation": observations.astype(np.float32)})
-        allowed = TOLERANCE + ROUNDING_FACTOR * np.abs(expected - exact).max()
-        error = np.abs(got - exact).max()
+        error, rounding = float(np.abs(got - expected).max()), float(np.abs(expected - exact).max())
+        allowed = TOLERANCE + ROUNDING_FACTOR * rounding
         if not error <= allowed:
             raise PolicyFileError(f"{path}: ONNX actions differ from the policy file's by {error:.2g} > {allowed:.2g}")
+        return error, rounding
+
+    ordinary, _ = compare(ordinary_observations(policy.observation_history, PROBES)[0])
+    extreme, rounding = compare(extreme_observations(policy.observation_size, PROBES))
+    return Agreement(ordinary, extreme, rounding)
 
 
 def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None = None) -> None:
@@ -131,5 +155,5 @@ def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None =
     if name not in ROBOTS:
         raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
     out = out or path.with_suffix(".onnx")
-    export_onnx(out, policy, get_robot(name))
-    print(f"{out}: same actions as {path} to {TOLERANCE:g}, checked with onnxruntime")
+    agreement = export_onnx(out, policy, get_robot(name))
+    print(f"{out}: {agreement}; checked with onnxruntime")

@@ -17,7 +17,10 @@ import numpy as np
 
 import walkies
 from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
-from walkies.deploy.policy_json import NUM_JOINTS, PolicyFileError, flatten, load_document, problems
+from walkies.deploy.json_values import PolicyFileError
+from walkies.deploy.policy_json import NUM_JOINTS, history, load_document, problems
+from walkies.deploy.probes import extreme_observations
+from walkies.deploy.rtneural import PRELU, slopes
 from walkies.files import write_bytes, writing
 from walkies.robots.base import Robot
 
@@ -27,6 +30,9 @@ EXPORT_TOLERANCE = 1e-5
 """Largest allowed difference in any action between the trained network and the written file, both in float64."""
 FLOAT32_TOLERANCE = 1e-4
 """The same between float32, as the robot computes, and float64, on observations such as training saw."""
+
+PROBES = 256
+"""Observations of either kind on which they are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +181,7 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
     scale = document["action_scale"]
     return PolicyFile(
         layers=tuple(_read_layer(layer) for layer in document["layers"]),
-        observation_history=document["observation_history"],
+        observation_history=history(document) or 1,
         kp=float(document["kp"]),
         kd=float(document["kd"]),
         action_scale=tuple(map(float, scale)) if isinstance(scale, list) else (float(scale),) * NUM_JOINTS,
@@ -271,25 +277,12 @@ def export(
     return policy
 
 
-def probe_observations(mean: np.ndarray, scale: np.ndarray, count: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """(plausible (count, in), extreme (count, in)): training's to 3 standard deviations, and up to the clip of ±100.
-
-    The extremes hold every input at either clip, all at once and one at a time in a pattern that covers all inputs.
-    """
-    rng = np.random.default_rng(0)
-    deviation = np.divide(1.0, scale, out=np.ones_like(scale), where=scale != 0)
-    plausible = np.clip(mean + deviation * rng.uniform(-3, 3, (count, mean.size)), -OBSERVATION_CLIP, OBSERVATION_CLIP)
-    extreme = rng.choice([-OBSERVATION_CLIP, 0.0, OBSERVATION_CLIP], (count, mean.size), p=[0.25, 0.5, 0.25])
-    extreme[:3] = [[-OBSERVATION_CLIP], [0.0], [OBSERVATION_CLIP]]
-    one_at_a_time = np.arange(3, count)
-    extreme[one_at_a_time[::2]] = 0.0
-    extreme[one_at_a_time[::2], one_at_a_time[::2] // 2 % mean.size] = OBSERVATION_CLIP
-    return plausible, extreme
-
-
 def _verify(path: Path, layers: Any, activations: list[str], mean: np.ndarray, scale: np.ndarray) -> None:
     """Compare the written file with the network it came from; the file is read here from its text, not by `read`."""
-    plausible, extreme = probe_observations(mean, scale)
+    rng, deviation = np.random.default_rng(0), np.divide(1.0, scale, out=np.ones_like(scale), where=scale != 0)
+    plausible = mean + deviation * rng.uniform(-3, 3, (PROBES, mean.size))  # such as training saw
+    plausible = np.clip(plausible, -OBSERVATION_CLIP, OBSERVATION_CLIP)
+    extreme = extreme_observations(mean.size, PROBES)
     content = json.loads(path.read_text(encoding="utf-8"))
     for name, observation in (("plausible", plausible), ("extreme", extreme)):
         expected = (observation - mean) * scale
@@ -325,17 +318,21 @@ def _layer_document(layer: Layer) -> dict[str, Any]:
     outputs = int(layer.bias.shape[0])
     shape = [None, outputs]
     if layer.weights is None:
-        return {"type": "prelu", "shape": shape, "weights": [[layer.bias.tolist()]]}
+        return {"type": PRELU, "shape": shape, "weights": [[layer.bias.tolist()]]}
     weights = [layer.weights.tolist(), layer.bias.tolist()]
     return {"type": "dense", "activation": layer.activation, "shape": shape, "weights": weights}
 
 
 def _read_layer(layer: dict[str, Any]) -> Layer:
-    activation = layer.get("activation", "")
-    if layer["type"] == "prelu":
-        slopes = np.array(flatten(layer["weights"]), np.float64)
-        return Layer(None, np.broadcast_to(slopes, (layer["shape"][-1],)).copy(), activation)
-    return Layer(np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64), activation)
+    outputs = int(layer["shape"][-1])
+    if layer["type"] == PRELU:
+        return Layer(None, np.broadcast_to(np.array(slopes(layer), np.float64), (outputs,)).copy())
+    matrix, *bias = layer["weights"]
+    return Layer(
+        np.array(matrix, np.float64),
+        np.array(bias[0], np.float64) if bias else np.zeros(outputs),
+        layer.get("activation", ""),
+    )
 
 
 def _forward(layers: Sequence[tuple[np.ndarray | None, np.ndarray, str]], x: np.ndarray) -> np.ndarray:

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a number may be before somebody should look, and why."""
+
+    low: float
+    high: float
+    unit: str
+    reason: str
+    """where the bounds come from"""
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"at least {self.low:g} {self.unit}"
+        return f"{self.low:g} … {self.high:g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """Ranges of a policy file's numbers for one robot: a slip, another unit or another joint order lie outside."""
+
+    kp: Range
+    kd: Range
+    action_scale: Range
+    """of each joint, without its sign"""
+    limit_width: Range
+    """of each joint, upper minus lower limit"""
+    foot_ahead: Range
+    """of each foot in the default pose, as seen from the first joint of its leg; likewise:"""
+    foot_outward: Range
+    foot_below: Range
 
 
 @dataclass(frozen=True)
@@ -44,6 +77,8 @@ class Robot:
     """Left–right mirror: joint i of the mirrored robot is `mirror_signs[i] * q[mirror_joints[i]]`."""
     mirror_signs: tuple[float, ...]
     mirror_legs: tuple[int, ...]
+    plausible: Plausible
+    """What policies for this robot may say."""
 
     @property
     def num_joints(self) -> int:

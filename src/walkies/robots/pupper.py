@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from walkies.robots.base import Robot
+from walkies.robots.base import Plausible, Range, Robot
 
 LEGS = ("front_r", "front_l", "back_r", "back_l")
 
@@ -17,6 +18,16 @@ _UPPER = (2.51, 3.14, 0.71)
 def _negated(leg: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(0.0 - angle for angle in leg)
 
+
+_PLAUSIBLE = Plausible(
+    kp=Range(1.0, math.inf, "N m/rad", "standing takes 0.33 N m at each knee: it gives way by 0.33 rad at 1 N m/rad"),
+    kd=Range(0.05, math.inf, "N m s/rad", "half of the least in pupperv3-mjx, 0.1; legs ring without damping"),
+    action_scale=Range(0.05, 2.0, "rad", "0.05 rad moves a foot by 7 mm, no step; ±2 rad is more than any joint turns"),
+    limit_width=Range(0.1, math.inf, "rad", "the motor board alone keeps 0.1 rad away from either limit"),
+    foot_ahead=Range(-0.03, 0.03, "m", "a fifth of the 0.15 m between front and back hips; by default -0.009"),
+    foot_outward=Range(-0.04, 0.08, "m", "feet do not meet, hips being 0.145 m apart or more; by default 0.018"),
+    foot_below=Range(0.1, 0.18, "m", "stretched legs reach 0.172; 0.112 with all joints at zero, by default 0.141"),
+)
 
 PUPPER = Robot(
     name="pupper",
@@ -44,4 +55,5 @@ PUPPER = Robot(
     mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
     mirror_signs=(-1.0,) * 12,
     mirror_legs=(1, 0, 3, 2),
+    plausible=_PLAUSIBLE,
 )

@@ -1,0 +1,130 @@
+"""The linter's rules on a policy's network: its inputs, its size, and what it does on plausible observations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from walkies.contract import FRAME_SIZE, SLICES
+from walkies.deploy.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.json_values import is_finite
+from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.probes import ordinary_observations
+
+NEVER_VARIED = 300.0
+"""An input whose weights are this many times the median input's never varied in training: its deviation was a floor."""
+MAX_PARAMETERS = 1_000_000
+"""Weights; above it one inference takes a Raspberry Pi a good part of its 19 ms."""
+OBSERVATIONS, FEWEST_OBSERVATIONS, MAX_WORK = 200, 25, 100_000_000
+"""A large network is asked less often, at most so many multiplications: a check takes a second."""
+SATURATED = 0.99
+SATURATION_SHARE = 0.3
+JUMP = 0.6
+"""rad: how far sensor noise alone may move the worst joint's target between two control steps (95th percentile)."""
+ROUNDING = 1e-3
+"""Largest difference between float32, as on the robot, and float64."""
+BOUNDED = ("tanh", "sigmoid", "softmax")
+ONE_SIDED = ("relu", "sigmoid", "softmax")
+"""Activations that never give a negative number."""
+POSE_COMMANDS = ("maximum_pitch_command", "maximum_roll_command")
+"""Degrees of lean that a course's training commanded (pupperv3-mjx); the robot does not read them."""
+
+
+def leans(document: Mapping[str, Any]) -> bool | None:
+    """Whether the training varied the pose command, as far as the file says; None where it does not."""
+    said = [document[key] for key in POSE_COMMANDS if is_finite(document.get(key))]
+    return any(said) if said else None
+
+
+def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
+    """Weights of the first layer: inputs that never varied in training have weights that nobody trained."""
+    first = policy.layers[0].weights
+    if first is None:
+        return
+    weight = np.abs(first).max(axis=1).reshape(policy.observation_history, FRAME_SIZE)
+    typical = float(np.median(weight[weight > 0])) if np.any(weight > 0) else 0.0
+    if typical == 0.0:
+        mend = "train longer, or export the right checkpoint"
+        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy senses nothing", COURSE, mend)
+        return
+    yield from _pose_command(leans, float(weight[:, SLICES["desired_up"]].max()), typical)
+    others = weight.copy()
+    others[:, SLICES["desired_up"]] = 0.0
+    for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
+        name = next(name for name, part in SLICES.items() if part.start <= entry < part.stop)
+        message = (
+            f"{name}[{entry - SLICES[name].start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
+        )
+        message += " median input: it never varied in training, and will on the robot"
+        mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
+        key = f"layers[0].weights[0][{frame * FRAME_SIZE + entry}]"
+        yield Finding("never-varied", ERROR, key, message, f"{COURSE}: normalizer folded as W/σ", mend)
+
+
+def size(policy: PolicyFile) -> Iterator[Finding]:
+    """Last activation and number of weights."""
+    last = len(policy.layers) - 1
+    final = policy.layers[last].activation
+    if final not in BOUNDED:
+        message = "nothing bounds the actions but the joint limits"
+        yield Finding("unbounded", WARNING, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
+    if final in ONE_SIDED:
+        message = f"{final} gives no negative action: every joint turns to one side of the default pose only"
+        message += ", and the twelve actions share a sum of 1" if final == "softmax" else ""
+        severity = ERROR if final == "softmax" else WARNING
+        yield Finding("one-sided", severity, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
+    count = policy.num_parameters
+    if count > MAX_PARAMETERS:
+        message = f"{count:,} weights; an action must be ready within 19 ms on the robot's computer"
+        reference = f"{CONTROLLER}: policy_latest.json has 38.9 MB; watch ~/policy_inference_latency_seconds"
+        yield Finding(
+            "large", WARNING, "layers", message, reference, "train a smaller network (two layers of 128 walk)"
+        )
+
+
+def behaviour(policy: PolicyFile) -> Iterator[Finding]:
+    """What the policy does on plausible observations, and on the same ones a moment later with other sensor noise."""
+    count = max(FEWEST_OBSERVATIONS, min(OBSERVATIONS, MAX_WORK // policy.num_parameters))
+    now, later = ordinary_observations(policy.observation_history, count)
+    actions, after, exact = policy.act(now), policy.act(later), policy.act_exactly(now)
+    if not (np.all(np.isfinite(actions)) and np.all(np.isfinite(after))):
+        message = "on ordinary observations some actions are not finite"
+        yield Finding("overflow", ERROR, "layers", message, f"{CONTROLLER}: NaN stops the controller", "train again")
+        return
+    with np.errstate(over="ignore"):  # the largest float32 twice is no float32 any more
+        rounding = float(np.abs(actions - exact).max())
+        jumps = np.abs(after.astype(float) - actions) * np.abs(policy.action_scale)
+    if rounding > ROUNDING:
+        message = f"float32, as on the robot, differs from exact arithmetic by {rounding:.2g}"
+        yield Finding("rounding", WARNING, "layers", message, "RTNeural computes in float32", "look for huge weights")
+    share = float(np.mean(np.abs(actions) > SATURATED))
+    if policy.layers[-1].activation == "tanh" and share > SATURATION_SHARE:
+        message = f"{share:.0%} of actions are saturated on ordinary observations: bang-bang control"
+        mend = "train with a larger action-rate or torque cost, or a larger action scale"
+        yield Finding("saturated", WARNING, f"layers[{len(policy.layers) - 1}]", message, COURSE, mend)
+    worst = float(np.quantile(jumps.max(axis=-1), 0.95))
+    if worst > JUMP:
+        message = f"sensor noise alone moves some joint's target by {worst:.2f} rad between two control steps"
+        mend = "train with the sensors' noise and a larger action-rate cost"
+        yield Finding("jumpy", WARNING, "layers", message, f"{COURSE}: action_rate -0.1, noise ±0.05 rad", mend)
+
+
+def _pose_command(leans: bool | None, most: float, typical: float) -> Iterator[Finding]:
+    """Weights on `desired_up`, which some trainings vary, so that the policy leans on command, and others never do."""
+    if most == 0.0:
+        return
+    huge = most > NEVER_VARIED * typical
+    weights = f"weights up to {most:.3g} on desired_up"
+    if leans is False or (huge and leans is None):
+        said = "which the file says its training held constant" if leans is False else "as of an input held constant"
+        message = f"{weights}, {most / typical:.0f} × the median input's, {said}"
+        reference = f"{COURSE} with brax running_statistics: 1/σ of a constant input is a million"
+        mend = "set these rows to zero and add their (0, 0, 1) to the bias; never publish /cmd_pose until then"
+        yield Finding("constant-input", ERROR if huge else WARNING, "layers[0]", message, reference, mend)
+        return
+    said = "trained to, says the file" if leans else "whether trained to, the file does not say"
+    message = f"{weights}: the policy follows pose commands (/cmd_pose), {said}"
+    mend = "publish /cmd_pose only as far as its training did; walkies commands an upright trunk"
+    yield Finding("pose-input", NOTE, "layers[0]", message, f"{COURSE}: desired_world_z", mend)

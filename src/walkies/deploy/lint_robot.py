@@ -1,0 +1,144 @@
+"""The linter's rules on how a policy meets its robot: gains, action scale, joints and pose, rate and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from walkies.deploy.controller import ControllerConfig
+from walkies.deploy.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.json_values import is_finite
+from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.probes import JOYSTICK
+from walkies.deploy.stance import stance
+from walkies.files import shown
+from walkies.robots import ROBOTS
+from walkies.robots.base import Range, Robot
+
+GROSS = 10.0
+"""A number so many times below or above what is plausible is a slip or another unit, and no choice."""
+
+
+def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
+    """Stiffness and damping, and whether the IMU is used."""
+    config = ControllerConfig()
+    for key, value, cap, plausible in (
+        ("kp", policy.kp, config.kp_cap, robot.plausible.kp),
+        ("kd", policy.kd, config.kd_cap, robot.plausible.kd),
+    ):
+        if value > cap:
+            message = f"{value:g} is above the board's cap: the robot will use {cap:g} without a word"
+            yield Finding("gain-over-cap", ERROR, key, message, BOARD, f"train with {key} ≤ {cap:g}")
+        yield from _implausible("implausible-gain", key, value, plausible, "write the gain it was trained with")
+    if not policy.use_imu:
+        message = "the controller then demands an IMU that reports exactly no rotation, and fails at the first tilt"
+        yield Finding("no-imu", WARNING, "use_imu", message, CONTROLLER, "set use_imu to true")
+
+
+def scale(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
+    """Angle per unit of action."""
+    scales = np.array(policy.action_scale)
+    uniform = bool(np.all(scales == scales[0]))
+    for i, value in enumerate(scales[:1] if uniform else scales):
+        key = "action_scale" if uniform else f"action_scale[{i}]"
+        which = "every joint" if uniform else robot.joint_names[i]
+        if value < 0:
+            message = f"{value:g} turns {which} the other way than the policy means"
+            yield Finding("mirrored-scale", ERROR, key, message, CONTROLLER, f"write {-value:g}")
+        mend = "write the scale it was trained with, in rad per unit of action"
+        yield from _implausible("implausible-scale", key, abs(value), robot.plausible.action_scale, mend)
+
+
+def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
+    """Default pose and limits beside one another, the robot's and the board's."""
+    pose, lower, upper = (
+        np.array(values) for values in (policy.default_joint_pos, policy.joint_lower_limits, policy.joint_upper_limits)
+    )
+    if np.any(np.abs(np.concatenate([pose, lower, upper])) > 2 * np.pi):
+        message = "angles beyond a full turn: degrees where radians belong?"
+        yield Finding("degrees", ERROR, "default_joint_pos", message, CONTROLLER, "write radians")
+        return
+    for i in np.flatnonzero((pose < lower) | (pose > upper)):
+        message = f"{pose[i]:g} for {robot.joint_names[i]} is outside its limits {lower[i]:g} … {upper[i]:g}"
+        mend = "the order of joints or the sign of the left legs may be wrong"
+        yield Finding("pose-outside-limits", ERROR, f"default_joint_pos[{i}]", message, CONTROLLER, mend)
+    width = robot.plausible.limit_width
+    for i in np.flatnonzero(upper - lower < width.low):
+        message = f"limits leave {robot.joint_names[i]} {upper[i] - lower[i]:.3g} {width.unit}: it cannot move"
+        yield Finding(
+            "narrow-limits", WARNING, f"joint_lower_limits[{i}]", message, width.reason, "write the joint's limits"
+        )
+    hard_lower, hard_upper = np.array(robot.lower_limits), np.array(robot.upper_limits)
+    for i in np.flatnonzero((lower < hard_lower - 1e-3) | (upper > hard_upper + 1e-3)):
+        message = f"{lower[i]:g} … {upper[i]:g} is wider than {robot.joint_names[i]} can turn"
+        mend = f"write {hard_lower[i]:g} … {hard_upper[i]:g}"
+        yield Finding("limits-beyond-robot", WARNING, f"joint_lower_limits[{i}]", message, BOARD, mend)
+    board_lower, board_upper = robot.target_limits()
+    for i in np.flatnonzero((pose < board_lower) | (pose > board_upper)):
+        message = (
+            f"{pose[i]:g} for {robot.joint_names[i]} is outside the board's {board_lower[i]:g} … {board_upper[i]:g}"
+        )
+        yield Finding("pose-outside-board", WARNING, f"default_joint_pos[{i}]", message, BOARD, "choose another pose")
+    if "robot" not in policy.walkies and np.any((lower < board_lower) | (upper > board_upper)):
+        message = f"the board clamps {robot.limit_inset:g} rad inside the joint limits; was that clamp in the training?"
+        mend = "train with targets clamped as the board clamps them, or write the inset limits"
+        yield Finding("silent-clamp", WARNING, "joint_lower_limits", message, BOARD, mend)
+    yield from _pose(pose, robot)
+
+
+def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
+    """What the file says of its training: robot, rate, commands."""
+    about = policy.walkies
+    if policy.robot_name not in ROBOTS:
+        message = f"made for {shown(policy.robot_name)}, unknown here; checked as if for {robot.name}"
+        mend = f"write one of {', '.join(sorted(ROBOTS))}"
+        yield Finding("unknown-robot", WARNING, "walkies.robot", message, "walkies.robots", mend)
+    dt = about.get("control_dt", 0.02)
+    if not is_finite(dt) or abs(dt - 0.02) > 0.001:
+        message = f"trained at {dt if is_finite(dt) else '?'} s per action; the robot acts every 0.019 … 0.02 s"
+        yield Finding(
+            "control-rate", ERROR, "walkies.control_dt", message, CONTROLLER, "train with a control_dt of 0.02"
+        )
+    ranges = about.get("command_range")
+    if not isinstance(ranges, dict):
+        message = "the file does not say which commands it was trained to follow"
+        mend = "find out, and scale the gamepad to it (teleop_twist_joy)"
+        yield Finding("command-range-unknown", NOTE, "walkies.command_range", message, CONTROLLER, mend)
+        return
+    for name, most in JOYSTICK.items():
+        pair = ranges.get(name)
+        low, high = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+        good = is_finite(low) and is_finite(high)
+        if not (good and low <= -most + 1e-6 and high >= most - 1e-6):  # type: ignore[operator]
+            trained = f"{low:g} … {high:g}" if good else "unknown"
+            message = f"trained for {trained}, but the gamepad commands up to ±{most:g}: more than it ever met"
+            mend = "scale the gamepad down (teleop_twist_joy), or train over the whole range"
+            yield Finding("command-range", WARNING, f"walkies.command_range.{name}", message, CONTROLLER, mend)
+
+
+def _implausible(code: str, key: str, value: float, plausible: Range, mend: str) -> Iterator[Finding]:
+    if plausible.low <= value <= plausible.high:
+        return
+    gross = not plausible.low / GROSS <= value <= plausible.high * GROSS
+    message = f"{value:g} {plausible.unit} is not plausible, which is {plausible}"
+    yield Finding(code, ERROR if gross else WARNING, key, message, plausible.reason, mend)
+
+
+def _pose(pose: np.ndarray, robot: Robot) -> Iterator[Finding]:
+    """Whether the feet are under their hips; mixed-up joints or signs put them elsewhere."""
+    feet = stance(robot, pose)
+    for where, plausible in (
+        ("ahead", robot.plausible.foot_ahead),
+        ("outward", robot.plausible.foot_outward),
+        ("below", robot.plausible.foot_below),
+    ):
+        distance = getattr(feet, where)
+        off = np.flatnonzero((distance < plausible.low) | (distance > plausible.high))
+        if off.size:
+            legs = ", ".join(robot.leg_names[leg] for leg in off)
+            mean = float(distance[off].mean())
+            message = f"in this pose feet are {mean:.3f} {plausible.unit} {where} of their hips ({legs})"
+            message += f", not {plausible}"
+            mend = "look at the order of the joints, and at the signs of left and right legs"
+            yield Finding("implausible-pose", WARNING, "default_joint_pos", message, plausible.reason, mend)
