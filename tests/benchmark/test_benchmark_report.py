@@ -8,12 +8,17 @@ import math
 import numpy as np
 import pytest
 
+from damage import damaged
 from walkies.benchmark import report
 from walkies.benchmark.protocols import PROTOCOLS, Published, counterpart, rows
 from walkies.benchmark.report import BEGIN, END, Mean, compare, mean_of
 from walkies.errors import UserError
 
 HOPPER = rows(["ppo-cleanrl_Hopper"])
+TIMED = {"key": "ppo-sb3_Hopper-v4_1", "ours": 26e-6, "theirs": 104e-6, "machine": "laptop, 2 cores"}
+STEPS = {"updates": 7} | {
+    name: [0.1, 0.2, 0.3] for name in ("theirs", "ours", "literal", "cosine", "length", "theirs_exact", "ours_exact")
+}
 
 
 def finish(out, row, score, machine="a machine"):
@@ -132,9 +137,8 @@ def test_the_page_has_the_speed_beside_the_libraries(tmp_path):
     page.write_text(f"{BEGIN}{END}")
     report.write_page(page, tmp_path, rows())
     assert "µs" not in page.read_text()
-    timed = {"key": "ppo-sb3_Hopper-v4_1", "ours": 26e-6, "theirs": 104e-6, "machine": "laptop, 2 cores"}
     (tmp_path / "speed").mkdir()
-    (tmp_path / "speed" / "ppo-sb3_Hopper-v4_1.json").write_text(json.dumps(timed))
+    (tmp_path / "speed" / "ppo-sb3_Hopper-v4_1.json").write_text(json.dumps(TIMED))
     report.write_page(page, tmp_path, rows())
     text = page.read_text()
     assert "| ppo-sb3, Hopper-v4 | 26 µs | 104 µs | 4.0 | laptop, 2 cores |" in text
@@ -145,10 +149,8 @@ def test_the_page_has_the_steps_beside_the_library(tmp_path):
     """Medians of what was measured; nothing where nothing was."""
     chosen = rows(["trpo-contrib_Hopper"])
     assert report.step_table(tmp_path, chosen) == ""
-    one_step_fields = ("theirs", "ours", "literal", "cosine", "length", "theirs_exact", "ours_exact")
-    spread = {name: [0.1, 0.2, 0.3] for name in one_step_fields}
     (tmp_path / "one-step").mkdir()
-    (tmp_path / "one-step" / f"{chosen[0].key}.json").write_text(json.dumps({"updates": 7, **spread}))
+    (tmp_path / "one-step" / f"{chosen[0].key}.json").write_text(json.dumps(STEPS))
     text = report.step_table(tmp_path, chosen)
     assert "its\nfirst 7 updates" in text
     assert "| trpo-contrib, Hopper-v4 | 0.2000 | 0.2000 | 0.2000 | 0.200 (0.100 … 0.300) |" in text
@@ -192,6 +194,34 @@ def test_a_damaged_row_is_named(tmp_path):
     path.write_text("{}")
     with pytest.raises(UserError, match="remove it"):
         report.read(HOPPER[0], tmp_path)
+
+
+def test_no_damage_is_a_crash(tmp_path):
+    """Many accidents to every kind of file: a table, or one sentence that names the file."""
+    chosen = rows(["trpo-contrib_Hopper"])[:1]
+    finish(tmp_path, chosen[0], 2000.0)
+    for folder, content in {"speed": TIMED, "one-step": STEPS}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{chosen[0].key}.json").write_text(json.dumps(content))
+    readers = {
+        "rows": lambda: report.listing(tmp_path, chosen) + report.table(tmp_path, chosen),
+        "speed": lambda: report.speed_table(tmp_path, chosen),
+        "one-step": lambda: report.step_table(tmp_path, chosen),
+        "curves": lambda: str(report._curve(chosen[0], tmp_path)),
+    }
+    for folder, read in readers.items():
+        (path,) = (tmp_path / folder).iterdir()
+        text = path.read_text()
+        named = 0
+        for seed in range(40):
+            path.write_bytes(damaged(text, seed))
+            try:
+                assert read()
+            except UserError as error:
+                named += 1
+                assert str(path) in str(error) and "\n" not in str(error)
+        path.write_text(text)
+        assert read() and named >= 5, f"{folder}: some accidents must have been seen"
 
 
 def test_nothing_finished_cannot_be_drawn(tmp_path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from damage import damaged
 from walkies.compare import command, ladder, page, training
 from walkies.errors import UserError
 
@@ -118,3 +120,26 @@ def test_a_recipe_is_compiled_once_for_all_its_seeds(tmp_path, monkeypatch):
     rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "rows").iterdir()}
     assert len(rows) == 6
     assert [rows[f"{name}-2"]["compile_seconds"] for name in ("vpg", "ppo")] == [1.2, 2.5]
+
+
+def test_no_damage_is_a_crash(folder, tmp_path, monkeypatch):
+    """Many accidents to every file that is read: a page, or one sentence that names the file."""
+    shrink(monkeypatch)
+    monkeypatch.setattr("walkies.compare.pictures.draw_curves", lambda *_: None)
+    monkeypatch.setattr("walkies.compare.pictures.draw_gradients", lambda *_: None)
+    monkeypatch.setattr("walkies.compare.pictures.draw_reuse", lambda *_: None)
+    whole = tmp_path / "whole"
+    shutil.copytree(folder, whole)
+    for name in ("rows/ppo-0.json", "gradients.json", "reuse.json", "settings.json"):
+        text = (whole / name).read_text()
+        named = 0
+        for seed in range(30):
+            (whole / name).write_bytes(damaged(text, seed))
+            try:
+                run(whole, train=False)
+            except UserError as error:
+                named += 1
+                assert str(whole) in str(error) and "\n" not in str(error)
+        (whole / name).write_text(text)
+        run(whole, train=False)
+        assert named >= 5, f"{name}: some accidents must have been seen"

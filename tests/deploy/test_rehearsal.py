@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from rehearsal_policies import STANDING, TOPPLING
 
+from damage import damaged
 from walkies.deploy import rehearsal_cells as cells
+from walkies.deploy import rehearsal_report as report
 from walkies.deploy.policy_file import write
 from walkies.deploy.rehearsal import Extent, command, rehearse_grid, rehearse_sweeps
 from walkies.deploy.rehearsal_conditions import AXES, BASE, GRID
@@ -78,6 +80,35 @@ def test_an_interruption_costs_one_batch(counted, tmp_path, monkeypatch):
     whole = cells.run(STANDING, PUPPER, jobs(5), 5.0, tmp_path)
     assert len(counted) == 10 == len(set(counted)), "nothing twice, nothing left out"
     assert whole == cells.run(STANDING, PUPPER, jobs(5), 5.0, None)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_damaged_job_is_named_or_read_as_it_stands(counted, tmp_path):
+    """Many accidents to a finished job: rows, or one sentence that names the file; never half a result."""
+    whole = cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path)
+    (path,) = tmp_path.iterdir()
+    text = path.read_text()
+    named = 0
+    for seed in range(40):
+        path.write_bytes(damaged(text, seed))
+        try:
+            (rows,) = cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path)
+            assert len(rows) == 2
+            report.as_json(report.summarize(rows))
+        except UserError as error:
+            named += 1
+            assert str(path) in str(error) and "remove it, and it is rehearsed again" in str(error)
+    assert named >= 20
+    path.write_text(text)
+    assert cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path) == whole, "the control"
+
+
+def test_where_nothing_can_be_written_nothing_is_rehearsed(counted, tmp_path):
+    write(tmp_path / "policy.json", STANDING)
+    (tmp_path / "rehearsal").write_text("in the way")
+    with pytest.raises(UserError, match="is a file; expected a folder"):
+        command(tmp_path, only=("push",), robots=1)
+    assert counted == []
 
 
 def test_batches_hold_one_kind_of_model(counted):

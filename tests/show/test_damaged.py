@@ -62,7 +62,8 @@ DAMAGES = {
 BEGUN = ("just-begun", "no-curves")
 
 
-def test_every_such_run_is_a_row_that_says_so(whole, tmp_path, capsys):
+def test_every_such_run_is_a_row_that_says_so(whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     for name, damage in DAMAGES.items():
         shutil.copytree(whole, tmp_path / name)
         damage(tmp_path / name)
@@ -149,8 +150,9 @@ def test_a_last_row_of_impossible_numbers_is_left_out(tmp_path):
     assert report.summarize(run).last == {"steps": 7.0}
 
 
-def test_an_examination_of_an_earlier_policy_is_told(tmp_path):
+def test_an_examination_of_an_earlier_policy_is_told(tmp_path, capsys, monkeypatch):
     """The run was resumed after it: its card is of another policy than the one that lies there."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     run = a_run(tmp_path / "run")
     card = {**CARD, "policy": report.summarize(run).policy}
     write_json(run / "report.json", card)
@@ -159,3 +161,4 @@ def test_an_examination_of_an_earlier_policy_is_told(tmp_path):
     (run / "policy.json").write_text((run / "policy.json").read_text() + "\n")
     summary = report.summarize(run)
     assert shown(summary).count("passed (an earlier policy)") == 4 and len(summary.exams) == 1
+    assert "examined before it trained on" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
 from walkies.deploy.rehearsal_drive import drive
+from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.robots.base import Robot
 
@@ -71,7 +72,9 @@ def run(
     """
     digest = hashlib.sha256(json.dumps(policy.document(), sort_keys=True).encode()).hexdigest()
     names = [_name(job, seconds, digest) for job in jobs]
-    rows = {name: found for name in names if (found := _read(folder, name)) is not None}
+    rows = {
+        name: found for name, job in zip(names, jobs, strict=True) if (found := _read(folder, name, job)) is not None
+    }
     missing = {name: job for name, job in zip(names, jobs, strict=True) if name not in rows}
     total = sum(len(job.seeds) for job in dict(zip(names, jobs, strict=True)).values())
     done = total - sum(len(job.seeds) for job in missing.values())
@@ -117,10 +120,15 @@ def _name(job: Job, seconds: float, digest: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:20] + ".json"
 
 
-def _read(folder: Path | None, name: str) -> list[Row] | None:
+def _read(folder: Path | None, name: str, job: Job) -> list[Row] | None:
+    """The rows of a finished job; None where it is not finished."""
     if folder is None or not (folder / name).is_file():
         return None
-    return records.read(folder / name, list[Row], "what `walkies rehearse` wrote; remove it, and it is rehearsed again")
+    expected = "what `walkies rehearse` wrote; remove it, and it is rehearsed again"
+    rows = records.read(folder / name, list[Row], expected)
+    if tuple(row.seed for row in rows) != job.seeds:
+        raise UserError(f"{folder / name} is damaged (it has other robots); expected {expected}")
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -46,10 +46,13 @@ class Summary(NamedTuple):
     problems: tuple[str, ...] = ()
     """A sentence for each part that is missing or damaged, and that counts as empty."""
 
+    def outdated(self, card: Card) -> bool:
+        """Whether `card` is of another policy than the one that the run has now."""
+        return bool(self.policy) and card.get("policy", self.policy) != self.policy
+
     def verdict(self, card: Card) -> str:
-        """'passed' or 'failed'; and whether that was another policy than the one that the run has now."""
-        now = card.get("policy", self.policy) == self.policy
-        return ("passed" if card["passed"] else "failed") + ("" if now else " (an earlier policy)")
+        """'passed' or 'failed', and whether that was an earlier policy."""
+        return ("passed" if card["passed"] else "failed") + (" (an earlier policy)" if self.outdated(card) else "")
 
 
 def is_run(folder: Path) -> bool:

@@ -38,16 +38,17 @@ def table(summaries: Sequence[Summary]) -> Table:
     """One row per run: how long it trained, what its examination said, and, where there is any, a remark."""
     made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     rows = [_cells(one) for one in summaries]
-    remarked = any(row[-1] for row in rows)
-    for column in COLUMNS[: None if remarked else -1]:
-        justify: Literal["left", "right"] = "left" if column in ("run", "exam", "remark") else "right"
-        made.add_column(column, justify=justify, no_wrap=column != "remark")
+    for column in COLUMNS[: None if any(row[-1] for row in rows) else -1]:
+        words = column in WORDS
+        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=7 * words)
     for row in rows:
         made.add_row(*row[: len(made.columns)])
     return made
 
 
 COLUMNS = ("run", "seed", "steps", "time", "exam", "episodes", "exam\nseed", "survival", "m/s", "rad/s", "remark")
+WORDS = ("run", "exam", "remark")
+"""Columns of words, which go on in the next line where a terminal is narrow; the others are numbers."""
 
 
 def _cells(one: Summary) -> list[str]:
@@ -58,8 +59,13 @@ def _cells(one: Summary) -> list[str]:
         numbers = [str(card["episodes"]), str(card["seed"]), f"{card['survival']:.1%}", *errors]
     steps = count(one.last["steps"]) if "steps" in one.last else "0"
     time = duration(one.last["seconds"]) if "seconds" in one.last else ""
-    verdict = one.verdict(one.card) if one.card else "none"
-    remark = "damaged" if one.problems else "" if one.last else "no record yet"
+    verdict = ("passed" if one.card["passed"] else "failed") if one.card else "none"
+    remarks = {
+        "damaged": bool(one.problems),
+        "no record yet": not one.last and not one.problems,
+        "examined before it trained on": one.card is not None and one.outdated(one.card),
+    }
+    remark = "; ".join(text for text, holds in remarks.items() if holds)
     return [one.name, printable(str(one.config.get("seed", ""))), steps, time, verdict, *numbers, remark]
 
 

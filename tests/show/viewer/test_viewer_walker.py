@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,7 +16,7 @@ from walkies.exam import robot_of
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.gauges import Gauges, ground_forces
 from walkies.show.viewer.settings import Settings
-from walkies.show.viewer.walker import MAX_PUSH, Moment, Walker, command_range
+from walkies.show.viewer.walker import COMMAND_RANGE, MAX_PUSH, Moment, Walker, command_range
 from walkies.tasks.rewards import RewardWeights, Shape
 
 POLICY = policy_file.read(Path(__file__).parents[2] / "browser" / "policy.json")
@@ -84,6 +86,39 @@ def test_the_emergency_stop_holds_until_it_is_reset() -> None:
     driver.run(2.0)
     assert not driver.walker.moment().stopped
     assert driver.walker.data.qpos[2] == pytest.approx(ROBOT.standing_height, abs=0.02)
+
+
+def test_a_stopped_robot_stays_limp_whatever_policies_are_chosen() -> None:
+    driver = Driver()
+    walker = driver.walker
+    driver.run(2.5)
+    walker.emergency_stop()
+    for _ in range(4):
+        walker.load(POLICY)
+        driver.run(0.25, (0.5, 0.0, 0.0))
+        assert walker.stopped and walker.moment().stopped
+    assert walker.data.qpos[2] < 0.8 * ROBOT.standing_height, "it lies down"
+    walker.emergency_stop()
+    walker.reset()
+    walker.load(POLICY)
+    assert not walker.stopped, "one that was stood up starts"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        None, "wide", [], {"vx": "fast"}, {"vx": [0.5]}, {"vx": [0.5, -0.5]}, {"vx": [float("nan"), 1]},
+        {"vx": [None, 1]}, {"vx": {"low": 0}}, {"vx": [-1, 10**400]}, {"vx": [True, 1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_command_range_that_is_none_does_not_count(named: Any) -> None:
+    assert command_range(replace(POLICY, walkies={"command_range": named})) == COMMAND_RANGE
+
+
+def test_a_command_range_counts_as_far_as_it_is_one() -> None:
+    named = {"vx": [-0.1, 0.2], "vy": "any", "pitch": [0, 1]}
+    assert command_range(replace(POLICY, walkies={"command_range": named})) == {**COMMAND_RANGE, "vx": (-0.1, 0.2)}
 
 
 def test_a_robot_that_is_reset_stands_where_it_was_and_looks_where_it_looked() -> None:

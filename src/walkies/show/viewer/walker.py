@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -86,12 +87,17 @@ class Walker:
         mujoco.mju_mulQuat(qpos[3:7], ground, np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
         self.data.qpos[7:] = self.policy.default_joint_pos
         mujoco.mj_forward(self.model, self.data)
+        self._stop = False
         self._activate()
 
     def load(self, policy: PolicyFile) -> None:
-        """Exchange the policy; the controller starts anew from where the robot stands."""
+        """Exchange the policy; the controller starts anew from where the robot stands, unless it is stopped."""
+        stopped = self.stopped
         self.policy = policy
         self._activate()
+        if stopped:  # past its beginning, in which it would brace the legs whatever was pressed
+            ticks = math.ceil(self.config.init_duration * self.config.tick_rate)
+            self._memory = self._memory._replace(ticks=ticks, stopped=np.ones(1, bool))
 
     def change(self, settings: Settings) -> None:
         """Change the world."""
@@ -106,12 +112,17 @@ class Walker:
 
     def push(self, velocity: np.ndarray) -> None:
         """Add (2,) m/s to the base's velocity, world axes, at most MAX_PUSH long."""
-        length = float(np.linalg.norm(velocity))
+        length = math.hypot(*velocity)
         self.data.qvel[:2] += velocity * min(1.0, MAX_PUSH / max(length, 1e-9))
 
     def emergency_stop(self) -> None:
-        """Press the stop; only `reset` or `load` makes the robot go again."""
+        """Press the stop; only `reset` makes the robot go again."""
         self._stop = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the emergency stop was pressed, or the controller stopped by its own limit on the tilt."""
+        return self._stop or bool(self._memory.stopped[0])
 
     def advance(self) -> Moment | None:
         """One tick of the controller and the physics that goes with it; a `Moment` where the controller may act."""
@@ -149,7 +160,7 @@ class Walker:
             action=self._memory.observation[0, SLICES["last_action"]].astype(float),
             torque=self.data.actuator_force.copy(),
             tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
-            stopped=bool(self._memory.stopped[0] or self._memory.failed[0]),
+            stopped=self.stopped or bool(self._memory.failed[0]),
         )
 
     def ground_height(self, place: np.ndarray) -> float:
@@ -182,11 +193,16 @@ def _heading(quaternion: np.ndarray, ground: np.ndarray) -> float:
 
 
 def command_range(policy: PolicyFile) -> dict[str, tuple[float, float]]:
-    """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for."""
+    """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for, as far as its file says."""
     named = policy.walkies.get("command_range")
     ranges = named if isinstance(named, dict) else {}
-    return {name: (float(pair[0]), float(pair[1])) for name, default in COMMAND_RANGE.items()
-            for pair in [ranges.get(name, default)]}  # fmt: skip
+    return {name: _pair(ranges.get(name)) or default for name, default in COMMAND_RANGE.items()}
+
+
+def _pair(value: Any) -> tuple[float, float] | None:
+    """A lowest and a highest number out of JSON, or None where it is no such thing."""
+    low, high = map(world.finite, value) if isinstance(value, list | tuple) and len(value) == 2 else (None, None)
+    return (low, high) if low is not None and high is not None and low <= high else None
 
 
 def _sense(data: mujoco.MjData) -> Sensors:
