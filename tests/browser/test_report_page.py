@@ -8,13 +8,16 @@ from pathlib import Path
 from browsing import POLICY, Page, until
 
 from walkies.deploy import policy_file
+from walkies.show import page as pages
 from walkies.show import replay, report
 
 
 def test_the_reports_replay_plays_from_the_disk(tmp_path: Path, open_page: Callable[..., Page]) -> None:
     script = (replay.Segment(0.5, (0.0, 0.0, 0.0)), replay.Segment(2.5, (0.5, 0.0, 0.0)))
     motion = replay.record(policy_file.read(POLICY), script)
-    summary = report.Summary("pupper-0", {"robot": "pupper"}, {}, {"steps": 1e6}, None, "walkies train pupper")
+    summary = report.Summary(
+        "<b onclick=alert(1)>pupper-0", {"robot": "pupper"}, {}, {"steps": 1e6}, None, "walkies train pupper"
+    )
     path = tmp_path / "report.html"
     path.write_text(report.html(summary, {}, motion), encoding="utf-8")
 
@@ -41,5 +44,19 @@ def test_the_reports_replay_plays_from_the_disk(tmp_path: Path, open_page: Calla
     assert page.page.inner_text(".player .command") == "forward 0.50 m/s"
     assert canvas.screenshot() != still, "another time is another picture"
     page.picture("report")
-    assert page.complaints == []
+    assert page.complaints == [], "nor does it ask for what its Content-Security-Policy forbids"
+    assert page.page.inner_text("h1") == "Run <b onclick=alert(1)>pupper-0"
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == [], "it needs no network"
+
+
+def test_a_script_that_was_smuggled_into_a_page_does_not_run(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    path = tmp_path / "page.html"
+    smuggled = "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">"
+    path.write_text(pages.document("a page", [smuggled]), encoding="utf-8")
+    page = open_page()
+    page.page.goto(path.as_uri())
+    until(lambda: len(page.complaints) >= 2, 30, "the browser says what it refused")
+    assert page.page.title() == "a page"
+    path.write_text(path.read_text(encoding="utf-8").replace("Content-Security-Policy", "nothing"), encoding="utf-8")
+    page.page.goto(path.as_uri())
+    assert page.page.title() == "run", "but for the policy it would have"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from html import escape
 from pathlib import Path
@@ -28,14 +29,31 @@ SHAPES = {
 
 
 def document(title: str, sections: list[str]) -> str:
-    """A whole page."""
-    style = (ASSETS / "page.css").read_text(encoding="utf-8")
+    """A whole page, which runs the player's script and no other, whatever else stands in it, and loads nothing."""
+    style = _asset("page.css")
     body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, _asset("player.js"))}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _asset(name: str) -> str:
+    """The whole content of a style or script element: a file of ours."""
+    return "\n" + (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy (level 3) that knows the page's style and script by their hashes."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in (style, script)
+    )
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -77,7 +95,6 @@ def details(title: str, text: str) -> str:
 
 def player(motion: replay.Trajectory, title: str = "Replay") -> str:
     """A recorded motion to look at from all sides."""
-    script = (ASSETS / "player.js").read_text(encoding="utf-8")
     # "<" never appears literally inside the data, so that no text in it can end the script element.
     data = json.dumps(scene(motion), separators=(",", ":")).replace("<", "\\u003c")
     return (
@@ -87,7 +104,7 @@ def player(motion: replay.Trajectory, title: str = "Replay") -> str:
         '<select aria-label="speed"><option value="0.25">¼ ×</option><option value="0.5">½ ×</option>'
         '<option value="1" selected>1 ×</option><option value="2">2 ×</option></select></div>'
         "<p>Drag to turn, wheel to zoom.</p></div>"
-        f'<script type="application/json" class="scene">{data}</script><script>\n{script}</script></section>'
+        f'<script type="application/json" class="scene">{data}</script><script>{_asset("player.js")}</script></section>'
     )
 
 
