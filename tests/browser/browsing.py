@@ -20,6 +20,8 @@ from websockets.sync.client import connect
 HERE = Path(__file__).parent
 POLICY = HERE / "walker.json"
 ROOT = HERE.parents[1]
+NAME = "<img src=x onerror=alert(1)>"
+"""Of the run that is played: whatever a person calls it is text."""
 PICTURES = ROOT / "build" / "browser"
 """Screenshots are left here; a copy of some goes into docs/pictures with WALKIES_PICTURES=1."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -126,7 +128,7 @@ class Program:
         self.hello: dict[str, Any] = {}
         """What a new page is told."""
         self.records: list[dict[str, float]] = []
-        self._socket = connect(self.address.replace("http", "ws") + "drive", max_size=None)
+        self._socket = connect(self.address.replace("http", "ws") + "drive", max_size=None, proxy=None)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import FLAGS, POLICY, Page, Program, browser_path, free_port
+from browsing import FLAGS, NAME, POLICY, Page, Program, browser_path, free_port
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +45,8 @@ def open_page(browser: Any) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with two policies: one that has learned nothing and stands, and one that walks."""
-    folder = tmp_path_factory.mktemp("runs") / "first"
+    """A run with two policies: one that has learned nothing and stands, and one that walks. Its name is markup."""
+    folder = tmp_path_factory.mktemp("runs") / NAME
     (folder / "stages").mkdir(parents=True)
     shutil.copy(POLICY, folder / "policy.json")
     lazy = json.loads(POLICY.read_text())

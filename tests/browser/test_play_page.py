@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import DRAWN, PICTURES, Page, Program, until
+from browsing import DRAWN, NAME, PICTURES, Page, Program, until
 
 WALKS, STANDS = 0.25, 0.08
 """m/s: forward speed above which it walks, and below which it stands."""
@@ -59,7 +59,7 @@ def note(measured: dict[str, float]) -> None:
 
 def test_the_page_loads_without_a_complaint(page: Page, player: Program) -> None:
     assert page.page.title().startswith("walkies")
-    assert page.page.inner_text("#about").startswith("pupper")
+    assert page.page.inner_text("#about") == f"pupper, {NAME}", "a name is text, also where it is markup"
     wait(player, 0.5)
     assert page.complaints == []
 
@@ -321,7 +321,7 @@ def test_the_robot_is_seen_to_walk_and_keys_drive_also_when_the_view_has_the_foc
         20,
         "a click on the robot, in the middle of the view, pushes it",
     )
-    assert whole.complaints == []
+    assert whole.complaints == [], "nor does any page ask for what its Content-Security-Policy forbids"
 
     # Drawing in software on a busy core is slow; a broken page is at 0.
     until(lambda: whole.page.evaluate("document.body.dataset.rate") not in ("", "0"), 20, "pictures are counted")

@@ -22,7 +22,7 @@ CLIENT = """
 import os, sys, threading
 from websockets.sync.client import connect
 def drain(address, **options):
-    with connect(address, max_size=None, **options) as socket:
+    with connect(address, max_size=None, proxy=None, **options) as socket:
         os.write(1, b"open\\n")  # one write: two threads say it
         for message in socket:
             pass

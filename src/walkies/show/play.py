@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
-import queue
 import socket
 import sys
 import time
 import webbrowser
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,10 +24,14 @@ from walkies.exam_drive import FALL_TILT
 from walkies.robots import load_model
 from walkies.runs import RunFolder, find_policy
 from walkies.show import theme
-from walkies.show.viewer import server as page
+from walkies.show.viewer.access import LOOPBACK, is_loopback
 from walkies.show.viewer.gauges import Gauges
-from walkies.show.viewer.scene import Scene, Server
-from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS, finite
+from walkies.show.viewer.listener import ANY_ADDRESS, Listener, listen
+from walkies.show.viewer.request import Ray, Request
+from walkies.show.viewer.scene import Scene
+from walkies.show.viewer.server import PageServer
+from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS
+from walkies.show.viewer.view import View
 from walkies.show.viewer.walker import Moment, Walker, command_range
 from walkies.tasks.walk import WalkConfig
 
@@ -37,6 +42,8 @@ PLOTS = 15.0
 SPEEDS = (0.1, 0.25, 0.5, 1.0)
 FALL_BEHIND = 0.1
 """s of simulated time made up for at most, where the machine could not keep up."""
+STAGE_PAUSE = 0.25
+"""s between two choices of a policy: each is read from its file, and the robot waits for it."""
 CLICK_PUSH = 0.6
 """m/s, of a push by a click."""
 CLICK_RADIUS = 0.15
@@ -59,7 +66,7 @@ class Stage(NamedTuple):
 class Play:
     """A walker, its picture and its page; everything but the page's own thread happens in `run`."""
 
-    def __init__(self, stages: list[Stage], task: WalkConfig, title: str, host: str, port: int | None) -> None:
+    def __init__(self, stages: list[Stage], task: WalkConfig, title: str, listener: Listener) -> None:
         """stages: at least one; the last is the one to begin with. task: whose rewards are plotted."""
         self.title = title
         self.stages = stages
@@ -69,16 +76,17 @@ class Play:
         self.walker = Walker(policy, self.robot)
         self.gauges = Gauges(self.robot, self.walker.model, task.rewards, task.shape)
         self.speed, self.paused = 1.0, False
-        self.view = Server()
+        self.view = View()
         self.scene = Scene(self.view, load_model(self.robot))
         # A click on a shape itself is not to be had: viser 1.1.1 fails on many-copies shapes that can be clicked.
-        self.view.scene.on_click()(self._clicked)
-        self.server = page.PageServer(self.view.get_port(), self.hello, host, port)
+        self.view.ask_for_clicks()
+        self.server = PageServer(self.view, self.hello, listener)
         self._rows: list[dict[str, Any]] = []
         self._moment = self.walker.moment()
         self.gauges.read(self.walker, self._moment, self.walker.dt)  # compiles, before the robot moves
         self._notice, self._frames = "", FRAMES
         self._pace = 0.0
+        self._postponed, self._chose = Request(), -math.inf
 
     def hello(self) -> dict[str, Any]:
         """What a new page must know."""
@@ -142,33 +150,34 @@ class Play:
             self.server.stop()
             self.view.stop()
 
-    def obey(self, message: dict[str, Any]) -> None:
-        """Do what a page asks for; what makes no sense is left alone."""
+    def obey(self, request: Request) -> None:
+        """Do what pages ask for, a stop before everything else; what does not exist here is left alone."""
         walker = self.walker
-        if (command := _numbers(message.get("command"), 3)) is not None:
-            walker.drive(command)
-            if isinstance(message.get("id"), int):
-                self.server.send({"heard": message["id"]})
-        if (push := _numbers(message.get("push"), 2)) is not None:
-            walker.push(self._in_world(push))
-        if (shove := _numbers(message.get("shove"), 2)) is not None:
-            walker.push(shove)
-        if isinstance(message.get("hardware"), bool):
-            self.scene.cast_shadows(message["hardware"])
-            self._frames = FRAMES if message["hardware"] else SOFTWARE_FRAMES
-        if isinstance(message.get("set"), dict):
-            walker.change(walker.settings.changed(message["set"]))
-        if isinstance(message.get("paused"), bool):
-            self.paused = message["paused"]
-        if message.get("speed") in SPEEDS:
-            self.speed = float(message["speed"])
-        stage = message.get("stage")
-        if type(stage) is int and 0 <= stage < len(self.stages):
-            self._choose(stage)
-        if message.get("reset") is True:
-            walker.reset()
-        if message.get("stop") is True:
+        if request.stop:
             walker.emergency_stop()
+        elif request.reset:
+            walker.reset()
+        if request.command is not None:
+            walker.drive(np.array(request.command))
+            if request.id is not None:
+                self.server.send({"heard": request.id})
+        if request.push is not None:
+            walker.push(self._in_world(np.array(request.push)))
+        if request.click is not None:
+            self._click(request.click)
+        if request.hardware is not None:
+            self.scene.cast_shadows(request.hardware)
+            self._frames = FRAMES if request.hardware else SOFTWARE_FRAMES
+        if request.set:
+            walker.change(walker.settings.changed(request.set))
+        if request.paused is not None:
+            self.paused = request.paused
+        if request.speed in SPEEDS:
+            self.speed = request.speed
+        if request.stage is not None and request.stage < len(self.stages):
+            self._choose(request.stage)
+        if request.stop or request.reset:
+            self._moment = walker.moment()
 
     def _choose(self, stage: int) -> None:
         try:
@@ -179,12 +188,16 @@ class Play:
         self.chosen, self._notice = stage, ""
 
     def _obey(self) -> None:
-        while True:
-            try:
-                message = self.server.inbox.get_nowait()
-            except queue.Empty:
-                return
-            self.obey(message)
+        """Do what was asked for since the last time; a choice of a policy waits where there was one just now."""
+        request = self._postponed.then(self.server.inbox.take())
+        self._postponed = Request()
+        if request.stage is not None:
+            now = time.monotonic()
+            if now - self._chose < STAGE_PAUSE:
+                self._postponed, request = Request(stage=request.stage), replace(request, stage=None)
+            else:
+                self._chose = now
+        self.obey(request)
 
     def _advance(self) -> None:
         moment = self.walker.advance()
@@ -214,12 +227,12 @@ class Play:
         forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
         return push[0] * forward + push[1] * np.array([-forward[1], forward[0]])
 
-    def _clicked(self, event: Any) -> None:
-        """A click on the robot pushes it away from the eye; called by viser's thread."""
-        origin, direction = np.array(event.ray_origin, float), np.array(event.ray_direction, float)
-        length = float(np.linalg.norm(direction[:2]))
-        if length > 1e-6 and self.scene.hit(origin, direction, self.walker.data.qpos[:3].copy(), CLICK_RADIUS):
-            self.server.inbox.put({"shove": (CLICK_PUSH * direction[:2] / length).tolist()})
+    def _click(self, sight: Ray) -> None:
+        """A click on the robot pushes it away from the eye."""
+        origin, direction = np.array(sight.origin), np.array(sight.direction) / math.hypot(*sight.direction)
+        along_ground = math.hypot(*direction[:2])
+        if along_ground > 1e-6 and self.scene.hit(origin, direction, self.walker.data.qpos[:3], CLICK_RADIUS):
+            self.walker.push(CLICK_PUSH * direction[:2] / along_ground)
 
 
 def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[str, Any]:
@@ -239,14 +252,6 @@ def _rounded(values: np.ndarray) -> list[float]:
     return np.round(np.clip(np.nan_to_num(values), -MOST_PLOTTED, MOST_PLOTTED), 4).tolist()
 
 
-def _numbers(value: Any, count: int) -> np.ndarray | None:
-    """`value` as (count,) finite numbers, or None."""
-    if not isinstance(value, list) or len(value) != count:
-        return None
-    found = [number for item in value if (number := finite(item)) is not None]
-    return np.array(found) if len(found) == count else None
-
-
 def stages_of(target: Path) -> list[Stage]:
     """The policies of a run from the first to the newest, or the one policy that `target` is.
 
@@ -255,7 +260,7 @@ def stages_of(target: Path) -> list[Stage]:
     Raises:
         UserError: there is no policy.
     """
-    kept = RunFolder(target).stage_files() if target.is_dir() else []
+    kept = [path for path in RunFolder(target).stage_files() if path.stem.isdecimal()] if target.is_dir() else []
     found = [Stage(_steps(int(path.stem)), path) for path in kept]
     if found and not RunFolder(target).policy.is_file():
         return found
@@ -288,13 +293,10 @@ def command(
         open: open the page in a browser.
     """
     stages = stages_of(target)
-    if port is not None:  # tried here, to say at once what would fail in the end
-        trial = page.PageServer(0, dict, host, port)
-        trial.start()
-        trial.stop()
+    listener = listen(host, port)  # before anything that takes long, to say at once what would fail in the end
     if target.is_dir() and stages[-1].path != RunFolder(target).policy:
         print(f"{target} has no {RunFolder(target).policy.name} yet; its newest policy is of {stages[-1].label}.")
-    play = Play(stages, task_of(target), target.resolve().name, host, port)
+    play = Play(stages, task_of(target), target.resolve().name, listener)
     address = play.server.start()
     announce(address, host)
     if open and has_screen():
@@ -310,14 +312,14 @@ def has_screen() -> bool:
 def announce(address: str, host: str) -> None:
     """Say where the page is, and warn where others can reach it."""
     print(f"{address}   (Ctrl-C ends it)", flush=True)
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if not is_loopback(host):
         print(
             f"Warning: --host {host} lets everyone who reaches this machine over the network watch and drive. "
             "There is no password.",
             flush=True,
         )
-    if host in page.ANY_ADDRESS:
-        print(f"From another machine: {address.replace(page.THIS_MACHINE[0], socket.gethostname())}", flush=True)
+    if host in ANY_ADDRESS:
+        print(f"From another machine: {address.replace(LOOPBACK, socket.gethostname())}", flush=True)
 
 
 def _steps(count: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +17,7 @@ from websockets.sync.client import connect
 
 from walkies.experiment import PUPPER_RECIPE, TrainConfig
 from walkies.show import stages
-from walkies.show.viewer import learn
+from walkies.show.viewer import learn, server
 from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
 from walkies.training import Training
 
@@ -50,12 +52,12 @@ def test_the_page_steps_back_behind_the_training(training: Training, monkeypatch
     watching.start()
     new = set(threading.enumerate()) - before
     watching.stop()
-    assert set(stepped) == new and {"walkies-field", "walkies-view"} < {thread.name for thread in new}
+    assert set(stepped) == new and {"walkies-field", "walkies-view"} == {thread.name for thread in new}
 
 
 def test_watching_computes_motion_and_leaves_the_training_alone(training: Training, watch: Watch) -> None:
     before = jax.tree.map(np.array, _plain(training.state))
-    with connect(f"ws://127.0.0.1:{watch.server.port}/drive") as page:
+    with connect(f"ws://127.0.0.1:{watch.server.port}/drive", proxy=None) as page:
         page.recv(timeout=5)
         watch._stop.set()  # nothing is shown, so that the stock stays
         watch.update(RECORD)
@@ -76,6 +78,41 @@ def test_records_reach_a_page_that_opens_later(watch: Watch) -> None:
     assert hello["records"] == [{"steps": 64.0, "episode_return": 1.5}]
     watch._records = [{"steps": float(index)} for index in range(5000)]
     assert len(watch.hello()["records"]) <= 500 and watch.hello()["records"][0] == {"steps": 0.0}
+
+
+def test_a_record_without_a_finite_number_is_a_gap_in_the_curve_and_not_the_end_of_the_page(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first episode has ended its return is no number."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(watch.server, "send", sent.append)
+    watch.update({**RECORD, "episode_return": float("nan"), "lin_vel_error": float("inf"), "yaw_rate_error": 0.25})
+    record = {"steps": 64.0, "episode_return": None, "lin_vel_error": None, "yaw_rate_error": 0.25}
+    assert strictly(server.encode(sent[0]))["record"] == record
+    assert strictly(server.encode(watch.hello()))["records"] == [record]
+
+
+def strictly(text: str | bytes) -> Any:
+    """Read as a browser reads JSON, which knows no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_page_says_with_what_it_draws(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[bool] = []
+    monkeypatch.setattr(watch.scene, "cast_shadows", heard.append)
+    with connect(f"ws://127.0.0.1:{watch.server.port}/drive", proxy=None) as page:
+        page.recv(timeout=5)
+        page.send('{"hardware": "yes"}')
+        page.send('{"hardware": true}')
+        for _ in range(100):
+            if heard:
+                break
+            watch._stop.wait(0.05)
+    assert heard == [True]
 
 
 def test_an_old_stock_is_not_shown_to_the_next_one_who_looks(watch: Watch) -> None:

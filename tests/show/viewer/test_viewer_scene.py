@@ -12,7 +12,8 @@ import trimesh
 
 from walkies.robots import get_robot, load_model
 from walkies.show.viewer.learn import SPACING, poses, spread
-from walkies.show.viewer.scene import COARSE, FINE, Scene, Server, body_glb, linear, shape_mesh, shapes_of
+from walkies.show.viewer.scene import COARSE, FINE, Scene, body_glb, linear, shape_mesh, shapes_of
+from walkies.show.viewer.view import View
 
 SHAPES = {
     "sphere": ('type="sphere" size="0.1"', 4 / 3 * np.pi * 0.1**3),
@@ -63,7 +64,7 @@ def test_colours_become_linear_light() -> None:
 
 
 def test_the_world_is_carried_under_the_camera() -> None:
-    server = Server()
+    server = View()
     try:
         model = load_model(get_robot("pupper"))
         scene = Scene(server, model, 2)

@@ -23,8 +23,11 @@ from walkies.rl import train
 from walkies.robots import load_model
 from walkies.show import theme
 from walkies.show.progress import count as in_words
-from walkies.show.viewer.scene import Scene, Server
+from walkies.show.viewer.listener import listen
+from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer
+from walkies.show.viewer.settings import finite
+from walkies.show.viewer.view import View
 from walkies.training import Training
 
 ROBOTS = 16
@@ -57,8 +60,8 @@ class Watch:
         self.training = training
         self.env: Any = training.env
         self.model = load_model(self.env.robot)
-        self.server = PageServer(0, self.hello, "127.0.0.1", port)
-        self._records: list[dict[str, float]] = []
+        self.listener = listen(port=port)
+        self._records: list[dict[str, float | None]] = []
         self._stock: deque[np.ndarray] = deque()
         self._clip: Clip | None = None
         self._state: Any = None
@@ -70,10 +73,10 @@ class Watch:
     def start(self) -> str:
         """Open the page; its address."""
         before = set(threading.enumerate())
-        self.view = Server()
+        self.view = View()
         self.scene = Scene(self.view, self.model, ROBOTS, distance=4.0)
         self.scene.follow(np.zeros(3), 0.0)
-        self.server.view_port = self.view.get_port()
+        self.server = PageServer(self.view, self.hello, self.listener)
         address = self.server.start()
         self._thread.start()
         step_back(set(threading.enumerate()) - before)
@@ -103,9 +106,7 @@ class Watch:
         now = time.monotonic()
         if now - self._last_record >= 1.0 / RECORDS_PER_SECOND:
             self._last_record = now
-            point = {
-                name: round(float(record[name]), 5) for name in ("steps", *(c[0] for c in CURVES)) if name in record
-            }
+            point = plotted(record)
             self._records.append(point)
             text = f"{in_words(record['steps'])} control steps · {in_words(record['steps_per_s'])} a second"
             self.server.send({"record": point, "state": {"text": text}})
@@ -135,12 +136,18 @@ class Watch:
             if not self.server.pages:
                 self._stock.clear()
                 continue
-            while not self.server.inbox.empty():
-                if isinstance(wanted := self.server.inbox.get().get("hardware"), bool):
-                    self.scene.cast_shadows(wanted)
+            if (wanted := self.server.inbox.take().hardware) is not None:
+                self.scene.cast_shadows(wanted)
             frames = [self._stock.popleft() for _ in range(min(stride, len(self._stock)))]
             if frames:
                 self.scene.show(*poses(self.model, data, spread(frames[-1])))
+
+
+def plotted(record: dict[str, float]) -> dict[str, float | None]:
+    """A record for the curves: None, a gap in them, where it has no finite number."""
+    names = ("steps", *(name for name, _, _ in CURVES))
+    found = {name: finite(float(record[name])) for name in names if name in record}
+    return {name: None if number is None else round(number, 5) for name, number in found.items()}
 
 
 def make_clip(training: Training, steps: int) -> Clip:

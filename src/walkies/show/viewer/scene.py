@@ -7,7 +7,6 @@ a panel of its own and has no tilted ground; what is needed here is the little b
 
 from __future__ import annotations
 
-import contextlib
 import io
 from typing import Any, NamedTuple
 
@@ -40,23 +39,6 @@ class Detail(NamedTuple):
 
 FINE, COARSE = Detail(14, 24, 2), Detail(8, 12, 1)
 """For one robot, and for many."""
-
-
-class Server(viser.ViserServer):
-    """viser's server on loopback; it never opens a tunnel to the outside, and prints nothing."""
-
-    def __init__(self) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            super().__init__(host="127.0.0.1", port=0, verbose=False)
-
-    def stop(self) -> None:
-        """End."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            super().stop()
-
-    def request_share_url(self, verbose: bool = True) -> None:
-        """A page may ask for a public address; it gets none."""
-        return None
 
 
 class Scene:

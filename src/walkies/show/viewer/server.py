@@ -1,119 +1,81 @@
-"""The page's server: our own files, viser's view beneath /view, and one socket for commands, on one loopback port.
+"""The page's server: our own files, viser's view beneath /view, and one socket for commands, on one port.
 
-One port and one origin, so that a single rule guards everything: a request must name this machine as its host (or the
-address it was told to serve), and a socket must be opened by the page itself. A page from elsewhere, also one whose
-name was made to resolve to 127.0.0.1, can neither read nor drive.
+Everything is on one port and of one origin, and `access.refusal` guards it all; nothing else listens. It lives in the
+view's thread and event loop, and connects to nobody, so that no proxy can come between.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
+import concurrent.futures
+import contextlib
 import http
+import itertools
 import json
 import logging
-import queue
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from walkies.errors import UserError
+from walkies.show.viewer.access import PAGE_POLICY, VIEW_POLICY, refusal
+from walkies.show.viewer.listener import Listener
+from walkies.show.viewer.request import Inbox, parse
+from walkies.show.viewer.view import PROTOCOL, View, click, front_page
 
 STATIC = Path(__file__).with_name("static")
-PORT = 8012
-"""The usual one."""
 MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
-ANY_ADDRESS = ("0.0.0.0", "::", "")
-"""Hosts that bind all of a machine's addresses; a browser needs one of them."""
-LONGEST_MESSAGE = 4096
-"""Bytes of one message from the page."""
-LAST_PORT = 65535
-ATTEMPTS = 20
-"""Ports tried, one after the other, where the usual one is taken."""
+DRIVE, VIEW = "/drive", "/view"
+"""The two sockets; the page of the second is beneath it."""
+LARGEST_FRAME = 2**20
+"""Bytes of a message; a socket that sends more is closed."""
+MOST_SOCKETS = 64
+"""That may be open at once: a page has two, and a flood of them must not use up the process's files."""
 BEHIND = 32
 """Messages that may wait for a slow page; then the oldest is dropped."""
-
-
-def refusal(host: str | None, origin: str | None, served: str, socket: bool) -> str | None:
-    """Why a request is refused, or None.
-
-    host, origin: its headers. served: the address that the server was told to bind. socket: whether it is a WebSocket,
-    which browsers let any page open, so that its origin must be looked at.
-    """
-    name = (host or "").rpartition(":")[0] or (host or "")
-    if served in ("127.0.0.1", "localhost", "::1") and name not in THIS_MACHINE:
-        return f"host {host!r}: expected this machine by its own name, 127.0.0.1 or localhost"
-    if socket and origin is not None and origin != f"http://{host}":
-        return f"origin {origin!r}: only the page of http://{host} itself may open this socket"
-    return None
+BREATH, PAUSE = 100, 0.01
+"""After so many messages a socket waits for so many seconds: a flood must leave time for the robot."""
+CLOSING = 2.0
+"""s that a page has to say goodbye in."""
 
 
 class PageServer:
-    """Serves one kind of page ("play" or "learn") in a thread of its own.
+    """Serves one kind of page ("play" or "learn").
 
-    Messages from pages come out of `inbox`, parsed; `hello` makes what a new page is told; `send` tells all pages.
+    What pages ask for waits in `inbox`; `hello` makes what a new page is told; `send` tells all pages.
     """
 
-    def __init__(self, view_port: int, hello: Callable[[], dict[str, Any]], host: str, port: int | None) -> None:
-        """port: None for the usual one, or where that is taken the next that is free; 0 for any that is free."""
-        self.view_port, self.hello, self.host = view_port, hello, host
-        self.port = PORT if port is None else port
-        self._attempts = ATTEMPTS if port is None else 1
-        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    def __init__(self, view: View, hello: Callable[[], dict[str, Any]], listener: Listener) -> None:
+        self.view, self.hello, self.listener = view, hello, listener
+        self.inbox = Inbox()
+        self._open = 0
         self._pages: dict[ServerConnection, asyncio.Queue[str]] = {}
-        self._loop = asyncio.new_event_loop()
+        self._loop = view.get_event_loop()
         self._stop = asyncio.Event()
-        self._ready: queue.SimpleQueue[OSError | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="walkies-view", daemon=True)
+        self._served: concurrent.futures.Future[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
 
     def start(self) -> str:
-        """Begin to serve; the page's address.
-
-        Raises:
-            UserError: the port is taken or not to be had, or the address is not this machine's.
-        """
-        if not 0 <= self.port <= LAST_PORT:
-            raise UserError(f"--port: got {self.port}, expected 1024 to {LAST_PORT}, or 0 for any that is free")
-        self._thread.start()
-        failure = self._ready.get()
-        if failure is not None:
-            raise UserError(self._refused(failure)) from failure
-        host = THIS_MACHINE[0] if self.host in ANY_ADDRESS else self.host
-        shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self.port}/"
-
-    def _refused(self, failure: OSError) -> str:
-        """What to say where the operating system does not let this page be served."""
-        last = self.port + self._attempts - 1
-        if failure.errno == errno.EADDRINUSE:
-            taken = f"--port {self.port} is" if last == self.port else f"ports {self.port} to {last} are"
-            return (
-                f"{taken} taken by another program, such as another page of walkies; choose another --port, or 0 for "
-                "any that is free" + (". Without --port the next free one is taken" if last == self.port else "")
-            )
-        if failure.errno == errno.EACCES:
-            return f"--port {self.port}: only an administrator may serve that; expected 1024 to {LAST_PORT}"
-        return (
-            f"--host {self.host}: no page can be served there ({failure}); expected an address of this machine. "
-            f"Leave --host out for {THIS_MACHINE[0]}, or give 0.0.0.0 for all of its addresses"
-        )
+        """Begin to serve; the page's address."""
+        self._served = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+        return self.listener.address
 
     def stop(self) -> None:
         """Close every connection and end."""
-        if self._thread.is_alive():
+        if self._served is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(timeout=5.0)
+            concurrent.futures.wait([self._served], timeout=2.0 * CLOSING)
+        self.listener.close()
 
     @property
     def pages(self) -> int:
@@ -123,7 +85,7 @@ class PageServer:
     def send(self, message: dict[str, Any]) -> None:
         """Tell every open page; from any thread."""
         if self._pages and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._spread, json.dumps(message, separators=(",", ":")))
+            self._loop.call_soon_threadsafe(self._spread, encode(message))
 
     def _spread(self, text: str) -> None:
         for waiting in self._pages.values():
@@ -131,131 +93,107 @@ class PageServer:
                 waiting.get_nowait()
             waiting.put_nowait(text)
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            self._loop.close()
-
     async def _serve(self) -> None:
         quiet = logging.getLogger("walkies.view")
-        quiet.setLevel(logging.CRITICAL)  # a browser that closes a tab in mid-sentence is no error
-        failure: OSError | None = None
-        for port in range(self.port, self.port + self._attempts):
-            try:
-                async with serve(
-                    self._connected, self.host, port, process_request=self._request, compression=None, logger=quiet,
-                    max_size=2**20, select_subprotocol=_first_subprotocol,
-                ) as server:  # fmt: skip
-                    self.port = next(iter(server.sockets)).getsockname()[1]
-                    self._ready.put(None)
-                    await self._stop.wait()
-                return
-            except OSError as error:
-                failure = error
-        self._ready.put(failure)
+        quiet.setLevel(logging.CRITICAL)  # what a stranger sends, or a tab that is closed in mid-sentence, is no error
+        async with contextlib.AsyncExitStack() as stack:
+            for one in self.listener.sockets:
+                await stack.enter_async_context(
+                    serve(
+                        self._connected, sock=one, process_request=self._request, compression=None, logger=quiet,
+                        max_size=LARGEST_FRAME, select_subprotocol=_visers, close_timeout=CLOSING,
+                    )
+                )  # fmt: skip
+            await self._stop.wait()
 
-    async def _request(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _request(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer an HTTP request; None lets a WebSocket open."""
-        headers = request.headers
-        socket = headers.get("Upgrade", "").lower() == "websocket"
-        if reason := refusal(headers.get("Host"), headers.get("Origin"), self.host, socket):
+        host, origin, upgrade = (_header(request, name) for name in ("Host", "Origin", "Upgrade"))
+        opens_socket = (upgrade or "").lower() == "websocket"
+        if reason := refusal(host, origin, self.listener.host, opens_socket):
             return _answer(http.HTTPStatus.FORBIDDEN, reason.encode())
-        path = request.path.partition("?")[0]
-        if socket:
-            known = path in ("/drive", "/view")
-            return None if known else _answer(http.HTTPStatus.NOT_FOUND, b"no such socket")
-        if path == "/view" or path.startswith("/view/"):
-            return await asyncio.to_thread(_fetch, self.view_port, path.removeprefix("/view"))
+        path = _path(request)
+        if opens_socket:
+            if path not in (DRIVE, VIEW):
+                return _answer(http.HTTPStatus.NOT_FOUND, b"no such socket")
+            if self._open >= MOST_SOCKETS:
+                return _answer(http.HTTPStatus.SERVICE_UNAVAILABLE, b"too many pages are open; close some")
+            return None
+        if path in (VIEW, f"{VIEW}/"):
+            nonce = secrets.token_urlsafe(16)
+            return _answer(http.HTTPStatus.OK, front_page(nonce), MIME[".html"], VIEW_POLICY.format(nonce=nonce))
         name = "index.html" if path == "/" else path.removeprefix("/")
         if name not in {file.name for file in STATIC.iterdir()}:
             return _answer(http.HTTPStatus.NOT_FOUND, b"no such page")
         return _answer(http.HTTPStatus.OK, (STATIC / name).read_bytes(), MIME[Path(name).suffix])
 
-    async def _connected(self, connection: ServerConnection) -> None:
-        request = connection.request
-        assert request is not None  # there is one once a connection is open
-        if request.path.partition("?")[0] == "/view":
-            await self._relay(connection)
-        else:
-            await self._talk(connection)
-
-    async def _talk(self, page: ServerConnection) -> None:
-        waiting: asyncio.Queue[str] = asyncio.Queue(BEHIND)
-        self._pages[page] = waiting
-        sender = asyncio.create_task(_forward(page, waiting))
+    async def _connected(self, page: ServerConnection) -> None:
+        """Send one socket what belongs there, and take what it asks for, until it is closed."""
+        assert page.request is not None  # there is one once a connection is open
+        viewing = _path(page.request) == VIEW
+        read = click if viewing else parse
+        sending = asyncio.create_task(self.view.send_scene(page) if viewing else self._talk(page))
+        self._open += 1
         try:
-            await page.send(json.dumps(self.hello()))
-            async for text in page:
-                if (message := parse(text)) is not None:
-                    self.inbox.put(message)
+            for count in itertools.count(1):
+                if (request := read(await page.recv())) is not None:
+                    self.inbox.put(request)
+                if count % BREATH == 0:
+                    await asyncio.sleep(PAUSE)
         except ConnectionClosed:
             pass
         finally:
-            sender.cancel()
+            self._open -= 1
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _talk(self, page: ServerConnection) -> None:
+        """Tell a page what there is, and then whatever `send` tells all."""
+        waiting: asyncio.Queue[str] = asyncio.Queue(BEHIND)
+        self._pages[page] = waiting
+        try:
+            await page.send(encode(self.hello()))
+            while True:
+                await page.send(await waiting.get())
+        except ConnectionClosed:
+            pass
+        finally:
             del self._pages[page]
 
-    async def _relay(self, page: ServerConnection) -> None:
-        """Carry viser's messages to and fro."""
-        wanted = [page.subprotocol] if page.subprotocol else None
-        address = f"ws://127.0.0.1:{self.view_port}"
-        async with connect(address, subprotocols=wanted, max_size=None, compression=None) as view:
 
-            async def carry(source: Any, sink: Any) -> None:
-                try:
-                    async for message in source:
-                        await sink.send(message)
-                except ConnectionClosed:
-                    pass
+def encode(message: dict[str, Any]) -> str:
+    """A message for a page.
 
-            both = [asyncio.create_task(carry(*ends)) for ends in ((page, view), (view, page))]
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in both:
-                task.cancel()
+    Raises:
+        ValueError: a number is not finite, which JSON has no word for: the page would read nothing of it.
+    """
+    return json.dumps(message, separators=(",", ":"), allow_nan=False)
 
 
-def parse(text: str | bytes) -> dict[str, Any] | None:
-    """A page's message, or None where it is none: one JSON object of at most LONGEST_MESSAGE bytes."""
-    if len(text) > LONGEST_MESSAGE:
-        return None
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):  # the latter from thousands of brackets
-        return None
-    return message if isinstance(message, dict) else None
+def _header(request: HttpRequest, name: str) -> str | None:
+    """A header's value; where it was sent more than once, all of them, which is no value that is ever expected."""
+    return ", ".join(request.headers.get_all(name)) or None
 
 
-async def _forward(page: ServerConnection, waiting: asyncio.Queue[str]) -> None:
-    try:
-        while True:
-            await page.send(await waiting.get())
-    except ConnectionClosed:
-        pass
+def _path(request: HttpRequest) -> str:
+    return request.path.partition("?")[0]
 
 
-def _first_subprotocol(connection: ServerConnection, offered: Any) -> Subprotocol | None:
-    """viser's page and server check each other's version in the subprotocol: pass on what the page offers."""
-    return next(iter(offered), None)
+def _visers(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """viser's page asks for its own version; ours asks for nothing."""
+    return next((one for one in offered if one == PROTOCOL), None)
 
 
-def _fetch(port: int, path: str) -> Response:
-    """A file of viser's own server."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path or '/'}", timeout=10) as answer:
-            return _answer(http.HTTPStatus.OK, answer.read(), answer.headers.get_content_type())
-    except urllib.error.HTTPError as error:
-        return _answer(http.HTTPStatus(error.code), b"no such page")
-
-
-def _answer(status: http.HTTPStatus, body: bytes, kind: str = "text/plain") -> Response:
+def _answer(status: http.HTTPStatus, body: bytes, kind: str = "text/plain", policy: str = PAGE_POLICY) -> Response:
     headers = Headers(
         {
             "Content-Type": f"{kind}; charset=utf-8",
             "Content-Length": str(len(body)),
             "Cache-Control": "no-cache",
             "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "frame-ancestors 'self'",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Content-Security-Policy": policy,
             "Connection": "close",
         }
     )

@@ -6,7 +6,8 @@ const SPAN = 8; // s shown by the rolling plots
 const $ = (id) => document.getElementById(id);
 let about = null, rows = [], history = [], attach = null, drawn = null;
 const sent = new Map(); // time of each command by its number, for the response time
-let number = 0, response = null, frames = 0, rate = null;
+let number = Math.floor(2 ** 40 * Math.random()); // answers go to every page: each knows its own
+let response = null, frames = 0, rate = null;
 
 const link = new Worker("link.js"); // holds the socket
 const say = (message) => link.postMessage(message);
@@ -25,7 +26,7 @@ link.onmessage = ({ data: message }) => {
 
 /** What the program says first. */
 function begin(hello) {
-  const again = about !== null;
+  if (about !== null) { location.reload(); return; } // the program was started anew, perhaps with another run
   about = hello;
   [rows, history] = [[], hello.records ?? []];
   document.body.dataset.kind = hello.kind;
@@ -33,8 +34,6 @@ function begin(hello) {
   $("about").textContent = hello.title;
   document.title = `walkies · ${hello.title}`;
   $("status").textContent = "";
-  if (again && $("view").src) { $("view").contentWindow.location.reload(); }
-  if (again) return;
   // Where drawing in 3-D is too much for a machine, …/?view=off leaves the controls and the plots.
   if (new URLSearchParams(location.search).get("view") !== "off") embed();
   if (hello.kind === "play") controls();
