@@ -15,6 +15,7 @@ from toys import Counter, Target
 
 from walkies.rl import learner, losses, minibatches, normalize, steps, train
 from walkies.rl.batch import Batch, standardize
+from walkies.rl.objectives import OBJECTIVES
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
 
@@ -104,6 +105,23 @@ def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name)
     after = ravel_pytree(jax.jit(lambda p: jax.grad(loss, has_aux=True)(p, standard)[0])(later))[0]
     same = float(jnp.abs(after - jax.jit(score_gradient)(later)).max()) < 1e-6
     assert same == (recipe.objective == "score")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_clip_fraction_is_of_what_is_clipped(first_batch, objective):
+    """The share of samples with |ρ − 1| > ε, where ε bounds the ratio; β of kl_penalty is no such bound."""
+    policy, state, batch = first_batch
+    recipe = replace(PPO, **small_sizes(), objective=objective, objective_coefficient=0.05)
+    start = state.learner.params.policy
+    later = jax.tree.map(lambda x: x + 0.1, start)
+    loss = jax.jit(partial(losses.policy_loss, recipe, policy, start))
+    metrics = loss(later, batch)[1]
+    assert ("clip_fraction" in metrics) == (objective == "clipped")
+    if objective == "clipped":
+        ratio = jnp.exp(policy.distribution(later, batch.policy_observation).log_prob(batch.sample) - batch.log_prob)
+        share = float(jnp.mean(jnp.abs(ratio - 1.0) > 0.05))
+        assert 0.0 < share < 1.0 and float(metrics["clip_fraction"]) == pytest.approx(share)
+        assert float(loss(start, batch)[1]["clip_fraction"]) == 0.0
 
 
 def test_one_epoch_of_one_minibatch_is_the_policy_gradient():

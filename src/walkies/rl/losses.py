@@ -27,13 +27,11 @@ def policy_loss(
         loss = loss - recipe.entropy_coefficient * entropy
     if batch.mirrored_observation is not None:
         loss = loss + recipe.symmetry_coefficient * _asymmetry(policy, params, batch.mirrored_observation, batch)
-    outside = jnp.abs(ratio(terms) - 1.0) > recipe.objective_coefficient
-    return loss, {
-        "policy_loss": loss,
-        "kl": masked_mean(kl, batch.mask),
-        "entropy": entropy,
-        "clip_fraction": masked_mean(outside.astype(loss.dtype), batch.mask),
-    }
+    metrics = {"policy_loss": loss, "kl": masked_mean(kl, batch.mask), "entropy": entropy}
+    if recipe.objective == "clipped":  # the coefficients of the others are no bounds of the ratio
+        outside = jnp.abs(ratio(terms) - 1.0) > recipe.objective_coefficient
+        metrics["clip_fraction"] = masked_mean(outside.astype(loss.dtype), batch.mask)
+    return loss, metrics
 
 
 def critic_loss(recipe: Recipe, params: networks.Layers, batch: Batch) -> Array:

@@ -115,7 +115,7 @@ def led_by_kl(recipe: Recipe, rate: Array, kl: Array) -> Array:
 def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams, batch: Batch) -> dict[str, Array]:
     """KL and clip fraction after the only step: before it both are zero and say nothing."""
     metrics = policy_loss(recipe, policy, old, new, batch)[1]
-    return {name: metrics[name] for name in ("kl", "clip_fraction")}
+    return {name: metrics[name] for name in ("kl", "clip_fraction") if name in metrics}
 
 
 STEPS = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
