@@ -80,6 +80,19 @@ def test_an_interruption_costs_one_batch(counted, tmp_path, monkeypatch):
     assert whole == cells.run(STANDING, PUPPER, jobs(5), 5.0, None)
 
 
+def test_damaged_jobs_are_done_again(counted, tmp_path):
+    whole = cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path)
+    (path,) = tmp_path.iterdir()
+    good, done = path.read_bytes(), len(counted)
+    for content in (b"", good[:-9], b"\xff", b"[]", b"{}", b"[1]", b'["abcdef"]', good.replace(b'""', b"1"), b"null"):
+        path.write_bytes(content)
+        assert cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path) == whole and path.read_bytes() == good, content
+        done += len(whole[0])
+        assert len(counted) == done
+    cells.run(STANDING, PUPPER, jobs(1), 5.0, tmp_path)  # the control
+    assert len(counted) == done
+
+
 def test_batches_hold_one_kind_of_model(counted):
     kinds = [BASE, replace(BASE, tick_rate=500.0), replace(BASE, backlash=0.01), replace(BASE, no_load_speed=9.0)]
     batches = []

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
 from walkies.deploy.rehearsal_drive import drive
-from walkies.files import write_json
+from walkies.errors import UserError
+from walkies.files import read_json, write_json
 from walkies.robots.base import Robot
 
 VERSION = 1
@@ -70,9 +72,10 @@ def run(
     """
     digest = hashlib.sha256(json.dumps(policy.document(), sort_keys=True).encode()).hexdigest()
     names = [_name(job, seconds, digest) for job in jobs]
-    rows = {name: found for name in names if (found := _read(folder, name)) is not None}
-    missing = {name: job for name, job in zip(names, jobs, strict=True) if name not in rows}
-    total = sum(len(job.seeds) for job in dict(zip(names, jobs, strict=True)).values())
+    named = dict(zip(names, jobs, strict=True))
+    rows = {name: found for name, job in named.items() if (found := _read(folder, name, job.seeds)) is not None}
+    missing = {name: job for name, job in named.items() if name not in rows}
+    total = sum(len(job.seeds) for job in named.values())
     done = total - sum(len(job.seeds) for job in missing.values())
     for batch in _batches(missing):
         tell(done, total)
@@ -116,10 +119,17 @@ def _name(job: Job, seconds: float, digest: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:20] + ".json"
 
 
-def _read(folder: Path | None, name: str) -> list[Row] | None:
+def _read(folder: Path | None, name: str, seeds: Sequence[int]) -> list[Row] | None:
+    """The rows of a finished job; None where there are none, or the file is damaged and the job is done again."""
     if folder is None or not (folder / name).is_file():
         return None
-    return [Row(*row) for row in json.loads((folder / name).read_text())]
+    try:
+        rows = [Row(*row) for row in read_json(folder / name, "rows of a rehearsal")]
+    except (UserError, TypeError):
+        return None
+    numbers = {type(number) for _, _, *numbers in rows for number in numbers}
+    sound = numbers <= {float, int, NoneType} and all(isinstance(row.cause, str) for row in rows)
+    return rows if sound and [row.seed for row in rows] == list(seeds) else None
 
 
 def _plain(value: Any) -> Any:
