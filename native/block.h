@@ -5,8 +5,17 @@
 
 namespace walkies::WALKIES_NS {
 
-// Faster than this (m/s or rad/s) is no motion of a legged robot but a simulation that has blown up.
-constexpr double kAbsurdSpeed = 1e3;
+// walkies.physics.base says what they mean.
+constexpr double kMaxSpeed = 1e3;
+constexpr double kMaxNumber = 1e6;
+
+// Lanes in which every number is at most `bound` in size; comparisons with NaN are false.
+template <class V>
+WALKIES_INLINE Mask<V> within(const V* numbers, int count, Scalar<V> bound) {
+  Mask<V> ok = abs(numbers[0]) <= bound;
+  for (int i = 1; i < count; i++) ok = ok & (abs(numbers[i]) <= bound);
+  return ok;
+}
 
 template <class V, int L, int J>
 struct Outputs {
@@ -52,19 +61,12 @@ WALKIES_NOINLINE void read_spheres(Physics<V, L, J>& w, Outputs<V, L, J>& out) {
   }
 }
 
-// Lanes whose state is finite and not absurdly fast (comparisons with NaN are false).
+// Lanes whose state is that of a robot.
 template <class V, int L, int J>
 WALKIES_INLINE Mask<V> is_sane(const RobotState<V, L, J>& s) {
-  const Scalar<V> fast = kAbsurdSpeed, far = 1e6;
-  auto small = [](V x, Scalar<V> bound) { return abs(x) < bound; };
-  Mask<V> ok = small(s.position.x, far) & small(s.position.y, far) & small(s.position.z, far);
-  ok = ok & small(s.velocity.x, fast) & small(s.velocity.y, fast) & small(s.velocity.z, fast);
-  ok = ok & small(s.omega.x, fast) & small(s.omega.y, fast) & small(s.omega.z, fast);
-  for (int i = 0; i < 4; i++) ok = ok & small(s.quaternion[i], 2);
-  for (int l = 0; l < L; l++) {
-    for (int k = 0; k < J; k++) ok = ok & small(s.q[l][k], far) & small(s.qd[l][k], fast);
-  }
-  return ok;
+  const Scalar<V> fast = kMaxSpeed, far = kMaxNumber;
+  return within(&s.position.x, 3, far) & within(s.quaternion, 4, Scalar<V>(2)) & within(s.q[0], L * J, far) &
+         within(&s.velocity.x, 3, fast) & within(&s.omega.x, 3, fast) & within(s.qd[0], L * J, fast);
 }
 
 template <class V, int L, int J>
@@ -93,11 +95,11 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
 
   RobotParams<V, L, J> params;
   load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params), param_count);
-  V qpos[nq], qvel[nv], warmstart[nv], old_targets[(kTargetMemory - 1) * joints], target[joints];
+  V qpos[nq], qvel[nv], warmstart[nv], old_targets[kTargetMemory * joints], target[joints];
   load_rows(call.qpos, row, nq, qpos, nq);
   load_rows(call.qvel, row, nv, qvel, nv);
   load_rows(call.warmstart, row, nv, warmstart, nv);
-  load_rows(call.targets, row, (kTargetMemory - 1) * joints, old_targets, kTargetMemory * joints);
+  load_rows(call.targets, row, kTargetMemory * joints, old_targets, kTargetMemory * joints);
   load_rows(call.target, row, joints, target, joints);
 
   const V zero = V{};
@@ -105,6 +107,13 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   if (call.disturbance) load_rows(call.disturbance, row, kDisturbance, disturbance, kDisturbance);
   const Vec3<V> push{disturbance[0], disturbance[1], disturbance[2]};
   const V* lateness = disturbance + 3;
+  // Of broken parameters every number is NaN. In other numbers min, max and comparisons would hide a NaN before it
+  // reached the new state: a motor clamped to its limit looks like any other.
+  const S far = kMaxNumber;
+  Mask<V> given = (params.command_delay == params.command_delay) & within(qpos, nq, far) & within(qvel, nv, far) &
+                  within(warmstart, nv, far) & within(old_targets, kTargetMemory * joints, far) &
+                  within(target, joints, far) & within(disturbance, kDisturbance, far);
+  for (int n = 0; n < kTargetMemory; n++) given = given & (lateness[n] >= zero);
   const bool pushed = any((push.x != zero) | (push.y != zero) | (push.z != zero));
   const V weight = sqrt(dot(params.gravity, params.gravity));
   const Vec3<V> down = S(1) / max(weight, splat<V>(S(1e-15))) * params.gravity;
@@ -120,14 +129,10 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     s.qd[i / J][i % J] = qvel[6 + i];
     w.acceleration.leg[i / J][i % J] = warmstart[6 + i];
   }
-  // A warm start is only a guess: one that is not finite, or of absurd size, is replaced by zero.
-  Mask<V> usable = zero == zero;
-  for (int i = 0; i < nv; i++) usable = usable & (abs(warmstart[i]) < S(1e6));
   for (int i = 0; i < 3; i++) {
-    w.acceleration.base[i] = keep(usable, warmstart[3 + i]);
-    w.acceleration.base[3 + i] = keep(usable, warmstart[i]);
+    w.acceleration.base[i] = warmstart[3 + i];
+    w.acceleration.base[3 + i] = warmstart[i];
   }
-  for (int i = 0; i < joints; i++) w.acceleration.leg[i / J][i % J] = keep(usable, warmstart[6 + i]);
 
   const RobotState<V, L, J> before = s;
   Outputs<V, L, J> out;
@@ -156,12 +161,10 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   read_imu<V>(params.imu_delay <= zero, s.omega, s.quaternion, down, out.gyro, out.gravity);
   keep_forces(w);
 
-  // A robot that blew up comes back where it was, at rest; if that was no sane state either, in the model's own pose.
-  Mask<V> ok = is_sane<V, L, J>(s);
-  Mask<V> acceleration_ok = zero == zero;
-  for (int i = 0; i < 6; i++) acceleration_ok = acceleration_ok & (abs(w.acceleration.base[i]) < S(1e6));
-  for (int i = 0; i < joints; i++) acceleration_ok = acceleration_ok & (abs(w.acceleration.leg[i / J][i % J]) < S(1e6));
-  ok = ok & acceleration_ok;
+  // A robot that blew up, or was given what is unusable, comes back where it was, at rest; if that was no sane state, in
+  // the model's own pose.
+  const Mask<V> ok = given & is_sane<V, L, J>(s) & within(w.acceleration.base, 6, far) &
+                     within(w.acceleration.leg[0], joints, far);
   const bool all_ok = !any(lanes_not(ok));
   if (!all_ok) {
     RobotState<V, L, J> rest = before, home;
@@ -180,18 +183,20 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     for (int i = 0; i < joints; i++) {
       w.acceleration.leg[i / J][i % J] = keep(ok, w.acceleration.leg[i / J][i % J]);
       w.last.torque[i / J][i % J] = keep(ok, w.last.torque[i / J][i % J]);
-      // A target that is not a number must not stay in the memory.
+      // A target that is unusable must not stay in the memory.
       for (int n = 0; n < kTargetMemory - 1; n++) {
         V& t = old_targets[n * joints + i];
-        t = (ok | (t - t == zero)) ? t : s.q[i / J][i % J];
+        t = abs(t) <= far ? t : s.q[i / J][i % J];
       }
-      target[i] = (ok | (target[i] - target[i] == zero)) ? target[i] : s.q[i / J][i % J];
+      target[i] = abs(target[i]) <= far ? target[i] : s.q[i / J][i % J];
     }
     for (int i = 0; i < model.spheres; i++) {
       Vec3<V>& f = w.last.force[i];
       f = {keep(ok, f.x), keep(ok, f.y), keep(ok, f.z)};
     }
-    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, down, out.gyro, out.gravity);
+    const auto falls = within(&down.x, 3, S(2));
+    const Vec3<V> somewhere{keep(falls, down.x), keep(falls, down.y), falls ? down.z : splat<V>(S(-1))};
+    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, somewhere, out.gyro, out.gravity);
   }
   read_spheres(w, out);
 

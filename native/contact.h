@@ -12,7 +12,9 @@ WALKIES_INLINE V impedance(V x, V low, V high, V inverse_width, V middle, V gain
   V t = min(abs(x) * inverse_width, splat<V>(one));
   auto rising = t < middle;
   V u = rising ? t : one - t;
-  V p = any(exponent != two) ? power(u, exponent) : u * u;
+  V p = u * u;
+  const auto other = exponent != two;
+  if (any(other)) p = other ? power(u, exponent) : p;
   V y = rising ? gain_low * p : one - gain_high * p;
   return low + y * (high - low);
 }

@@ -35,8 +35,11 @@ struct Split {
   Pairs high, low;
 };
 
-// Rounded to the nearest bfloat16, still as float32; half-way cases away from zero.
-WALKIES_INLINE Lanes rounded(Lanes x) { return (Lanes)(((LaneMask)x + 0x8000) & int32_t(0xffff0000)); }
+// Rounded to the nearest bfloat16, still as float32; half-way cases away from zero. A NaN is left alone: adding to its
+// bits could carry them over into those of a zero.
+WALKIES_INLINE Lanes rounded(Lanes x) {
+  return (Lanes)(((LaneMask)x + ((x == x) & 0x8000)) & int32_t(0xffff0000));
+}
 
 // `a` in the lower halves of 32 bits and `b` in the upper ones; both hold bfloat16.
 WALKIES_INLINE Pairs across(Lanes a, Lanes b) {

@@ -127,6 +127,92 @@ def test_doubled_messages_count_once():
     np.testing.assert_allclose(log.frame, frame, atol=1e-7)
 
 
+def damaged(recording, rng):
+    """One topic with a wrong value or time, times in another unit, most of its messages lost, or out of order."""
+    which = rng.integers(3)
+    time, values = recording[which].time.copy(), recording[which].values.copy()
+    row, wrong = rng.integers(len(time)), rng.choice([1e30, -3.4e38, 100.0, 0.0, 1e-30])
+    times = rng.choice([0.0, 1e300, -1e300, 1e18, 5e-324, 52.0])
+    match rng.integers(8):
+        case 0:
+            values[row, rng.integers(values.shape[1])] = wrong
+        case 1:
+            values[:, rng.integers(values.shape[1])] = wrong
+        case 2:
+            values[:] = wrong
+        case 3:
+            time[row] = times
+        case 4:
+            time[:] = times
+        case 5:
+            time *= rng.choice([1e-3, 1e9, 0.5, 0.0, -1.0])
+        case 6:
+            kept = rng.random(len(time)) < rng.choice([0.05, 0.5])
+            time, values = np.append(time[0], time[kept]), np.append(values[:1], values[kept], axis=0)
+        case 7:
+            values = rng.permutation(values)
+    order = np.argsort(time, kind="stable")
+    return Recording(*(Messages(time[order], values[order]) if i == which else m for i, m in enumerate(recording)))
+
+
+@pytest.mark.parametrize("history", [1, 3])
+def test_damaged_recordings_are_aligned_or_refused_in_one_line(history, recwarn):
+    """Never an exception of another kind, a warning, or an array as long as a wrong time is far."""
+    policy, recording, _, _ = perfect(history, steps=60)
+    rng, outcomes = np.random.default_rng(0), {"aligned": 0, "refused": 0}
+    for _ in range(100):
+        try:
+            log = align(damaged(recording, rng), policy, PUPPER)
+            assert len(log.frame) <= 10 * log.received and 0.012 < log.period < 0.03
+            outcomes["aligned"] += 1
+        except UserError as error:
+            assert str(error).isprintable()
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 10, outcomes
+    assert not recwarn.list
+
+
+def test_what_the_controller_clamps_and_when_it_acts_is_known():
+    """Each bound, from within and from beyond."""
+    policy, recording, _, _ = perfect(3)
+    messages = recording.observation
+    for largest, good in ((100.0, True), (101.0, False)):
+        values = messages.values.copy()
+        values[-1, 0] = largest
+        changed = recording._replace(observation=Messages(messages.time, values))
+        if good:
+            align(changed, policy, PUPPER)
+        else:
+            with pytest.raises(UserError, match="holds 101, which the controller would have clamped to 100"):
+                align(changed, policy, PUPPER)
+    for span, good in ((9e6, "every"), (1.1e7, "expected seconds")):
+        time = np.linspace(0, span, 200)
+        with pytest.raises(UserError, match=good):
+            align(recording._replace(observation=Messages(time, messages.values)), policy, PUPPER)
+    for pause, good in ((5 * 200 * PERIOD, True), (11 * 200 * PERIOD, False)):
+        lost = slice(100, 105)  # their neighbours have no frame in common
+        parted = Recording(
+            *(
+                Messages(np.delete(np.where(m.time > 52, m.time + pause, m.time), lost), np.delete(m.values, lost, 0))
+                for m in recording
+            )
+        )
+        if good:
+            assert len(align(parted, policy, PUPPER).frame) > 1000
+        else:
+            with pytest.raises(UserError, match="several recordings in one"):
+                align(parted, policy, PUPPER)
+
+
+def test_a_clock_that_is_set_during_a_recording_is_no_gap():
+    """A robot without a clock of its own learns the time from the network: hours in one step, contents unbroken."""
+    policy, recording, frame, _ = perfect(3)
+    late = Recording(*(Messages(m.time + 7200 * (m.time > 53.5), m.values) for m in recording))
+    log = align(late, policy, PUPPER)
+    np.testing.assert_allclose(log.frame, frame, atol=1e-7)
+    assert log.period == pytest.approx(PERIOD, rel=0.01)
+
+
 def test_wrong_policy_or_rate_is_refused():
     policy, recording, _, _ = perfect(3)
     with pytest.raises(UserError, match="108 numbers, the policy takes 36"):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from physics import native_cases as cases
+from physics import test_unusable as unusable
 from walkies import native_library
 from walkies.bench import physics as bench
 from walkies.errors import UserError
@@ -171,14 +172,6 @@ def test_an_exploding_robot_comes_back_where_it_was() -> None:
     np.testing.assert_array_equal(state.qvel[7], 0)
 
 
-def test_an_unusable_warm_start_does_no_harm() -> None:
-    """It is only a guess: NaN in it is replaced, and the converged answer is the same."""
-    whole = control_step("exact")
-    found = control_step("exact", qacc_warmstart=walking().state.qacc_warmstart.at[2].set(jnp.nan))
-    assert found[1].ok.all()
-    np.testing.assert_allclose(found[0].qpos[2], whole[0].qpos[2], atol=1e-5)
-
-
 ISA_SCRIPT = """
 import json, sys
 sys.path.insert(0, "tests")
@@ -189,7 +182,9 @@ states = cases.random_states(model, 5, np.random.default_rng(0), cases.POSE)
 params = cases.stacked_params([model], 1)
 found = cases.engine_accelerations(model, params, cases.make_state(*states), states[3], "exact", "float32")
 from walkies import native_library
-print(json.dumps([native_library.isa(), native_library.lanes(), found.tolist()]))
+from physics import test_unusable as cases
+ok = cases.stepper("native")(cases.given().after("target", np.nan))[1].ok
+print(json.dumps([native_library.isa(), native_library.lanes(), found.tolist(), ok.tolist()]))
 """
 
 
@@ -205,8 +200,9 @@ def forced(isa: str, script: str = ISA_SCRIPT) -> subprocess.CompletedProcess[st
 
 
 def test_an_instruction_set_can_be_forced() -> None:
-    isa, lanes, found = json.loads(forced("baseline").stdout)
+    isa, lanes, found, ok = json.loads(forced("baseline").stdout)
     assert (isa, lanes) == ("baseline", 4)
+    assert ok == [robot != unusable.BROKEN for robot in range(unusable.ROBOTS)]
     model = cases.pupper()
     states = cases.random_states(model, 5, np.random.default_rng(0), cases.POSE)
     params = cases.stacked_params([model], 1)

@@ -134,6 +134,16 @@ def test_extreme_inputs_saturate_and_a_nan_stays_in_its_sample():
         assert broken[7] and broken.sum() == 1
 
 
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_weight_that_is_no_number_spoils_every_sample(bits):
+    """The usual NaN, and those of which a rounding of their bits would make zeros."""
+    layers, inputs, _ = made((8, 16, 4), 60)
+    weights = np.array(layers[0][0])
+    weights.view(np.uint32)[3, 3] = bits
+    values = native_networks.apply([(jnp.asarray(weights), layers[0][1]), *layers[1:]], inputs, "elu")
+    assert np.isnan(values).any(axis=1).all()
+
+
 def test_leading_axes_and_vmap():
     layers, inputs, _ = made((8, 16, 4), 60)
     flat = native_networks.apply(layers, inputs, "elu")

@@ -15,7 +15,8 @@ from walkies.tasks.walk import Walk, WalkConfig
 
 
 class StillSimulator:
-    """Implements `walkies.physics.base.Simulator`; a robot whose base is below 0 has blown up."""
+    """Implements `walkies.physics.base.Simulator`; a robot whose base is below 0, or whose target is no number, has
+    blown up."""
 
     name = "still"
     substeps = 5
@@ -31,6 +32,8 @@ class StillSimulator:
     def step(self, params, state, target, disturbance=None):
         n = target.shape[0]
         spheres = len(self.spheres)
+        ok = (state.qpos[:, 2] > 0.0) & jnp.isfinite(target).all(axis=1)
+        target = jnp.where(ok[:, None], target, state.qpos[:, 7:])
         qpos = jnp.concatenate([state.qpos[:, :7], target], axis=1)
         w, x, y, z = (state.qpos[:, 3 + i] for i in range(4))
         gravity = -jnp.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=1)
@@ -43,7 +46,7 @@ class StillSimulator:
             base_acceleration=jnp.zeros((n, 3)),
             gyro=state.qvel[:, 3:6],
             gravity=gravity,
-            ok=state.qpos[:, 2] > 0.0,
+            ok=ok,
         )
         targets = jnp.concatenate([target[:, None], state.targets[:, :-1]], axis=1)
         given = state.qacc_warmstart

@@ -126,6 +126,16 @@ def test_falling_ends_the_episode_and_is_paid_for():
     assert outcome.metrics["blew_up"].tolist() == [0.0, 0.0, 1.0]
 
 
+def test_an_action_that_is_no_number_ends_the_episode_and_goes_no_further():
+    walk = still_walk(QUIET)
+    action = jnp.zeros((3, 12)).at[1, 4].set(jnp.nan)
+    state, outcome = walk.step(walk.reset(KEY, 3), action, KEY)
+    assert outcome.terminated.tolist() == [False, True, False]
+    assert outcome.metrics["blew_up"].tolist() == [0.0, 1.0, 0.0]
+    for leaf in jax.tree.leaves((state, outcome, walk.observe(state))):
+        assert np.isfinite(leaf).all()
+
+
 def test_pushes_come_once_an_interval_and_within_their_speed():
     walk = still_walk(disturbed(pushes=Pushes(kick_interval=0.1, kick_speed=Range(0.0, 0.5))))
     state = walk.reset(KEY, 4000)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, SLICES
+from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
 from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError
@@ -24,6 +24,10 @@ ANCHORS = 30
 """messages on either side of a gap that tell its length"""
 FEWEST = 50
 """observations, one second"""
+LONGEST = 1e7
+"""s, a third of a year: no recording lasts so long, so that its times are in another unit."""
+SPARSEST = 0.1
+"""Share of the control steps between the first and the last observation that must have been received."""
 SAME = 1e-5
 """Two float32 numbers that were printed and read again differ by less, relative to 1."""
 RESTART = 45
@@ -79,19 +83,17 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
     """Put every message of `recording` at its control step.
 
     Raises:
-        UserError: sizes do not fit the policy, or there is too little to go by.
+        UserError: the messages cannot be this policy's, or there is too little to go by.
     """
-    _check_sizes(recording, policy)
+    _check_messages(recording, policy)
+    first = recording.observation.time[0]  # far from zero, times have few digits left for milliseconds
+    recording = Recording(*(Messages(messages.time - first, messages.values) for messages in recording))
     observation = _without_duplicates(recording.observation)
     history = policy.observation_history
     frames = observation.values.reshape(-1, history, FRAME_SIZE)
     step = _steps(observation.time, frames, policy)
     period, start, jitter = _clock(observation.time, step)
-    if not PERIODS[0] <= period <= PERIODS[1]:
-        raise UserError(
-            f"observations arrive every {period * 1e3:.1f} ms, expected about 19 to 20; "
-            "is this the controller's ~/observation, recorded with its times in seconds?"
-        )
+    _check_period(period)
     count = int(step[-1]) + 1
     frame, seen = _unknown(count, FRAME_SIZE), _unknown(count, FRAME_SIZE * history)
     alive_since = np.maximum.accumulate(np.where(np.diff(step, prepend=-RESTART) >= RESTART, step, 0))
@@ -133,7 +135,7 @@ def targets(applied: np.ndarray, policy: PolicyFile, robot: Robot) -> np.ndarray
     return np.clip(clamped, *robot.target_limits())
 
 
-def _check_sizes(recording: Recording, policy: PolicyFile) -> None:
+def _check_messages(recording: Recording, policy: PolicyFile) -> None:
     got = recording.observation.values.shape[1]
     if got != policy.observation_size:
         raise UserError(
@@ -150,6 +152,14 @@ def _check_sizes(recording: Recording, policy: PolicyFile) -> None:
         raise UserError(
             f"got {len(recording.observation.time)} observations, expected at least {FEWEST}; "
             "record the policy for 30 s or more"
+        )
+    if (span := float(np.ptp(recording.observation.time))) > LONGEST:
+        raise UserError(f"the observations' times span {span:.3g} s; expected seconds, and one recording")
+    largest = float(np.abs(recording.observation.values).max())
+    if largest > OBSERVATION_CLIP * (1 + SAME):
+        raise UserError(
+            f"an observation holds {largest:.3g}, which the controller would have clamped to {OBSERVATION_CLIP:g}; "
+            "the log is damaged, or of something else"
         )
 
 
@@ -170,7 +180,15 @@ def _steps(time: np.ndarray, frames: np.ndarray, policy: PolicyFile) -> np.ndarr
     advance = _links(frames, policy)
     stretches = np.split(np.arange(len(time)), np.flatnonzero(advance == 0) + 1)
     inside = [np.concatenate([[0], np.cumsum(advance[stretch[:-1]])]) for stretch in stretches]
+    if len(stretches) == 1:  # all is told by content, whatever the clock does
+        return inside[0].astype(int)
     period = _common_slope([time[stretch] for stretch in stretches], inside)
+    _check_period(period)
+    if len(time) * period < SPARSEST * (span := time[-1] - time[0]):
+        raise UserError(
+            f"got {len(time)} observations over {span:.4g} s; is a time wrong, or are these several recordings in one? "
+            "Keep one of them"
+        )
     step = np.zeros(len(time), int)
     for stretch, ahead in zip(stretches, inside, strict=True):
         first, i = 0, stretch[0]
@@ -181,6 +199,14 @@ def _steps(time: np.ndarray, frames: np.ndarray, policy: PolicyFile) -> np.ndarr
             first = max(round((own - origin) / period), int(step[i - 1]) + policy.observation_history)
         step[stretch] = first + ahead
     return step
+
+
+def _check_period(period: float) -> None:
+    if not PERIODS[0] <= period <= PERIODS[1]:
+        raise UserError(
+            f"observations arrive every {period * 1e3:.4g} ms, expected about 19 to 20; "
+            "is this the controller's ~/observation, recorded with its times in seconds?"
+        )
 
 
 def _common_slope(times: list[np.ndarray], steps: list[np.ndarray]) -> float:
@@ -223,7 +249,7 @@ def _pair(messages: Messages, expected: np.ndarray, period: float, start: float,
     """
     count = len(expected)
     result, by_time = _unknown(count, 12), _unknown(count, 12)
-    near = np.clip(np.rint((messages.time - start) / period).astype(int), 0, count - 1)
+    near = np.rint(np.clip((messages.time - start) / period, 0, count - 1)).astype(int)
     by_time[near] = messages.values
     known = np.isfinite(expected).all(axis=1)
     paired = 0

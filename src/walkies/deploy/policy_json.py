@@ -40,7 +40,7 @@ def load_document(path: Path) -> dict[str, Any]:
     try:
         document = read_json(path, expected)
     except UserError as error:
-        raise PolicyFileError(str(error)) from error
+        raise PolicyFileError(f"{error}. Copy it again, or give its run") from error
     if not isinstance(document, dict):
         raise PolicyFileError(f"{path}: got {describe(document)} at the top, expected {expected}")
     return document

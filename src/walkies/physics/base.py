@@ -20,6 +20,12 @@ TARGET_MEMORY = 4
 MAX_COMMAND_DELAY = TARGET_MEMORY - 1
 """Control steps by which a target may come late, its own lateness included."""
 
+MAX_SPEED = 1e3
+"""m/s and rad/s: a robot with any speed above this has blown up."""
+
+MAX_NUMBER = 1e6
+"""A number beyond this (m, rad, m/s, rad/s, m/s², rad/s², N) in what a step is given or gives is taken for broken."""
+
 
 class State(NamedTuple):
     """Everything that determines a robot's future."""
@@ -41,13 +47,14 @@ class Params(NamedTuple):
     """
 
     body_mass: Array
-    """(n, num_bodies) kg"""
+    """(n, num_bodies) kg, above 0."""
     body_ipos: Array
     """(n, num_bodies, 3) m: centre of mass in the body frame."""
     body_inertia: Array
     """(n, num_bodies, 6) kg m²: xx yy zz xy xz yz about the centre of mass, in body-frame axes."""
     friction: Array
-    """(n,): sliding friction of every contact with the ground (both geoms get it, so MuJoCo's maximum is it)."""
+    """(n,), above 0: sliding friction of every contact with the ground (both geoms get it, so MuJoCo's maximum is
+    it)."""
     kp: Array
     """(n, nu) N m/rad"""
     kd: Array
@@ -114,8 +121,13 @@ class Readings(NamedTuple):
     """(n, 3): unit vector of `Params.gravity`, body frame, at the delayed instant ((0, 0, −1) when upright on level
     ground)."""
     ok: Array
-    """(n,) bool: false where the step blew up (NaN, Inf or absurd speed). Such a robot comes back in its previous
-    state at rest, its readings are finite, and it should be reset; no other robot is affected."""
+    """(n,) bool: false where the step blew up, or where something that it was given is unusable.
+
+    A step has blown up if a speed is beyond MAX_SPEED, or another number of its result beyond MAX_NUMBER or NaN.
+    Unusable is: a number beyond MAX_NUMBER or NaN anywhere in the state, target or disturbance; a quaternion of length
+    0; a negative lateness; and parameters that `usable` refuses. Such a robot comes back in its previous state at rest,
+    or in the model's reference state where the previous one is unusable; its state and readings are finite, and it
+    should be reset. No other robot is affected, to the last bit."""
 
 
 class Simulator(Protocol):

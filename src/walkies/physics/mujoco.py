@@ -17,19 +17,22 @@ import mujoco
 import numpy as np
 
 from walkies.cpu import available_cores
-from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, State, undisturbed
+from walkies.physics.base import (
+    MAX_NUMBER,
+    MAX_SPEED,
+    TARGET_MEMORY,
+    Disturbance,
+    Params,
+    Readings,
+    State,
+    undisturbed,
+)
 from walkies.physics.mujoco_batch import Workspace, engine_model
-from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms
+from walkies.physics.params import actuated_dofs, ground_geom, sphere_geoms, usable
 from walkies.physics.principal import principal_inertia
 
 Array = jax.Array
 R = TypeVar("R")
-
-MAX_SPEED = 1e3
-"""m/s and rad/s: a robot with any speed above this has blown up."""
-
-MAX_NUMBER = 1e6
-"""m, rad, m/s² and rad/s²: a number beyond this in a state, target or acceleration is taken for broken."""
 
 MAX_BATCHES = 4
 """Batches are kept for the last so many different numbers of robots."""
@@ -44,6 +47,8 @@ class Prepared(NamedTuple):
     """(n, num_bodies, 3) kg m²: principal moments of inertia."""
     body_iquat: Array
     """(n, num_bodies, 4): orientation of the principal axes in the body frame, w x y z."""
+    usable: Array
+    """(n,) bool: false for robots whose parameters `walkies.physics.params.usable` refuses."""
 
 
 class MujocoSimulator:
@@ -87,10 +92,13 @@ class MujocoSimulator:
     def prepare(self, params: Params, num_envs: int) -> Prepared:
         """`params` with one value per robot, and the principal axes of its inertias. Pure, jittable."""
         params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *leaf.shape[1:])), params)
-        inertia = params.body_inertia
+        sound = usable(params, self.substeps)
+        # Of a broken inertia there are no principal axes; any will do for a robot that MuJoCo never sees.
+        unit = jnp.asarray([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], params.body_inertia.dtype)
+        inertia = jnp.where(sound[:, None, None], params.body_inertia, unit)
         like = tuple(jax.ShapeDtypeStruct((*inertia.shape[:-1], size), inertia.dtype) for size in (3, 4))
         principal, iquat = jax.pure_callback(_principal_inertia_like, like, inertia, vmap_method="sequential")
-        return Prepared(params, principal, iquat)
+        return Prepared(params, principal, iquat, sound)
 
     def step(
         self, params: Prepared, state: State, target: Array, disturbance: Disturbance | None = None
@@ -135,25 +143,27 @@ class MujocoSimulator:
     def _advance(self, params: Any, state: Any, target: np.ndarray, disturbance: Any) -> tuple[State, Readings]:
         """`step` on numpy arrays (the same records, but what they hold is not `jax.Array`)."""
         steps, delays = self.substeps, params.params
-        # MuJoCo never sees what is broken: such a robot is stepped from the model's reference state, and reported.
-        reference = self.model.qpos0
-        good_state = _sane(state.qpos) & _sane(state.qvel)
-        qpos0 = np.where(_like(_sane(state.qpos), state.qpos), state.qpos, reference)
-        qvel0 = np.where(_like(good_state, state.qvel), state.qvel, 0.0)
-        # A warm start is only a guess, and any will do.
-        warmstart = np.where(_like(_sane(state.qacc_warmstart), state.qvel), state.qacc_warmstart, 0.0)
         memory = np.concatenate([target[:, None], state.targets], axis=1)
-        good_targets = _sane(memory)
+        good_pose = _sane(state.qpos) & (np.linalg.norm(state.qpos[:, 3:7], axis=1) > 0)
+        others = (state.qvel, state.qacc_warmstart, memory, *disturbance)
+        given = np.logical_and.reduce([good_pose, params.usable, *(_sane(leaf) for leaf in others)])
+        given &= (disturbance.lateness >= 0).all(axis=1)
+
+        # MuJoCo never sees what is broken: such a robot is stepped at rest, with the model's own parameters.
+        qpos0 = np.where(_like(good_pose, state.qpos), state.qpos, self.model.qpos0)
+        qvel0, warmstart, force = (
+            np.where(given[:, None], leaf, 0.0) for leaf in (state.qvel, state.qacc_warmstart, disturbance.force)
+        )
         memory = np.where(np.abs(memory) <= MAX_NUMBER, memory, qpos0[:, None, self._joint_addresses])
         in_force = targets_in_force(delays.command_delay, steps, disturbance.lateness)
         control = np.take_along_axis(memory, in_force[..., None], axis=1)
 
         work = self._workspace(len(qpos0))
         work.write_params(params)
-        after, failed = work.rollout(qpos0, qvel0, warmstart, control, disturbance.force)
+        after, failed = work.rollout(qpos0, qvel0, warmstart, control, force)
         last = {name: values[:, -1] for name, values in after.items()}
         fine = [_sane(last["qpos"]), _sane(last["qvel"], MAX_SPEED), _sane(last["qacc"])]
-        ok = np.logical_and.reduce([good_state, good_targets, ~failed, *fine])
+        ok = np.logical_and.reduce([given, ~failed, *fine])
 
         def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> Any:
             return np.where(_like(ok, values), values, otherwise)
@@ -171,6 +181,7 @@ class MujocoSimulator:
         imu_qpos = unless_broken(np.concatenate([qpos0[:, None], after["qpos"]], axis=1)[instant], qpos0)
         imu_qvel = unless_broken(np.concatenate([qvel0[:, None], after["qvel"]], axis=1)[instant])
 
+        gravity = np.where(params.usable[:, None], delays.gravity, self.model.opt.gravity)
         force = unless_broken(last["sensordata"][:, self._force_addresses])
         torque, acceleration = unless_broken(last["actuator_force"]), unless_broken(last["qacc"][:, :3])
         position, velocity = work.sphere_motion(qpos, qvel)
@@ -184,7 +195,7 @@ class MujocoSimulator:
             joint_torque=torque,
             base_acceleration=acceleration,
             gyro=imu_qvel[:, 3:6],
-            gravity=in_body_frame(imu_qpos[:, 3:7], _unit(np.asarray(delays.gravity, np.float64))),
+            gravity=in_body_frame(imu_qpos[:, 3:7], _unit(gravity)),
             ok=ok,
         )
 

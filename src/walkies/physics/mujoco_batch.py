@@ -70,6 +70,7 @@ class Workspace:
         self._model, self._ground, self._spheres, self._dofs = model, ground, spheres, dofs
         self._batch = batch.Batch(model, num_envs, threads)
         self._fields = {name: self._batch.expand(name) for name in PARAMETERS}
+        self._own = {name: values[0].copy() for name, values in self._fields.items()}
         self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
         self._bodies = model.geom_bodyid[spheres]
         self._base = int(model.jnt_bodyid[0])
@@ -77,7 +78,7 @@ class Workspace:
         self._warnings = np.zeros(num_envs, np.int64)
 
     def write_params(self, prepared: Prepared) -> None:
-        """Bring every robot's parameters into its model."""
+        """Bring every robot's parameters into its model; where they are unusable it gets the model's own."""
         field, params, ground, dofs = self._fields, prepared.params, self._ground, self._dofs
         field["body_mass"][:, 1:] = params.body_mass
         subtree = field["body_subtreemass"]
@@ -101,6 +102,9 @@ class Workspace:
         field["dof_armature"][:, dofs] = params.dof_armature
         field["dof_invweight0"][:, dofs] = params.dof_invweight0
         field["opt.gravity"][:] = params.gravity
+        if not prepared.usable.all():
+            for name, own in self._own.items():
+                field[name][~prepared.usable] = own
 
     def rollout(
         self, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, control: np.ndarray, force: np.ndarray

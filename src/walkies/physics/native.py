@@ -17,6 +17,7 @@ import numpy as np
 from walkies.native_library import TARGETS, constants_attribute, library
 from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, Readings, State
 from walkies.physics.native_model import pack, read_model
+from walkies.physics.params import usable
 
 Array = jax.Array
 
@@ -93,11 +94,15 @@ class NativeSimulator:
 
     def prepare(self, params: Params, num_envs: int) -> Array:
         """`params` packed for the engine: (num_envs, P). Pure, jittable."""
-        return pack(self.legged, params, num_envs, jnp, self.dtype)
+        packed = pack(self.legged, params, num_envs, jnp, self.dtype)
+        # Some broken numbers would vanish on the way (1/∞ is 0). So one spoils the whole row, and the engine, which
+        # then needs to look at a single number of it, reports the robot.
+        sound = usable(params, self.substeps) & jnp.isfinite(packed).all(axis=1)
+        return jnp.where(sound[:, None], packed, jnp.nan)
 
     def prepare_shared(self, params: Params) -> Array:
         """Parameters that all robots share: (1, P), which `step` also takes. Leaves lead with 1."""
-        return pack(self.legged, params, 1, jnp, self.dtype)
+        return self.prepare(params, 1)
 
     def step(
         self, params: Array, state: State, target: Array, disturbance: Disturbance | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.physics.base import Params, inertia_in_body_frame
+from walkies.physics.base import MAX_COMMAND_DELAY, Params, inertia_in_body_frame
 from walkies.robots.base import Robot
 
 
@@ -122,6 +125,20 @@ def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
         command_delay=jnp.zeros(1, jnp.int32),
         imu_delay=jnp.zeros(1, jnp.int32),
     )
+
+
+def usable(params: Params, substeps: int) -> jax.Array:
+    """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
+
+    Every number is finite; masses and friction, by which equations divide, are above 0; and delays lie in the ranges
+    that `Params` gives. Whether such a robot exists is not asked.
+    """
+    sound = [jnp.isfinite(leaf) for leaf in params]
+    sound += [params.body_mass > 0, params.friction > 0]
+    for delay, longest in ((params.command_delay, MAX_COMMAND_DELAY * substeps), (params.imu_delay, substeps)):
+        sound.append((delay >= 0) & (delay <= longest))
+    rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
+    return functools.reduce(jnp.logical_and, rows)
 
 
 def _colliders(model: mujoco.MjModel) -> list[int]:

@@ -289,6 +289,8 @@ class Walk:
             physics, readings = self.simulator.step(state.params, before, target)
         else:
             physics, readings = self.simulator.step(state.params, before, target, disturbance)
+        # An action that is no number is reported by the simulator, and must not live on in rewards and frames.
+        executed = jnp.where(readings.ok[:, None], executed, 0.0)
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
