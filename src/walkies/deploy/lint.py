@@ -124,7 +124,7 @@ def lint(path: Path | str) -> list[Finding]:
     except PolicyFileError as error:
         reference = f"{CONTROLLER}: nlohmann::json refuses what is not JSON, lets the last of repeated keys count "
         reference += "and reads nothing behind the object"
-        mend = "give the path of a policy.json; if it was one, copy or export it again"
+        mend = "if it was a policy once, export it again"
         return [Finding("unreadable", ERROR, "", str(error), reference, mend)]
     return check(document)
 

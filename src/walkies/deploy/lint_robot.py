@@ -121,24 +121,22 @@ def _implausible(code: str, key: str, value: float, plausible: Range, mend: str)
     if plausible.low <= value <= plausible.high:
         return
     gross = not plausible.low / GROSS <= value <= plausible.high * GROSS
-    message = f"{value:g} {plausible.unit} is not plausible, which is {plausible}"
+    message = f"got {value:g} {plausible.unit}, plausible for this robot is {plausible}"
     yield Finding(code, ERROR if gross else WARNING, key, message, plausible.reason, mend)
 
 
 def _pose(pose: np.ndarray, robot: Robot) -> Iterator[Finding]:
     """Whether the feet are under their hips; mixed-up joints or signs put them elsewhere."""
-    feet = stance(robot, pose)
-    for where, plausible in (
-        ("ahead", robot.plausible.foot_ahead),
-        ("outward", robot.plausible.foot_outward),
-        ("below", robot.plausible.foot_below),
+    feet, plausible = stance(robot, pose), robot.plausible
+    for where, distance, span in (
+        ("ahead of", feet.ahead, plausible.foot_ahead),
+        ("outward of", feet.outward, plausible.foot_outward),
+        ("below", feet.below, plausible.foot_below),
     ):
-        distance = getattr(feet, where)
-        off = np.flatnonzero((distance < plausible.low) | (distance > plausible.high))
+        off = np.flatnonzero((distance < span.low) | (distance > span.high))
         if off.size:
-            legs = ", ".join(robot.leg_names[leg] for leg in off)
-            mean = float(distance[off].mean())
-            message = f"in this pose feet are {mean:.3f} {plausible.unit} {where} of their hips ({legs})"
-            message += f", not {plausible}"
+            legs, mean = ", ".join(robot.leg_names[leg] for leg in off), float(distance[off].mean())
+            message = f"in this pose feet are {mean:.3f} {span.unit} {where} their hips ({legs}), "
+            message += f"plausible for this robot is {span}"
             mend = "look at the order of the joints, and at the signs of left and right legs"
-            yield Finding("implausible-pose", WARNING, "default_joint_pos", message, plausible.reason, mend)
+            yield Finding("implausible-pose", WARNING, "default_joint_pos", message, span.reason, mend)
