@@ -151,6 +151,9 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "cut").write_bytes((tmp_path / "cut").read_bytes()[:-5])
     with pytest.raises(UserError, match="damaged"):
         checkpoint.load(tmp_path / "cut", TREE)
+    (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:5ec0\nsize 9\n")
+    with pytest.raises(UserError, match="Git LFS pointer"):
+        checkpoint.load(tmp_path / "pointer", TREE)
     save_file({"a": np.zeros(1)}, tmp_path / "foreign")
     with pytest.raises(UserError, match="not a walkies checkpoint"):
         checkpoint.load(tmp_path / "foreign", TREE)

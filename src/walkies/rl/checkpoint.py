@@ -15,7 +15,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from walkies.errors import UserError
-from walkies.files import parse_json, shown, write_bytes
+from walkies.files import parse_json, refuse_pointer, shown, write_bytes
 
 Tree = TypeVar("Tree")
 
@@ -95,11 +95,14 @@ def _read(path: Path) -> Content:
         DamagedCheckpoint: it is not what `save` wrote.
     """
     try:
+        refuse_pointer(path, EXPECTED)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
+    except UserError:
+        raise
     # A type that NumPy lacks is a TypeError or an AttributeError of the reader.
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise DamagedCheckpoint(
