@@ -18,6 +18,8 @@ from typing import Annotated, Any
 import tyro
 
 from walkies.ablate_report import ADAPTIVE, GROUPS, draw, markdown, table
+from walkies.bounds import Between, Seed, refuse
+from walkies.cpu import Threads
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.runs import RunFolder, locked
@@ -38,25 +40,25 @@ class AblateConfig:
 
     out: tyro.conf.Positional[Path] = Path("runs/ablation")
     """Folder of everything: runs, sweeps, report."""
-    seeds: int = 3
+    seeds: Annotated[int, Between(1, 1000)] = 3
     """Trainings per setting."""
-    first_seed: int = 0
+    first_seed: Seed = 0
     """The first of their seeds."""
-    seconds: float = 75.0
+    seconds: Annotated[float, Between(0.0, 1e7, "(]")] = 75.0
     """Of each training, compilation included."""
-    steps: int | None = None
+    steps: Annotated[int | None, Between(1, 10**12)] = None
     """Train for this many control steps instead, which is fair also on a busy machine."""
     only: tuple[str, ...] = ()
     """Names of the settings to train; default: all."""
     axes: tuple[str, ...] = AXES
     """Names of the sweeps."""
-    robots: int = 6
+    robots: Annotated[int, Between(1, 1_000_000)] = 6
     """Per cell of a sweep."""
-    robot_seconds: float = 6.0
+    robot_seconds: Annotated[float, Between(0.1, 3600.0)] = 6.0
     """Per robot of a sweep."""
-    envs: int | None = None
+    envs: Annotated[int | None, Between(1, 10**7)] = None
     """Robots in training; default: the recipe's."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads. Default: all cores."""
     picture: Path | None = None
     """Also write the picture here."""
@@ -91,9 +93,8 @@ def choose(config: AblateConfig) -> dict[str, Any]:
     Raises:
         UserError: a name or a number that makes no sense.
     """
-    for name in ("seeds", "seconds", "steps", "robots", "robot_seconds"):
-        if (value := getattr(config, name)) is not None and not value > 0:
-            raise UserError(f"--{name.replace('_', '-')}: got {value}, expected more than 0")
+    refuse(config, AblateConfig)
+    refuse(config.first_seed + config.seeds - 1, Seed, "first_seed")
     from walkies.deploy.rehearsal_conditions import AXES as KNOWN
 
     known = {axis.name for axis in KNOWN}

@@ -183,10 +183,11 @@ def load(name: str) -> Callable[..., Any]:
 
 
 def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
-    import tyro
+    from walkies import flags
 
     try:
-        result = tyro.cli(function, prog=f"walkies {name}", args=arguments)
+        given = flags.parse(function, f"walkies {name}", arguments)
+        result = function(*given.args, **given.kwargs)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except ModuleNotFoundError as error:

@@ -8,14 +8,19 @@ Facts: the robot's `neural_controller` (pupperv3-monorepo).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from walkies.bounds import Between
 from walkies.robots.base import Robot
 
 Array = Any
 """numpy.ndarray or jax.Array"""
+Stiffness = Annotated[float, Between(0.0, 1e4, "(]")]
+"""Of a servo, N m/rad."""
+Damping = Annotated[float, Between(0.0, 1000.0)]
+"""Of a servo, N m s/rad."""
 
 
 @dataclass(frozen=True)

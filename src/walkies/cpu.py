@@ -9,8 +9,24 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from walkies.errors import UserError
+from walkies.bounds import Between, refuse
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+MOST_THREADS = max(1024, 8 * available_cores())
+"""Far beyond what is of use here, and no fewer than a run may have had on a larger machine."""
+Threads = Annotated[int, Between(1, MOST_THREADS)]
+"""Of the CPU."""
+MujocoThreads = Annotated[int, Between(0, MOST_THREADS)]
+"""Likewise; MuJoCo's 0 stands for all cores."""
 
 
 def use_cpu(threads: int | None) -> None:
@@ -20,21 +36,13 @@ def use_cpu(threads: int | None) -> None:
     than its second and trains as fast. `threads` bounds XLA's pool, in which the native engine works too.
 
     Raises:
-        UserError: fewer than one thread.
+        UserError: a number of threads that is none.
     """
-    if threads is not None and threads < 1:
-        raise UserError(f"--threads: got {threads}, expected 1 or more; leave it out to use all cores")
+    refuse(threads, Threads | None, "threads")
     keep_memory()
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true --xla_backend_optimization_level=1")
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def step_back(threads: Iterable[threading.Thread]) -> None:

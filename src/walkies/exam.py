@@ -19,6 +19,7 @@ from walkies import exam_card
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.exam_card import EPISODES, SEED, Card
+from walkies.exam_conditions import Episodes, Paper
 from walkies.exam_drive import drive
 from walkies.exam_report import report
 from walkies.files import digest
@@ -55,8 +56,8 @@ def examine_file(path: Path, episodes: int = EPISODES, seed: int = SEED, threads
 def command(
     target: Annotated[Path, tyro.conf.Positional],
     /,
-    episodes: int = EPISODES,
-    seed: int = SEED,
+    episodes: Episodes = EPISODES,
+    seed: Paper = SEED,
     out: Path | None = None,
     json: bool = False,
 ) -> None:

@@ -6,20 +6,24 @@ same whatever the number of episodes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import mujoco
 import mujoco.batch
 import numpy as np
 
+from walkies.bounds import Between, refuse
 from walkies.deploy.policy_file import PolicyFile
-from walkies.errors import UserError
 from walkies.physics.base import inertia_in_body_frame
 from walkies.robots.base import Robot
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
 EPISODES_PER_SEED = 10_000
+Paper = Annotated[int, Between(0, len(EXAM_SEEDS) // EPISODES_PER_SEED - 1)]
+"""Number of an examination paper."""
+Episodes = Annotated[int, Between(1, EPISODES_PER_SEED)]
+"""Of one paper."""
 PHYSICS_STEPS = 5
 """per control step"""
 TIMESTEP = 0.004
@@ -99,13 +103,10 @@ def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Con
     """Conditions of `episodes` episodes of examination number `seed`.
 
     Raises:
-        UserError: seed or number of episodes outside EXAM_SEEDS.
+        UserError: there is no such paper, or it has not so many episodes.
     """
-    last = len(EXAM_SEEDS) // EPISODES_PER_SEED - 1
-    if not 0 <= seed <= last:
-        raise UserError(f"--seed: got {seed}, expected 0 … {last} (the number of an examination paper)")
-    if not 1 <= episodes <= EPISODES_PER_SEED:
-        raise UserError(f"--episodes: got {episodes}, expected 1 … {EPISODES_PER_SEED}")
+    refuse(seed, Paper, "seed")
+    refuse(episodes, Episodes, "episodes")
     first = EXAM_SEEDS[seed * EPISODES_PER_SEED]
     drawn = [_draw_one(first + episode, num_bodies, num_joints) for episode in range(episodes)]
     return Conditions(*(np.stack(parts) for parts in zip(*drawn, strict=True)))

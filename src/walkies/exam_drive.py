@@ -9,6 +9,7 @@ import mujoco
 import mujoco.batch
 import numpy as np
 
+from walkies import memory
 from walkies.contract import FADE_IN
 from walkies.deploy.controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile
@@ -103,6 +104,8 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     bodies = int(np.sum(model.body_rootid == model.body(robot.base_body).rootid[0]))
+    episode = memory.size_of([*draw(seed, 1, bodies), *_empty_record(1, np.zeros(1))])
+    memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
     return drive_under(policy, robot, model, draw(seed, episodes, bodies), threads)
 
 

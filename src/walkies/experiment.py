@@ -6,11 +6,14 @@ import importlib.util
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 import walkies
+from walkies import bounds
+from walkies.bounds import Between, Seed
+from walkies.cpu import Threads
 from walkies.errors import UserError
 from walkies.files import read_json, shown
 from walkies.physics import make_simulator, nominal_params
@@ -52,17 +55,17 @@ class TrainConfig:
 
     robot: tyro.conf.Positional[str] = "pupper"
     """Which robot."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
-    steps: int | None = None
+    steps: Annotated[int | None, Between(1, 10**12)] = None
     """Stop after this many control steps over all robots (rounded up to whole iterations)."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything random. The same seed, machine, thread count and steps give the same policy bit for bit."""
     out: Path | None = None
     """Run folder. Default: runs/<robot>-<seed>, with a number behind it where that is taken."""
     simulator: Literal["native", "mujoco"] = "native"
     """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads. Default: all cores."""
     resume: bool = False
     """Go on with the run in `out`, under its own configuration, from its last checkpoint."""
@@ -72,9 +75,9 @@ class TrainConfig:
     """Run folder, or checkpoint in one, whose policy this one starts from, for instance under changed rewards."""
     terms: Path | None = None
     """Python file that defines the reward terms of one's own which a run has; needed to --resume it from here."""
-    checkpoint_every: int = 50
+    checkpoint_every: Annotated[int, Between(1, 10**9)] = 50
     """Iterations between checkpoints."""
-    exam_episodes: int = 100
+    exam_episodes: Annotated[int, Between(0, 10_000)] = 100
     """Episodes of the examination at the end; 0 for none."""
     film: bool = True
     """Make a video at the end."""
@@ -235,9 +238,7 @@ def newest_checkpoint(source: Path) -> tuple[RunFolder, Path]:
 
 def refuse(config: TrainConfig) -> None:
     """Say before training what could not be trained or written into the robot's file after it."""
-    for name in ("minutes", "steps"):
-        if (value := getattr(config, name)) is not None and not value > 0:
-            raise UserError(f"--{name}: got {value}, expected more than 0")
+    bounds.refuse(config, TrainConfig)
     if config.init_from is not None and not config.resume:
         newest_checkpoint(config.init_from)
     if config.checkpoint is not None and not config.resume:

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from walkies import bounds
 from walkies.errors import UserError
 from walkies.files import shown
 
@@ -251,7 +252,9 @@ def _subclass_with(kind: type[T], fields: set[str]) -> type[T]:
 def _convert(kind: Any, value: Any, where: str, ignore_extra_of: type | None) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return _convert(arguments[0], value, where, ignore_extra_of)
+        converted = _convert(arguments[0], value, where, ignore_extra_of)
+        bounds.refuse(converted, kind, where, name=str)
+        return converted
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None

@@ -11,7 +11,7 @@ import json as json_module
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,8 @@ import numpy as np
 from mujoco.batch import Batch
 
 from walkies import native_library
-from walkies.cpu import available_cores, use_cpu
-from walkies.errors import UserError
+from walkies.bounds import Between
+from walkies.cpu import Threads, available_cores, use_cpu
 from walkies.physics import nominal_params
 from walkies.physics.base import State, initial_state
 from walkies.physics.native import NativeSimulator
@@ -51,9 +51,9 @@ class Walking(NamedTuple):
 def command(
     robot: str = "pupper",
     /,
-    robots: int = 1024,
-    rounds: int = 7,
-    threads: int | None = None,
+    robots: Annotated[int, Between(1, 100_000)] = 1024,
+    rounds: Annotated[int, Between(5, 100_000)] = 7,
+    threads: Threads | None = None,
     policy: str | None = None,
     json: bool = False,
 ) -> None:
@@ -79,12 +79,7 @@ def run(
 
     The error of an acceleration a is max|a − a*| / max(1, max|a*|), a* from MuJoCo's solver run to convergence, over
     states at every physics step of a control step. `error_*` belong to the setting `train`.
-
-    Raises:
-        UserError: fewer than 5 rounds, or no robots.
     """
-    if rounds < 5 or robots < 1:
-        raise UserError(f"expected at least --rounds 5 and --robots 1, got {rounds} rounds and {robots} robots")
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
     walking = walk(record, model, robots, policy, threads)

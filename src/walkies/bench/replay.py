@@ -11,12 +11,14 @@ from collections import deque
 from json import dumps
 from pathlib import Path
 from time import process_time
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import mujoco
 import mujoco.batch
 import numpy as np
 
+from walkies.bounds import Between, Seed
+from walkies.cpu import MujocoThreads
 from walkies.deploy.controller import ControllerConfig, MotorCommand, Sensors, activate, board, tick
 from walkies.deploy.excite import excitation
 from walkies.deploy.identify_log import TOLERANCE, Identified, identify
@@ -179,10 +181,10 @@ def drive(time: float) -> np.ndarray:
 def command(
     policy: Path | None = None,
     held: bool = True,
-    robots: int = 5,
-    seconds: float = 20.0,
-    seed: int = 0,
-    threads: int = 0,
+    robots: Annotated[int, Between(1, 10_000)] = 5,
+    seconds: Annotated[float, Between(3.0, 3600.0)] = 20.0,
+    seed: Seed = 0,
+    threads: MujocoThreads = 0,
     json: bool = False,
 ) -> None:
     """Identify robots with hidden parameters from logs of the controller twin, and print how far off the estimates are.

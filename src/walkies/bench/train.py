@@ -7,17 +7,23 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.cpu import use_cpu
+from walkies.bounds import Between
+from walkies.cpu import Threads, use_cpu
 
 
 def command(
-    robot: str = "pupper", /, rounds: int = 7, threads: int | None = None, simulator: str = "native", json: bool = False
+    robot: str = "pupper",
+    /,
+    rounds: Annotated[int, Between(1, 100_000)] = 7,
+    threads: Threads | None = None,
+    simulator: str = "native",
+    json: bool = False,
 ) -> None:
     """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run.
 

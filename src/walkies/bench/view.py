@@ -7,12 +7,13 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import viser
 
-from walkies.cpu import use_cpu
+from walkies.bounds import Between
+from walkies.cpu import Threads, use_cpu
 from walkies.experiment import TrainConfig
 from walkies.training import Training
 
@@ -33,7 +34,12 @@ drain(address + "view", subprotocols=["viser-v" + version])
 """A page that receives everything and draws nothing: it stands for a browser on another machine."""
 
 
-def command(blocks: int = 40, seconds: float = 1.5, threads: int | None = None, json: bool = False) -> None:
+def command(
+    blocks: Annotated[int, Between(1, 100_000)] = 40,
+    seconds: Annotated[float, Between(0.0, 3600.0, "(]")] = 1.5,
+    threads: Threads | None = None,
+    json: bool = False,
+) -> None:
     """Measure how much a watching page that does not draw on this machine slows training with the default settings.
 
     Blocks with and without the page take turns in one training.

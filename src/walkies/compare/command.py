@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from walkies import records
-from walkies.cpu import machine, use_cpu
+from walkies.bounds import Between
+from walkies.cpu import Threads, machine, use_cpu
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.rl.recipes import RECIPES
@@ -30,12 +31,12 @@ AGES = (0, 1, 2, 3, 5, 8, 12, 20, 30)
 def command(
     problem: str = "pupper",
     /,
-    seeds: int = 3,
-    samples: int | None = None,
+    seeds: Annotated[int, Between(1, REFERENCE_SEED)] = 3,
+    samples: Annotated[int | None, Between(1, 10**12)] = None,
     recipes: tuple[str, ...] = tuple(RECIPES),
     out: Path | None = None,
     train: bool = True,
-    threads: int | None = None,
+    threads: Threads | None = None,
 ) -> int:
     """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, worth of old samples.
 
@@ -53,10 +54,6 @@ def command(
     use_cpu(threads)
     from walkies.compare import ladder
 
-    if seeds < 1:
-        raise UserError(f"--seeds: got {seeds}, expected 1 or more")
-    if samples is not None and samples < 1:
-        raise UserError(f"--samples: got {samples}, expected 1 or more")
     chosen = ladder.check_recipes(recipes)
     found = ladder.get_problem(problem)
     samples = samples or found.samples

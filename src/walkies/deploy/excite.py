@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, SLICES
+from walkies.contract import FRAME_SIZE, SLICES, Damping, Stiffness
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.robots.base import Robot
 
@@ -53,7 +53,7 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
 
 
 def command(
-    out: Path = Path("excite.json"), robot: str = "pupper", kp: float | None = None, kd: float | None = None
+    out: Path = Path("excite.json"), robot: str = "pupper", kp: Stiffness | None = None, kd: Damping | None = None
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
+from walkies.bounds import Between, Seed
+from walkies.cpu import Threads
 from walkies.deploy import rehearsal_report as report
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.deploy.rehearsal_cells import Job, cell, run
@@ -24,6 +26,10 @@ from walkies.terminal import say
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
+Robots = Annotated[int, Between(1, SEEDS_PER_NUMBER)]
+"""Per cell, or in a box."""
+Seconds = Annotated[float, Between(0.1, 3600.0)]
+"""Per robot."""
 CELLS = "cells"
 BOX_JOB = 25
 """Robots of a box that are written together."""
@@ -52,8 +58,6 @@ class Extent(NamedTuple):
     @property
     def seeds(self) -> range:
         """One per robot."""
-        if self.seed < 0:
-            raise UserError(f"--seed: got {self.seed}, expected 0 or more")
         return range(self.seed * SEEDS_PER_NUMBER, self.seed * SEEDS_PER_NUMBER + self.robots)
 
     @property
@@ -130,10 +134,10 @@ def command(
     box: Literal["course", "harsh"] | None = None,
     grid: bool = False,
     only: tuple[str, ...] = (),
-    robots: int | None = None,
-    seconds: float | None = None,
-    seed: int = 0,
-    threads: int | None = None,
+    robots: Robots | None = None,
+    seconds: Seconds | None = None,
+    seed: Seed = 0,
+    threads: Threads | None = None,
     out: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -156,9 +160,6 @@ def command(
     """
     if box and grid:
         raise UserError("--box and --grid: give one of them")
-    for name, value in (("robots", robots), ("seconds", seconds), ("threads", threads)):
-        if value is not None and not value > 0:
-            raise UserError(f"--{name}: got {value}, expected more than 0")
     path = find_policy(target)
     policy = read(path)
     folder = out or (RunFolder(target).rehearsal if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))

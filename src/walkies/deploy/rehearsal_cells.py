@@ -15,7 +15,7 @@ from walkies import records
 from walkies.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.rehearsal_conditions import Condition
-from walkies.deploy.rehearsal_drive import drive
+from walkies.deploy.rehearsal_drive import drive, refuse_too_many
 from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.robots.base import Robot
@@ -69,7 +69,11 @@ def run(
         folder: of finished jobs, one JSON file each; None keeps nothing.
         threads: None for all cores that this process may use.
         tell: called with the number of robots done and of all robots.
+
+    Raises:
+        UserError: the robots of a job would not fit into memory.
     """
+    refuse_too_many(max((len(job.seeds) for job in jobs), default=0), seconds)
     digest = hashlib.sha256(json.dumps(policy.document(), sort_keys=True).encode()).hexdigest()
     names = [_name(job, seconds, digest) for job in jobs]
     rows = {

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import mujoco.batch
 import numpy as np
 
+from walkies import memory
 from walkies.deploy import rehearsal_world as world
 from walkies.deploy.controller import ControllerConfig, Memory, MotorCommand, Sensors, activate, board, tick
 from walkies.deploy.policy_file import PolicyFile
@@ -93,6 +94,18 @@ def drive(
         tally.fall(was & ~loop.alive, action)
         tally.add(action, loop, physics, script)
     return tally.outcome(loop)
+
+
+def refuse_too_many(robots: int, seconds: float) -> None:
+    """Refuse what would not fit into memory: a script for each of so many robots over so many seconds.
+
+    Raises:
+        UserError: with the memory that is needed and the memory that is there.
+    """
+    config = ControllerConfig()
+    dt = config.repeat_action / config.tick_rate
+    script = memory.size_of(scripts([0], round(seconds / dt), dt))
+    memory.refuse(robots * script, f"{robots:,} robots for {seconds:g} s", "take fewer --robots or --seconds")
 
 
 class _Loop:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
+from walkies.cpu import MujocoThreads
 from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified, identify
 from walkies.deploy.logs import read
 from walkies.deploy.logs_align import Log, align, target_offset
@@ -171,7 +172,7 @@ def command(
     /,
     held: bool | None = None,
     out: Path | None = None,
-    threads: int = 0,
+    threads: MujocoThreads = 0,
 ) -> int:
     """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
 

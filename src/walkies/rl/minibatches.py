@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from walkies import random
-from walkies.errors import UserError
 from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, adam
 from walkies.rl.losses import critic_loss
 from walkies.rl.recipes import Recipe
 from walkies.rl.rows import taker
+from walkies.rl.sizes import minibatch_size
 
 Array = jax.Array
 
@@ -28,12 +28,7 @@ def epochs(
     Each epoch has a new permutation and sees each sample exactly once.
     """
     take, count = taker(batch), batch.mask.shape[0]
-    if count % recipe.minibatches:
-        raise UserError(
-            f"{count} samples per iteration (num_envs × horizon) cannot be split into minibatches ="
-            f" {recipe.minibatches} equal parts; change one of the three"
-        )
-    size = count // recipe.minibatches
+    size = minibatch_size(recipe, count)
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
         order = random.permutation(key, count).reshape(recipe.minibatches, size)

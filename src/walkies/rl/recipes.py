@@ -6,9 +6,15 @@ The named recipes at the end are the ladder; read them side by side.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from walkies.bounds import AtMost, Between, Share, refuse, written
 from walkies.errors import UserError
+
+Widths = Annotated[tuple[int, ...], Between(1, 65536), AtMost(16)]
+"""Of hidden layers."""
+StepSize = Annotated[float, Between(0.0, 10.0)]
+"""Adam's."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,9 @@ class Recipe:
     step: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
     """How the policy's parameters move (walkies.rl.steps)."""
 
-    num_envs: int = 1024
+    num_envs: Annotated[int, Between(1, 10**7)] = 1024
     """Environments that act in parallel."""
-    horizon: int = 16
+    horizon: Annotated[int, Between(1, 10**6)] = 16
     """Control steps per environment in one iteration."""
     whole_episodes: bool = False
     """Start every iteration with new episodes, follow them for the environment's whole time limit (not for `horizon`)
@@ -36,9 +42,9 @@ class Recipe:
     stagger: bool = False
     """Start environments at random ages, so that time limits do not fall all at once."""
 
-    gamma: float = 0.99
+    gamma: Annotated[float, Between(0.0, 1.0, "(]")] = 0.99
     """Discount per control step."""
-    lam: float = 0.95
+    lam: Share = 0.95
     """λ of the generalized advantage estimate."""
     baseline: bool = True
     """Learn a value function: as baseline, and to go on from where an episode was cut."""
@@ -49,9 +55,9 @@ class Recipe:
     normalize_reward: bool = False
     """Divide rewards by the running deviation of the discounted return."""
 
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: Widths = (128, 128)
     """Widths of the policy's hidden layers."""
-    critic_hidden: tuple[int, ...] = (128, 128)
+    critic_hidden: Widths = (128, 128)
     """Widths of the value function's hidden layers."""
     activation: Literal["tanh", "relu", "elu"] = "tanh"
     """Activation of hidden layers."""
@@ -60,58 +66,62 @@ class Recipe:
     function, sooner (walkies.rl.native_networks). Fisher products and gradients by observations are always XLA's."""
     bound: Literal["clip", "mean", "sample"] = "clip"
     """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""
-    initial_std: float = 1.0
+    initial_std: Annotated[float, Between(0.0, 100.0, "(]")] = 1.0
     """Standard deviation of the actions at the start."""
 
-    learning_rate: float = 3e-4
+    learning_rate: StepSize = 3e-4
     """Adam step size of the policy, at the start."""
-    critic_learning_rate: float = 1e-3
+    critic_learning_rate: StepSize = 1e-3
     """Adam step size of the value function."""
     schedule: Literal["constant", "linear", "kl"] = "constant"
     """The policy's step size: constant, linear to zero over anneal_iterations (the critic's too), or led by the KL."""
-    anneal_iterations: int = 1000
+    anneal_iterations: Annotated[int, Between(1, 10**9)] = 1000
     """Iterations after which a linear schedule reaches zero."""
-    target_kl: float = 0.01
+    target_kl: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.01
     """KL(old ‖ new) in nats: what the "kl" schedule aims at, and the trust region of natural_step."""
-    stop_kl: float | None = None
+    stop_kl: Annotated[float | None, Between(0.0, 1000.0, "(]")] = None
     """No further policy steps in this iteration once the KL of a minibatch exceeds this."""
-    min_learning_rate: float = 1e-5
+    min_learning_rate: StepSize = 1e-5
     """Lower bound of the "kl" schedule."""
-    max_learning_rate: float = 1e-2
+    max_learning_rate: StepSize = 1e-2
     """Upper bound of the "kl" schedule."""
-    epochs: int = 4
+    epochs: Annotated[int, Between(1, 10_000)] = 4
     """Passes over the batch (minibatch_epochs; with the other steps of the value function alone)."""
-    minibatches: int = 4
+    minibatches: Annotated[int, Between(1, 10**6)] = 4
     """Parts into which each pass divides the batch."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: Annotated[float, Between(0.0, 1e9, "(]")] = 1.0
     """Gradients longer than this are shortened, policy and value function apart, direction kept."""
-    adam_epsilon: float = 1e-5
+    adam_epsilon: Annotated[float, Between(0.0, 1.0, "(]")] = 1e-5
     """Adam's ε."""
-    objective_coefficient: float = 0.2
+    objective_coefficient: Annotated[float, Between(0.0, 1e9)] = 0.2
     """ε of `clipped`, β of `kl_penalty`."""
-    entropy_coefficient: float = 0.0
+    entropy_coefficient: Annotated[float, Between(-1000.0, 1000.0)] = 0.0
     """Weight of the entropy bonus, per nat."""
-    value_clip: float | None = None
+    value_clip: Annotated[float | None, Between(0.0, 1e9, "(]")] = None
     """Keep new values within this of the old ones in the value loss; depends on the reward's scale."""
     symmetry: Literal["none", "augment", "loss"] = "none"
     """Use the environment's mirror: learn from mirrored samples too, or penalise actions that are not mirror images."""
-    symmetry_coefficient: float = 1.0
+    symmetry_coefficient: Annotated[float, Between(0.0, 1e6)] = 1.0
     """Weight of the symmetry loss."""
 
-    damping: float = 0.1
+    damping: Annotated[float, Between(0.0, 1e9)] = 0.1
     """natural_step: added to the Fisher matrix."""
-    cg_iterations: int = 10
+    cg_iterations: Annotated[int, Between(1, 10_000)] = 10
     """natural_step: conjugate-gradient iterations."""
     line_search: bool = True
     """natural_step: shorten the step until KL and improvement are as promised, else stay."""
 
     def __post_init__(self) -> None:
+        refuse(self, Recipe, name=str)
         if self.weight == "gae" and not self.baseline:
             raise UserError("weight gae needs a value function; set baseline, or choose reward_to_go")
-        if not 0.0 < self.gamma <= 1.0 or not 0.0 <= self.lam <= 1.0:
-            raise UserError(f"gamma = {self.gamma} and lam = {self.lam} must lie in (0, 1] and [0, 1]")
         if self.whole_episodes and self.step == "natural_step":
             raise UserError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
+        if not self.min_learning_rate <= self.max_learning_rate:
+            raise UserError(
+                f"min_learning_rate {written(self.min_learning_rate)} is more than "
+                f"max_learning_rate {written(self.max_learning_rate)}; expected it to be at most as large"
+            )
 
 
 REINFORCE = Recipe(weight="full_return", objective="score", step="gradient_step", baseline=False, whole_episodes=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import finite, native_networks, networks, normalize
+from walkies.rl import finite, native_networks, networks, normalize, sizes
 from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, Params, init_learner
 from walkies.rl.normalize import Normalizer
@@ -117,7 +117,12 @@ def _strong(x: Array) -> Array:
 
 
 def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """The compiled iteration. Its argument's memory is reused for its result: keep only what it returns."""
+    """The compiled iteration. Its argument's memory is reused for its result: keep only what it returns.
+
+    Raises:
+        UserError: the recipe's sizes fit neither each other nor this machine.
+    """
+    sizes.refuse(recipe, env, steps_per_iteration(recipe, env))
     return jax.jit(partial(iterate, recipe, env), donate_argnums=0)
 
 

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 
 import walkies
+from walkies.bounds import Between
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.gl import GL_PACKAGES, gl_libraries
 from walkies.runs import RunFolder, find_policy, refuse_unwritable
 from walkies.show import render, replay
 
-SMALLEST, LARGEST = 64, 4096
-"""Pixels along each side of a video."""
+Pixels = Annotated[int, Between(64, 4096)]
+"""Along a side of a video."""
 GIF_WIDTH, GIF_WIDTH_OF_MANY = 400, 720
 """Pixels, of one robot and of several."""
 GIF_FPS, GIF_COLOURS = 12.5, 96
@@ -121,9 +121,9 @@ def command(
     targets: Annotated[tuple[Path, ...], tyro.conf.Positional],
     /,
     out: Path | None = None,
-    seconds: float = 16.0,
-    fps: float = 25.0,
-    size: tuple[int, int] | None = None,
+    seconds: Annotated[float, Between(0.1, 3600.0)] = 16.0,
+    fps: Annotated[float, Between(0.1, 1000.0)] = 25.0,
+    size: tuple[Pixels, Pixels] | None = None,
     view: Literal["tour", "wall", "stages"] = "tour",
     gif: bool = False,
 ) -> None:
@@ -145,13 +145,8 @@ def command(
         raise UserError(
             f"--view {view} films one policy, got {len(targets)}; leave --view out to see them side by side"
         )
-    for name, value in (("seconds", seconds), ("fps", fps)):
-        if not 0 < value < np.inf:
-            raise UserError(f"--{name}: got {value:g}, expected more than 0")
-    if size is not None and not all(SMALLEST <= side <= LARGEST for side in size):
-        raise UserError(
-            f"--size: got {size[0]} {size[1]}, expected width and height from {SMALLEST} to {LARGEST} pixels"
-        )
+    if view != "wall" and seconds * fps < 1:
+        raise UserError(f"--seconds {seconds:g} --fps {fps:g}: not one picture; expected more of either")
     out = out or find_policy(targets[0]).with_name({"tour": "video.mp4"}.get(view, f"{view}.mp4"))
     refuse_unwritable(out.parent)
     if view == "stages":

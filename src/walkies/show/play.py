@@ -26,7 +26,7 @@ from walkies.runs import RunFolder, find_policy
 from walkies.show import theme
 from walkies.show.viewer.access import LOOPBACK, is_loopback
 from walkies.show.viewer.gauges import Gauges
-from walkies.show.viewer.listener import ANY_ADDRESS, Listener, listen
+from walkies.show.viewer.listener import ANY_ADDRESS, Listener, Port, listen
 from walkies.show.viewer.request import Ray, Request
 from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer
@@ -281,7 +281,7 @@ def command(
     target: Annotated[Path, tyro.conf.Positional],
     /,
     host: str = "127.0.0.1",
-    port: int | None = None,
+    port: Port | None = None,
     open: bool = True,
 ) -> None:
     """Drive a trained robot in the browser: keyboard, joystick or gamepad; push it, load it, tilt its ground.

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
+from walkies.bounds import Between, Share
+from walkies.errors import UserError
+
 Array = jax.Array
+
+Speed = Annotated[float, Between(0.0, 100.0)]
+"""m/s or rad/s"""
 
 
 @dataclass(frozen=True)
 class Commands:
     """Distribution of commanded velocities in the body frame."""
 
-    forward: float = 0.75
+    forward: Speed = 0.75
     """Forward velocity is uniform in ± this, m/s."""
-    sideways: float = 0.5
+    sideways: Speed = 0.5
     """Leftward velocity is uniform in ± this, m/s."""
-    yaw: float = 2.0
+    yaw: Speed = 2.0
     """Yaw rate is uniform in ± this, rad/s."""
-    zero_probability: float = 0.15
+    zero_probability: Share = 0.15
     """Share of commands that are exactly zero: stand still."""
-    axis_probability: float = 0.15
+    axis_probability: Share = 0.15
     """Share of commands of which only one of the three parts is not zero."""
-    interval: float = 2.0
+    interval: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
     """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
-    acceleration: float = 2.0
+    acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
     """The rewarded velocity follows a change of command at this rate, m/s²: braking head over heels does not pay."""
-    yaw_acceleration: float = 6.0
+    yaw_acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 6.0
     """The same for the yaw rate, rad/s²."""
+
+    def __post_init__(self) -> None:
+        if self.zero_probability + self.axis_probability > 1.0:
+            raise UserError(
+                f"zero_probability {self.zero_probability:g} and axis_probability {self.axis_probability:g} are shares "
+                "of the same commands; expected a sum of at most 1"
+            )
 
 
 DRAWS = 5

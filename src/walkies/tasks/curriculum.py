@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from walkies.errors import UserError
+from walkies.bounds import Between, Share
 from walkies.tasks.randomization import GROUPS, NONE, Randomization, Range
 
 Array = jax.Array
-
-FLAG = "--task.curriculum"
 
 
 @dataclass(frozen=True)
@@ -29,27 +27,14 @@ class Curriculum:
 
     adaptive: bool = False
     """Whether they do. If not, ranges are as given from the first step to the last."""
-    start: float = 0.0
+    start: Share = 0.0
     """Difficulty at the start: 0 is the nominal robot, 1 the ranges as given."""
-    steps: int = 1_000_000
+    steps: Annotated[int, Between(1, 10**12)] = 1_000_000
     """Control steps over all robots from difficulty 0 to 1 if every rollout passes, and back if every one fails"""
-    falls: float = 0.05
+    falls: Annotated[float, Between(0.0, 1e9, "(]")] = 0.05
     """(1/s) A rollout passes with at most so many falls per robot and second, …"""
-    lin_vel_error: float = 0.3
+    lin_vel_error: Annotated[float, Between(0.0, 1e9, "(]")] = 0.3
     """(m/s) … and at most this mean error of velocity; 0.37 is what a robot has that only stands."""
-
-
-def check(curriculum: Curriculum) -> None:
-    """Refuse what makes no sense.
-
-    Raises:
-        UserError: which number, what was given and what was expected.
-    """
-    if not 0.0 <= curriculum.start <= 1.0:
-        raise UserError(f"{FLAG}.start: got {curriculum.start:g}, expected 0 (nominal robot) to 1 (full ranges)")
-    for name in ("steps", "falls", "lin_vel_error"):
-        if not (value := getattr(curriculum, name)) > 0:
-            raise UserError(f"{FLAG}.{name}: got {value:g}, expected more than 0")
 
 
 def passes(curriculum: Curriculum, metrics: Mapping[str, Array], control_dt: float) -> Array:

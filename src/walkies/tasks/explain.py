@@ -63,13 +63,22 @@ def action_table(contract: Contract) -> Table:
 def reward_table(task: WalkConfig) -> Table:
     """Every reward term with its weight and unit."""
     table = _table(
-        "Reward of a step: control_dt · Σ weight · term, not clipped", "term", "weight", "unit", "formula", "why"
+        "Reward of a step: control_dt · Σ weight · term, not clipped"
+        f" (a → b: from a at the start of training to b after {task.effort.steps:,} control steps, task.effort)",
+        *("term", "weight", "unit", "formula", "why"),
     )
     for name in rewards.terms_of(task.rewards):
         unit, formula, purpose = rewards.describe(task.rewards, name)
-        weight = getattr(task.rewards, name)
-        table.add_row(name, f"{weight:g}" if weight else "off", unit, formula, purpose)
+        table.add_row(name, _weight(task, name), unit, formula, purpose)
     return table
+
+
+def _weight(task: WalkConfig, name: str) -> str:
+    """What a reward term weighs, from the start of training to where it stays."""
+    weight = getattr(task.rewards, name)
+    begins = task.effort.start * weight if name in rewards.EFFORT and task.effort.steps else weight
+    grows = "" if begins == weight else f"{begins:g} → "
+    return f"{grows}{weight:g}" if weight else "off"
 
 
 def episode_table(task: WalkConfig) -> Table:

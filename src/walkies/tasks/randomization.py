@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from walkies.bounds import Between, flag, refuse
 from walkies.errors import UserError
 
 
@@ -48,25 +49,25 @@ ZERO = Range(0.0, 0.0)
 class Body:
     """Masses, and where they are. However these are drawn, the body could be built."""
 
-    mass: Range = Range(0.85, 1.3)
+    mass: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.85, 1.3)
     """(×, episode) mass of each body, independently"""
-    stretch: Range = Range(0.95, 1.05)
+    stretch: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.95, 1.05)
     """(×, episode) length of each body along each of its axes: changes inertia as real bodies can"""
-    shear: Range = ZERO
+    shear: Annotated[Range, Between(-10.0, 10.0)] = ZERO
     """(1, episode) slant of each body along each pair of its axes: turns its axes of inertia"""
-    com_x: Range = Range(-0.025, 0.025)
+    com_x: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.025, 0.025)
     """(m, episode) shift of the trunk's centre of mass, forward"""
-    com_y: Range = Range(-0.01, 0.01)
+    com_y: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.01, 0.01)
     """(m, episode) … leftward"""
-    com_z: Range = Range(-0.005, 0.005)
+    com_z: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.005, 0.005)
     """(m, episode) … upward"""
-    link_com: Range = ZERO
+    link_com: Annotated[Range, Between(-10.0, 10.0)] = ZERO
     """(m, episode) shift of each leg link's centre of mass along each axis"""
-    payload: Range = Range(-0.15, 0.5)
+    payload: Annotated[Range, Between(-1000.0, 1000.0)] = Range(-0.15, 0.5)
     """(kg, episode) point mass on the trunk; below zero it is taken from the trunk in proportion"""
-    payload_x: Range = ZERO
+    payload_x: Annotated[Range, Between(-10.0, 10.0)] = ZERO
     """(m, episode) … in front of the trunk's centre of mass"""
-    payload_height: Range = Range(0.04, 0.12)
+    payload_height: Annotated[Range, Between(0.0, 10.0)] = Range(0.04, 0.12)
     """(m, episode) … above the base origin"""
 
 
@@ -74,13 +75,13 @@ class Body:
 class Contact:
     """The ground. It never throws the robot back: the damping ratio of its contacts stays the model's."""
 
-    friction: Range = Range(0.4, 1.4)
+    friction: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.4, 1.4)
     """(1, episode) sliding friction of all contacts with the ground"""
-    softness: Range = ONE
+    softness: Annotated[Range, Between(0.0, 1000.0, "(]")] = ONE
     """(×, episode) time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"""
-    depth: Range = ONE
+    depth: Annotated[Range, Between(0.0, 1000.0, "(]")] = ONE
     """(×, episode) depth over which a contact hardens"""
-    slope: Range = Range(0.0, 0.09)
+    slope: Annotated[Range, Between(0.0, 1.0, "[)")] = Range(0.0, 0.09)
     """(rad, episode) of the ground, in a direction drawn uniformly: gravity is tilted"""
 
 
@@ -88,17 +89,17 @@ class Contact:
 class Motor:
     """Servos and joints."""
 
-    kp: Range = Range(0.6, 1.1)
+    kp: Annotated[Range, Between(0.0, 100.0)] = Range(0.6, 1.1)
     """(×, episode) servo stiffness, one factor for all joints"""
-    kd: Range = Range(0.75, 1.45)
+    kd: Annotated[Range, Between(0.0, 100.0)] = Range(0.75, 1.45)
     """(×, episode) servo damping, one factor for all joints"""
-    strength: Range = Range(0.9, 1.05)
+    strength: Annotated[Range, Between(0.0, 100.0)] = Range(0.9, 1.05)
     """(×, episode) torque of each motor, independently (gains and limit alike)"""
-    frictionloss: Range = Range(0.6, 1.4)
+    frictionloss: Annotated[Range, Between(0.0, 100.0)] = Range(0.6, 1.4)
     """(×, episode) dry friction of each joint"""
-    damping: Range = Range(0.5, 2.0)
+    damping: Annotated[Range, Between(0.0, 100.0)] = Range(0.5, 2.0)
     """(×, episode) passive damping of each joint"""
-    armature: Range = Range(0.9, 1.1)
+    armature: Annotated[Range, Between(0.0, 100.0)] = Range(0.9, 1.1)
     """(×, episode) rotor inertia of each joint"""
 
 
@@ -106,11 +107,11 @@ class Motor:
 class Latency:
     """How late commands and readings come. Times are rounded to physics steps."""
 
-    command_delay: Range = Range(0.0, 0.026)
+    command_delay: Annotated[Range, Between(0.0, 1.0)] = Range(0.0, 0.026)
     """(s, episode) between sending a joint target and its effect"""
-    command_jitter: Range = ZERO
+    command_jitter: Annotated[Range, Between(0.0, 1.0)] = ZERO
     """(s, step) added to that for each target; one that is overtaken by its successor is dropped"""
-    imu_delay: Range = Range(0.0, 0.030)
+    imu_delay: Annotated[Range, Between(0.0, 1.0)] = Range(0.0, 0.030)
     """(s, episode) age of gyro and gravity readings"""
 
 
@@ -118,21 +119,21 @@ class Latency:
 class Sensing:
     """Errors of the readings: constant ones, and noise."""
 
-    encoder_bias: Range = Range(-0.02, 0.02)
+    encoder_bias: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
     """(rad, episode) constant error of each joint angle"""
-    gyro_bias: Range = Range(-0.02, 0.02)
+    gyro_bias: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
     """(rad/s, episode) constant error of each gyro axis"""
-    imu_tilt: Range = Range(-0.02, 0.02)
+    imu_tilt: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
     """(rad, episode) roll and pitch by which the IMU is mounted askew"""
-    imu_yaw: Range = ZERO
+    imu_yaw: Annotated[Range, Between(-100.0, 100.0)] = ZERO
     """(rad, episode) … and yaw"""
-    gyro_noise: Range = Range(-0.1, 0.1)
+    gyro_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.1, 0.1)
     """(rad/s, step) noise of each gyro axis"""
-    gravity_noise: Range = Range(-0.05, 0.05)
+    gravity_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.05, 0.05)
     """(1, step) noise of each component of the gravity vector, before it is normalized again"""
-    joint_position_noise: Range = Range(-0.05, 0.05)
+    joint_position_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.05, 0.05)
     """(rad, step) noise of each joint angle"""
-    last_action_noise: Range = Range(-0.01, 0.01)
+    last_action_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.01, 0.01)
     """(1, step) noise of each component of the last action in the observation"""
 
 
@@ -140,15 +141,15 @@ class Sensing:
 class Pushes:
     """Disturbances from outside, horizontal, in a direction drawn uniformly."""
 
-    kick_speed: Range = Range(0.0, 0.5)
+    kick_speed: Annotated[Range, Between(-100.0, 100.0)] = Range(0.0, 0.5)
     """(m/s, step) sudden change of the base's velocity"""
-    kick_interval: float = 1.0
+    kick_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 1.0
     """(s) mean time between two kicks, which come at random"""
-    force: Range = ZERO
+    force: Annotated[Range, Between(-1e4, 1e4)] = ZERO
     """(N, step) force on the trunk's centre of mass that lasts"""
-    force_duration: Range = Range(0.2, 1.0)
+    force_duration: Annotated[Range, Between(0.0, 1e6)] = Range(0.2, 1.0)
     """(s, step) … this long"""
-    force_interval: float = 3.0
+    force_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 3.0
     """(s) mean time from the end of one force to the beginning of the next"""
 
 
@@ -166,7 +167,8 @@ class Randomization:
     """When robots are drawn: anew for every episode, or once for the run, each place in the batch keeping its own."""
 
 
-FLAG = "--task.randomization"
+FIELD = "task.randomization"
+"""Where a training has one."""
 GROUPS = ("body", "contact", "motor", "latency", "sensing", "pushes")
 
 NONE = Randomization(
@@ -264,15 +266,6 @@ def quantities(randomization: Randomization) -> list[Quantity]:
     return found
 
 
-POSITIVE = ("mass", "stretch", "friction", "softness", "depth")
-NOT_NEGATIVE = (
-    *(field.name for field in (*fields(Motor), *fields(Latency))),
-    *("slope", "payload_height", "force_duration"),
-)
-STEEPEST = 1.0
-"""rad"""
-
-
 def check(randomization: Randomization, longest_command_delay: float, trunk_mass: float) -> None:
     """Refuse what cannot be simulated.
 
@@ -283,27 +276,19 @@ def check(randomization: Randomization, longest_command_delay: float, trunk_mass
     Raises:
         UserError: which quantity, what was given and what was expected.
     """
+    refuse(randomization, Randomization, FIELD)
     for group, name, bounds, *_ in quantities(randomization):
-        flag = f"{FLAG}.{group}.{name}"
         if not bounds.low <= bounds.high:
-            raise UserError(f"{flag}: got low {bounds.low:g} and high {bounds.high:g}; expected low ≤ high")
-        if name in POSITIVE and bounds.low <= 0.0:
-            raise UserError(f"{flag}.low: got {bounds.low:g}, expected more than 0")
-        if name in NOT_NEGATIVE and bounds.low < 0.0:
-            raise UserError(f"{flag}.low: got {bounds.low:g}, expected 0 or more")
-    pushes, latency = randomization.pushes, randomization.latency
-    for name in ("kick_interval", "force_interval"):
-        if not getattr(pushes, name) > 0.0:
-            raise UserError(f"{FLAG}.pushes.{name}: got {getattr(pushes, name):g}, expected more than 0 s")
+            where = flag(f"{FIELD}.{group}.{name}")
+            raise UserError(f"{where}: got low {bounds.low:g} and high {bounds.high:g}; expected low ≤ high")
+    latency = randomization.latency
     latest = latency.command_delay.high + latency.command_jitter.high
     if latest > longest_command_delay + 1e-9:
         raise UserError(
-            f"{FLAG}.latency: command_delay and command_jitter reach {1e3 * latest:g} ms together; expected at most "
-            f"{1e3 * longest_command_delay:g} ms, for longer no target is remembered"
+            f"{flag(FIELD)}.latency: command-delay and command-jitter reach {1e3 * latest:g} ms together; expected at "
+            f"most {1e3 * longest_command_delay:g} ms, for longer no target is remembered"
         )
     if (payload := randomization.body.payload.low) <= (limit := -trunk_mass * randomization.body.mass.low):
         raise UserError(
-            f"{FLAG}.body.payload.low: got {payload:g} kg, expected more than {limit:.3g} kg: the lightest trunk"
+            f"{flag(FIELD)}.body.payload.low: got {payload:g} kg, expected more than {limit:.3g} kg: the lightest trunk"
         )
-    if (slope := randomization.contact.slope.high) >= STEEPEST:
-        raise UserError(f"{FLAG}.contact.slope.high: got {slope:g} rad, expected less than {STEEPEST:g} rad")

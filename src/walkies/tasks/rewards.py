@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from walkies.bounds import Between, Share, fields_of
 
 Array = jax.Array
 
@@ -68,15 +70,15 @@ class Motion(NamedTuple):
 class Shape:
     """Constants inside reward terms."""
 
-    tracking_width: float = 0.25
+    tracking_width: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.25
     """σ of exp(−error²/σ²) for linear velocity, m/s."""
-    yaw_width: float = 0.5
+    yaw_width: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.5
     """σ of exp(−error²/σ²) for yaw rate, rad/s."""
-    air_time: float = 0.12
+    air_time: Annotated[float, Between(0.0, 100.0)] = 0.12
     """Flight time a step should have, s."""
-    clearance: float = 0.03
+    clearance: Annotated[float, Between(0.0, 10.0)] = 0.03
     """Height a swinging foot should reach above the ground, m."""
-    still: float = 0.05
+    still: Annotated[float, Between(0.0, 100.0)] = 0.05
     """A command of a smaller norm means: stand still."""
 
 
@@ -84,49 +86,57 @@ Term = Callable[[Motion, Shape], Array]
 """(n,) numbers of a motion, noise-free."""
 
 
+Weight = Annotated[float, Between(-1e6, 1e6)]
+"""Of a reward where it is above zero, of a cost where it is below."""
+EffortWeight = Annotated[
+    float, Between(-1e6, 1e6, note="reached after --task.effort.steps; training begins at --task.effort.start of it")
+]
+"""Of a cost of moving at all. In full from the start these teach a robot to stand; see `Growth`."""
+
+
 @dataclass(frozen=True)
 class RewardWeights:
     """Weight of each term per second of its own unit (the reward of a step is control_dt · Σ weight · term)."""
 
-    tracking_lin_vel: float = 1.5
+    tracking_lin_vel: Weight = 1.5
     """(1) exp(−‖v_xy − command‖²/σ²)"""
-    tracking_ang_vel: float = 0.8
+    tracking_ang_vel: Weight = 0.8
     """(1) exp(−(ω_z − command)²/σ²)"""
-    lin_vel_error: float = -1.0
+    lin_vel_error: Weight = -1.0
     """(m/s) ‖v_xy − command‖: a pull from far away, where the Gaussian is flat"""
-    ang_vel_error: float = -0.3
+    ang_vel_error: Weight = -0.3
     """(rad/s) |ω_z − command|"""
-    lin_vel_z: float = -1.0
+    lin_vel_z: Weight = -1.0
     """(m²/s²) squared vertical velocity"""
-    ang_vel_xy: float = -0.02
+    ang_vel_xy: Weight = -0.02
     """(rad²/s²) squared roll and pitch rate"""
-    orientation: float = -1.0
+    orientation: Weight = -1.0
     """(1) squared horizontal part of gravity in the body frame"""
-    torque: float = -0.005
+    torque: EffortWeight = -0.005
     """(N² m²) Σ τ²"""
-    power: float = -0.002
+    power: EffortWeight = -0.002
     """(W) Σ |τ q̇|"""
-    joint_acceleration: float = -5e-8
+    joint_acceleration: EffortWeight = -5e-8
     """(rad²/s⁴) Σ q̈²"""
-    action_rate: float = -0.12
+    action_rate: EffortWeight = -0.12
     """(1) Σ (a_t − a_{t−1})²"""
-    foot_slip: float = -0.2
+    foot_slip: Weight = -0.2
     """(m²/s²) Σ squared horizontal velocity of feet on the ground"""
-    foot_air_time: float = 1.0
+    foot_air_time: Weight = 1.0
     """(s) Σ over touchdowns of (flight time − wanted), when commanded to move"""
-    foot_clearance: float = 0.0
+    foot_clearance: Weight = 0.0
     """(m · m/s) Σ |height − wanted| · horizontal foot speed"""
-    stand_still: float = -0.3
+    stand_still: Weight = -0.3
     """(rad) Σ |q − default| when commanded to stand"""
-    stand_still_velocity: float = -0.02
+    stand_still_velocity: Weight = -0.02
     """(rad/s) Σ |q̇| when commanded to stand"""
-    abduction: float = -0.1
+    abduction: Weight = -0.1
     """(rad²) Σ squared sideways hip angles"""
-    knee_contact: float = -1.0
+    knee_contact: Weight = -1.0
     """(1) number of knees on the ground"""
-    torso_contact: float = -1.0
+    torso_contact: Weight = -1.0
     """(1) number of torso spheres on the ground"""
-    termination: float = -100.0
+    termination: Weight = -100.0
     """(1) falling"""
 
     own: ClassVar[Mapping[str, Term]] = MappingProxyType({})
@@ -252,17 +262,17 @@ def terms_of(weights: RewardWeights) -> dict[str, Term]:
     return {**TERMS, **weights.own}
 
 
-EFFORT = ("torque", "power", "joint_acceleration", "action_rate")
-"""Costs of moving at all. In full from the start they teach a robot to stand; see `Growth`."""
+EFFORT = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == EffortWeight)
+"""Names of the costs of moving at all."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The costs of effort grow with training: first walk, then walk well."""
+    """The costs of effort (EFFORT) grow with training: first walk, then walk well."""
 
-    start: float = 0.2
-    """Share of their weights at the start of training."""
-    steps: int = 3_000_000
+    start: Share = 0.2
+    """Share of their weights at the start of training, also of one that starts from another's policy; 1: in full."""
+    steps: Annotated[int, Between(0, 10**12)] = 3_000_000
     """Control steps over all robots after which they count in full; linear until then."""
 
 
@@ -294,7 +304,7 @@ def describe(weights: RewardWeights, name: str) -> tuple[str, str, str]:
         source = inspect.getsource(owner)
     except (OSError, TypeError):  # it was typed in, not read from a file
         source = ""
-    _, _, below = source.partition(f"    {name}: float")
+    _, _, below = source.partition(f"    {name}: ")
     docstring = re.match(r'[^\n]*\n\s*"""\((.*?)\) (.*?)"""', below, re.DOTALL)
     unit, formula = docstring.groups() if docstring else ("", "")
     purpose = (inspect.getdoc(terms_of(weights)[name]) or "").partition("\n")[0]

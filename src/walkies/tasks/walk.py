@@ -11,14 +11,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from walkies import random
-from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.bounds import Between, Share, refuse
+from walkies.contract import FRAME_SIZE, SLICES, Contract, Damping, Stiffness
+from walkies.errors import UserError
 from walkies.mdp import Box, Observation, Outcome
 from walkies.physics.base import (
     MAX_COMMAND_DELAY,
@@ -46,17 +48,17 @@ Array = jax.Array
 class Start:
     """How episodes begin."""
 
-    fade_probability: float = 0.15
+    fade_probability: Share = 0.15
     """Share of episodes that begin as on the robot: standing, with actions faded in over a second."""
-    stale_history: float = 0.1
+    stale_history: Share = 0.1
     """Share of episodes that begin with a history left over from something else."""
-    tilt: float = 0.15
+    tilt: Annotated[float, Between(0.0, np.pi)] = 0.15
     """Initial roll and pitch, ± rad."""
-    joint_position: float = 0.2
+    joint_position: Annotated[float, Between(0.0, np.pi)] = 0.2
     """Initial joint angles, default ± rad."""
-    joint_velocity: float = 1.0
+    joint_velocity: Annotated[float, Between(0.0, 1000.0)] = 1.0
     """± rad/s"""
-    velocity: float = 0.4
+    velocity: Annotated[float, Between(0.0, 100.0)] = 0.4
     """Initial base velocity, ± m/s, and roll, pitch and yaw rate, ± rad/s."""
 
 
@@ -71,17 +73,17 @@ class WalkConfig:
     randomization: Randomization = field(default_factory=Randomization)
     curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
-    observation_history: int = 3
+    observation_history: Annotated[int, Between(1, 100)] = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
-    action_scale: float = 0.75
+    action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = 0.75
     """rad of joint target per unit of action."""
-    kp: float = 5.0
+    kp: Stiffness = 5.0
     """N m/rad"""
-    kd: float = 0.25
+    kd: Damping = 0.25
     """N m s/rad"""
-    fall_tilt: float = 0.8
+    fall_tilt: Annotated[float, Between(0.0, np.pi, "(]")] = 0.8
     """Tilt (rad) at which an episode ends."""
-    episode_seconds: float = 20.0
+    episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
     """Time limit of an episode, s."""
 
 
@@ -138,8 +140,8 @@ class Walk:
         )
         joints = robot.num_joints
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
+        refuse(config, WalkConfig, "task")
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
-        curriculum.check(config.curriculum)
         self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
@@ -150,6 +152,11 @@ class Walk:
 
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
+        if self.time_limit < 1:
+            raise UserError(
+                f"--task.episode-seconds: got {config.episode_seconds:g}, expected at least the {self.control_dt:g} s "
+                "of a control step"
+            )
         self.observation_size = self.contract.observation_size
         self.privileged_size = FRAME_SIZE - 3 + 3 + 3 + 1 + joints + len(index) + 4 + 1
         factors = privileged_size(config.randomization)

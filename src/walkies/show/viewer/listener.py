@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from walkies.bounds import Between, refuse
 from walkies.errors import UserError
 from walkies.show.viewer.access import LOOPBACK
 
@@ -14,6 +15,7 @@ PORT = 8012
 ATTEMPTS = 20
 """Ports tried, one after the other, where the usual one is taken."""
 LAST_PORT = 65535
+Port = Annotated[int, Between(0, LAST_PORT, note="0 for any that is free")]
 ANY_ADDRESS = ("0.0.0.0", "::", "")
 """Hosts that stand for all of a machine's addresses; a browser needs one of them."""
 
@@ -49,8 +51,7 @@ def listen(host: str = LOOPBACK, port: int | None = None) -> Listener:
     Raises:
         UserError: the port is taken or not to be had, or the address is not this machine's.
     """
-    if port is not None and not 0 <= port <= LAST_PORT:
-        raise UserError(f"--port: got {port}, expected 1024 to {LAST_PORT}, or 0 for any that is free")
+    refuse(port, Port | None, "port")
     ports = range(PORT, PORT + ATTEMPTS) if port is None else range(port, port + 1)
     for candidate in ports:
         try:

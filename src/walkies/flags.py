@@ -1,0 +1,119 @@
+"""From a command line to a command's arguments: tyro reads them, their ranges are checked, then records are made.
+
+In this order, so that an error names the flag: a record that refuses a number does not know which flag it came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from walkies import bounds
+from walkies.errors import UserError
+
+
+class Unmade(NamedTuple):
+    """A record before it is made."""
+
+    kind: type
+    values: dict[str, Any]
+    """By field; some may be unmade records too."""
+
+
+def parse(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> inspect.BoundArguments:
+    """The arguments that a command is to be called with.
+
+    Raises:
+        UserError: a number lies outside its range, or a record refuses its values.
+        SystemExit: help was asked for, or tyro cannot read the line; it has said why.
+    """
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(function, include_extras=True)
+
+    def receive(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        return signature.bind(*args, **kwargs)
+
+    receive.__doc__ = function.__doc__
+    receive.__signature__ = signature  # type: ignore[attr-defined]
+    receive.__annotations__ = {name: _described(hint) for name, hint in hints.items()}
+    given = tyro.cli(receive, prog=prog, args=list(arguments), registry=_registry())
+    for name, value in given.arguments.items():
+        given.arguments[name] = _made(value, hints[name], flag_name(name, hints[name]))
+    return given
+
+
+def flag_name(parameter: str, hint: Any) -> str:
+    """The name that a parameter has in flags: its own, unless `tyro.conf.arg` gives it another."""
+    notes = typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ()
+    names = [name for note in notes if isinstance(name := getattr(note, "name", None), str)]
+    return names[-1] if names else parameter
+
+
+def _made(value: Any, hint: Any, path: str) -> Any:
+    """A value whose numbers are checked, and whose records are then made, from the innermost outwards."""
+    if not isinstance(value, Unmade):
+        bounds.refuse(value, hint, path)
+        return value
+    kinds, within = bounds.fields_of(value.kind), bounds.unwrapped(hint)[1]
+    values = {
+        name: _made(inner, kinds[name] if within is None else Annotated[kinds[name], within], bounds.joined(path, name))
+        for name, inner in value.values.items()
+    }
+    try:
+        return value.kind(**values)
+    except UserError as error:
+        raise UserError(f"{bounds.flag(path)}: {error}" if path else str(error)) from error
+
+
+def _registry() -> ConstructorRegistry:
+    """How tyro treats dataclasses: as it does anyway, but with ranges in the help, and it leaves the making to us."""
+    registry, asking = ConstructorRegistry(), False
+
+    @registry.struct_rule
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal asking
+        if asking or not dataclasses.is_dataclass(info.type):
+            return None
+        asking = True  # tyro itself, whose own rule then answers
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            asking = False
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        return StructConstructorSpec(partial(_unmade, info.type), tuple(map(_with_range, spec.fields)))
+
+    return registry
+
+
+def _unmade(kind: type, **values: Any) -> Unmade:
+    return Unmade(kind, values)
+
+
+def _with_range(field: StructFieldSpec) -> StructFieldSpec:
+    """A field whose help says its range: beside the default, or, where it is a record's, in the record's own text."""
+    kind, within, _ = bounds.unwrapped(field.type)
+    if within is None or not dataclasses.is_dataclass(kind):
+        return dataclasses.replace(field, type=_described(field.type))
+    return dataclasses.replace(field, helptext=f"{_text(field)} (each {within})")
+
+
+def _text(field: StructFieldSpec) -> str:
+    return (field.helptext() if callable(field.helptext) else field.helptext) or ""
+
+
+def _described(hint: Any) -> Any:
+    """The type of a number with its range in the help, beside the default; other types as they are."""
+    kind, within, most = bounds.unwrapped(hint)
+    if within is None:
+        return hint
+    each = "each " if typing.get_origin(kind) is tuple else ""
+    text = f"{each}{within}" + (f", {most}" if most else "")
+    return Annotated[hint, tyro.conf.arg(help_behavior_hint=lambda default: f"({text}; default: {default})")]

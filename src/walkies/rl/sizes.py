@@ -1,0 +1,67 @@
+"""Do the sizes of a training fit each other, and the machine? Asked before anything is compiled."""
+
+from __future__ import annotations
+
+import itertools
+
+from walkies import memory
+from walkies.errors import UserError
+from walkies.mdp import Discrete, Env
+from walkies.rl.recipes import Recipe
+
+FLOAT = 4
+"""Bytes of a number."""
+COPIES = 2
+"""Of every sample: as it was seen, which the statistics take in after learning, and as it is learned from."""
+SCALARS = 8
+"""Numbers of a sample besides observations, action and distribution: log-probability, reward, return, value, …"""
+PER_PARAMETER = 4
+"""Numbers: itself, its gradient, and Adam's two moments."""
+
+
+def refuse(recipe: Recipe, env: Env, steps: int) -> None:
+    """Refuse a training whose sizes do not fit; steps: of each environment in an iteration.
+
+    Raises:
+        UserError: which sizes, and what would fit.
+    """
+    limit = env.time_limit
+    if recipe.time_limits == "rollout_end" and limit is not None and steps > limit:
+        raise UserError(
+            f"horizon {steps} is more than the {limit} steps of an episode, which time_limits rollout_end ends only "
+            f"with a rollout; expected at most {limit}, or time_limits exact"
+        )
+    if recipe.step == "minibatch_epochs" or recipe.baseline:
+        minibatch_size(recipe, recipe.num_envs * steps * (2 if recipe.symmetry == "augment" else 1))
+    what = f"{recipe.num_envs:,} environments × {steps:,} steps, layers of {recipe.hidden} and {recipe.critic_hidden},"
+    remedy = "take fewer environments (num_envs), a shorter horizon, smaller networks or less history"
+    memory.refuse(needed(recipe, env, steps), what, remedy)
+
+
+def minibatch_size(recipe: Recipe, samples: int) -> int:
+    """Samples of a minibatch, of so many in an iteration.
+
+    Raises:
+        UserError: they cannot be divided equally.
+    """
+    if samples % recipe.minibatches:
+        raise UserError(
+            f"{samples} samples per iteration (num_envs × horizon) cannot be split into minibatches = "
+            f"{recipe.minibatches} equal parts; change one of the three"
+        )
+    return samples // recipe.minibatches
+
+
+def needed(recipe: Recipe, env: Env, steps: int) -> int:
+    """Bytes that a training surely takes: its samples and its networks, the two arrays that grow with its settings.
+
+    Activations, the environments and XLA's own copies come on top: Pupper's default task takes three times its samples.
+    """
+    space = env.action_space
+    actions, outputs = (1, space.n) if isinstance(space, Discrete) else (space.size, space.size)
+    sample = env.observation_size + env.privileged_size + actions + outputs + SCALARS
+    samples = recipe.num_envs * steps * sample * COPIES
+    critic = (env.privileged_size, *recipe.critic_hidden, 1) if recipe.baseline else ()
+    networks = ((env.observation_size, *recipe.hidden, outputs), critic)
+    parameters = sum((n + 1) * m for network in networks for n, m in itertools.pairwise(network))
+    return FLOAT * (samples + PER_PARAMETER * parameters)
