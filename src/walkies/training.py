@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
@@ -138,7 +137,7 @@ def _learned(state: train.TrainState) -> Learned:
 
 def _refuse_wrong(state: train.TrainState, where: str) -> None:
     """Raise Diverged where what was learned is not finite."""
-    if wrong := finite.wrong_leaves(_learned(state), limit=float(np.finfo(np.float32).max)):
+    if wrong := finite.wrong_leaves(_learned(state), limit=finite.MOST):
         raise finite.Diverged(f"the training had diverged {where}: {finite.listed(wrong)}")
 
 

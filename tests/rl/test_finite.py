@@ -19,7 +19,8 @@ def test_a_sound_iteration_is_not_refused():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_metric_that_is_not_finite(value):
-    with pytest.raises(finite.Diverged, match=rf"diverged in iteration 7: loss is {value:g}"):
+    said = "NaN" if math.isnan(value) else "infinite"
+    with pytest.raises(finite.Diverged, match=f"diverged in iteration 7: loss is {said}$"):
         finite.refuse(SOUND | {"loss": value}, LEARNER, 7)
 
 
@@ -34,8 +35,15 @@ def test_a_parameter_that_went_wrong_is_named(value, said):
         finite.refuse(metrics, wrong, 7)
 
 
+def test_noise_without_bounds_is_divergence():
+    """Finite as it is: log σ of 11 is a small parameter. The bound itself is not refused."""
+    finite.refuse(SOUND | {"std": 1e4, "episode_length": 1e5}, LEARNER, 7)
+    with pytest.raises(finite.Diverged, match=r"iteration 7: std reaches 2e\+04$"):
+        finite.refuse(SOUND | {"std": 2e4}, LEARNER, 7)
+
+
 def test_many_wrong_numbers_are_counted():
-    with pytest.raises(finite.Diverged, match="a is nan, b is nan, c is nan and 2 more"):
+    with pytest.raises(finite.Diverged, match="a is NaN, b is NaN, c is NaN and 2 more"):
         finite.refuse(dict.fromkeys("abcde", math.nan) | SOUND, LEARNER, 1)
 
 

@@ -15,8 +15,12 @@ from walkies.errors import UserError
 Array = jax.Array
 
 LARGEST = 1e6
-"""Magnitude of a parameter or statistic beyond which training has diverged: weights of networks that work stay below
-100, and in float32 nothing of a layer's other inputs is left beside a product of this size."""
+"""Magnitude of a parameter beyond which training has diverged: weights of networks that work stay below 100, and in
+float32 nothing of a layer's other inputs is left beside a product of this size."""
+BOUNDS = {"largest_parameter": LARGEST, "std": 1e4}
+"""Metrics, and what they reach only in a training that has diverged: actions with such a σ are nothing but noise."""
+MOST = float(np.finfo(np.float32).max)
+"""The largest number that is not infinite."""
 NAMED = 3
 """Numbers that an error names."""
 
@@ -35,15 +39,15 @@ def refuse(metrics: Mapping[str, float], learner: Any, iteration: int) -> None:
     """Refuse to go on from an iteration in which a number went wrong.
 
     Args:
-        metrics: of the iteration, on the host; `largest_parameter` (`walkies.rl.train.account`) is among them.
+        metrics: of the iteration, on the host, as `walkies.rl.train.account` names them.
         learner: PyTree in which the error looks for what went wrong; not looked at where all is well.
         iteration: which one it was.
 
     Raises:
-        Diverged: a metric is not finite, or a parameter beyond ± LARGEST; it names them, parameters first.
+        Diverged: a metric is not finite, or beyond its bound in BOUNDS; it names them, parameters first.
     """
-    bad = [f"{name} is {value:g}" for name, value in metrics.items() if not math.isfinite(value)]
-    if bad or not metrics["largest_parameter"] <= LARGEST:
+    bad = [f"{name} {_said(value)}" for name, value in metrics.items() if not abs(value) <= BOUNDS.get(name, MOST)]
+    if bad:
         raise Diverged(f"training diverged in iteration {iteration}: {listed([*wrong_leaves(learner), *bad])}")
 
 
