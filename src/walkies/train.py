@@ -154,7 +154,7 @@ def summary(folder: RunFolder, config: TrainConfig) -> str:
         folder.video: "what it looks like",
         folder.path / "report.html": "all of it on one page",
     }
-    lines = [f"{path!s:<40}{what}" for path, what in meaning.items() if path.exists()]
+    lines = [f"{path!s:<39} {what}" for path, what in meaning.items() if path.exists()]
     run = shlex.quote(str(folder.path))
     lines.append(f"Drive it in the browser: walkies play {run}")
     lines.append(f"Go on training: walkies train --resume --out {run} --minutes 10")

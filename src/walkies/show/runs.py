@@ -40,7 +40,9 @@ def table(summaries: Sequence[Summary]) -> Table:
     rows = [_cells(one) for one in summaries]
     for column in COLUMNS[: None if any(row[-1] for row in rows) else -1]:
         words = column in WORDS
-        made.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=7 * words)
+        made.add_column(
+            column, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=7 * words
+        )
     for row in rows:
         made.add_row(*row[: len(made.columns)])
     return made
