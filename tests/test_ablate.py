@@ -145,7 +145,7 @@ def test_a_training_stopped_by_the_clock_starts_anew(tmp_path, monkeypatch):
         assert called.pop() == expected
     folder.path.mkdir()
     limit = {"steps": None, "seconds": 75.0, "envs": None}
-    (folder.path / ablate.DONE).write_text(json.dumps({"limit": limit}))
+    (folder.path / ablate.DONE).write_text(json.dumps({"seed": 0, "steps": 1, "seconds": 1.0, "limit": limit}))
     ablate.train(AblateConfig(), task, 0, folder)
     assert not called
     with pytest.raises(UserError, match="give another folder"):

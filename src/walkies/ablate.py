@@ -6,32 +6,50 @@ one-dimensional sweeps. What is finished is kept: a second call goes on where th
 
 from __future__ import annotations
 
-import json as json_module
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
+from walkies import records
 from walkies.ablate_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.bounds import Between, Seed, refuse
 from walkies.cpu import Threads
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.runs import RunFolder, locked
+from walkies.terminal import say
 
 DONE = "training.json"
 """In a run's folder: what its training cost; written last."""
 REHEARSED = "sweeps.json"
+KEPT = "what `walkies ablate` wrote; remove it, and it will be made again"
 AXES = (
     "friction", "ground", "command-delay", "imu-delay", "payload", "com", "push", "force", "slope",
     "servo", "leg", "torque", "noise", "imu-tilt", "encoder",
 )  # fmt: skip
 """The sweeps in which every policy is examined: at least one for each group, and a few outside all of them."""
+
+
+class Done(NamedTuple):
+    """What DONE holds."""
+
+    seed: int
+    steps: int
+    seconds: float
+    limit: dict[str, Any] | None = None
+
+
+class Rehearsed(NamedTuple):
+    """What is read of REHEARSED."""
+
+    cost: float
+    """s"""
 
 
 @dataclass(frozen=True)
@@ -82,8 +100,8 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
             train(config, task, seed, folder)
             results.setdefault(name, []).append(rehearse(config, folder))
             write(config, results)
-    print(markdown(json_module.loads((config.out / "ablation.json").read_text())))
-    print(f"Written to {config.out}/ablation.json, .md and .png.")
+    say((config.out / "ablation.md").read_text(encoding="utf-8"))
+    say(f"Written to {config.out}/ablation.json, .md and .png.")
     return 0
 
 
@@ -125,7 +143,7 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
     """
     limit = {"steps": config.steps, "seconds": None if config.steps else config.seconds, "envs": config.envs}
     if (folder.path / DONE).is_file():
-        before = json_module.loads((folder.path / DONE).read_text()).get("limit")
+        before = records.read(folder.path / DONE, Done, KEPT).limit
         if before != limit:
             raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
         return
@@ -137,7 +155,7 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
     resume = config.steps is not None and folder.latest_checkpoint() is not None
     if folder.path.exists() and not resume:
         shutil.rmtree(folder.path)
-    print(f"training {folder.path.name} …", file=sys.stderr, flush=True)
+    say(f"training {folder.path.name} …", sys.stderr)
     started = time.monotonic()
     run = TrainConfig(seed=seed, out=folder.path, threads=config.threads, task=task, steps=config.steps, resume=resume)
     if config.envs is not None:
@@ -167,9 +185,10 @@ def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
         Extent(config.robots, config.robot_seconds, folder=folder.path, threads=config.threads),
     )
     kept = folder.path / REHEARSED
-    cost = json_module.loads(kept.read_text())["cost"] if kept.is_file() else time.monotonic() - started
+    cost = records.read(kept, Rehearsed, KEPT).cost if kept.is_file() else time.monotonic() - started
     write_json(kept, {"cost": cost, **sweeps})
-    return {**json_module.loads((folder.path / DONE).read_text()), "rehearsal_seconds": cost, "axes": sweeps["axes"]}
+    trained = records.read(folder.path / DONE, Done, KEPT)
+    return {**trained._asdict(), "rehearsal_seconds": cost, "axes": sweeps["axes"]}
 
 
 def write(config: AblateConfig, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

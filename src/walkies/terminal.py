@@ -83,7 +83,7 @@ def console() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=PLAIN)
     made = Console(markup=False, emoji=False, highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
+    if not (made.is_terminal or made.is_jupyter or "COLUMNS" in os.environ):
         made.width = WIDE
     return made
 
@@ -112,7 +112,7 @@ class Outlet(io.RawIOBase):
     def write(self, content: Any) -> int:
         if self.failure is None:
             try:
-                if self._raw is not None:
+                if self._raw is not None and not self._raw.closed:
                     return self._raw.write(content)
                 self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
             except OSError as error:
@@ -128,11 +128,13 @@ def take_over() -> Outlet:
     return out
 
 
-def _open(stream: Any) -> tuple[TextIO, Outlet]:
+def _open(stream: Any) -> tuple[Any, Outlet]:
     """A text stream in place of `stream` (None for one that is closed), and its outlet."""
     outlet = Outlet(stream)
     if stream is None:
         return io.TextIOWrapper(io.BufferedWriter(outlet), "utf-8", PLAIN), outlet
+    if not isinstance(stream, io.TextIOWrapper):  # who runs this inside another program has seen to it
+        return stream, outlet
     stream.flush()
     at_once = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(outlet), stream.encoding, PLAIN, line_buffering=at_once), outlet

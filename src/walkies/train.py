@@ -196,7 +196,7 @@ def summary(folder: RunFolder, config: TrainConfig) -> str:
         folder.video: "what it looks like",
         folder.path / "report.html": "all of it on one page",
     }
-    lines = [f"{path!s:<40}{what}" for path, what in meaning.items() if path.exists()]
+    lines = [f"{path!s:<39} {what}" for path, what in meaning.items() if path.exists()]
     run = shlex.quote(str(folder.path))
     lines.append(f"Drive it in the browser: walkies play {run}")
     # Who resumes it must know the functions of reward terms that are not walkies' own.

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from walkies.benchmark.protocols import Row, first_seeds, rows
+from walkies.runs import refuse_unwritable
 from walkies.terminal import say
 
 
@@ -44,6 +45,7 @@ def command(
     elif show:
         say(report.listing(out, chosen))
     else:
+        refuse_unwritable(out)
         for row in chosen:
             _train(row, out)
         say(report.table(out, chosen))

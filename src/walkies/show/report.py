@@ -37,12 +37,12 @@ class Summary(NamedTuple):
     """The last row of the curves: its finite numbers. Empty until the training has written a row."""
     card: Card | None
     """The report card of the default examination, or, where there was none, of that with most episodes."""
-    exams: tuple[Card, ...]
-    """The cards of all other examinations, those with most episodes first."""
-    policy: str
-    """SHA-256 of the policy file."""
     command: str
     rehearsed: margins.Margins = margins.NONE
+    exams: tuple[Card, ...] = ()
+    """The cards of all other examinations, those with most episodes first."""
+    policy: str = ""
+    """SHA-256 of the policy file."""
     problems: tuple[str, ...] = ()
     """A sentence for each part that is missing or damaged, and that counts as empty."""
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.files import UNFINISHED, printable, write_text
-from walkies.runs import RUNS, RunFolder
+from walkies.runs import RUNS, RunFolder, is_locked
 from walkies.show import curves, gait, margins, page, replay
 from walkies.show.progress import count, duration
 from walkies.show.report import Summary, facts, flat_settings, is_run, summarize
@@ -80,7 +80,12 @@ def differences(configs: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def leftovers(run: Path) -> list[Path]:
-    """Files of a run that can go without losing its result: all checkpoints but the newest, and unfinished files."""
+    """Files of a run that can go without losing its result: all checkpoints but the newest, and unfinished files.
+
+    None of a run that still trains: what looks unfinished there is being written.
+    """
+    if is_locked(run):
+        return []
     newest = RunFolder(run).latest_checkpoint()
     checkpoints = [path for path in RunFolder(run).checkpoints.glob("*.safetensors") if path != newest]
     unfinished = [path for pattern in LEFT_BEHIND for path in run.glob(pattern)]
