@@ -62,21 +62,24 @@ def test_what_a_kill_leaves_is_recognized(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(files.UNFINISHED))
 
 
-WRITES = re.compile(r"""\.write_text\(|\.write_bytes\(|\bopen\([^)]*["'][wax]b?\+?["']|os\.replace\(|\.savefig\(|np\.save""")
+WRITES = re.compile(
+    r"""\.write_text\(|\.write_bytes\(|\bopen\([^)]*["'][wax]b?\+?["']|os\.replace\(|\.savefig\(|np\.save"""
+)
 MAY_WRITE = {
     "files.py": "the one writer",
     "deploy/logs.py": "into what `writing` gave",
     "deploy/onnx_file.py": "into what `writing` gave",
     "benchmark/training.py": "into what `writing` gave",
     "show/theme.py": "into what `writing` gave",
-    "show/replay.py": "into the private folder of a film",
     "show/logs.py": "appends to the curves, a line per iteration",
 }
 
 
 def test_only_one_module_writes_files() -> None:
     writers = {
-        str(path.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if WRITES.search(path.read_text(encoding="utf-8"))
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        if WRITES.search(path.read_text(encoding="utf-8"))
     }
     assert writers == set(MAY_WRITE)
     for name in ('path.write_text("x")', 'open(path, "w")', 'path.open("wb")', "os.replace(a, b)"):  # the control

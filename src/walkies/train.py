@@ -98,7 +98,7 @@ def finish(folder: RunFolder, config: TrainConfig) -> None:
     from walkies import exam, exam_report
     from walkies.deploy import policy_file
     from walkies.show import report
-    from walkies.show.film import film
+    from walkies.show.film import film, shown
 
     if config.exam_episodes:
         print(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …", flush=True)
@@ -107,7 +107,8 @@ def finish(folder: RunFolder, config: TrainConfig) -> None:
         print(exam_report.markdown(card))
     if config.film:
         try:
-            film(folder.policy, folder.video)
+            with shown("Filming it") as told:
+                film(folder.policy, folder.video, report=told)
         except (UserError, RuntimeError, OSError) as error:
             print(f"No video: {error}")
     report.write(folder.path)
