@@ -64,7 +64,7 @@ def main(before: Path, after: Path, /, flags: str = "", turns: int = 50) -> None
 def start(checkout: Path, flags: str) -> subprocess.Popen[str]:
     """A process that trains in `checkout` when asked."""
     python = checkout.resolve() / ".venv" / "bin" / "python"
-    worker = subprocess.Popen([str(python), "-c", WORKER, *flags.split()], cwd=checkout, text=True,
+    worker = subprocess.Popen([str(python), "-P", "-c", WORKER, *flags.split()], cwd=checkout, text=True,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
     assert worker.stdout is not None
     if worker.stdout.readline().strip() != "ready":

@@ -198,7 +198,7 @@ def markdown(steps: int, names: tuple[str, ...]) -> str:
 
 def walkies(*arguments: str) -> str:
     """Standard output of one walkies command."""
-    program = [sys.executable, "-c", "from walkies.cli import main; main()", *arguments]
+    program = [sys.executable, "-P", "-c", "from walkies.cli import main; main()", *arguments]
     return subprocess.run(program, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 

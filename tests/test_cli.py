@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from walkies import cli
+from walkies import cli, cpu
 from walkies.errors import UserError
 
 
@@ -105,6 +105,15 @@ def test_errors_of_ours_keep_their_traceback(broken, capsys):
     broken(ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
         cli.run(["broken"])
+
+
+def test_settings_of_jax_that_are_not_heeded_are_named(broken, capsys, monkeypatch):
+    broken(UserError("give more"))
+    monkeypatch.setattr(cpu, "overruled", {})
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    first, second = say(capsys, "broken")[2].splitlines()
+    assert first.startswith("walkies: not heeded: JAX_PLATFORMS=cuda;") and second == "walkies: give more"
+    assert os.environ["JAX_PLATFORMS"] == "cpu"
 
 
 def test_missing_file_is_named(broken, capsys):

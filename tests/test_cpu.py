@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 
+import jax
 import pytest
 
 from walkies import cpu
+from walkies.errors import UserError
 
 VIRTUAL = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -61,3 +64,65 @@ def test_a_thread_that_steps_back_has_a_lower_priority_and_nobody_else():
     after = [nice(which) for which in (thread, other, threading.main_thread())]
     wait.set()
     assert after == [cpu.STEPPED_BACK if linux else before, before, before]
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """An environment in which JAX finds nothing set, and a record of what was overruled that is empty."""
+    for name in cpu.JAX_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cpu, "overruled", {})
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "settled"),
+    [
+        ("JAX_PLATFORMS", "cuda", "cpu"),
+        ("JAX_PLATFORMS", "cpu,cuda", "cpu"),
+        ("JAX_PLATFORM_NAME", "gpu", "cpu"),
+        ("JAX_ENABLE_X64", "True", "0"),
+        ("JAX_NUMPY_DTYPE_PROMOTION", "strict", "standard"),
+        ("JAX_NUMPY_RANK_PROMOTION", "raise", "allow"),
+        ("JAX_TRANSFER_GUARD", "disallow", "allow"),
+    ],
+)
+def test_settings_for_others_are_overruled_and_remembered(name, value, settled, environment):
+    environment.setenv(name, value)
+    assert cpu.foreign_jax_settings() == {name: value}
+    assert cpu.settle_jax() == {name: value} == cpu.overruled
+    assert os.environ[name] == settled and os.environ["JAX_PLATFORMS"] == "cpu"
+    assert cpu.settle_jax() == {} and cpu.overruled == {name: value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("JAX_PLATFORMS", "CPU"), ("JAX_ENABLE_X64", "False"), ("JAX_PLATFORMS", "")]
+)
+def test_settings_that_are_ours_are_left_alone(name, value, environment):
+    environment.setenv(name, value)
+    assert cpu.foreign_jax_settings() == cpu.settle_jax() == {}
+
+
+COMPUTE = "import jax; print(jax.numpy.ones(2).sum().dtype, jax.default_backend())"
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_process_of_ours_computes_whatever_is_set(settled):
+    """In float32 on the CPU; without settling it does not compute at all where there is no GPU."""
+    program = ("from walkies import cpu; cpu.settle_jax()\n" if settled else "") + COMPUTE
+    wrong = {"JAX_PLATFORMS": "cuda", "JAX_ENABLE_X64": "1", "JAX_TRANSFER_GUARD": "disallow"}
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | wrong, capture_output=True, text=True)
+    assert (done.stdout.split() == ["float32", "cpu"]) == settled
+
+
+def test_in_a_process_of_the_users_such_settings_are_refused_by_name():
+    before = jax.config.values["jax_platforms"]
+    cpu.refuse_foreign_jax()
+    jax.config.update("jax_platforms", "cuda")
+    try:
+        with pytest.raises(UserError, match=r"JAX_PLATFORMS=cuda.*unset JAX_PLATFORMS"):
+            cpu.refuse_foreign_jax()
+    finally:
+        jax.config.update("jax_platforms", before)
+    with jax.enable_x64(True):
+        cpu.refuse_foreign_jax()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections import namedtuple
 
 import imageio_ffmpeg
 import jax
+import numpy as np
 import pytest
 
-from walkies import doctor, native_library
+from walkies import doctor, gl, native_library
 from walkies.doctor import Finding
 from walkies.errors import UserError
+from walkies.show import camera
 
 
 @pytest.mark.parametrize(
-    "check", ["python", "cores", "jax_version", "jax_sums", "engine", "compiler", "physics", "disk"]
+    "check", ["python", "cores", "jax_settings", "jax_version", "jax_sums", "engine", "compiler", "physics", "disk"]
 )
 def test_a_machine_that_runs_the_tests_has_no_problem(check: str) -> None:
     finding = getattr(doctor, check)()
@@ -25,6 +26,10 @@ def test_a_machine_that_runs_the_tests_has_no_problem(check: str) -> None:
 
 def sick_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 0))
+
+
+def sick_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
 
 
 def sick_jax(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +54,7 @@ def sick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SICK = {
     doctor.python: (sick_python, "3.11"),
+    doctor.jax_settings: (sick_settings, "unset JAX_ENABLE_X64"),
     doctor.jax_version: (sick_jax, "jax==0.10.1"),
     doctor.jax_sums: (sick_sums, "jax==0.10.1"),
     doctor.engine: (sick_engine, "build it"),
@@ -75,12 +81,26 @@ def test_what_only_some_need_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     assert doctor.compiler().status == "note" and "ziglang" in doctor.compiler().advice
 
-    def no_gl(command, env, **options) -> subprocess.CompletedProcess:
-        return subprocess.CompletedProcess(command, returncode=-11)
 
-    monkeypatch.setattr(subprocess, "run", no_gl)
-    monkeypatch.setenv("MUJOCO_GL", "glfw")
-    assert doctor.graphics().status == "note" and "glfw" in doctor.graphics().advice
+def test_a_library_that_does_not_draw_is_let_go_before_another_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real process, under a name that is no library's."""
+    monkeypatch.setenv("MUJOCO_GL", "none such")
+    finding = doctor.graphics()
+    assert finding.status == "note" and "none such" in finding.found
+    assert -1 < finding.advice.find("unset MUJOCO_GL") < finding.advice.find(gl.GL_PACKAGES)
+
+
+@pytest.mark.parametrize(("light", "status"), [(0, "note"), (9, "ok")])
+def test_a_black_picture_is_none(light: int, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fake:
+        library = "egl"
+        __init__ = lambda self, *arguments: None  # noqa: E731
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *error: None  # noqa: E731
+        pictures = lambda self, poses: [np.full((32, 32, 3), light, np.uint8) for pose in poses]  # noqa: E731
+
+    monkeypatch.setattr(camera, "Camera", Fake)
+    assert doctor.graphics().status == status
 
 
 def test_exit_status_and_report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

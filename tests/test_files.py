@@ -71,7 +71,6 @@ MAY_WRITE = {
     "deploy/onnx_file.py": "into what `writing` gave",
     "benchmark/training.py": "into what `writing` gave",
     "show/theme.py": "into what `writing` gave",
-    "show/replay.py": "into the private folder of a film",
     "show/logs.py": "appends to the curves, a line per iteration",
 }
 

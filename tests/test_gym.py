@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from walkies import gym
+from walkies import doctor, gl, gym
 from walkies.envs.gymnasium_adapter import ToGymnasium, ToGymnasiumVector
 from walkies.errors import UserError
 
@@ -64,11 +64,34 @@ def one_of_two(request):
     return OneOfTwo(request.param)
 
 
-def test_one_pupper_passes_gymnasiums_checker(one_task):
-    env = gymnasium.make(f"walkies.gym:{gym.PUPPER}")
-    assert isinstance(env.unwrapped, ToGymnasium)
-    assert env.observation_space.shape == (one_task.observation_size,)
-    check(env.unwrapped)
+@pytest.fixture(scope="module")
+def one_pupper():
+    """Made as Stable-Baselines3's `make_vec_env` makes every environment that it is given by name."""
+    with gymnasium.make(f"walkies.gym:{gym.PUPPER}", render_mode="rgb_array") as env:
+        yield env
+
+
+def test_one_pupper_passes_gymnasiums_checker(one_pupper, one_task):
+    assert isinstance(one_pupper.unwrapped, ToGymnasium)
+    assert one_pupper.observation_space.shape == (one_task.observation_size,)
+    check(one_pupper.unwrapped)
+
+
+def test_it_is_drawn_as_is_declared_or_the_error_says_what_to_do(one_pupper):
+    assert one_pupper.metadata == {"render_modes": ["rgb_array"], "render_fps": 50}
+    assert one_pupper.render_mode == "rgb_array"
+    one_pupper.reset(seed=0)
+    try:
+        picture = one_pupper.render()
+    except UserError as error:
+        assert gl.advice() in str(error) and doctor.graphics().status != "ok"
+        return
+    assert picture.shape == (*gym.PICTURE[::-1], 3) and picture.dtype == np.uint8 and picture.flags.writeable
+    assert picture.std() > 10, "a blank picture"
+    state = one_pupper.unwrapped._state
+    away = state.physics._replace(qpos=state.physics.qpos + np.eye(19)[2] * 10.0)
+    gone = one_pupper.unwrapped._render(state._replace(physics=away))
+    assert np.abs(gone.astype(float) - picture).max() > 30, "the robot is seen"
 
 
 def test_a_vector_passes_gymnasiums_checker_in_every_autoreset_mode(one_of_two):
@@ -111,6 +134,7 @@ SEEN = "print('walkies/Pupper-v0' in gymnasium.registry, 'jax' in sys.modules)"
     ("imports", "expected"),
     [
         ("import sys, gymnasium; import walkies", "True False"),
+        ("import sys, walkies; import gymnasium", "True False"),
         ("import sys, walkies.gym, gymnasium", "True False"),
         ("import sys, gymnasium", "False False"),
     ],
@@ -118,3 +142,37 @@ SEEN = "print('walkies/Pupper-v0' in gymnasium.registry, 'jax' in sys.modules)"
 def test_imports_register_without_loading_anything_heavy(imports, expected):
     done = subprocess.run([sys.executable, "-c", f"{imports}\n{SEEN}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+FORKING = """
+import gymnasium
+import walkies
+from jax._src import xla_bridge
+from walkies.envs.classic import CartPole
+from walkies.envs.gymnasium_adapter import ToGymnasium
+
+gymnasium.make("walkies/Pupper-v0", render_mode="rgb_array").close()
+print(xla_bridge.backends_are_initialized())
+gymnasium.register("Pole", entry_point=lambda: ToGymnasium(CartPole()))
+for _ in range(2):
+    envs = gymnasium.make_vec("Pole", 2, vectorization_mode="async", vector_kwargs={"context": "fork"})
+    try:
+        print(envs.reset(seed=0)[0].shape)
+        print(envs.step(envs.action_space.sample())[1])
+    except walkies.errors.UserError as error:
+        print(error)
+    envs.close(terminate=True)
+    import jax
+    jax.numpy.zeros(3)
+"""
+"""Vectors of forked processes: before JAX starts in the one that they are forked off, and afterwards."""
+
+
+def test_forked_vectors_work_until_jax_has_started_and_then_say_what_to_do():
+    """To make an environment does not start it. They would wait without end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING], capture_output=True, text=True, check=True, timeout=300
+    )
+    started, shape, rewards, told = done.stdout.splitlines()
+    assert (started, shape, rewards) == ("False", "(2, 4)", "[1. 1.]")
+    assert 'vector_kwargs={"context": "spawn"}' in told

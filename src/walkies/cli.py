@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from walkies import __version__
+from walkies.cpu import settle_jax
 from walkies.errors import UserError
 from walkies.terminal import say, take_over
 
@@ -122,6 +123,9 @@ def run(arguments: list[str]) -> int:
         return 0
     try:
         name, rest = resolve(arguments)
+        if foreign := settle_jax():
+            said = " ".join(f"{variable}={value}" for variable, value in foreign.items())
+            _say(f"not heeded: {said}; walkies computes on the CPU in float32 (`walkies doctor` says more)")
         return _call(name, load(name), rest)
     except KeyboardInterrupt:
         _say("interrupted")

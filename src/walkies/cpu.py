@@ -1,4 +1,4 @@
-"""Settings of the CPU that XLA reads when it starts."""
+"""Settings of JAX and of the CPU that they read when they start."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from walkies.bounds import Between, refuse
+from walkies.errors import UserError
 
 
 def available_cores() -> int:
@@ -43,6 +44,55 @@ def use_cpu(threads: int | None) -> None:
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true --xla_backend_optimization_level=1")
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
+
+
+JAX_SETTINGS = {
+    "JAX_PLATFORMS": ("cpu", ""),
+    "JAX_PLATFORM_NAME": ("cpu", ""),
+    "JAX_ENABLE_X64": ("0", "false", "off", "no", "f", "n"),
+    "JAX_NUMPY_DTYPE_PROMOTION": ("standard",),
+    "JAX_NUMPY_RANK_PROMOTION": ("allow", "warn"),
+    "JAX_TRANSFER_GUARD": ("allow", "log"),
+}
+"""Variables that would have JAX compute elsewhere than on the CPU, or in other numbers than float32, or refuse what
+walkies does → values under which all is as usual, the one to set first."""
+overruled: dict[str, str] = {}
+"""What `settle_jax` found set otherwise in the environment of this process."""
+
+
+def foreign_jax_settings() -> dict[str, str]:
+    """The variables of JAX_SETTINGS that are set to anything else, and to what."""
+    found = ((name, os.environ.get(name)) for name in JAX_SETTINGS)
+    return {name: value for name, value in found if value and value.strip().lower() not in JAX_SETTINGS[name]}
+
+
+def settle_jax() -> dict[str, str]:
+    """Have JAX compute on the CPU in float32 whatever the environment asks for; what that was, where it was other.
+
+    For processes that are ours. Call before JAX is imported.
+    """
+    foreign = foreign_jax_settings()
+    overruled.update(foreign)
+    os.environ.update({name: JAX_SETTINGS[name][0] for name in ("JAX_PLATFORMS", *foreign)})
+    return foreign
+
+
+def refuse_foreign_jax() -> None:
+    """Refuse settings of JAX under which a simulator does not run. Double precision is none of them: it is only slow.
+
+    For processes that are not ours, in which JAX is as the user has it.
+
+    Raises:
+        UserError: the variables, and what to do.
+    """
+    import jax
+
+    values = {name: jax.config.values[name.lower()] or "" for name in JAX_SETTINGS if name != "JAX_ENABLE_X64"}
+    wrong = {name: value for name, value in values.items() if value and value not in JAX_SETTINGS[name]}
+    if wrong:
+        said = " ".join(f"{name}={value}" for name, value in wrong.items())
+        raise UserError(f"JAX is set up with {said}, but walkies computes on the CPU with JAX's usual settings; before "
+                        f"Python starts: unset {' '.join(wrong)}")  # fmt: skip
 
 
 def step_back(threads: Iterable[threading.Thread]) -> None:

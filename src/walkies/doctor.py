@@ -6,15 +6,14 @@ import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from walkies.cpu import available_cores
+from walkies.cpu import available_cores, foreign_jax_settings, overruled
 from walkies.errors import UserError
-from walkies.gl import GL_PACKAGES, gl_libraries
+from walkies.gl import advice, gl_libraries
 
 JAX_VERSION = "0.10.1"
 """The one version of jax and jaxlib that walkies runs on: the next one adds wrongly on CPUs."""
@@ -87,6 +86,16 @@ def cores() -> Finding:
     if allowed < 2:
         return Finding("note", "1 core", "Training takes about twice as long as on two; nothing else changes.")
     return Finding("ok", f"{allowed} cores")
+
+
+def jax_settings() -> Finding:
+    """Does the environment leave JAX to compute on the CPU in float32?"""
+    foreign = overruled | foreign_jax_settings()
+    if not foreign:
+        return Finding("ok", "no variable asks it to compute elsewhere than on the CPU, or in other than float32")
+    said = " ".join(f"{name}={value}" for name, value in foreign.items())
+    found = f"{said}: commands of walkies compute on the CPU in float32 all the same, your own programs will not"
+    return Finding("problem", found, f"unset {' '.join(foreign)}")
 
 
 def jax_version() -> Finding:
@@ -162,36 +171,26 @@ def physics() -> Finding:
     return Finding("ok", found)
 
 
-RENDER = """
-import mujoco
-model = mujoco.MjModel.from_xml_string('<mujoco><worldbody><light pos="0 0 3"/><geom size="1"/></worldbody></mujoco>')
-data = mujoco.MjData(model)
-mujoco.mj_forward(model, data)
-renderer = mujoco.Renderer(model, 32, 32)
-renderer.update_scene(data)
-raise SystemExit(0 if renderer.render().max() > 0 else 1)
-"""
+BALL = """<mujoco><visual><global offwidth="32" offheight="32"/></visual>
+<worldbody><light pos="0 0 3"/><geom size="1"/></worldbody></mujoco>"""
 
 
 def graphics() -> Finding:
-    """Can MuJoCo render without a screen? Tried in a process of its own, since a broken driver can end it."""
-    chosen = os.environ.get("MUJOCO_GL")
-    libraries = gl_libraries()
-    for library in libraries:
-        environment = {**os.environ, "MUJOCO_GL": library}
-        environment.pop("PYOPENGL_PLATFORM", None)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", RENDER], env=environment, capture_output=True, timeout=GL_TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            continue
-        if done.returncode == 0:
-            return Finding("ok", f"MuJoCo renders with {library}")
-    advice = "Training works without; videos need one: sudo apt-get install " + GL_PACKAGES + " (Debian, Ubuntu)"
-    if chosen:
-        advice += f"; or unset MUJOCO_GL, which is {chosen!r}"
-    return Finding("note", f"no GL library renders here (tried {', '.join(libraries)})", advice)
+    """Can MuJoCo draw without a screen?"""
+    import mujoco
+    import numpy as np
+
+    from walkies.show.camera import Camera, View
+
+    try:
+        with Camera(mujoco.MjModel.from_xml_string(BALL), (32, 32), GL_TIMEOUT) as camera:
+            [picture] = camera.pictures([(np.zeros(0), View(distance=5.0))])
+    except UserError:
+        found = f"no GL library draws here (tried {', '.join(gl_libraries())})"
+        return Finding("note", found, f"Training works without; videos need one: {advice()}")
+    if not picture.any():
+        return Finding("note", f"{camera.library} draws, but all in black", "Videos would be black: update its driver.")
+    return Finding("ok", f"MuJoCo draws with {camera.library}")
 
 
 def ffmpeg() -> Finding:
@@ -218,6 +217,7 @@ def disk() -> Finding:
 CHECKS: dict[str, Callable[[], Finding]] = {
     "Python": python,
     "CPU": cores,
+    "JAX's settings": jax_settings,
     "JAX": jax_version,
     "JAX's sums": jax_sums,
     "native engine": engine,

@@ -172,10 +172,11 @@ def _examine(folder: RunFolder, config: TrainConfig) -> None:
 
 
 def _film(folder: RunFolder) -> None:
-    from walkies.show.film import film
+    from walkies.show.film import film, shown
 
     try:
-        film(folder.policy, folder.video)
+        with shown("Filming it") as told:
+            film(folder.policy, folder.video, report=told)
     except UserError as error:  # nothing here can draw
         say(f"No video: {error}")
 

@@ -17,6 +17,7 @@ from walkies.envs.gymnasium_adapter import (
     ToGymnasium,
     ToGymnasiumVector,
     from_gymnasium_space,
+    into_box,
     to_gymnasium_space,
 )
 from walkies.errors import UserError
@@ -136,6 +137,38 @@ def test_spaces_there_and_back():
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3, start=1), spaces.Box(0, 1, (2, 2)), spaces.Dict()])
-def test_unsupported_spaces_are_named(space):
-    with pytest.raises(UserError, match="not supported"):
-        from_gymnasium_space(space)
+@pytest.mark.parametrize(("role", "wrapper"), [("observation", "FlattenObservation"), ("action", "TransformAction")])
+def test_unsupported_spaces_are_named_with_a_wrapper_that_helps(space, role, wrapper):
+    with pytest.raises(UserError, match=f"the {role} space .* is not supported.*{wrapper}"):
+        from_gymnasium_space(space, role)
+    assert hasattr(gymnasium.wrappers, wrapper)
+
+
+@pytest.mark.parametrize(
+    ("space", "actions", "expected"),
+    [
+        (spaces.Box(-0.1, 0.1, (2,), np.float64), [0.1, -0.05], [0.1, np.float32(-0.05)]),
+        (spaces.Box(-0.1, 0.1, (2,), np.float16), [0.1, -0.1], np.array([0.1, -0.1], np.float16)),
+        (spaces.Box(0, 3, (2,), np.int32), [2.6, 0.2], [3, 0]),
+        (spaces.Box(-3, 3, (2,), np.int64), [-7.0, 1.5], [-3, 2]),
+        (spaces.Box(0, 255, (2,), np.uint8), [300.0, -2.0], [255, 0]),
+    ],
+)
+def test_actions_are_made_such_that_their_space_contains_them(space, actions, expected):
+    actions = np.array(actions, np.float32)
+    assert not space.contains(actions) and not space.contains(actions.astype(np.float64)), "else there is nothing to do"
+    batch = into_box(space)(np.stack([actions, 0.0 * actions]))
+    assert all(space.contains(row) for row in batch)
+    np.testing.assert_array_equal(batch[0], expected)
+
+
+def test_of_other_spaces_actions_stay_as_they_are():
+    for space in (spaces.Box(-0.1, 0.1, (2,), np.float32), spaces.Discrete(3)):
+        actions = np.array([1, 2])
+        assert into_box(space)(actions) is actions
+
+
+def test_rendering_is_declared_where_there_is_some():
+    assert ToGymnasium(CartPole()).metadata["render_modes"] == []
+    with pytest.raises(UserError, match="this environment has none"):
+        ToGymnasium(CartPole(), render_mode="rgb_array")

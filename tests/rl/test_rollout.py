@@ -48,6 +48,16 @@ def test_deaths_end_episodes_and_start_new_ones():
     np.testing.assert_array_equal(actors.length, [0, 2, 12])
 
 
+def test_ages_and_lengths_are_the_same_integers_in_double_precision():
+    """Else the loop over steps could not go on with what it began with."""
+    with jax.enable_x64(True):
+        record, _, actors, _ = run(
+            Counter(lifetimes=(3, 0), time_limit=8), 2, 4, stagger=True, time_limits="rollout_end"
+        )
+    assert actors.age.dtype == actors.length.dtype == record.episode_lengths.dtype == np.int32
+    assert record.rewards.dtype == np.float64, "which is what double precision is about"
+
+
 @pytest.mark.parametrize("horizon", [5, 12])
 def test_exact_time_limits_keep_the_value_of_the_state_reached(horizon):
     """At a limit of 4 the next value is V(4) = 40, not that of the reset (0) or of the state before (30)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -133,3 +135,87 @@ def test_unknown_autoreset_mode_is_an_error():
     envs.metadata = {}
     with pytest.raises(UserError, match="autoreset_mode"):
         rollout_host(envs, None, None, None, value, None, jax.random.key(0), 1)
+
+
+class Exacting(gymnasium.Env):
+    """Takes no action but those that its action space contains."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+    def __init__(self, action_space):
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return np.zeros(2), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("careless", [False, True])
+@pytest.mark.parametrize(
+    "space", [spaces.Box(-0.1, 0.1, (2,), np.float64), spaces.Box(0, 3, (2,), np.int8)], ids=["doubles", "integers"]
+)
+def test_environments_get_actions_of_their_own_type_and_within_their_bounds(space, careless, monkeypatch):
+    envs = SyncVectorEnv([lambda: Exacting(space)] * NUM_ENVS)
+    policy = Policy(2, from_gymnasium_space(space), hidden=(4,))
+    params, actors = policy.init(jax.random.key(0)), start_host(envs, seed=0)
+    if careless:
+        monkeypatch.setattr("walkies.rl.rollout_host.into_box", lambda space: lambda action: action)
+    with pytest.raises(AssertionError) if careless else nullcontext():
+        rollout_host(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 20)
+
+
+class Breaking(Dice):
+    """Gives one number that is not finite, in its fourth step, which is the last of an episode in one of two ways."""
+
+    def __init__(self, reward=0.0, observation=0.0, ends=(False, False), after=0.0):
+        self.reward, self.observation, self.ends, self.after = reward, observation, ends, after
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = getattr(self, "count", 0) + 1
+        return np.array([0.0, self.after if self.count == 2 else 0.0], np.float32), {}
+
+    def step(self, action):
+        self.age += 1
+        now = self.age == 4
+        seen = np.array([0.0, self.observation if now else 0.0])
+        return seen, self.reward if now else 0.0, *(self.ends if now else (False, False)), {}
+
+
+NAN, TERMINATED, TRUNCATED = float("nan"), (True, False), (False, True)
+MODE = AutoresetMode
+
+
+@pytest.mark.parametrize(
+    ("mode", "broken", "told"),
+    [
+        (MODE.NEXT_STEP, {"reward": NAN}, "the reward of environment 1 is nan"),
+        (MODE.NEXT_STEP, {"reward": -1e39}, "the reward of environment 1 is -1e"),
+        (MODE.NEXT_STEP, {"observation": float("inf")}, "element 1 of the observation of environment 1 is inf"),
+        (MODE.SAME_STEP, {"observation": NAN}, "element 1 of the observation of environment 1 is nan"),
+        (MODE.SAME_STEP, {"observation": NAN, "ends": TRUNCATED}, "observation of environment 1 is nan"),
+        (MODE.DISABLED, {"observation": NAN, "ends": TRUNCATED}, "observation of environment 1 is nan"),
+        (MODE.DISABLED, {"ends": TERMINATED, "after": NAN}, "observation of environment 1 is nan"),
+        # A world may end because its state is no longer finite: that state is not learned from.
+        (MODE.SAME_STEP, {"observation": NAN, "ends": TERMINATED}, None),
+        (MODE.DISABLED, {"observation": NAN, "ends": TERMINATED}, None),
+        (MODE.NEXT_STEP, {"reward": 1e37}, None),
+    ],
+)
+def test_a_number_that_is_not_finite_is_told_with_its_environment(mode, broken, told):
+    envs = SyncVectorEnv([Breaking, lambda: Breaking(**broken), Breaking], autoreset_mode=mode)
+    policy = Policy(2, from_gymnasium_space(envs.single_action_space), hidden=(4,))
+    params, actors = policy.init(jax.random.key(0)), start_host(envs, seed=0)
+    with pytest.raises(UserError, match=f"{told}.*Nothing was learned.*wrappers") if told else nullcontext():
+        rollout_host(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 6)
+
+
+def test_a_first_observation_that_is_not_finite_is_told():
+    envs = SyncVectorEnv([Breaking, lambda: Breaking(after=NAN)])
+    start_host(envs)
+    with pytest.raises(UserError, match="observation of environment 1 is nan"):
+        start_host(envs)

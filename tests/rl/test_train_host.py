@@ -16,7 +16,7 @@ from walkies.errors import UserError
 from walkies.mdp import Discrete
 from walkies.rl.recipes import PPO
 from walkies.rl.train import make_policy
-from walkies.rl.train_host import init_host, run_host, shape_of
+from walkies.rl.train_host import init_host, make_host_iteration, run_host, shape_of
 
 RECIPE = replace(
     PPO, num_envs=16, horizon=16, hidden=(8,), critic_hidden=(8,), learning_rate=2e-2, critic_learning_rate=2e-2,
@@ -59,3 +59,20 @@ def test_the_outline_of_a_vector_environment():
 def test_what_the_loop_cannot_do_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         init_host(replace(RECIPE, **change), ToGymnasiumVector(CartPole(), 16), 0)
+
+
+def test_numbers_that_are_not_finite_are_named_and_not_learned_from(trained):
+    """Rewards of 1e30 are finite, their squares are not; the same training learns on from rewards of 1."""
+    envs, training, *_ = trained
+    iterate = make_host_iteration(RECIPE, envs)
+    before = jax.device_get(training.state.learner)
+    with pytest.MonkeyPatch.context() as patch:
+        step = envs.step
+        patch.setattr(envs, "step", lambda actions: [x * 1e30 if i == 1 else x for i, x in enumerate(step(actions))])
+        with pytest.raises(
+            UserError,
+            match=r"diverged in iteration 21: .*value_loss.*Nothing of this iteration was kept; lower --recipe.learning-rate",
+        ):
+            iterate(training)
+    jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(training.state.learner))
+    assert int(iterate(training)[0].state.iteration) == 21

@@ -46,20 +46,6 @@ def test_commands_are_cut_to_the_trained_range():
     assert replay.clip_commands(standing_policy(), np.ones((1, 3))).tolist() == [[1.0, 1.0, 1.0]]
 
 
-def test_saved_and_loaded_is_the_same(motion, tmp_path):
-    replay.save(motion, tmp_path / "motion.npz")
-    again = replay.load(tmp_path / "motion.npz")
-    assert all(np.array_equal(a, b) for a, b in zip(motion, again, strict=True))
-
-
-def test_other_formats_are_refused(tmp_path, monkeypatch, motion):
-    monkeypatch.setattr(replay, "FORMAT", 99)
-    replay.save(motion, tmp_path / "motion.npz")
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="format 99, expected 1"):
-        replay.load(tmp_path / "motion.npz")
-
-
 def test_sampling_times(motion):
     rows = motion.at(25.0)
     assert len(rows) == 25

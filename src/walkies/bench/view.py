@@ -5,13 +5,13 @@ from __future__ import annotations
 import json as json_module
 import statistics
 import subprocess
-import sys
 import time
 from typing import Annotated, Any
 
 import numpy as np
 import viser
 
+from walkies import child
 from walkies.bounds import Between
 from walkies.cpu import Threads, use_cpu
 from walkies.experiment import TrainConfig
@@ -107,9 +107,8 @@ def _watched(address: str, training: Training, watch: Any, seconds: float) -> fl
 
 
 def _client(address: str) -> subprocess.Popen[str]:
-    client = subprocess.Popen(
-        [sys.executable, "-c", CLIENT, address, viser.__version__], stdout=subprocess.PIPE, text=True
-    )
+    command = child.python("-c", CLIENT, address, viser.__version__)
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child.environment())
     assert client.stdout is not None
     for _ in range(2):
         if client.stdout.readline() != "open\n":

@@ -7,8 +7,9 @@ is `walkies.rl.rollout_host`. Needs the extra `gym`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import gymnasium
 import jax
@@ -17,12 +18,25 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from jax._src import xla_bridge
 
 from walkies.errors import UserError
 from walkies.mdp import Box, Discrete, Env, Space, select
 
-Render = Callable[[Any], np.ndarray]
-"""State of one environment, leaves (1, …) → an image (height, width, 3) uint8."""
+
+class Render(Protocol):
+    """Draws states of one environment."""
+
+    fps: float
+    """States per second of the world's time."""
+
+    def __call__(self, state: Any) -> np.ndarray:
+        """State with leaves (1, …) → an image (height, width, 3) uint8."""
+        ...
+
+    def close(self) -> None:
+        """Nothing will be drawn any more."""
+        ...
 
 
 def to_gymnasium_space(space: Space) -> spaces.Space:
@@ -33,17 +47,35 @@ def to_gymnasium_space(space: Space) -> spaces.Space:
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def from_gymnasium_space(space: spaces.Space) -> Space:
+def from_gymnasium_space(space: spaces.Space, role: Literal["observation", "action"] = "action") -> Space:
     """The same space in our terms. Raises UserError for anything but a flat box or a `Discrete` that starts at 0."""
     if isinstance(space, spaces.Discrete) and space.start == 0:
         return Discrete(int(space.n))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         # Tuples, so that a space can be hashed and with it a policy.
-        return Box(space.shape[0], tuple(space.low.tolist()), tuple(space.high.tolist()))
+        low, high = (tuple(map(float, bound)) for bound in (space.low, space.high))
+        return Box(space.shape[0], low, high)
     raise UserError(
-        f"{space} is not supported: expected a one-dimensional Box or a Discrete that starts at 0."
-        " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
+        f"the {role} space {space} is not supported: expected a one-dimensional Box or a Discrete that starts at 0."
+        f" Wrap the environment, for example in gymnasium.wrappers.{WRAPPERS[role]}."
     )
+
+
+WRAPPERS = {"observation": "FlattenObservation", "action": "TransformAction"}
+"""Of Gymnasium, for spaces that are not supported."""
+
+
+def into_box(space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from actions in float32, within the bounds of `space` up to rounding, to actions that it contains.
+
+    They get its own type, rounded where that has whole numbers only, and its own bounds: 0.1 in float32 is more than
+    0.1 in float64. Of any space but such a box actions stay as they are.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype == np.float32:
+        return lambda action: action
+    low, high, dtype = space.low, space.high, space.dtype
+    near = np.rint if np.issubdtype(dtype, np.integer) else np.asarray
+    return lambda action: np.clip(near(np.asarray(action, np.float64)), low, high).astype(dtype)
 
 
 def _observation_space(env: Env) -> spaces.Box:
@@ -60,6 +92,29 @@ def _key(rng: np.random.Generator) -> jax.Array:
     return jax.random.key(int(rng.integers(2**31)))
 
 
+_stranded = False
+"""Whether this process was forked off one in which JAX had started: JAX's threads did not come along."""
+
+
+def _after_fork() -> None:
+    global _stranded
+    _stranded = xla_bridge.backends_are_initialized()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _refuse_stranded() -> None:
+    """Raises UserError where JAX would be waited for without end."""
+    if _stranded:
+        raise UserError(
+            "this process was forked off one in which JAX had started, so JAX would never answer here. Have it started"
+            ' afresh, as in gymnasium.make_vec(…, vectorization_mode="async", vector_kwargs={"context": "spawn"}), or'
+            " leave vectorization_mode out: a vector of walkies is stepped as one."
+        )
+
+
 class ToGymnasium(gymnasium.Env):
     """One copy of a walkies `Env` as a Gymnasium environment.
 
@@ -69,8 +124,6 @@ class ToGymnasium(gymnasium.Env):
     render: how to draw a state; without it there is no render mode.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's convention)
-
     def __init__(
         self,
         env: Env,
@@ -78,7 +131,10 @@ class ToGymnasium(gymnasium.Env):
         render_mode: str | None = None,
         render: Render | None = None,
     ) -> None:
-        if render_mode is not None and (render is None or render_mode != "rgb_array"):
+        self.metadata = {"render_modes": [] if render is None else ["rgb_array"]}
+        if render is not None:
+            self.metadata["render_fps"] = render.fps
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise UserError(f"render_mode is {render_mode!r}; this environment has {'rgb_array' if render else 'none'}")
         self.observation_space = _observation_space(env)
         self.action_space = to_gymnasium_space(env.action_space)
@@ -103,6 +159,7 @@ class ToGymnasium(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Start an episode → observation (observation_size,) float32, {}."""
+        _refuse_stranded()
         super().reset(seed=seed)
         self._age = 0
         self._state, observation, self._next_key = self._begin(_key(self.np_random))
@@ -110,6 +167,7 @@ class ToGymnasium(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act once → observation, reward, terminated, truncated, metrics."""
+        _refuse_stranded()
         if self._state is None:
             raise UserError("step was called before reset; call reset() first")
         # Integers stay integers: a Discrete action is an index.
@@ -126,6 +184,11 @@ class ToGymnasium(gymnasium.Env):
     def render(self) -> np.ndarray | None:
         """An image (height, width, 3) uint8, or None without a render mode."""
         return self._render(self._state) if self.render_mode and self._render else None
+
+    def close(self) -> None:
+        """Let go of what draws."""
+        if self._render is not None:
+            self._render.close()
 
 
 class ToGymnasiumVector(VectorEnv):
@@ -168,6 +231,7 @@ class ToGymnasiumVector(VectorEnv):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Start all copies, or those of `options["reset_mask"]` (num_envs,) bool → observations, {}."""
+        _refuse_stranded()
         super().reset(seed=seed)
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
@@ -180,6 +244,7 @@ class ToGymnasiumVector(VectorEnv):
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act once in every copy → observations, rewards, terminated, truncated, infos, each leading with num_envs."""
+        _refuse_stranded()
         if self._state is None:
             raise UserError("step was called before reset; call reset() first")
         waiting = self._finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from walkies.cpu import refuse_foreign_jax
 from walkies.physics.base import Simulator
 from walkies.physics.params import nominal_params
 from walkies.robots import load_model
@@ -31,7 +32,9 @@ def make_simulator(
 
     Raises:
         ValueError: no such simulator or solver setting.
+        UserError: JAX is set up to compute elsewhere.
     """
+    refuse_foreign_jax()
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver setting {solver!r}; choose one of: {', '.join(SOLVERS)}")
     # Imported here: each simulator brings a library that the others do not need.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -103,8 +104,9 @@ def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
                 'forcerange="-x x">)'
             )
 
-    def one(value: object) -> jnp.ndarray:
-        return jnp.asarray(np.asarray(value, dtype=np.float64)[None])
+    # NumPy arrays: building a task computes nothing in JAX, after which a process must not fork any more.
+    def one(value: object, dtype: Any = None) -> Any:
+        return np.asarray(value, dtype or jnp.result_type(float))[None]
 
     return Params(
         body_mass=one(model.body_mass[1:]),
@@ -122,8 +124,8 @@ def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
         contact_solimp=one(solimp),
         body_invweight0=one(model.body_invweight0[1:, 0]),
         dof_invweight0=one(model.dof_invweight0[dofs]),
-        command_delay=jnp.zeros(1, jnp.int32),
-        imu_delay=jnp.zeros(1, jnp.int32),
+        command_delay=one(0, np.int32),
+        imu_delay=one(0, np.int32),
     )
 
 

@@ -36,7 +36,9 @@ def start(env: Env, key: Array, num_envs: int, stagger: bool) -> Actors:
     """Fresh environments. stagger: ages uniform over the time limit, so that robots are not cut all at once."""
     reset_key, age_key = jax.random.split(key)
     zeros = jnp.zeros(num_envs, jnp.int32)
-    age = jax.random.randint(age_key, (num_envs,), 0, env.time_limit) if stagger and env.time_limit else zeros
+    age = (
+        jax.random.randint(age_key, (num_envs,), 0, env.time_limit, jnp.int32) if stagger and env.time_limit else zeros
+    )
     state = env.reset(reset_key, num_envs)
     return Actors(state, age, zeros, jnp.zeros(num_envs, env.observe(state).policy.dtype))
 

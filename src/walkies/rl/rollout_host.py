@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies.envs.gymnasium_adapter import into_box
 from walkies.errors import UserError
 from walkies.mdp import Observation
 from walkies.rl.host_actor import make_actor, score
@@ -30,6 +31,8 @@ Array = jax.Array
 
 MODES = ("NextStep", "SameStep", "Disabled")
 """Values of gymnasium.vector.AutoresetMode."""
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class HostActors(NamedTuple):
@@ -46,10 +49,15 @@ class HostActors(NamedTuple):
 
 
 def start_host(envs: Any, seed: int | None = None) -> HostActors:
-    """Reset every environment of a gymnasium.vector.VectorEnv."""
+    """Reset every environment of a gymnasium.vector.VectorEnv.
+
+    Raises UserError where it gives an observation that is not finite.
+    """
     observation, _ = envs.reset(seed=seed)
     n = envs.num_envs
-    return HostActors(np.asarray(observation, np.float32), np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
+    seen = np.asarray(observation, np.float32)
+    _refuse_observations(seen)
+    return HostActors(seen, np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
 
 
 def autoreset_mode(envs: Any) -> str:
@@ -78,8 +86,9 @@ def rollout_host(
     whole_episodes: start new episodes, and stop acting once every environment has ended its first one; the rows up to
     `horizon` are then no transitions.
     Returns the actors and a Rollout whose `valid` is None where every row is a transition.
+    Raises UserError where an environment gives a reward or an observation that is not finite.
     """
-    mode = autoreset_mode(envs)
+    mode, contained = autoreset_mode(envs), into_box(envs.single_action_space)
     if whole_episodes:
         actors = start_host(envs)
     unfinished = np.ones(envs.num_envs, bool)
@@ -88,7 +97,7 @@ def rollout_host(
     for t in range(horizon):
         observation, ended = actors.observation, actors.ended
         sample, action = act(observation, t)
-        following, reward, terminated, truncated, infos = envs.step(action)
+        following, reward, terminated, truncated, infos = envs.step(contained(action))
         valid = ~ended
         terminated, truncated = np.asarray(terminated) & valid, np.asarray(truncated) & ~terminated & valid
         done = terminated | truncated
@@ -101,10 +110,15 @@ def rollout_host(
             # One environment may hand out the same array again.
             reached = following.copy()
             following = np.array(envs.reset(options={"reset_mask": done})[0], np.float32)
+        _refuse_observations(following)
+        if reached is not following:
+            # The state in which a world ended is never looked at, and may well be why it did.
+            _refuse_observations(reached, truncated)
+        reward = _rewards(reward, valid)
         length = actors.length + valid.astype(np.int32)
-        total = actors.episode_return + np.where(valid, reward, 0.0)
+        total = actors.episode_return + reward
         rows.append(
-            (observation, sample, np.where(valid, reward, 0.0).astype(np.float32), terminated,
+            (observation, sample, reward.astype(np.float32), terminated,
              truncated, reached, np.where(done, total, 0.0).astype(np.float32), np.where(done, length, 0), valid)
         )  # fmt: skip
         waits = done if mode == "NextStep" else np.zeros_like(done)
@@ -132,6 +146,32 @@ def rollout_host(
         episode_lengths=jnp.asarray(lengths),
         metrics={},
         valid=None if valid.all() else jnp.asarray(valid),
+    )
+
+
+def _refuse_observations(seen: np.ndarray, where: np.ndarray | None = None) -> None:
+    """Raises UserError for a number in observations (num_envs, size), of all or only some, that is not finite."""
+    broken = ~np.isfinite(seen)
+    if where is not None:
+        broken &= where[:, None]
+    if broken.any():
+        env, element = np.argwhere(broken)[0]
+        raise _not_finite(f"element {element} of the observation", env, seen[env, element], "TransformObservation")
+
+
+def _rewards(given: Any, valid: np.ndarray) -> np.ndarray:
+    """Rewards (num_envs,) of the rows that are transitions, 0 for the others; finite in float32 too."""
+    rewards = np.where(valid, given, 0.0)
+    if not (np.abs(rewards) <= FLOAT32_MAX).all():
+        env = np.flatnonzero(~(np.abs(rewards) <= FLOAT32_MAX))[0]
+        raise _not_finite("the reward", env, rewards[env], "TransformReward")
+    return rewards
+
+
+def _not_finite(what: str, env: int, value: float, wrapper: str) -> UserError:
+    return UserError(
+        f"{what} of environment {env} is {value:g}; expected a finite number of float32. Nothing was learned from it:"
+        f" mend the environment, or replace such numbers in a wrapper like gymnasium.wrappers.{wrapper}"
     )
 
 

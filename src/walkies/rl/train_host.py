@@ -18,7 +18,7 @@ import numpy as np
 from walkies.envs.gymnasium_adapter import from_gymnasium_space
 from walkies.errors import UserError
 from walkies.mdp import Box, Key, Observation, Outcome, Space
-from walkies.rl import networks, train
+from walkies.rl import finite, networks, train
 from walkies.rl.normalize import ClippedNormalizer
 from walkies.rl.recipes import Recipe
 from walkies.rl.record import Rollout
@@ -26,6 +26,8 @@ from walkies.rl.rollout_host import HostActors, rollout_host, start_host
 from walkies.rl.train import Metrics, TrainState
 
 Array = jax.Array
+MOST_NAMED = 4
+"""Numbers that an error names."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def shape_of(envs: Any) -> Shape:
 
     Its time limit is the one that the environment was registered with, if it was; Gymnasium applies it itself.
     """
-    seen = from_gymnasium_space(envs.single_observation_space)
+    seen = from_gymnasium_space(envs.single_observation_space, "observation")
     if not isinstance(seen, Box):
         raise UserError(
             f"observations are {envs.single_observation_space}; expected a one-dimensional Box."
@@ -98,6 +100,8 @@ def make_host_iteration(
     """One iteration as a Python function: `recipe.horizon` steps in every environment, then learning.
 
     watch: called with what happened, before it is learned from; its `valid` is always given.
+    The iteration raises UserError where an environment gives a number that is not finite, or learning comes to one; the
+    training that it was called with is as it was.
     """
     shape = shape_of(envs)
     horizon = train.steps_per_iteration(recipe, shape)
@@ -129,6 +133,10 @@ def make_host_iteration(
             record = record._replace(valid=jnp.ones(record.rewards.shape, bool))
         watch(record)
         state, metrics = learn(state._replace(key=key), state.actors, state.discounted_return, record, learn_key)
+        try:
+            finite.refuse(jax.device_get(metrics), state.learner.params, int(state.iteration))
+        except finite.Diverged as error:
+            raise finite.Diverged(f"{error}. Nothing of this iteration was kept; {finite.REMEDY}") from error
         return HostTraining(state, actors), metrics
 
     return iterate

@@ -1,25 +1,19 @@
-"""Recorded motions to a video, without a screen. Run as a program: `python -m walkies.show.render JOB.npz …`.
-
-MuJoCo chooses its GL library once, when it is imported, and a broken driver can end the process; so rendering has a
-process of its own (`walkies.show.film` starts it), whose environment names the library.
-"""
+"""Recorded motions as pictures: each robot followed by a camera, with the command in words and velocities as gauges."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
 import mujoco
 import numpy as np
-import tyro
 
 from walkies.robots import get_robot, load_model
 from walkies.show import replay
+from walkies.show.camera import Camera, View
 
-NO_GL = 3
-"""Exit status where there is no GL library to render with."""
 SHADOW_REACH = 2.0
 """Half width of the shadow map in model extents; at 1 its edge lies within the picture and speckles the floor."""
 CAMERA_SMOOTHING = 0.8
@@ -36,75 +30,92 @@ SHADOW_SIZE, SAMPLES, SLICES = 2048, 4, 16
 half as fine their edges are seen as teeth on the robot's front."""
 
 
-class View(NamedTuple):
-    """Where the camera stands relative to the robot."""
+class Pictures:
+    """Pictures (height, width, 3) uint8 of motions side by side, all of them as long as the shortest.
 
-    distance: float = 0.85
-    azimuth: float = 140.0
-    elevation: float = -18.0
+    Iterating over it draws them; its length is known before.
+    """
 
+    def __init__(
+        self,
+        trajectories: list[replay.Trajectory],
+        titles: list[str],
+        fps: float,
+        size: tuple[int, int],
+        columns: int = 1,
+    ) -> None:
+        """size: (width, height) of the whole. Raises UserError for a motion of a robot that is unknown."""
+        self._columns, self._rows = columns, -(-len(trajectories) // columns)
+        self._tile = (size[0] // self._columns, size[1] // self._rows)
+        self._models = {name: filmed_model(name, self._tile) for name in {one.robot for one in trajectories}}
+        self._motions = [_Motion(one, title, fps) for one, title in zip(trajectories, titles, strict=True)]
 
-def frames(
-    trajectories: list[replay.Trajectory], titles: list[str], fps: float, size: tuple[int, int], columns: int = 1
-) -> Iterator[np.ndarray]:
-    """Pictures (height, width, 3) uint8 of the motions side by side, all of them as long as the shortest."""
-    rows = -(-len(trajectories) // columns)
-    tile = (size[0] // columns, size[1] // rows)
-    stages = {name: _Stage(name, tile) for name in {trajectory.robot for trajectory in trajectories}}
-    overlay = _Overlay(tile)
-    cameras = [
-        _Tile(stages[trajectory.robot], overlay, trajectory, title, fps)
-        for trajectory, title in zip(trajectories, titles, strict=True)
-    ]
-    for index in range(min(len(camera.rows) for camera in cameras)):
-        picture = np.zeros((tile[1] * rows, tile[0] * columns, 3), np.uint8)
-        for place, camera in enumerate(cameras):
-            top, left = place // columns * tile[1], place % columns * tile[0]
-            picture[top : top + tile[1], left : left + tile[0]] = camera.picture(index)
-        yield picture
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels of a whole picture, a multiple of a tile's."""
+        return self._tile[0] * self._columns, self._tile[1] * self._rows
 
+    def __len__(self) -> int:
+        return min(len(motion.rows) for motion in self._motions)
 
-class _Stage:
-    """A robot to be posed, and its renderer; one serves every tile that shows this robot."""
+    def __iter__(self) -> Generator[np.ndarray]:
+        overlay = _Overlay(self._tile)
+        (width, height), (whole_width, whole_height) = self._tile, self.size
+        with ExitStack() as stack:
+            drawn = {
+                name: stack.enter_context(Camera(model, self._tile)).pictures(self._poses(name))
+                for name, model in self._models.items()
+            }
+            for index in range(len(self)):
+                picture = np.zeros((whole_height, whole_width, 3), np.uint8)
+                for place, motion in enumerate(self._motions):
+                    top, left = place // self._columns * height, place % self._columns * width
+                    bare = next(drawn[motion.robot])
+                    picture[top : top + height, left : left + width] = motion.labelled(overlay, bare, index)
+                yield picture
 
-    def __init__(self, robot: str, size: tuple[int, int]) -> None:
-        model = load_model(get_robot(robot))
-        quality = model.vis.quality
-        quality.shadowsize, quality.offsamples = SHADOW_SIZE, SAMPLES
-        quality.numslices, quality.numstacks = SLICES, SLICES // 2
-        model.vis.map.shadowclip = SHADOW_REACH
-        model.vis.global_.offwidth, model.vis.global_.offheight = size
-        self.model, self.data = model, mujoco.MjData(model)
-        self.renderer = mujoco.Renderer(model, size[1], size[0])
-        self.camera = mujoco.MjvCamera()
-        self.camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        self.camera.distance, self.camera.azimuth, self.camera.elevation = View()
-
-    def picture(self, qpos: np.ndarray, centre: np.ndarray) -> np.ndarray:
-        """The robot in configuration `qpos`, seen with `centre` (x, y) in the middle."""
-        self.data.qpos[:] = qpos
-        mujoco.mj_kinematics(self.model, self.data)
-        mujoco.mj_comPos(self.model, self.data)
-        mujoco.mj_camlight(self.model, self.data)
-        self.camera.lookat[:] = [*centre, 0.1]
-        self.renderer.update_scene(self.data, self.camera)
-        self.renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-        return self.renderer.render()
+    def _poses(self, robot: str) -> Iterator[tuple[np.ndarray, View]]:
+        """What the camera of one robot is asked for, in the order in which pictures are put together."""
+        shown = [motion for motion in self._motions if motion.robot == robot]
+        return (motion.pose(index) for index in range(len(self)) for motion in shown)
 
 
-class _Tile:
-    """One motion, seen by a camera that follows it, with its words and gauges."""
+def filmed_model(robot: str, size: tuple[int, int]) -> mujoco.MjModel:
+    """The model of a robot by name, prepared to be drawn in pictures of `size`.
 
-    def __init__(self, stage: _Stage, overlay: _Overlay, trajectory: replay.Trajectory, title: str, fps: float) -> None:
-        self.stage, self.overlay, self.trajectory, self.title = stage, overlay, trajectory, title
+    Raises:
+        UserError: no robot has that name.
+    """
+    model = load_model(get_robot(robot))
+    quality = model.vis.quality
+    quality.shadowsize, quality.offsamples = SHADOW_SIZE, SAMPLES
+    quality.numslices, quality.numstacks = SLICES, SLICES // 2
+    model.vis.map.shadowclip = SHADOW_REACH
+    model.vis.global_.offwidth, model.vis.global_.offheight = size
+    return model
+
+
+class _Motion:
+    """One motion: where it stands at each picture, seen by a camera that follows it, and its words and gauges."""
+
+    def __init__(self, trajectory: replay.Trajectory, title: str, fps: float) -> None:
+        self.trajectory, self.title, self.robot = trajectory, title, trajectory.robot
         self.rows = trajectory.at(fps)
         self.path = replay.smooth(trajectory.qpos[:, :2].astype(float), round(CAMERA_SMOOTHING / trajectory.timestep))
         self.measured = replay.smooth(trajectory.velocity.astype(float), round(GAUGE_SMOOTHING / trajectory.timestep))
 
-    def picture(self, index: int) -> np.ndarray:
+    def pose(self, index: int) -> tuple[np.ndarray, View]:
         row = self.rows[index]
-        bare = self.stage.picture(self.trajectory.qpos[row], self.path[row])
-        return self.overlay.draw(bare, self.title, self.trajectory.command[row], self.measured[row])
+        return self.trajectory.qpos[row], following(self.path[row])
+
+    def labelled(self, overlay: _Overlay, picture: np.ndarray, index: int) -> np.ndarray:
+        row = self.rows[index]
+        return overlay.draw(picture, self.title, self.trajectory.command[row], self.measured[row])
+
+
+def following(centre: np.ndarray) -> View:
+    """The usual view, with `centre` (x, y) in the middle."""
+    return View((float(centre[0]), float(centre[1]), View().lookat[2]))
 
 
 class _Overlay:
@@ -156,42 +167,3 @@ class _Overlay:
             start, end = sorted((middle, reach[0]))
             pen.rectangle((start, centre - unit * 0.22, end, centre + unit * 0.22), fill=MEASURED)
             pen.rectangle((reach[1] - 2, centre - unit * 0.5, reach[1] + 2, centre + unit * 0.5), fill=COMMANDED)
-
-
-def main(
-    jobs: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    out: Path,
-    titles: tuple[str, ...],
-    fps: float = 25.0,
-    size: tuple[int, int] = (960, 540),
-    columns: int = 1,
-) -> None:
-    """Render the recorded motions `jobs` into the mp4 file `out`."""
-    import imageio_ffmpeg
-
-    pictures = frames([replay.load(job) for job in jobs], list(titles), fps, size, columns)
-    try:
-        first = next(pictures)
-    except Exception as error:
-        # What a missing or unusable GL library raises differs by library and version; the caller tries another one.
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(NO_GL)
-    writer = imageio_ffmpeg.write_frames(
-        str(out),
-        (first.shape[1], first.shape[0]),
-        fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=2,
-        output_params=["-crf", "23", "-preset", "veryfast", "-movflags", "+faststart"],
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
-    writer.send(np.ascontiguousarray(first))
-    for picture in pictures:
-        writer.send(np.ascontiguousarray(picture))
-    writer.close()
-
-
-if __name__ == "__main__":
-    tyro.cli(main)

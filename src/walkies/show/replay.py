@@ -7,7 +7,6 @@ judge; this is the showcase: no noise, no pushes, no delays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import mujoco
@@ -21,8 +20,6 @@ from walkies.robots.base import Robot
 SOLVER_ITERATIONS = 20
 SETTLE = 0.5
 """s on the controller's start-up gains in the default pose, before the policy and the record begin."""
-FORMAT = 1
-"""Of a saved trajectory."""
 
 
 class Segment(NamedTuple):
@@ -178,25 +175,6 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     start = np.maximum(np.arange(len(values)) - half, 0)
     end = np.minimum(np.arange(len(values)) + half + 1, len(values))
     return (total[end] - total[start]) / (end - start).reshape(-1, *[1] * (values.ndim - 1))
-
-
-def save(trajectory: Trajectory, path: Path) -> None:
-    """Write a trajectory as one compressed .npz file."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, format=np.array(FORMAT), **trajectory._asdict())
-
-
-def load(path: Path) -> Trajectory:
-    """Read what `save` wrote.
-
-    Raises:
-        ValueError: the file is of another format.
-    """
-    with np.load(path, allow_pickle=False) as content:
-        if int(content["format"]) != FORMAT:
-            raise ValueError(f"{path}: trajectory format {int(content['format'])}, expected {FORMAT}")
-        fields = {name: content[name] for name in Trajectory._fields}
-    return Trajectory(**(fields | {"robot": str(fields["robot"]), "timestep": float(fields["timestep"])}))
 
 
 def _set_gains(model: mujoco.MjModel, kp: float, kd: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -142,13 +143,14 @@ class Walk:
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         refuse(config, WalkConfig, "task")
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
-        self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
+        gain: Any = partial(np.full_like, nominal.kp)
+        self.nominal = nominal._replace(kp=gain(config.kp), kd=gain(config.kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
         self.knees = np.array([index[name] for name in robot.knee_geoms])
         self.torso = np.array([index[name] for name in robot.torso_geoms])
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
-        self.default_pose = jnp.array(robot.default_pose)
+        self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)

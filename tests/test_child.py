@@ -1,0 +1,62 @@
+"""What walkies starts itself runs nothing that happens to lie in the working folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import walkies
+from walkies import child
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = "hostile"
+PROGRAM = ("-c", "import numpy, walkies; print(numpy.__file__, walkies.__file__)")
+
+
+@pytest.fixture
+def hostile_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a module in it that has a library's name."""
+    (tmp_path / "numpy.py").write_text(f"raise SystemExit({HOSTILE!r})")
+    monkeypatch.chdir(tmp_path)
+    # A colon at the end, as `export PYTHONPATH=/here:$PYTHONPATH` leaves it, names the working folder.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*filter(None, sys.path), ""]))
+    return tmp_path
+
+
+def test_nothing_is_imported_from_the_working_folder(hostile_folder: Path) -> None:
+    done = subprocess.run(child.python(*PROGRAM), env=child.environment(), capture_output=True, text=True, check=True)
+    numpy, ours = done.stdout.split()
+    assert Path(numpy).parent.name == "numpy" and ours == walkies.__file__
+
+
+@pytest.mark.parametrize("half", ["the command", "the environment"])
+def test_without_one_of_the_two_it_would_be(half: str, hostile_folder: Path) -> None:
+    command = child.python(*PROGRAM) if half == "the command" else [sys.executable, *PROGRAM]
+    # First on the path, as in a process that has nothing but its environment to go by.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep + os.environ["PYTHONPATH"]}
+    environment = environment if half == "the command" else child.environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stderr.strip() == HOSTILE
+
+
+def test_changes_of_the_environment_count_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert child.environment()["MUJOCO_GL"] == "osmesa"
+    assert child.environment(MUJOCO_GL="egl")["MUJOCO_GL"] == "egl"
+
+
+STARTS = re.compile(r"(?:sys\.executable|str\(python\)), (?!\"-P\")")
+"""Python as the beginning of a command, but without -P."""
+
+
+def test_python_is_started_in_no_other_way() -> None:
+    sources = [*ROOT.glob("src/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+    assert len(sources) > 100
+    assert [str(path) for path in sources if STARTS.search(path.read_text(encoding="utf-8"))] == []
+    assert STARTS.search('run([sys.executable, "-m", "walkies"])'), "what the pattern is for"
+    assert not STARTS.search('run([sys.executable, "-P", "-m", "walkies"])')
