@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from walkies import random
-from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract
 from walkies.mdp import Box, Observation, Outcome
 from walkies.physics.base import (
     MAX_COMMAND_DELAY,
@@ -73,12 +73,12 @@ class WalkConfig:
     start: Start = field(default_factory=Start)
     observation_history: int = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
-    action_scale: float = 0.75
+    action_scale: float = ACTION_SCALE
     """rad of joint target per unit of action."""
-    kp: float = 5.0
-    """N m/rad"""
-    kd: float = 0.25
-    """N m s/rad"""
+    kp: float | None = None
+    """Servo stiffness, N m/rad. Default: the robot's own."""
+    kd: float | None = None
+    """Servo damping, N m s/rad. Default: the robot's own."""
     fall_tilt: float = 0.8
     """Tilt (rad) at which an episode ends."""
     episode_seconds: float = 20.0
@@ -130,7 +130,7 @@ class Walk:
     """Walking under velocity commands on one simulator; a `walkies.mdp.Env`."""
 
     def __init__(self, robot: Any, simulator: Simulator, nominal: Params, config: WalkConfig = WalkConfig()):
-        """nominal: the model's own parameters (leaves with leading axis 1); kp and kd come from the config."""
+        """nominal: the model's own parameters (leaves with leading axis 1); the config may give other gains."""
         self.robot, self.simulator, self.config = robot, simulator, config
         self.control_dt = simulator.substeps * simulator.timestep
         self.contract = Contract(
@@ -140,7 +140,8 @@ class Walk:
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
         curriculum.check(config.curriculum)
-        self.nominal = nominal._replace(kp=jnp.full((1, joints), config.kp), kd=jnp.full((1, joints), config.kd))
+        kp, kd = self.contract.gains
+        self.nominal = nominal._replace(kp=jnp.full((1, joints), kp), kd=jnp.full((1, joints), kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
         self.knees = np.array([index[name] for name in robot.knee_geoms])
