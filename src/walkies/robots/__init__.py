@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mujoco
+import numpy as np
 
 from walkies.errors import UserError
 from walkies.robots.base import Robot
@@ -59,8 +60,8 @@ def load_spec(
         own_contacts: whether the robot's parts can touch one another; off, they only touch the ground.
         solver_iterations: iterations of the contact solver, or None for the file's. Where given, each line search may
             take five times as many, so that it is not what ends the iterations early.
-        visuals: keep textures, materials, lights and geoms that only please the eye. Without them a model takes some
-            30 KB and not ten times as much, so that thousands of copies are cheap; the physics is the same.
+        visuals: keep textures, materials, lights, and geoms that touch nothing. Without them a model takes some 30 KB
+            and not ten times as much, so that thousands of copies are cheap; the physics is the same, masses included.
         ground_sensors: add a sensor per colliding sphere that reads the force of the ground on it, world frame, N
             (named `ground_force_` + the sphere's name; they cost time and change no motion).
 
@@ -74,7 +75,7 @@ def load_spec(
         spec.option.iterations = solver_iterations
         spec.option.ls_iterations = max(spec.option.ls_iterations, 5 * solver_iterations)
     if not visuals:
-        _strip(spec)
+        _discard_visuals(spec)
     if not own_contacts:
         for geom in spec.geoms:
             if geom.contype or geom.conaffinity:
@@ -86,15 +87,18 @@ def load_spec(
     return spec
 
 
-def _strip(spec: mujoco.MjSpec) -> None:
-    """Delete what only pleases the eye from a model."""
-    for geom in list(spec.geoms):
-        if geom.group == VISUAL_GROUP:
-            spec.delete(geom)
-        else:
-            geom.material = ""
-    for element in [*spec.lights, *spec.materials, *spec.textures]:
-        spec.delete(element)
+def _discard_visuals(spec: mujoco.MjSpec) -> None:
+    """Have the compiler leave out what only pleases the eye, after it has put its mass into the bodies' inertias."""
+    inertia_from_geoms = mujoco.mjtInertiaFromGeom
+    if spec.compiler.inertiafromgeom == inertia_from_geoms.mjINERTIAFROMGEOM_TRUE:
+        # The compiler could not state inertias where geoms overrule what is stated. It infers the same ones where
+        # none is stated.
+        spec.compiler.inertiafromgeom = inertia_from_geoms.mjINERTIAFROMGEOM_AUTO
+        for body in spec.bodies:
+            body.explicitinertial, body.ipos = False, np.full(3, np.nan)
+    spec.compiler.discardvisual = True
+    for light in spec.lights:
+        spec.delete(light)
 
 
 def _add_ground_sensors(spec: mujoco.MjSpec) -> None:
