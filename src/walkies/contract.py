@@ -50,6 +50,10 @@ SLICES = {
 }
 """Where each field lies within a frame."""
 
+ACTION_SCALE = 0.75
+"""rad of joint target per unit of action, unless a task says otherwise."""
+CONTROL_DT = 0.02
+"""s between actions of the controller, nominally."""
 OBSERVATION_CLIP = 100.0
 """The controller clamps every observation to ± this."""
 FADE_IN = 1.0
@@ -63,14 +67,22 @@ class Contract:
     robot: Robot
     observation_history: int = 1
     """Frames in an observation, newest first."""
-    action_scale: float = 0.75
+    action_scale: float = ACTION_SCALE
     """rad of joint target per unit of action."""
-    kp: float = 5.0
-    """N m/rad, servo stiffness while the policy acts."""
-    kd: float = 0.25
-    """N m s/rad, servo damping while the policy acts."""
-    control_dt: float = 0.02
+    kp: float | None = None
+    """N m/rad, servo stiffness while the policy acts; None for the robot's own."""
+    kd: float | None = None
+    """N m s/rad, servo damping while the policy acts; None for the robot's own."""
+    control_dt: float = CONTROL_DT
     """s between actions."""
+
+    @property
+    def gains(self) -> tuple[float, float]:
+        """Servo stiffness (N m/rad) and damping (N m s/rad) while the policy acts."""
+        return (
+            self.robot.kp if self.kp is None else self.kp,
+            self.robot.kd if self.kd is None else self.kd,
+        )
 
     @property
     def observation_size(self) -> int:

@@ -114,7 +114,7 @@ def build(config: TrainConfig) -> Walk:
     config = expanded(config)
     robot = get_robot(config.robot)
     simulator = make_simulator(config.simulator, robot, threads=config.threads)
-    return Walk(robot, simulator, nominal_params(simulator.model), config.task)
+    return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
 
 
 def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.physics import nominal_params
 from walkies.physics.base import TARGET_MEMORY, Disturbance, Params, State
 from walkies.physics.native import NativeSimulator
+from walkies.physics.params import read_params
 from walkies.robots import PUPPER, load_model
 
 POSE = np.array(PUPPER.default_pose)
@@ -135,7 +135,7 @@ def randomized(model: mujoco.MjModel, rng: np.random.Generator) -> mujoco.MjMode
 
 def stacked_params(models: list[mujoco.MjModel], repeats: int) -> Params:
     """The parameters of every model, each for `repeats` robots in a row; float64 in JAX's 64-bit mode."""
-    each = [nominal_params(model) for model in models]
+    each = [read_params(model) for model in models]
     return jax.tree.map(lambda *leaves: jnp.repeat(jnp.concatenate(leaves), repeats, axis=0), *each)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import mujoco
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from walkies.physics import nominal_params
 from walkies.physics.mujoco import targets_in_force
-from walkies.physics.params import mixed_contact
+from walkies.physics.params import mixed_contact, read_params
 from walkies.physics.principal import principal_inertia
 from walkies.robots import PUPPER, load_model
 
@@ -67,18 +69,38 @@ def test_models_without_one_set_of_parameters_are_refused() -> None:
     model = load_model(PUPPER)
     model.geom("leg_back_r_knee").friction[0] = 2
     with pytest.raises(ValueError, match="leg_back_r_knee"):
-        nominal_params(model)
+        read_params(model)
     model = load_model(PUPPER)
     model.actuator_biasprm[4, 1] = 0
     with pytest.raises(ValueError, match=r"leg_front_l_2.*position servo"):
-        nominal_params(model)
+        read_params(model)
+    with pytest.raises(ValueError, match="colliding plane"):
+        read_params(mujoco.MjModel.from_xml_string("<mujoco/>"))
+
+
+def test_the_joint_order_is_that_of_the_record() -> None:
     model = load_model(PUPPER)
     model.actuator_trnid[[0, 1], 0] = model.actuator_trnid[[1, 0], 0]
-    nominal_params(model)
+    read_params(model)
     with pytest.raises(ValueError, match="pupper's joints"):
         nominal_params(model, PUPPER)
-    with pytest.raises(ValueError, match="colliding plane"):
-        nominal_params(mujoco.MjModel.from_xml_string("<mujoco/>"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("kp", 5.5, r"kp of 'leg_front_r_1' is 5 in the MJCF and 5\.5 in the record of pupper"),
+        ("kd", 0.2, r"kv of 'leg_front_r_1' is 0\.25 in the MJCF and 0\.2 "),
+        ("torque_limit", 2.0, "forcerange of .* is 3 .* and 2 "),
+        ("lower_limits", (-1.22, -0.41, *PUPPER.lower_limits[2:]), "lower limit of 'leg_front_r_2'"),
+        ("upper_limits", (2.6, *PUPPER.upper_limits[1:]), "upper limit of 'leg_front_r_1'"),
+    ],
+)
+def test_the_mjcf_states_what_the_record_states(field: str, value: object, said: str) -> None:
+    model = load_model(PUPPER)
+    nominal_params(model, PUPPER)
+    with pytest.raises(ValueError, match=said):
+        nominal_params(model, replace(PUPPER, **{field: value}))
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from physics import native_cases as cases
-from walkies.physics import nominal_params
 from walkies.physics.base import Params, Readings, State
 from walkies.physics.native import NativeSimulator
+from walkies.physics.params import read_params
 from walkies.robots import PUPPER
 
 
@@ -67,14 +67,14 @@ def test_free_flight_conserves_momentum() -> None:
     model = fine_model(1e-5)
     state, target = tumbling(model)
     before = momenta(model, state)
-    after_state, _ = run(model, nominal_params(model), state, target, substeps=1000)
+    after_state, _ = run(model, read_params(model), state, target, substeps=1000)
     after = momenta(model, after_state)
     fall = model.body_subtreemass[1] * 0.01 * np.array([0, 0, -9.81])
     np.testing.assert_allclose(after[0], before[0] + fall, atol=1e-3 * np.abs(fall).max())
     spin = np.abs(before[1]).max()
     np.testing.assert_allclose(after[1], before[1], atol=1e-3 * spin)
     # Negative control: robots of other masses than the ones whose momentum is counted.
-    params = nominal_params(model)
+    params = read_params(model)
     heavier = jnp.asarray(params.body_mass).at[:, 3].mul(1.5)
     wrong, _ = run(model, params._replace(body_mass=heavier), state, target, substeps=1000)
     assert np.abs(momenta(model, wrong)[1] - before[1]).max() > 1e-2 * spin
@@ -83,7 +83,7 @@ def test_free_flight_conserves_momentum() -> None:
 def test_energy_is_conserved_without_losses() -> None:
     model = fine_model(1e-5)
     state, target = tumbling(model)
-    params = nominal_params(model)
+    params = read_params(model)
     zero = jnp.zeros_like(params.kp)
     lossless = params._replace(kp=zero, kd=zero, dof_damping=zero, dof_frictionloss=zero)
     before = momenta(model, state)[2]
@@ -101,7 +101,7 @@ def test_a_robot_stands_still_and_the_ground_carries_it() -> None:
     model = cases.pupper()
     qpos = np.array([[0, 0, PUPPER.standing_height + 0.01, 1, 0, 0, 0, *cases.POSE]])
     state = cases.make_state(qpos, np.zeros((1, 18)), np.zeros((1, 18)), cases.POSE[None])
-    state, readings = run(model, nominal_params(model), state, cases.POSE[None], substeps=5, steps=100)
+    state, readings = run(model, read_params(model), state, cases.POSE[None], substeps=5, steps=100)
     assert abs(float(state.qpos[0, 2]) - PUPPER.standing_height) < 2e-3
     # MuJoCo's dry friction is soft: joints creep by some thousandths of a rad/s.
     assert np.abs(state.qvel).max() < 1e-2
@@ -116,7 +116,7 @@ def test_a_pushed_robot_obeys_newton() -> None:
     qpos, qvel, warmstart, target = cases.random_states(model, 12, np.random.default_rng(1), cases.POSE)
     qpos[:, 2] = np.random.default_rng(2).uniform(0.08, 0.13, 12)
     state = cases.make_state(qpos, qvel, warmstart * 0, target)
-    after, readings = run(model, nominal_params(model), state, target, substeps=1)
+    after, readings = run(model, read_params(model), state, target, substeps=1)
     change = (momenta(model, after)[0] - momenta(model, state)[0]) / model.opt.timestep
     ground = np.asarray(readings.contact_force.sum(axis=1))
     weight = np.array([0, 0, -9.81 * model.body_subtreemass[1]])
@@ -133,7 +133,7 @@ def test_delays_equal_a_plain_loop_with_delayed_controls() -> None:
     substeps, steps, n = 5, 5, 16
     rng = np.random.default_rng(4)
     targets = cases.POSE + 0.3 * rng.normal(size=(steps, n, 12))
-    params = nominal_params(model)._replace(
+    params = read_params(model)._replace(
         command_delay=jnp.arange(n, dtype=jnp.int32), imu_delay=jnp.arange(n, dtype=jnp.int32) % (substeps + 1)
     )
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n, *leaf.shape[1:])), params)

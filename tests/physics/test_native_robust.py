@@ -20,9 +20,9 @@ from physics import test_unusable as unusable
 from walkies import native_library
 from walkies.bench import physics as bench
 from walkies.errors import UserError
-from walkies.physics import nominal_params
 from walkies.physics.base import Readings, State
 from walkies.physics.native import NativeSimulator
+from walkies.physics.params import read_params
 from walkies.robots import PUPPER
 
 
@@ -39,7 +39,7 @@ def control_step(solver: str = "train", threads: int | None = 1, **changes: obje
     n = len(state.qpos)
     simulator = NativeSimulator(model, 5, solver, threads)
     return jax.jit(simulator.step)(
-        simulator.prepare(nominal_params(model), n), state, jnp.asarray(walking().targets[0, :n])
+        simulator.prepare(read_params(model), n), state, jnp.asarray(walking().targets[0, :n])
     )
 
 
@@ -82,7 +82,7 @@ def test_half_a_second_stays_within_single_precision() -> None:
         return np.stack(ends)
 
     simulator = NativeSimulator(model, 5, "exact", 1)
-    params, step, state = simulator.prepare(nominal_params(model), n), jax.jit(simulator.step), start
+    params, step, state = simulator.prepare(read_params(model), n), jax.jit(simulator.step), start
     for target in targets:
         state, _ = step(params, state, jnp.asarray(target, jnp.float32))
     truth = mujoco_end(False)
@@ -140,7 +140,7 @@ def test_bits_do_not_depend_on_neighbours() -> None:
 def test_shared_parameters_equal_one_set_per_robot() -> None:
     model = cases.pupper()
     simulator = NativeSimulator(model, 5, "train", 1)
-    shared = simulator.prepare_shared(nominal_params(model))
+    shared = simulator.prepare_shared(read_params(model))
     assert shared.shape[0] == 1
     found = jax.jit(simulator.step)(shared, walking().state, jnp.asarray(walking().targets[0]))
     assert_same_bits(found, control_step())

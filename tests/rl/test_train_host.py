@@ -69,10 +69,8 @@ def test_numbers_that_are_not_finite_are_named_and_not_learned_from(trained):
     with pytest.MonkeyPatch.context() as patch:
         step = envs.step
         patch.setattr(envs, "step", lambda actions: [x * 1e30 if i == 1 else x for i, x in enumerate(step(actions))])
-        with pytest.raises(
-            UserError,
-            match=r"diverged in iteration 21: .*value_loss.*Nothing of this iteration was kept; lower --recipe.learning-rate",
-        ):
+        said = r"diverged in iteration 21: .*value_loss.*Nothing of this iteration was kept; lower --recipe"
+        with pytest.raises(UserError, match=said):
             iterate(training)
     jax.tree.map(np.testing.assert_array_equal, before, jax.device_get(training.state.learner))
     assert int(iterate(training)[0].state.iteration) == 21

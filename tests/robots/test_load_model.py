@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
 
 from walkies.robots import PUPPER, get_robot, load_model
+from walkies.robots.base import Robot
 
 
 def own_contacts(model: mujoco.MjModel, pose: np.ndarray) -> int:
@@ -50,6 +54,85 @@ def test_looks_and_sensors_change_no_motion(options: dict) -> None:
         ends.append(data.qpos.copy())
     np.testing.assert_array_equal(*ends)
     assert np.abs(ends[0][:3]).max() > 0.02
+
+
+INERTIAS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_subtreemass")
+
+TOUCHES_NOTHING = 'group="2" contype="0" conaffinity="0"'
+MADE_UP = f"""
+<mujoco>
+  <compiler angle="radian" {{compiler}}/>
+  <asset>
+    <mesh name="wedge" vertex="0 0 0  .1 0 0  0 .1 0  0 0 .1"/>
+    <texture name="stripes" builtin="checker" type="2d" width="64" height="64"/>
+    <material name="paint" texture="stripes"/>
+  </asset>
+  <worldbody>
+    <light pos="0 0 3"/>
+    <geom name="floor" type="plane" size="1 1 1" material="paint"/>
+    <body name="base" pos="0 0 0.5">
+      <freejoint/>
+      {{inertial}}
+      <geom name="shell" {TOUCHES_NOTHING} type="box" size=".1 .05 .02" pos=".01 .02 .03" euler=".1 .2 .3"
+        density="900"/>
+      <geom name="hat" {TOUCHES_NOTHING} type="mesh" mesh="wedge" density="1200" material="paint"/>
+      <geom name="plain" contype="0" conaffinity="0" size=".03" pos="0 0 .1" mass="2"/>
+      <geom name="bumper" group="2" size=".015" pos="0 0 -.1" mass=".05"/>
+      <body name="leg" pos=".1 0 0">
+        <joint name="hip" axis="0 1 0"/>
+        <geom name="calf" {TOUCHES_NOTHING} type="capsule" size=".01" fromto="0 0 0  0 .02 -.1" mass=".7"/>
+        <geom name="foot" group="3" size=".02" pos="0 0 -.1" mass="0"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><position joint="hip"/></actuator>
+  <sensor>{{sensor}}</sensor>
+</mujoco>
+"""
+"""A robot nearly all of whose mass is in what pleases the eye; its bumper is drawn like a visual, and touches."""
+
+STATED = '<inertial pos=".01 0 0" euler=".3 .1 0" mass="4" diaginertia=".03 .04 .05"/>'
+MADE_UP_ROBOTS = {
+    "inferred": {},
+    "stated for one body": {"inertial": STATED},
+    "stated and overruled": {"inertial": STATED, "compiler": 'inertiafromgeom="true"'},
+    "inferred from some groups": {"compiler": 'inertiagrouprange="2 2"'},
+    "at least so much": {"compiler": 'boundmass="3" boundinertia="0.01"'},
+    "a sensor on what is seen": {"sensor": '<framepos objtype="geom" objname="hat"/>'},
+}
+
+
+def made_up(folder: Path, parts: dict[str, str]) -> Robot:
+    path = folder / "made_up.xml"
+    path.write_text(MADE_UP.format(**{"compiler": "", "inertial": "", "sensor": "", **parts}))
+    return replace(PUPPER, name="made-up", mjcf=path)
+
+
+@pytest.mark.parametrize("case", [*MADE_UP_ROBOTS, "pupper"])
+def test_without_visuals_no_mass_is_lost(case: str, tmp_path: Path) -> None:
+    robot = PUPPER if case == "pupper" else made_up(tmp_path, MADE_UP_ROBOTS[case])
+    whole, bare = load_model(robot), load_model(robot, visuals=False)
+    assert bare.ngeom < whole.ngeom and (bare.ntex, bare.nmat, bare.nlight) == (0, 0, 0)
+    for field in INERTIAS:
+        np.testing.assert_allclose(getattr(bare, field), getattr(whole, field), rtol=1e-12, atol=1e-15, err_msg=field)
+    if case != "pupper":
+        assert {"bumper", "foot"} <= {bare.geom(g).name for g in range(bare.ngeom)}, "what touches stays"
+    ends = []
+    for model in (whole, bare):
+        data = mujoco.MjData(model)
+        data.qvel[:] = np.random.default_rng(0).normal(0, 1, model.nv)
+        mujoco.mj_step(model, data, 50)
+        ends.append(data.qpos.copy())
+    np.testing.assert_array_equal(*ends)
+
+
+def test_deleting_the_visuals_would_lose_mass(tmp_path: Path) -> None:
+    """Control: what goes into no inertia before it is deleted is gone, and so is a bumper that is drawn."""
+    robot = made_up(tmp_path, {"compiler": 'boundmass="0.01" boundinertia="1e-5"'})
+    spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+    for geom in [geom for geom in spec.geoms if geom.group == 2]:
+        spec.delete(geom)
+    assert spec.compile().body_mass.sum() < load_model(robot, visuals=False).body_mass.sum() - 1
 
 
 def test_without_visuals_copies_are_cheap() -> None:

@@ -67,4 +67,4 @@ def plain_walk(config: WalkConfig) -> Walk:
     """The walking task on a `StillSimulator`."""
     robot = get_robot("pupper")
     simulator = StillSimulator(robot)
-    return Walk(robot, simulator, nominal_params(simulator.model), config)
+    return Walk(robot, simulator, nominal_params(simulator.model, robot), config)

@@ -18,7 +18,7 @@ from walkies.physics.mujoco import MujocoSimulator
 from walkies.physics.native import NativeSimulator
 from walkies.rl import checkpoint, train
 from walkies.rl.recipes import PPO
-from walkies.robots import get_robot, load_model
+from walkies.robots import PUPPER, load_model
 from walkies.tasks import curriculum
 from walkies.tasks.curriculum import Curriculum, Narrowed, narrowed
 from walkies.tasks.randomization import COURSE, NONE, WALKIES, Latency, Randomization, Range, quantities
@@ -44,13 +44,13 @@ ROLLOUT = 4 * 5
 
 @pytest.fixture(scope="module")
 def nominal():
-    return nominal_params(load_model(get_robot("pupper")))
+    return nominal_params(load_model(PUPPER), PUPPER)
 
 
 @cache
 def drawing(name: str | None, moving: bool):
     """The compiled draw of a set (None: nothing randomized), narrowed to a difficulty or as it is."""
-    config, params = SETS.get(name, NONE), nominal_params(load_model(get_robot("pupper")))
+    config, params = SETS.get(name, NONE), nominal_params(load_model(PUPPER), PUPPER)
     return jax.jit(lambda d: draw(KEY, 64, at(config, d) if moving else config, params, DT, SUBSTEPS))
 
 
@@ -237,10 +237,12 @@ def test_a_resumed_training_is_the_same_to_the_bit(tmp_path):
 
 def test_both_simulators_walk_in_the_narrowed_world():
     """The same robots move alike on either, those of another difficulty do not; and training on MuJoCo widens."""
-    robot = get_robot("pupper")
+    robot = PUPPER
     model = load_model(robot, own_contacts=False, visuals=False, ground_sensors=True, solver_iterations=100)
     simulators = NativeSimulator(model, solver="exact", threads=1), MujocoSimulator(model, threads=1)
-    walks = [Walk(robot, simulator, nominal_params(model), WalkConfig(curriculum=ALWAYS)) for simulator in simulators]
+    walks = [
+        Walk(robot, simulator, nominal_params(model, robot), WalkConfig(curriculum=ALWAYS)) for simulator in simulators
+    ]
 
     def moved(walk, difficulty):
         task = walk.at(jnp.float32(0), difficulty)

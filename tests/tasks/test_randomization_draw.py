@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from walkies.physics import nominal_params
-from walkies.robots import get_robot, load_model
+from walkies.robots import PUPPER, load_model
 from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES, Randomization, Range, quantities
 from walkies.tasks.randomization_draw import PRIVILEGED, draw, longest_imu_lag, privileged_size
 
@@ -18,7 +18,7 @@ DT, SUBSTEPS = 0.004, 5
 
 @pytest.fixture(scope="module")
 def nominal():
-    return nominal_params(load_model(get_robot("pupper")))
+    return nominal_params(load_model(PUPPER), PUPPER)
 
 
 def drawn(nominal, config, seed=0, n=N):

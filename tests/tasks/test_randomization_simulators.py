@@ -50,7 +50,7 @@ def motion(which: int, **values) -> np.ndarray:
     simulator, step = simulators()[which]
     group = GROUP[next(reversed(values))] if values else "body"
     config = replace(NONE, **{group: replace(getattr(NONE, group), **values)})
-    nominal = nominal_params(simulator.model)
+    nominal = nominal_params(simulator.model, PUPPER)
     params = draw(jax.random.key(1), ROBOTS, config, nominal, simulator.timestep, simulator.substeps).params
     rng = np.random.default_rng(0)
     pose = np.tile(PUPPER.default_pose, (ROBOTS, 1))
@@ -84,7 +84,7 @@ EVERYTHING = replace(
 def living(which: int):
     """Compiled: what robots (STEPS, n, 36) sense that move at random, from a difficulty and the number of a draw."""
     simulator, _ = simulators()[which]
-    walk = Walk(PUPPER, simulator, nominal_params(simulator.model), WalkConfig(randomization=EVERYTHING))
+    walk = Walk(PUPPER, simulator, nominal_params(simulator.model, PUPPER), WalkConfig(randomization=EVERYTHING))
 
     def life(difficulty: jax.Array, seed: jax.Array) -> jax.Array:
         task, key = walk.at(jnp.float32(0), difficulty), jax.random.key(seed)

@@ -25,6 +25,7 @@ from walkies.cpu import Threads, available_cores, use_cpu
 from walkies.physics import nominal_params
 from walkies.physics.base import State, initial_state
 from walkies.physics.native import NativeSimulator
+from walkies.physics.params import read_params
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
 
@@ -143,7 +144,7 @@ def table(result: dict[str, Any]) -> str:
 def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, threads: int | None) -> Walking:
     """Robots brought into walking by a policy or by a scripted trot; see `Walking`."""
     simulator = NativeSimulator(model, SUBSTEPS, "train", threads)
-    params = simulator.prepare(nominal_params(model), robots)
+    params = simulator.prepare(nominal_params(model, robot), robots)
     rng = np.random.default_rng(0)
     pose = np.tile(np.array(robot.default_pose, np.float32), (robots, 1))
     qpos = np.tile(model.qpos0.astype(np.float32), (robots, 1))
@@ -235,7 +236,7 @@ def native_run(
 ) -> Callable[[], None]:
     """A function that advances the walking robots by CONTROL_STEPS in the native engine."""
     simulator = NativeSimulator(model, SUBSTEPS, solver, threads)
-    nominal = nominal_params(model)
+    nominal = read_params(model)
     params = simulator.prepare_shared(nominal) if shared else simulator.prepare(nominal, len(walking.state.qpos))
     targets = jnp.asarray(walking.targets)
 
@@ -265,7 +266,7 @@ def acceleration_errors(model: mujoco.MjModel, walking: Walking, states: int = E
         before, after = start, start
         for k in range(SUBSTEPS):
             simulator = NativeSimulator(model, k + 1, name)
-            late, _ = jax.jit(simulator.step)(simulator.prepare(nominal_params(model), n), start, target)
+            late, _ = jax.jit(simulator.step)(simulator.prepare(read_params(model), n), start, target)
             # The acceleration of physics step k is the warm start of the state after it.
             before = _choose(substep > k, late, before)
             after = _choose(substep == k, late, after)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, SLICES, Damping, Stiffness
+from walkies.contract import CONTROL_DT, FRAME_SIZE, SLICES, Damping, Stiffness
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.robots.base import Robot
 
@@ -25,7 +25,6 @@ PAIRS = ((0, 2), (3, 5), (6, 8), (9, 11), (1, 4), (7, 10))
 """Joints that oscillate together: hip and knee of each leg, and the abductions of left and right."""
 SWING = (0.45, 0.25, 0.55)
 """rad about the default pose at ±1, of which 0.5 to 0.9 are reached: hip pitch, abduction, knee"""
-CONTROL_DT = 0.02
 HISTORY = 3
 """Only the newest frame has weights: the others let a log be put together again where the recorder lost messages."""
 

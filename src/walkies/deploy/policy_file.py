@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import walkies
-from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
+from walkies.contract import CONTROL_DT, FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
 from walkies.deploy.json_values import PolicyFileError
 from walkies.deploy.policy_json import NUM_JOINTS, history, load_document, problems
 from walkies.deploy.probes import extreme_observations
@@ -79,9 +79,9 @@ class PolicyFile:
 
     @property
     def control_dt(self) -> float:
-        """s between actions: as the file says, else the robot's nominal 0.02."""
-        value = self.walkies.get("control_dt", 0.02)
-        return float(value) if type(value) in (int, float) and 0.001 <= value <= 1.0 else 0.02
+        """s between actions: as the file says, else the controller's nominal one."""
+        value = self.walkies.get("control_dt", CONTROL_DT)
+        return float(value) if type(value) in (int, float) and 0.001 <= value <= 1.0 else CONTROL_DT
 
     @cached_property
     def _layers32(self) -> list[tuple[np.ndarray | None, np.ndarray, str]]:
@@ -256,15 +256,15 @@ def export(
     activations = [hidden_activation] * (len(layers) - 1) + [final_activation]
     folded = fold_normalizer(layers, mean, scale)
     _refuse_constant_inputs(path, folded[0][0])
-    robot = contract.robot
+    robot, (kp, kd) = contract.robot, contract.gains
     about: dict[str, Any] = {"version": walkies.__version__, "robot": robot.name, "control_dt": contract.control_dt}
     if command_range is not None:
         about["command_range"] = {name: [float(v) for v in pair] for name, pair in command_range.items()}
     policy = PolicyFile(
         layers=tuple(Layer(w, b, name) for (w, b), name in zip(folded, activations, strict=True)),
         observation_history=contract.observation_history,
-        kp=float(contract.kp),
-        kd=float(contract.kd),
+        kp=float(kp),
+        kd=float(kd),
         action_scale=tuple(np.broadcast_to(np.asarray(contract.action_scale, float), (NUM_JOINTS,)).tolist()),
         default_joint_pos=tuple(map(float, robot.default_pose)),
         joint_lower_limits=tuple(map(float, robot.lower_limits)),

@@ -70,18 +70,50 @@ def mixed_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> tuple[np.nda
     return solref, solimp, float(max(model.geom_friction[geom1, 0], model.geom_friction[geom2, 0]))
 
 
-def nominal_params(model: mujoco.MjModel, robot: Robot | None = None) -> Params:
-    """The parameters of `model` itself, one value for all robots: every leaf leads with an axis of length 1.
+def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
+    """The parameters of a robot's own model, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model's actuators are not those of `robot`, in its joint order (where a robot is given); the
-            model has no ground or no spheres; its spheres differ in their contact parameters; or an actuator is not a
-            position servo with a symmetric force range on a hinge.
+        ValueError: the model and the robot's record say different things, or the model is not such that `read_params`
+            can read it.
+    """
+    check_record(model, robot)
+    return read_params(model)
+
+
+def check_record(model: mujoco.MjModel, robot: Robot) -> None:
+    """Whether the MJCF, which must state motors and joint limits too, states those of the robot's record.
+
+    Raises:
+        ValueError: it does not; the message names the joint and both numbers.
+    """
+    joints = model.actuator_trnid[:, 0]
+    driven = tuple(model.joint(joint).name for joint in joints)
+    if driven != robot.joint_names:
+        raise ValueError(f"the model's actuators drive {driven}, but {robot.name}'s joints are {robot.joint_names}")
+    for what, stated, recorded in (
+        ("kp", model.actuator_gainprm[:, 0], robot.kp),
+        ("kv", -model.actuator_biasprm[:, 2], robot.kd),
+        ("forcerange", model.actuator_forcerange[:, 1], robot.torque_limit),
+        ("lower limit", model.jnt_range[joints, 0], robot.lower_limits),
+        ("upper limit", model.jnt_range[joints, 1], robot.upper_limits),
+    ):
+        expected = np.broadcast_to(recorded, stated.shape)
+        for joint in np.flatnonzero(~np.isclose(stated, expected, rtol=0, atol=1e-6)):
+            raise ValueError(
+                f"{what} of {driven[joint]!r} is {stated[joint]:g} in the MJCF and {expected[joint]:g} in "
+                f"{robot.name}'s record; make them equal"
+            )
+
+
+def read_params(model: mujoco.MjModel) -> Params:
+    """The parameters that a model has, one value for all robots: every leaf leads with an axis of length 1.
+
+    Raises:
+        ValueError: the model has no ground or no spheres; its spheres differ in their contact parameters; or an
+            actuator is not a position servo with a symmetric force range on a hinge.
     """
     ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
-    driven = tuple(model.joint(joint).name for joint in model.actuator_trnid[:, 0])
-    if robot is not None and driven != robot.joint_names:
-        raise ValueError(f"the model's actuators drive {driven}, but {robot.name}'s joints are {robot.joint_names}")
     if not spheres:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
     solref, solimp, friction = mixed_contact(model, ground, spheres[0])

@@ -60,9 +60,8 @@ def load_spec(
         own_contacts: whether the robot's parts can touch one another; off, they only touch the ground.
         solver_iterations: iterations of the contact solver, or None for the file's. Where given, each line search may
             take five times as many, so that it is not what ends the iterations early.
-        visuals: keep textures, materials, lights and geoms that only please the eye. Without them a model takes some
-            30 KB and not ten times as much, so that thousands of copies are cheap; the physics is the same, also where
-            such a geom has mass.
+        visuals: keep textures, materials, lights, and geoms that touch nothing. Without them a model takes some 30 KB
+            and not ten times as much, so that thousands of copies are cheap; the physics is the same, masses included.
         ground_sensors: add a sensor per colliding sphere that reads the force of the ground on it, world frame, N
             (named `ground_force_` + the sphere's name; they cost time and change no motion).
 
@@ -76,7 +75,7 @@ def load_spec(
         spec.option.iterations = solver_iterations
         spec.option.ls_iterations = max(spec.option.ls_iterations, 5 * solver_iterations)
     if not visuals:
-        _strip(spec)
+        _discard_visuals(spec)
     if not own_contacts:
         for geom in spec.geoms:
             if geom.contype or geom.conaffinity:
@@ -88,35 +87,18 @@ def load_spec(
     return spec
 
 
-def _strip(spec: mujoco.MjSpec) -> None:
-    """Delete what only pleases the eye from a model: geoms of VISUAL_GROUP that collide with nothing, and looks."""
-    visuals = [geom for geom in spec.geoms if geom.group == VISUAL_GROUP and not (geom.contype or geom.conaffinity)]
-    if visuals:
-        _freeze_inertia(spec)
-    for geom in visuals:
-        spec.delete(geom)
-    for geom in spec.geoms:
-        geom.material = ""
-    for element in [*spec.lights, *spec.materials, *spec.textures]:
-        spec.delete(element)
-
-
-def _freeze_inertia(spec: mujoco.MjSpec) -> None:
-    """Write down the mass and inertia that bodies have from their geoms, which may then go."""
-    compiler = spec.compiler
-    from_geoms = compiler.inertiafromgeom == mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_TRUE
-    if not from_geoms and all(body.explicitinertial for body in spec.bodies[1:]):
-        return
-    copy = spec.copy()
-    model = copy.compile()
-    for body, compiled in zip(spec.bodies[1:], copy.bodies[1:], strict=True):
-        frozen = model.body(compiled.id)
-        body.mass, body.ipos, body.iquat, body.inertia = frozen.mass[0], frozen.ipos, frozen.iquat, frozen.inertia
-        body.fullinertia = [np.nan] * 6
-        body.explicitinertial = True
-    # What these would do to the model has been done.
-    compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_AUTO
-    compiler.settotalmass = -1.0
+def _discard_visuals(spec: mujoco.MjSpec) -> None:
+    """Have the compiler leave out what only pleases the eye, after it has put its mass into the bodies' inertias."""
+    inertia_from_geoms = mujoco.mjtInertiaFromGeom
+    if spec.compiler.inertiafromgeom == inertia_from_geoms.mjINERTIAFROMGEOM_TRUE:
+        # The compiler could not state inertias where geoms overrule what is stated. It infers the same ones where
+        # none is stated.
+        spec.compiler.inertiafromgeom = inertia_from_geoms.mjINERTIAFROMGEOM_AUTO
+        for body in spec.bodies:
+            body.explicitinertial, body.ipos = False, np.full(3, np.nan)
+    spec.compiler.discardvisual = True
+    for light in spec.lights:
+        spec.delete(light)
 
 
 def _add_ground_sensors(spec: mujoco.MjSpec) -> None:

@@ -47,7 +47,8 @@ class Robot:
 
     name: str
     mjcf: Path
-    """MJCF file with ground plane, colliders (spheres) and visuals."""
+    """MJCF file with ground plane, colliders (spheres) and visuals. It states joint limits and motors once more, as its
+    format asks; `walkies.physics.params.check_record` holds them equal to this record."""
     base_body: str
     leg_names: tuple[str, ...]
     joint_names: tuple[str, ...]
@@ -58,8 +59,11 @@ class Robot:
     limit_inset: float
     """The motor board clamps targets this far inside the joint limits (rad)."""
     kp: float
+    """N m/rad, servo stiffness with which policies are trained and act unless a task says otherwise."""
     kd: float
+    """N m s/rad, servo damping, likewise."""
     torque_limit: float
+    """N m"""
     init_kp: float
     init_kd: float
     """Gains while the controller moves to the default pose after activation."""

@@ -48,10 +48,11 @@ def observation_table(contract: Contract) -> Table:
 def action_table(contract: Contract) -> Table:
     """What each action does."""
     robot = contract.robot
+    kp, kd = contract.gains
     title = (
         f"Action: 12 numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
         f"target = clip(default + {contract.action_scale} · action), "
-        f"servo kp {contract.kp} N·m/rad, kd {contract.kd} N·m·s/rad"
+        f"servo kp {kp} N·m/rad, kd {kd} N·m·s/rad"
     )
     table = _table(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()

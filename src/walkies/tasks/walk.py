@@ -20,7 +20,7 @@ import numpy as np
 
 from walkies import random
 from walkies.bounds import Between, Share, refuse
-from walkies.contract import FRAME_SIZE, SLICES, Contract, Damping, Stiffness
+from walkies.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract, Damping, Stiffness
 from walkies.errors import UserError
 from walkies.mdp import Box, Observation, Outcome
 from walkies.physics.base import (
@@ -76,12 +76,12 @@ class WalkConfig:
     start: Start = field(default_factory=Start)
     observation_history: Annotated[int, Between(1, 100)] = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
-    action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = 0.75
+    action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = ACTION_SCALE
     """rad of joint target per unit of action."""
-    kp: Stiffness = 5.0
-    """N m/rad"""
-    kd: Damping = 0.25
-    """N m s/rad"""
+    kp: Stiffness | None = None
+    """Servo stiffness, N m/rad. Default: the robot's own."""
+    kd: Damping | None = None
+    """Servo damping, N m s/rad. Default: the robot's own."""
     fall_tilt: Annotated[float, Between(0.0, np.pi, "(]")] = 0.8
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
@@ -133,7 +133,7 @@ class Walk:
     """Walking under velocity commands on one simulator; a `walkies.mdp.Env`."""
 
     def __init__(self, robot: Any, simulator: Simulator, nominal: Params, config: WalkConfig = WalkConfig()):
-        """nominal: the model's own parameters (leaves with leading axis 1); kp and kd come from the config."""
+        """nominal: the model's own parameters (leaves with leading axis 1); the config may give other gains."""
         self.robot, self.simulator, self.config = robot, simulator, config
         self.control_dt = simulator.substeps * simulator.timestep
         self.contract = Contract(
@@ -143,8 +143,9 @@ class Walk:
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         refuse(config, WalkConfig, "task")
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
+        kp, kd = self.contract.gains
         gain: Any = partial(np.full_like, nominal.kp)
-        self.nominal = nominal._replace(kp=gain(config.kp), kd=gain(config.kd))
+        self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd))
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
         self.knees = np.array([index[name] for name in robot.knee_geoms])
