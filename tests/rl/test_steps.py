@@ -15,6 +15,7 @@ from toys import Counter, Target
 
 from walkies.rl import learner, losses, minibatches, normalize, steps, train
 from walkies.rl.batch import Batch, standardize
+from walkies.rl.objectives import METRICS, OBJECTIVES, Terms
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
 
@@ -68,6 +69,30 @@ def test_the_first_minibatch_starts_at_ratio_one(symmetry):
 def first_batch():
     """A policy, its state and one real batch, from which every recipe shall learn."""
     return acted(replace(SMALL, normalize_advantage="batch"), Counter(lifetimes=(3,)))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("step", steps.STEPS)
+def test_what_means_nothing_is_not_reported(first_batch, objective, step):
+    """A clip fraction where something is clipped, not where the same number is the price of the KL; a value loss where
+    there is a value function."""
+    policy, _, batch = first_batch
+    for baseline in (True, False):
+        recipe = replace(PPO, **small_sizes(), objective=objective, step=step, baseline=baseline, weight="reward_to_go")
+        learner = train.shapes(recipe, Counter(), jax.random.key(0)).learner
+        _, metrics = jax.eval_shape(partial(steps.STEPS[step], recipe, policy), learner, batch, jax.random.key(0))
+        assert ("clip_fraction" in metrics) == (objective == "clipped")
+        assert ("value_loss" in metrics) == baseline
+        assert {"policy_loss", "kl", "entropy"} <= set(metrics)
+
+
+def test_the_clip_fraction_counts_ratios_beyond_the_clip():
+    ratios = np.array([0.5, 0.79, 0.81, 1.0, 1.19, 1.21, 3.0])
+    terms = Terms(*(jnp.asarray(x, jnp.float32) for x in (np.log(ratios), np.zeros(7), np.ones(7), np.zeros(7))))
+    outside = METRICS["clipped"]["clip_fraction"](terms, 0.2)
+    np.testing.assert_array_equal(outside, [1, 1, 0, 0, 0, 1, 1])
+    # Control: the same ratios under another ε.
+    assert METRICS["clipped"]["clip_fraction"](terms, 0.5).sum() == 1
 
 
 @pytest.mark.parametrize("name", RECIPES)
