@@ -73,8 +73,7 @@ MADE_UP = f"""
     <body name="base" pos="0 0 0.5">
       <freejoint/>
       {{inertial}}
-      <geom name="shell" {TOUCHES_NOTHING} type="box" size=".1 .05 .02" pos=".01 .02 .03" euler=".1 .2 .3"
-        density="900"/>
+      <geom name="shell" {TOUCHES_NOTHING} type="box" size=".1 .05 .02" pos=".01 .02 0" euler=".1 .2 .3" density="900"/>
       <geom name="hat" {TOUCHES_NOTHING} type="mesh" mesh="wedge" density="1200" material="paint"/>
       <geom name="plain" contype="0" conaffinity="0" size=".03" pos="0 0 .1" mass="2"/>
       <geom name="bumper" group="2" size=".015" pos="0 0 -.1" mass=".05"/>

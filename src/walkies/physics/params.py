@@ -101,8 +101,8 @@ def check_record(model: mujoco.MjModel, robot: Robot) -> None:
         expected = np.broadcast_to(recorded, stated.shape)
         for joint in np.flatnonzero(~np.isclose(stated, expected, rtol=0, atol=1e-6)):
             raise ValueError(
-                f"{what} of {driven[joint]!r} is {stated[joint]:g} in the MJCF and {expected[joint]:g} in "
-                f"{robot.name}'s record; make them equal"
+                f"{what} of {driven[joint]!r} is {stated[joint]:g} in the MJCF and {expected[joint]:g} in the "
+                f"record of {robot.name}; make them equal"
             )
 
 

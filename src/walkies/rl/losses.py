@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from walkies.rl import native_networks, networks
 from walkies.rl.batch import Batch, masked_mean
-from walkies.rl.objectives import OBJECTIVES, Terms, clipped_value_loss, ratio, value_loss
+from walkies.rl.objectives import METRICS, OBJECTIVES, Terms, clipped_value_loss, value_loss
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
 
@@ -27,17 +27,15 @@ def policy_loss(
         loss = loss - recipe.entropy_coefficient * entropy
     if batch.mirrored_observation is not None:
         loss = loss + recipe.symmetry_coefficient * _asymmetry(policy, params, batch.mirrored_observation, batch)
-    metrics = {"policy_loss": loss, "kl": masked_mean(kl, batch.mask), "entropy": entropy}
-    if recipe.objective == "clipped":  # the coefficients of the others are no bounds of the ratio
-        outside = jnp.abs(ratio(terms) - 1.0) > recipe.objective_coefficient
-        metrics["clip_fraction"] = masked_mean(outside.astype(loss.dtype), batch.mask)
-    return loss, metrics
+    own = {
+        name: masked_mean(metric(terms, recipe.objective_coefficient), batch.mask)
+        for name, metric in METRICS.get(recipe.objective, {}).items()
+    }
+    return loss, {"policy_loss": loss, "kl": masked_mean(kl, batch.mask), "entropy": entropy} | own
 
 
 def critic_loss(recipe: Recipe, params: networks.Layers, batch: Batch) -> Array:
     """Mean squared error () of the value function, halved; with `value_clip` the larger of two."""
-    if not params:
-        return jnp.zeros((), batch.target.dtype)
     network = native_networks.chosen(recipe.networks)
     value = network(params, batch.critic_observation, recipe.activation)[..., 0]
     if recipe.value_clip is None:

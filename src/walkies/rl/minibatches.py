@@ -40,7 +40,7 @@ def epochs(
 def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
     """Epochs of minibatches for the value function alone, for steps that move the policy once."""
     if not learner.params.critic:
-        return learner, {"value_loss": jnp.zeros((), batch.target.dtype)}
+        return learner, {}
 
     def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
         params, moments = carry

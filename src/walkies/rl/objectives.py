@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -52,6 +53,11 @@ def ratio(terms: Terms) -> Array:
     return jnp.exp(terms.log_prob - terms.old_log_prob)
 
 
+def outside_clip(terms: Terms, coefficient: float) -> Array:
+    """Whether ρ lies outside [1 − ε, 1 + ε], 0 or 1 (samples,), ε = coefficient."""
+    return (jnp.abs(ratio(terms) - 1.0) > coefficient).astype(terms.log_prob.dtype)
+
+
 def value_loss(value: Array, target: Array) -> Array:
     """½ (v − target)² (samples,)."""
     return 0.5 * jnp.square(value - target)
@@ -64,3 +70,6 @@ def clipped_value_loss(value: Array, target: Array, old_value: Array, clip: floa
 
 
 OBJECTIVES = {"score": score, "surrogate": surrogate, "clipped": clipped, "kl_penalty": kl_penalty}
+
+METRICS: dict[str, dict[str, Callable[[Terms, float], Array]]] = {"clipped": {"clip_fraction": outside_clip}}
+"""What an objective alone has to report, as means over samples: of its coefficient it knows the meaning."""

@@ -13,6 +13,7 @@ from walkies.rl.batch import Batch, standardize
 from walkies.rl.learner import Learner, Params, adam
 from walkies.rl.losses import critic_loss, policy_loss
 from walkies.rl.minibatches import epochs, fit_critic
+from walkies.rl.objectives import METRICS
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
 
@@ -72,6 +73,8 @@ def minibatch_epochs(
 
     def loss(params: Params, part: Batch) -> tuple[Array, dict[str, Array]]:
         policy_part, metrics = policy_loss(recipe, policy, old, params.policy, part)
+        if not params.critic:
+            return policy_part, metrics
         critic_part = critic_loss(recipe, params.critic, part)
         return policy_part + critic_part, metrics | {"value_loss": critic_part}
 
@@ -113,9 +116,9 @@ def led_by_kl(recipe: Recipe, rate: Array, kl: Array) -> Array:
 
 
 def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams, batch: Batch) -> dict[str, Array]:
-    """KL and clip fraction after the only step: before it both are zero and say nothing."""
+    """KL, and what the objective has to report, after the only step: before it they are zero and say nothing."""
     metrics = policy_loss(recipe, policy, old, new, batch)[1]
-    return {name: metrics[name] for name in ("kl", "clip_fraction") if name in metrics}
+    return {name: metrics[name] for name in ("kl", *METRICS.get(recipe.objective, {}))}
 
 
 STEPS = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
