@@ -118,7 +118,7 @@ def test_one_tiny_ablation_for_real_and_again_for_nothing(tmp_path, capsys, monk
     def refuse(*arguments):
         raise AssertionError("done again")
 
-    monkeypatch.setattr("walkies.experiment.prepare", refuse)
+    monkeypatch.setattr("walkies.training.prepare", refuse)
     monkeypatch.setattr("walkies.deploy.rehearsal_cells.drive", refuse)
     assert ablate.command(config) == 0
     assert json.loads((tmp_path / "out" / "ablation.json").read_text()) == data
@@ -134,10 +134,10 @@ def test_a_training_stopped_by_the_clock_starts_anew(tmp_path, monkeypatch):
     called = []
 
     def prepare(run, folder):
-        called.append((run.resume, folder.path.exists()))
+        called.append((run.resume, folder.latest_checkpoint() is not None))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("walkies.experiment.prepare", prepare)
+    monkeypatch.setattr("walkies.training.prepare", prepare)
     task = ablate.settings()["none"]
     for config, expected in ((AblateConfig(steps=9), (True, True)), (AblateConfig(), (False, False))):
         with pytest.raises(KeyboardInterrupt):
@@ -156,6 +156,10 @@ def test_a_training_stopped_by_the_clock_starts_anew(tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"seeds": 0}, "--seeds: got 0"),
+        (
+            {"first_seed": 2**32 - 2},
+            "--first-seed 4294967294 --seeds 3: got 4294967296, expected a whole number from 0",
+        ),
         ({"axes": ("wind",)}, "no sweep wind"),
         ({"only": ("without legs",)}, "no setting without legs; there are none; course; walkies;"),
     ],

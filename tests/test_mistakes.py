@@ -57,13 +57,11 @@ MISTAKES = (
     Mistake("exam trained", "trained is a run that still trains, or was stopped", "--resume", "--out trained"),
     Mistake("exam broken.json", "broken.json", "expected a policy.json", "give its run"),
     Mistake("exam hollow.json", "hollow.json: in_shape: got nothing", "expected", "`walkies lint hollow.json`"),
-    Mistake("exam good.json --episodes 0", "--episodes: got 0", "expected a whole number", "from 1 to 10,000"),
+    Mistake("exam good.json --episodes 0", "--episodes: got 0", "expected a whole number", "from 1 to 10000"),
     Mistake("exam good.json --out text.txt", "--out text.txt", "expected a folder", "a name that is free"),
     Mistake("exam", "Missing from walkies exam", "a run folder, or any policy.json", "walkies exam --help"),
     Mistake("play nowhere", "no policy at nowhere", *NO_POLICY),
-    Mistake(
-        "play good.json --port 99999", "--port: got 99999", "expected a whole number from 0 to 65,535", "0 for any"
-    ),
+    Mistake("play good.json --port 99999", "--port: got 99999", "expected a whole number from 0 to 65535", "0 for any"),
     Mistake("play good.json --port {taken}", "--port {taken} is taken", "another program", "choose another --port"),
     Mistake(
         "play good.json --host 192.0.2.1 --port 0", "--host 192.0.2.1", "an address of this machine", "Leave --host"
@@ -79,7 +77,7 @@ MISTAKES = (
     Mistake("film nowhere", "no policy at nowhere", *NO_POLICY),
     Mistake("film good.json --out walk.avi", "--out walk.avi", "ends with .mp4", "--gif"),
     Mistake("film good.json --out text.txt/walk.mp4", "--out text.txt", "expected a folder", "a name that is free"),
-    Mistake("film good.json --seconds 0", "--seconds: got 0", "expected from 0.1", "to 3,600"),
+    Mistake("film good.json --seconds 0", "--seconds: got 0", "expected from 0.1", "to 3600"),
     Mistake("film good.json --seconds 0.1", "no GL library", "install one", "sudo apt-get install"),
     Mistake("runs list nowhere", "nowhere: no such folder", "expected one with runs", "`walkies train`"),
     Mistake("runs", "runs: no such folder", "expected one with runs", "`walkies train`"),

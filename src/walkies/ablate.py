@@ -112,7 +112,7 @@ def choose(config: AblateConfig) -> dict[str, Any]:
         UserError: a name or a number that makes no sense.
     """
     refuse(config, AblateConfig)
-    refuse(config.first_seed + config.seeds - 1, Seed, "first_seed")
+    refuse(config.first_seed + config.seeds - 1, Seed, f"first_seed {config.first_seed} --seeds {config.seeds}")
     from walkies.deploy.rehearsal_conditions import AXES as KNOWN
 
     known = {axis.name for axis in KNOWN}

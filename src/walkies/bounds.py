@@ -40,7 +40,7 @@ class Between:
         return above and (value <= self.high if self.ends[1] == "]" else value < self.high)
 
     def __str__(self) -> str:
-        low, high = written(self.low, ","), written(self.high, ",")
+        low, high = written(float(self.low)), written(float(self.high))
         above = f"{low} or more" if self.ends[0] == "[" else f"more than {low}"
         below = f"at most {high}" if self.ends[1] == "]" else f"less than {high}"
         text = f"from {low} to {high}" if self.ends == "[]" else f"{above} and {below}"
@@ -144,12 +144,10 @@ def joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def written(value: Any, separator: str = "") -> str:
-    """A number as people write it: 5, 0.25, 1e30; anything else as errors show it. separator: between thousands."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+def written(value: Any) -> str:
+    """A number as people write it: 5, 0.25, 1e30; anything else as errors show it."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool | numbers.Integral):
         return shown(value)
-    if isinstance(value, numbers.Integral):
-        return shown(f"{int(value):{separator}}")
-    short = f"{float(value):{separator}.10g}"
-    text = short if float(short.replace(separator or ",", "")) == value else repr(float(value))
+    short, exact = f"{value:g}", repr(float(value)).removesuffix(".0")
+    text = short if float(short) == value else exact
     return text.replace("e+", "e").replace("e0", "e").replace("e-0", "e-")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
 import typing
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,19 +35,31 @@ def parse(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> 
         UserError: a number lies outside its range, or a record refuses its values.
         SystemExit: help was asked for, or tyro cannot read the line; it has said why.
     """
+    return made(function, read(function, prog, arguments))
+
+
+def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> inspect.BoundArguments:
+    """What a command line says, unchecked; records are still `Unmade`."""
     signature = inspect.signature(function)
-    hints = typing.get_type_hints(function, include_extras=True)
 
     def receive(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
         return signature.bind(*args, **kwargs)
 
     receive.__doc__ = function.__doc__
     receive.__signature__ = signature  # type: ignore[attr-defined]
-    receive.__annotations__ = {name: _described(hint) for name, hint in hints.items()}
-    given = tyro.cli(receive, prog=prog, args=list(arguments), registry=_registry())
-    for name, value in given.arguments.items():
-        given.arguments[name] = _made(value, hints[name], flag_name(name, hints[name]))
-    return given
+    receive.__annotations__ = {name: _described(hint) for name, hint in _hints(function).items()}
+    return tyro.cli(receive, prog=prog, args=list(arguments), registry=_registry())
+
+
+def made(function: Callable[..., Any], given: inspect.BoundArguments) -> inspect.BoundArguments:
+    """The same with numbers checked and records made."""
+    hints = _hints(function)
+    values = {name: _made(value, hints[name], flag_name(name, hints[name])) for name, value in given.arguments.items()}
+    return inspect.BoundArguments(given.signature, values)
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return typing.get_type_hints(function, include_extras=True)
 
 
 def flag_name(parameter: str, hint: Any) -> str:
@@ -102,18 +115,23 @@ def _with_range(field: StructFieldSpec) -> StructFieldSpec:
     kind, within, _ = bounds.unwrapped(field.type)
     if within is None or not dataclasses.is_dataclass(kind):
         return dataclasses.replace(field, type=_described(field.type))
-    return dataclasses.replace(field, helptext=f"{_text(field)} (each {within})")
-
-
-def _text(field: StructFieldSpec) -> str:
-    return (field.helptext() if callable(field.helptext) else field.helptext) or ""
+    text = field.helptext  # read from the source where it is a function, which takes its time
+    return dataclasses.replace(field, helptext=lambda: f"{(text() if callable(text) else text) or ''} (each {within})")
 
 
 def _described(hint: Any) -> Any:
-    """The type of a number with its range in the help, beside the default; other types as they are."""
-    kind, within, most = bounds.unwrapped(hint)
-    if within is None:
-        return hint
-    each = "each " if typing.get_origin(kind) is tuple else ""
-    text = f"{each}{within}" + (f", {most}" if most else "")
-    return Annotated[hint, tyro.conf.arg(help_behavior_hint=lambda default: f"({text}; default: {default})")]
+    """A type whose range, where it has one, is in the help beside the default."""
+    if text := _range(hint):
+        return Annotated[hint, tyro.conf.arg(help_behavior_hint=lambda default: f"({text}; default: {default})")]
+    return hint
+
+
+def _range(hint: Any, within: bounds.Between | None = None) -> str:
+    """The range of a number, or of each of several, in words; nothing where there is none."""
+    hint, within, most = bounds.unwrapped(hint, within)
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return _range(kinds[0], within)
+    if typing.get_origin(hint) is tuple and (text := _range(kinds[0], within)):
+        return f"each {text}" + (f", {most}" if most else "")
+    return str(within or "")

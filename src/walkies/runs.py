@@ -131,12 +131,12 @@ class LockedRun(UserError):
 def locked(folder: Path) -> Iterator[None]:
     """Within this block the run folder, which is made where it is missing, is this training's alone.
 
-    The lock ends with the process, however that ends. A folder in which nothing was written is removed again.
+    The lock ends with the process, however that ends. Folders that were made for it and stay empty are removed again.
 
     Raises:
         LockedRun: a training is writing into it.
     """
-    made = not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -148,8 +148,10 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if made and not any(folder.iterdir()):
-                folder.rmdir()
+            for path in made:
+                if any(path.iterdir()):
+                    break
+                path.rmdir()
     finally:
         os.close(handle)
 

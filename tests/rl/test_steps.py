@@ -132,8 +132,8 @@ def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name)
 
 
 def test_one_epoch_of_one_minibatch_is_the_policy_gradient():
-    """T29: with ε = ∞, PPO's one step is VPG's. Control: a second epoch is a second step."""
-    whole = dict(epochs=1, minibatches=1, normalize_advantage="batch", lam=0.95, objective_coefficient=np.inf)
+    """T29: with an ε that clips nothing, PPO's one step is VPG's. Control: a second epoch is a second step."""
+    whole = dict(epochs=1, minibatches=1, normalize_advantage="batch", lam=0.95, objective_coefficient=1e9)
     ppo, vpg = (replace(recipe, **{**small_sizes(), **whole}) for recipe in (PPO, VPG))
     policy, state, batch = acted(ppo, Counter(lifetimes=(3,)))
 

@@ -274,10 +274,10 @@ def test_checkpoints_with_and_without_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"start": 1.5}, "--task.curriculum.start: got 1.5, expected 0"),
-        ({"steps": 0}, "--task.curriculum.steps: got 0, expected more than 0"),
+        ({"start": 1.5}, "--task.curriculum.start: got 1.5, expected from 0 to 1"),
+        ({"steps": 0}, "--task.curriculum.steps: got 0, expected a whole number from 1 to"),
         ({"falls": -1.0}, "--task.curriculum.falls: got -1"),
-        ({"lin_vel_error": float("nan")}, "--task.curriculum.lin_vel_error: got nan"),
+        ({"lin_vel_error": float("nan")}, "--task.curriculum.lin-vel-error: got nan"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong, message):

@@ -1,14 +1,18 @@
 """Each reward term against a closed form on a motion made by hand."""
 
 import dataclasses
+import re
+from dataclasses import replace
 from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from walkies.tasks import rewards
+from walkies import cli
+from walkies.tasks import explain, rewards
 from walkies.tasks.rewards import TERMS, Motion, RewardWeights, Shape
+from walkies.tasks.walk import WalkConfig
 
 SHAPE = Shape()
 
@@ -115,6 +119,27 @@ def test_costs_of_effort_grow_and_nothing_else_does():
     for name in full:
         np.testing.assert_allclose(light[name], full[name] * (0.2 if name in rewards.EFFORT else 1.0), rtol=1e-6)
     assert all(full[name][0] != 0.0 for name in ("torque", "action_rate", "lin_vel_z"))
+
+
+def test_a_weight_that_grows_says_so_where_it_is_set(capsys):
+    """In the help of its flag, and with its first value in `walkies explain`. Control: the weights that do not grow."""
+    assert set(rewards.EFFORT) == {"torque", "power", "joint_acceleration", "action_rate"}
+    assert cli.run(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    told = " ".join(said.replace("│", " ").split())
+    flags = dict(re.findall(r"--task\.rewards\.(\S+) FLOAT (.*?)default", told))
+    grow = {name.replace("-", "_") for name, text in flags.items() if "begins at --task.effort.start of it" in text}
+    assert len(flags) == len(TERMS) and grow == set(rewards.EFFORT)
+    torque = WalkConfig(rewards=RewardWeights(torque=-0.01))
+    shown = dict(zip(*columns(explain.reward_table(torque), 2), strict=True))
+    assert (shown["torque"], shown["orientation"], shown["foot_clearance"]) == ("-0.002 → -0.01", "-1", "off")
+    at_once = replace(torque, effort=rewards.Growth(start=1.0))
+    assert dict(zip(*columns(explain.reward_table(at_once), 2), strict=True))["torque"] == "-0.01"
+
+
+def columns(table, count):
+    """The cells of a table's first columns."""
+    return [list(column.cells) for column in table.columns[:count]]
 
 
 def test_a_term_of_ones_own():

@@ -13,8 +13,8 @@ FLOAT = 4
 """Bytes of a number."""
 COPIES = 2
 """Of every sample: as it was seen, which the statistics take in after learning, and as it is learned from."""
-SCALARS = 8
-"""Numbers of a sample besides observations, action and distribution: log-probability, reward, return, value, …"""
+SCALARS = 4
+"""Numbers of a sample, at least, besides observations, action and distribution: log-probability, reward, return, …"""
 PER_PARAMETER = 4
 """Numbers: itself, its gradient, and Adam's two moments."""
 
