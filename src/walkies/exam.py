@@ -19,7 +19,7 @@ from walkies import exam_card
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.exam_card import EPISODES, SEED, Card
-from walkies.exam_conditions import Episodes, Paper
+from walkies.exam_conditions import Episodes, EvaluationSeed
 from walkies.exam_drive import drive
 from walkies.exam_report import report
 from walkies.files import digest
@@ -57,7 +57,7 @@ def command(
     target: Annotated[Path, tyro.conf.Positional],
     /,
     episodes: Episodes = EPISODES,
-    seed: Paper = SEED,
+    seed: EvaluationSeed = SEED,
     out: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -69,7 +69,7 @@ def command(
     Args:
         target: a run folder, or any policy.json.
         episodes: how many episodes of 20 seconds; 1000 tell a survival of 99% from one of 98%.
-        seed: which examination paper; every number gives other robots and commands, none of them used in training.
+        seed: of the examination; every number gives other robots and commands, none of them used in training.
         out: folder for the card; a run folder gets it without being asked.
         json: print the report as JSON.
     """

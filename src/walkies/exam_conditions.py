@@ -20,10 +20,10 @@ from walkies.robots.base import Robot
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
 EPISODES_PER_SEED = 10_000
-Paper = Annotated[int, Between(0, len(EXAM_SEEDS) // EPISODES_PER_SEED - 1)]
-"""Number of an examination paper."""
+EvaluationSeed = Annotated[int, Between(0, len(EXAM_SEEDS) // EPISODES_PER_SEED - 1)]
+"""Of an examination."""
 Episodes = Annotated[int, Between(1, EPISODES_PER_SEED)]
-"""Of one paper."""
+"""Of one examination."""
 PHYSICS_STEPS = 5
 """per control step"""
 TIMESTEP = 0.004
@@ -103,9 +103,9 @@ def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Con
     """Conditions of `episodes` episodes of examination number `seed`.
 
     Raises:
-        UserError: there is no such paper, or it has not so many episodes.
+        UserError: there is no such seed, or it has not so many episodes.
     """
-    refuse(seed, Paper, "seed")
+    refuse(seed, EvaluationSeed, "seed")
     refuse(episodes, Episodes, "episodes")
     first = EXAM_SEEDS[seed * EPISODES_PER_SEED]
     drawn = [_draw_one(first + episode, num_bodies, num_joints) for episode in range(episodes)]
