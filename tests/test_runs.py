@@ -2,13 +2,13 @@
 
 import json
 import multiprocessing
-import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from fuzz import damaged
 from walkies import files
 from walkies.errors import UserError
 from walkies.experiment import TrainConfig, load_terms, read_config, resumed
@@ -27,26 +27,12 @@ def run_folder(path: Path, config: TrainConfig) -> RunFolder:
     return folder
 
 
-def mutated(rng: random.Random, content: bytes) -> bytes:
-    """One byte flipped, inserted or lost, a piece cut out, or the end missing."""
-    at = rng.randrange(len(content))
-    return rng.choice(
-        [
-            content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :],
-            content[:at] + bytes([rng.randrange(256)]) + content[at:],
-            content[:at] + content[at + 1 :],
-            content[:at] + content[at + rng.randrange(1, 40) :],
-            content[:at],
-        ]
-    )
-
-
 def test_a_damaged_configuration_is_one_sentence(tmp_path):
     """Whatever happens to the file, it is read as some configuration or refused in a line that names the file."""
     folder = run_folder(tmp_path, TrainConfig())
-    good, rng, refused = folder.config.read_bytes(), random.Random(0), 0
-    for _ in range(MUTATIONS):
-        folder.config.write_bytes(mutated(rng, good))
+    refused = 0
+    for content in damaged(folder.config.read_bytes(), MUTATIONS):
+        folder.config.write_bytes(content)
         try:
             read_config(folder)
         except UserError as error:

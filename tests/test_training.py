@@ -1,7 +1,6 @@
 """A training's checkpoints: whole, its own, of a time before it diverged; and what ends it."""
 
 import os
-import random
 import shutil
 import signal
 from dataclasses import replace
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from test_runs import mutated
+from fuzz import damaged
 from walkies import files, train
 from walkies.deploy import policy_file
 from walkies.errors import UserError
@@ -200,13 +199,13 @@ def test_checkpoint_without_resume_is_told_what_is_meant(run, tmp_path):
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
     """With and without its checksum: read as what it was, or refused in one line."""
     tree = {"a": jnp.arange(4.0), "key": jax.random.key(3)}
-    path, rng = tmp_path / "x.safetensors", random.Random(0)
+    path = tmp_path / "x.safetensors"
     checkpoint.save(path, tree, {"seconds": 1.0})
     signed = path.read_bytes()
     for content in (signed, signed.replace(checkpoint.FORMAT.encode(), checkpoint.UNSIGNED.encode())):
         refused = 0
-        for _ in range(MUTATIONS):
-            path.write_bytes(mutated(rng, content))
+        for broken in damaged(content, MUTATIONS):
+            path.write_bytes(broken)
             try:
                 loaded, header = checkpoint.load(path, tree)
             except UserError as error:
