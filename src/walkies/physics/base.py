@@ -127,7 +127,7 @@ class Readings(NamedTuple):
     Unusable is: a number beyond MAX_NUMBER or NaN anywhere in the state, target or disturbance; a quaternion of length
     0; a negative lateness; and parameters that `usable` refuses. Such a robot comes back in its previous state at rest,
     or in the model's reference state where the previous one is unusable; its state and readings are finite, and it
-    should be reset. No other robot is affected, to the last bit."""
+    should be reset. No other robot is affected, to the last bit (but for the sign of a zero)."""
 
 
 class Simulator(Protocol):

@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from walkies import terminal
 from walkies.bounds import Between
 from walkies.deploy import policy_file
 from walkies.errors import UserError
@@ -189,7 +190,7 @@ def command(
 @contextmanager
 def shown(title: str, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[Report]:
     """A report that is a bar in a terminal, and elsewhere a line every ten seconds."""
-    console = console or Console()
+    console = console or terminal.console()
     if not console.is_terminal:
         next_line = clock()
 
