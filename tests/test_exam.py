@@ -304,7 +304,7 @@ def test_a_policy_that_is_not_there_is_told_with_what_there_is(tmp_path, monkeyp
 
 
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(UserError, match="expected 0 … 9999"):
+    with pytest.raises(UserError, match="seed: got 10000, expected a whole number from 0 to 9999"):
         draw(10_000, 1, BODIES)
     with pytest.raises(UserError, match="--episodes: got 0"):
         draw(0, 0, BODIES)

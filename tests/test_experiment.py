@@ -193,7 +193,7 @@ def test_init_from_refuses_what_would_make_another_policy(straight):
     config = runs.from_dict(TrainConfig, json.loads((straight / "config.json").read_text()))
     training = Training(replace(config, task=replace(config.task, action_scale=0.4)))
     with pytest.raises(UserError, match=r"trained with --task\.action-scale 0\.75, this run has 0\.4"):
-        training.start_from(RunFolder(straight))
+        training.start_from(straight)
 
 
 def test_config_survives_the_file(tmp_path):
@@ -206,7 +206,7 @@ def test_config_survives_the_file(tmp_path):
     with pytest.raises(UserError, match=r"config\.task\.rewards: unknown field tork"):
         runs.from_dict(TrainConfig, broken)
     broken = runs.to_dict(config) | {"simulator": "magic"}
-    with pytest.raises(UserError, match="'magic' is not one of 'native', 'mujoco'"):
+    with pytest.raises(UserError, match=r"config\.simulator: magic is not one of 'native', 'mujoco'"):
         runs.from_dict(TrainConfig, broken)
 
 
