@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 import pytest
-from fuzz import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuzz import damaged
 from walkies.deploy import json_values
 from walkies.deploy import lint as module
 from walkies.deploy.findings import ERROR, SEVERITIES

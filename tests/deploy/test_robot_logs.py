@@ -5,10 +5,10 @@ import csv
 
 import numpy as np
 import pytest
-from fuzz import damaged
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from fuzz import damaged
 from walkies.deploy import logs, logs_bag
 from walkies.errors import UserError
 
