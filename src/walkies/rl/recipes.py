@@ -58,8 +58,8 @@ class Recipe:
     """Activation of hidden layers."""
     networks: Literal["xla", "native"] = "xla"
     """What computes networks: XLA, or the native library's custom calls where they fit (float32 on a CPU): a faster
-    implementation of the same function, equal up to rounding (walkies.rl.native_networks). Fisher products and gradients
-    by observations are always XLA's."""
+    implementation of the same function, equal up to rounding (walkies.rl.native_networks). Fisher products, and
+    gradients by observations, are always XLA's."""
     bound: Literal["clip", "mean", "sample"] = "clip"
     """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""
     initial_std: float = 1.0
