@@ -4,8 +4,7 @@
     python docs/lecture/lecture.py 08-gae.md       # one page
 
 A page's ```python cells run in order in one namespace. A ```text block behind a cell holds what the cell printed:
-``text`` alone must come out the same everywhere, ``text measured`` depends on effort, on the machine, or on settings
-that are tuned from time to time.
+``text`` alone must come out the same everywhere and with any effort, of ``text measured`` everything but the numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Cell(NamedTuple):
     printed: str | None
     """What the page says that it prints; None where it says nothing."""
     measured: bool
-    """What it prints may differ from run to run."""
+    """Numbers that it prints may differ from run to run."""
     line: int
     """Of the page, where the code begins."""
 
@@ -86,6 +85,11 @@ def run(page: Path) -> list[str]:
             exec(program, namespace)
         outputs.append(printed.getvalue())
     return outputs
+
+
+def worded(text: str) -> str:
+    """`text` with its numbers left out."""
+    return re.sub(r"[\d.,]*\d", "#", text)
 
 
 def refreshed(text: str, outputs: list[str]) -> str:

@@ -37,7 +37,7 @@ class Problem:
         self.exact = jax.jit(lambda theta: evaluate(mdp, jax.nn.softmax(theta), gamma, HORIZON))(self.theta)
         self.probability = jax.jit(self._probability)
         self.gradient = jax.jit(self._gradient)
-        self.weigh = jax.jit(self._weigh, static_argnums=0)
+        self.weigh = jax.jit(self._weigh, static_argnums=(0, 3))
         self.mass = self.probability(self.theta)
 
     def log_policy(self, theta, states, actions):
@@ -57,13 +57,14 @@ class Problem:
             )
         )
 
-    def _weigh(self, weight, v, lam=1.0):
-        """Ψ of every step for values v (HORIZON + 1, S); the end of the horizon is the end of the episode."""
+    def _weigh(self, weight, v, lam=1.0, cut=False):
+        """Ψ of every step for values v (HORIZON + 1, S). At the horizon the episode ends, or is cut and would go on."""
         states, at_end = self.rollouts.states, self.time == HORIZON - 1
-        terminated = self.rollouts.terminated | at_end
+        done = self.rollouts.terminated | at_end
+        terminated = self.rollouts.terminated if cut else done
         values = v[self.time, states[:-1]] * self.rollouts.valid
         return weight(
-            jnp.asarray(self.rollouts.rewards), values, v[self.time + 1, states[1:]], terminated, terminated,
+            jnp.asarray(self.rollouts.rewards), values, v[self.time + 1, states[1:]], jnp.asarray(terminated), done,
             self.gamma, lam,
         )  # fmt: skip
 
@@ -89,6 +90,16 @@ class Problem:
 
     def error(self, psi):
         return float(np.max(np.abs(self.gradient(psi) - self.finite_difference)))
+
+    def conditional_mean(self, psi):
+        """E[Ψ_t | s_t, a_t], (HORIZON, S, A); NaN where no rollout comes by."""
+        mass, psi, rollouts = np.asarray(self.mass), np.asarray(psi), self.rollouts
+        mean = np.full((HORIZON, self.mdp.num_states, self.mdp.num_actions), np.nan)
+        for t, s, a in np.ndindex(*mean.shape):
+            rows = rollouts.valid[t] & (rollouts.states[t] == s) & (rollouts.actions[t] == a)
+            if rows.any():
+                mean[t, s, a] = np.sum(mass[rows] * psi[t][rows]) / np.sum(mass[rows])
+        return mean
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["endless", "with a terminal state"])
@@ -180,7 +191,7 @@ def test_unbiased_estimators(problem, wrong_v, name):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_biased_estimators_are_told_apart(problem, wrong_v, name):
-    """T1, controls: each usual mistake is a million times further off."""
+    """T1, controls: each usual mistake is a hundred thousand times further off, at least."""
     assert problem.error(WRONG[name](problem, wrong_v)) > 1e-3
 
 
@@ -286,22 +297,45 @@ def test_batch_of_two_episodes_is_their_length_weighted_mean():
 @pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
 def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
     """T16: V^π ⇒ E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q at λ = 1 only."""
-
-    def conditional_mean(psi):
-        mass = np.asarray(problem.mass)
-        psi = np.asarray(psi)
-        mean = np.full((HORIZON, problem.mdp.num_states, problem.mdp.num_actions), np.nan)
-        for t, s, a in np.ndindex(*mean.shape):
-            rows = problem.rollouts.valid[t] & (problem.rollouts.states[t] == s) & (problem.rollouts.actions[t] == a)
-            if rows.any():
-                mean[t, s, a] = np.sum(mass[rows] * psi[t][rows]) / np.sum(mass[rows])
-        return mean
-
     expected = np.asarray(problem.exact.q - problem.exact.v[:HORIZON, :, None])
-    mean = conditional_mean(problem.weigh(weights.gae, problem.exact.v, lam))
+    mean = problem.conditional_mean(problem.weigh(weights.gae, problem.exact.v, lam))
     seen = ~np.isnan(mean)
     assert seen[:, ~problem.mdp.terminal].all()
     np.testing.assert_allclose(mean[seen], expected[seen], atol=1e-12)
-    off = conditional_mean(problem.weigh(weights.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
+    off = problem.conditional_mean(problem.weigh(weights.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
     error = np.max(np.abs(off - np.asarray(problem.exact.q))[seen])
     assert error < 1e-12 if lam == 1.0 else error > 1e-1
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["endless", "with a terminal state"])
+def undiscounted(request):
+    with jax.enable_x64(True):
+        return Problem(random_tabular(seed=3, states=2 + request.param, terminal=request.param), gamma=1.0)
+
+
+@pytest.mark.parametrize("name", weights.WEIGHTS)
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_which_estimators_are_biased(undiscounted, name, lam):
+    """Over whole episodes at γ = 1: GAE where λ < 1, by the errors of its values; nothing else, whatever the values."""
+    wrong_v = np.random.default_rng(0).normal(size=(HORIZON + 1, undiscounted.mdp.num_states))
+    for v, right in ((undiscounted.exact.v, True), (wrong_v, name != "gae" or lam == 1.0)):
+        bias = undiscounted.error(undiscounted.weigh(weights.WEIGHTS[name], v, lam))
+        assert bias < EXACT if right else bias > 1e-3
+
+
+@pytest.mark.parametrize("name", weights.WEIGHTS)
+def test_below_one_only_the_full_return_is_unbiased_without_its_factor(problem, name):
+    """γ^t is left out: even with the true values the others then are gradients of nothing."""
+    bias = problem.error(problem.weigh(weights.WEIGHTS[name], problem.exact.v, 0.5))
+    assert bias < EXACT if name == "full_return" else bias > 1e-3
+
+
+@pytest.mark.parametrize("name, lam", [("reward_to_go", 1.0), ("gae", 1.0), ("gae", 0.5)])
+def test_a_cut_episode_is_as_right_as_the_value_it_goes_on_with(problem, wrong_v, name, lam):
+    """Episodes of twice the length, cut in the middle: with V^π the advantage is exact, with another V it is not."""
+    policy = jax.nn.softmax(problem.theta)
+    v, q = evaluate(problem.mdp, policy, problem.gamma, 2 * HORIZON)
+    for values, right in ((v[: HORIZON + 1], True), (wrong_v, False)):
+        mean = problem.conditional_mean(problem.weigh(weights.WEIGHTS[name], values, lam, True))
+        error = np.nanmax(np.abs(mean + np.asarray(values)[:HORIZON, :, None] - np.asarray(q[:HORIZON])))
+        assert error < 1e-12 if right else error > 1e-1

@@ -1,10 +1,11 @@
 """Why the gradient is hard: through contact it grows exponentially with the horizon, and its noise with it.
 
-One number b is to be learned: a constant push, a_t = b + σ ε_t. Both gradients of E Σ r with respect to b are unbiased:
+One number b is to be learned: a constant push, a_t = b + σ ε_t. Two gradients of E Σ r with respect to b:
 
     through the world:  d/db Σ r_t  along each rollout            likelihood ratio:  Σ_t ε_t / σ · (Σ r_t − mean)
 
-The first multiplies Jacobians ∂s′/∂s, the second never looks at them (Suh et al. 2022; Metz et al. 2021).
+The first is unbiased, the second up to a factor of 1 − 1/n, as the mean is that of the n rollouts themselves. The first
+multiplies Jacobians ∂s′/∂s, the second never looks at them (Suh et al. 2022; Metz et al. 2021).
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ SOLVERS = {
     "train": Solver(iterations=2, line_search=3, line_tolerance=0.1, tolerance=1e-9),
     "exact": Solver(iterations=20, line_search=12, line_tolerance=1e-3, tolerance=1e-12),
 }
-"""`train` is at least as accurate as two warm-started iterations of MuJoCo's own solver; `exact` is converged."""
+"""`exact` is converged. `train` is not: over states of walking robots its error is, in the 90th and 99th percentile, no
+larger than that of two warm-started iterations of MuJoCo's own solver, and in the median larger."""
 
 EXACT_FLOAT64 = Solver(iterations=100, line_search=50, line_tolerance=1e-10, tolerance=1e-26)
 """`exact` in double precision."""

@@ -1,7 +1,7 @@
 """All that learning changes — parameters, Adam's state, step sizes — and the Adam step that changes it.
 
-Policy and value function share no parameters, so each has its own gradient, norm limit and Adam: an error of the value
-function never shortens a step of the policy.
+Policy and value function share no parameters, so each has its own gradient, norm limit and Adam: a long gradient of the
+value function never shortens a step of the policy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One norm-limited Adam step on all parameters as one custom call.
 
-What optax makes of it is some forty small operations, each too small to share between cores. Same step; the tests
-compare them, and the optax chain in `walkies.rl.learner` is the definition.
+What optax makes of it is some forty small operations, each too small to share between cores. Same step up to rounding
+(the tests compare them); the optax chain in `walkies.rl.learner` is the definition.
 """
 
 from __future__ import annotations

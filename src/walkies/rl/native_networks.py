@@ -1,8 +1,8 @@
 """`networks.apply` for large batches on a CPU: one custom call forwards, one backwards.
 
 XLA runs a network layer by layer over the whole batch, each layer's activations travelling to memory and back. Here a
-few dozen samples go through all layers while they are in the cache, on both cores. Same function, same gradient (the
-tests compare them); `networks.apply` is the definition.
+few dozen samples go through all layers while they are in the cache, on all cores. Same function, same gradient, up to
+rounding (the tests compare them); `networks.apply` is the definition.
 """
 
 from __future__ import annotations

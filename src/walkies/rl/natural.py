@@ -4,7 +4,7 @@
 
 Near θ_old the constraint is ½ xᵀF x ≤ δ with F the Fisher information, so the step is x ∝ F⁻¹ ∇L (Kakade 2001), found
 by conjugate gradients from products F v alone (Schulman et al. 2015, appendix C). TRPO then walks back along the step
-until the true constraint holds and the objective has really improved.
+until, on the batch, the true constraint holds and the objective has really improved, or stays where it is.
 
 The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so only the line
 search could tell them apart. Pass the parameters of the policy alone: a value function has no Fisher information, and
@@ -58,7 +58,9 @@ def natural_step(
     line_search: bool = True,
     mask: Array | None = None,
 ) -> tuple[Params, NaturalInfo]:
-    """One step of at most `delta` nats downhill in `loss`: TRPO with the line search, NPG without.
+    """One step downhill in `loss`, of `delta` nats by the quadratic model: TRPO with the line search, NPG without.
+
+    With the line search the KL on the batch is at most `delta` in truth; without it may be more.
 
         x = (F + cI)⁻¹ g,  s = √(2δ / xᵀ(F + cI)x) x,  θ ← θ_old − α^j s  for the first j < backtrack_steps with
         KL(old ‖ new) ≤ δ and loss(new) < loss(old); where there is none, the parameters come back bit for bit.

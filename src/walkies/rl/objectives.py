@@ -27,12 +27,12 @@ class Terms(NamedTuple):
 
 
 def score(terms: Terms, coefficient: float = 0.0) -> Array:
-    """−A log π_θ (samples,): the policy gradient itself (Williams 1992); right only at the policy that acted."""
+    """−A log π_θ (samples,): its gradient is the policy gradient (Williams 1992), at the policy that acted only."""
     return -terms.advantage * terms.log_prob
 
 
 def surrogate(terms: Terms, coefficient: float = 0.0) -> Array:
-    """−A ρ (samples,): what the new policy would have earned on the old one's states (Schulman et al. 2015, eq. 14)."""
+    """−A ρ (samples,): the mean of A ρ is the new policy's advantage on the old one's states (Schulman et al. 2015)."""
     return -terms.advantage * ratio(terms)
 
 

@@ -3,9 +3,9 @@
     J(θ) = E Σ_t γ^t r(s_t, a_t),   a_t = f_θ(s_t, ε_t),   s_{t+1} = step(s_t, a_t)
 
 With ε drawn beforehand the return is an ordinary function of θ, and reverse-mode differentiation goes back through
-every step. It needs a deterministic policy or a reparametrized one, no likelihood; far fewer samples than the
-likelihood-ratio gradient where the world is smooth; and it fails where that one does not: a step-shaped reward has
-derivative zero, contact multiplies the Jacobians ∂s′/∂s until the gradient explodes (Suh et al. 2022). Hence short
+every step. It needs a deterministic policy or a reparametrized one, no likelihood, and as a rule far fewer samples than
+the likelihood-ratio gradient where the world is smooth. It fails where that one does not: a step-shaped reward has
+derivative zero, contact can multiply the Jacobians ∂s′/∂s until the gradient explodes (Suh et al. 2022). Hence short
 horizons with a value function at the end (Xu et al. 2022), in `walkies.rl.short_horizon`.
 """
 

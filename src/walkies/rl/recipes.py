@@ -1,6 +1,7 @@
-"""Algorithms as records. They differ in three choices: what weighs the log-probability, what is minimised, how to step.
+"""Algorithms as records. Three choices make them: what weighs the log-probability, what is minimised, how to step.
 
-The named recipes at the end are the ladder; read them side by side.
+The named recipes at the end are the ladder; read them side by side. They differ in these choices, and besides in λ, in
+the line search, or in whether whole episodes are played and a value function is learned.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Recipe:
     normalize_observations: bool = True
     """Centre and scale observations by their running mean and deviation."""
     normalize_reward: bool = False
-    """Divide rewards by the running deviation of the discounted return."""
+    """Divide rewards by the running deviation of the discounted return, and keep them within ±10."""
 
     hidden: Widths = (128, 128)
     """Widths of the policy's hidden layers."""
@@ -62,8 +63,9 @@ class Recipe:
     activation: Literal["tanh", "relu", "elu"] = "tanh"
     """Activation of hidden layers."""
     networks: Literal["xla", "native"] = "xla"
-    """What computes networks: XLA, or the native library's custom calls where they fit (float32 on a CPU); the same
-    function, sooner (walkies.rl.native_networks). Fisher products and gradients by observations are always XLA's."""
+    """What computes networks: XLA, or the native library's custom calls where they fit (float32 on a CPU): a faster
+    implementation of the same function, equal up to rounding (walkies.rl.native_networks). Fisher products, and
+    gradients by observations, are always XLA's."""
     bound: Literal["clip", "mean", "sample"] = "clip"
     """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""
     initial_std: Annotated[float, Between(0.0, 100.0, "(]")] = 1.0

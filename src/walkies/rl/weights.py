@@ -1,8 +1,15 @@
-"""What weighs the log-probability: three answers to "how good was this action?", all unbiased, ever less noisy.
+"""What weighs the log-probability: three answers to "how good was this action?".
 
 ∇J = E Σ_t ∇log π(a_t | s_t) Ψ_t, Ψ the full return, the reward to go, or the advantage (Schulman et al. 2016, eq. 1).
-As is usual, the factor γ^t of the discounted problem is left out: these are exact gradients at γ = 1, and at γ < 1 the
-discount is a way to reduce variance, not part of the objective.
+Over whole episodes at γ = 1, what this does to the mean of the estimate:
+
+- `full_return` and `reward_to_go` are unbiased whatever values they are given: these are a baseline only;
+- `gae` is unbiased at λ = 1, and at every λ where the values are V^π itself. With λ < 1 and learned values it is biased
+  by their errors, for less variance.
+
+An episode that is cut goes on with the value of the state it reached, whose error is then a bias in all three. As is
+usual the factor γ^t of the discounted problem is left out: at γ < 1 all but `full_return` are biased, and the discount
+is one more way to trade bias for variance. Which of the three is the least noisy depends on the problem.
 
 Two masks keep apart what most code confuses. `terminated`: the next state is worth nothing. `done`: the next row
 belongs to another episode (terminated, truncated by a time limit). All arrays are (time, num_envs).

@@ -150,7 +150,7 @@ class Pushes:
     force_duration: Annotated[Range, Between(0.0, 1e6)] = Range(0.2, 1.0)
     """(s, step) … this long"""
     force_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 3.0
-    """(s) mean time from the end of one force to the beginning of the next"""
+    """(s) mean time from the last control step of one force to the first of the next"""
 
 
 @dataclass(frozen=True)
