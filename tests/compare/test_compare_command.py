@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from damage import damaged
+from walkies import cli
 from walkies.compare import command, ladder, page, training
 from walkies.errors import UserError
 
@@ -72,13 +73,15 @@ def test_only_what_is_missing_runs_again(folder, monkeypatch):
     assert [p["episode_return"] for p in again["curve"]] == [p["episode_return"] for p in before["curve"]]
 
 
-def test_other_settings_do_not_mix(folder, monkeypatch):
+def test_other_settings_do_not_mix(folder, monkeypatch, capsys):
     shrink(monkeypatch)
     with pytest.raises(UserError, match="other samples"):
         run(folder, samples=6000)
-    for wrong in ({"seeds": 0}, {"samples": 0}, {"recipes": ("pp",)}):
-        with pytest.raises(UserError):
-            run(folder, **wrong)
+    with pytest.raises(UserError, match="there is no pp"):
+        run(folder, recipes=("pp",))
+    for flag in ("seeds", "samples"):
+        assert cli.run(["compare", "double-integrator", f"--{flag}", "0"]) == 2
+        assert f"--{flag}: got 0, expected a whole number from 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("source", sorted(DOCS.glob("*/compare.json")), ids=lambda path: path.parent.name)

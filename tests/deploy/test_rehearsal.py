@@ -9,6 +9,7 @@ import pytest
 from rehearsal_policies import STANDING, TOPPLING
 
 from damage import damaged
+from walkies import cli
 from walkies.deploy import rehearsal_cells as cells
 from walkies.deploy import rehearsal_report as report
 from walkies.deploy.policy_file import write
@@ -167,16 +168,17 @@ def test_grid_is_drawn(counted, tmp_path):
     assert (tmp_path / "rehearsal" / "grid.md").read_text().count("\n| μ ") == 144
 
 
-def test_errors_say_what_to_do(tmp_path):
+def test_errors_say_what_to_do(tmp_path, capsys):
     write(tmp_path / "policy.json", STANDING)
     with pytest.raises(UserError, match="--box and --grid"):
         command(tmp_path, box="harsh", grid=True)
     with pytest.raises(UserError, match="there is no sweep wind; there are friction"):
         command(tmp_path, only=("wind",))
-    with pytest.raises(UserError, match="--robots: got 0"):
-        command(tmp_path, robots=0)
+    for flag, value in (("robots", "0"), ("seconds", "inf"), ("seed", "-1"), ("threads", "0")):
+        assert cli.run(["rehearse", str(tmp_path), f"--{flag}", value]) == 2
+        assert f"--{flag}: got {value}, expected" in capsys.readouterr().err
     with pytest.raises(UserError, match="--seed: got -1"):
-        command(tmp_path, seed=-1)
+        rehearse_sweeps(STANDING, [FRICTION], Extent(1, 1.0, seed=-1))
 
 
 def test_colours_tell_worst_from_best():

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from walkies.bounds import Between, Seed
+from walkies.bounds import Between, Seed, refuse
 from walkies.cpu import Threads
 from walkies.deploy import rehearsal_report as report
 from walkies.deploy.policy_file import PolicyFile, read
@@ -58,6 +58,7 @@ class Extent(NamedTuple):
     @property
     def seeds(self) -> range:
         """One per robot."""
+        refuse(self.seed, Seed, "seed")
         return range(self.seed * SEEDS_PER_NUMBER, self.seed * SEEDS_PER_NUMBER + self.robots)
 
     @property

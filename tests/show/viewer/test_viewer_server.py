@@ -366,7 +366,7 @@ def test_where_all_usual_ports_are_taken_it_is_said(served: PageServer, monkeypa
 
 @pytest.mark.parametrize("port", [-1, 65536, 99999])
 def test_a_port_that_does_not_exist_is_told(port: int) -> None:
-    expected = rf"--port: got {port}, expected a whole number from 0 to 65,?535; 0 for any that is free"
+    expected = rf"--port: got {port}, expected a whole number from 0 to 65535; 0 for any that is free"
     with pytest.raises(UserError, match=expected):
         listen(port=port)
 
