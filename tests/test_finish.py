@@ -66,7 +66,7 @@ def test_all_of_it_may_fail(finish, capsys):
 
 
 def test_a_machine_without_graphics_has_not_failed(tmp_path, monkeypatch, capsys):
-    def no_graphics(*_):
+    def no_graphics(*_, report):
         raise UserError("no GL library renders here without a screen")
 
     monkeypatch.setattr("walkies.show.film.film", no_graphics)

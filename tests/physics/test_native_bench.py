@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from physics import native_cases as cases
+from walkies import cli
 from walkies.bench import physics as bench
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.robots import PUPPER
@@ -36,9 +37,9 @@ def test_the_result_has_every_key_and_the_engine_is_faster() -> None:
     assert "native, train" in bench.table(result)
 
 
-def test_too_few_rounds_are_refused() -> None:
-    with pytest.raises(ValueError, match="4 rounds"):
-        bench.run(rounds=4)
+def test_too_few_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "physics", "--rounds", "4"]) == cli.USER_ERROR
+    assert "--rounds: got 4, expected a whole number from 5" in capsys.readouterr().err
 
 
 def test_robots_trot_and_a_policy_can_drive_them(tmp_path: Path) -> None:

@@ -30,12 +30,10 @@ class DamagedCheckpoint(UserError):
 
 
 class Content(NamedTuple):
-    """What a checkpoint file holds."""
+    """What a file holds: JSON values, the generator of each random key by the name of its tensor, and all tensors."""
 
     header: dict[str, Any]
-    """JSON values."""
     keys: dict[str, str]
-    """Generator of each random key, by the name of its tensor."""
     tensors: dict[str, np.ndarray]
 
 
@@ -101,17 +99,13 @@ def _read(path: Path) -> Content:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
-    except UserError:
-        raise
     # A type that NumPy lacks is a TypeError or an AttributeError of the reader.
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
         raise DamagedCheckpoint(
-            f"{path} is no safetensors file, or a damaged one ({shown(str(error))}); expected {EXPECTED}"
+            f"{path} is no safetensors file, or damaged ({shown(str(error))}); expected {EXPECTED}"
         ) from None
-    if metadata.get("format") not in (FORMAT, UNSIGNED):
-        raise DamagedCheckpoint(
-            f"{path} is not a walkies checkpoint: its format is {shown(metadata.get('format'))}, not {FORMAT!r}"
-        )
+    if (found := metadata.get("format")) not in (FORMAT, UNSIGNED):
+        raise DamagedCheckpoint(f"{path} is not a walkies checkpoint: its format is {shown(found)}, not {FORMAT!r}")
     told = {name: metadata.get(name, "") for name in ("header", "keys")}
     if metadata["format"] == FORMAT and metadata.get("checksum") != _checksum(told, tensors):
         raise DamagedCheckpoint(f"{path} is damaged: its content does not have the checksum that was written with it")

@@ -7,8 +7,7 @@ Gymnasium's three autoreset modes say three different things about the step at w
   stays in the record, so that arrays stay rectangular, but is not `valid`.
 - DISABLED leaves the reset to the caller, so here it happens at once.
 
-All three give the same transitions, values and advantages.
-"""
+All three give the same transitions, values and advantages."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ import numpy as np
 from walkies.envs.gymnasium_adapter import into_box
 from walkies.errors import UserError
 from walkies.mdp import Observation
+from walkies.rl import host_numbers
 from walkies.rl.host_actor import make_actor, score
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
@@ -31,8 +31,6 @@ Array = jax.Array
 
 MODES = ("NextStep", "SameStep", "Disabled")
 """Values of gymnasium.vector.AutoresetMode."""
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class HostActors(NamedTuple):
@@ -49,14 +47,11 @@ class HostActors(NamedTuple):
 
 
 def start_host(envs: Any, seed: int | None = None) -> HostActors:
-    """Reset every environment of a gymnasium.vector.VectorEnv.
-
-    Raises UserError where it gives an observation that is not finite.
-    """
+    """Reset every environment of a gymnasium.vector.VectorEnv. Raises UserError for observations not finite."""
     observation, _ = envs.reset(seed=seed)
     n = envs.num_envs
     seen = np.asarray(observation, np.float32)
-    _refuse_observations(seen)
+    host_numbers.refuse_observations(seen)
     return HostActors(seen, np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
 
 
@@ -85,8 +80,8 @@ def rollout_host(
     normalizer: of observations, frozen for the whole rollout. value: raw observations (…, size) → V (…,); called once.
     whole_episodes: start new episodes, and stop acting once every environment has ended its first one; the rows up to
     `horizon` are then no transitions.
-    Returns the actors and a Rollout whose `valid` is None where every row is a transition.
-    Raises UserError where an environment gives a reward or an observation that is not finite.
+    Returns the actors and a Rollout whose `valid` is None where every row is a transition. Raises UserError for
+    rewards and observations that are not finite.
     """
     mode, contained = autoreset_mode(envs), into_box(envs.single_action_space)
     if whole_episodes:
@@ -110,11 +105,11 @@ def rollout_host(
             # One environment may hand out the same array again.
             reached = following.copy()
             following = np.array(envs.reset(options={"reset_mask": done})[0], np.float32)
-        _refuse_observations(following)
+        host_numbers.refuse_observations(following)
         if reached is not following:
             # The state in which a world ended is never looked at, and may well be why it did.
-            _refuse_observations(reached, truncated)
-        reward = _rewards(reward, valid)
+            host_numbers.refuse_observations(reached, truncated)
+        reward = host_numbers.rewards(reward, valid)
         length = actors.length + valid.astype(np.int32)
         total = actors.episode_return + reward
         rows.append(
@@ -146,32 +141,6 @@ def rollout_host(
         episode_lengths=jnp.asarray(lengths),
         metrics={},
         valid=None if valid.all() else jnp.asarray(valid),
-    )
-
-
-def _refuse_observations(seen: np.ndarray, where: np.ndarray | None = None) -> None:
-    """Raises UserError for a number in observations (num_envs, size), of all or only some, that is not finite."""
-    broken = ~np.isfinite(seen)
-    if where is not None:
-        broken &= where[:, None]
-    if broken.any():
-        env, element = np.argwhere(broken)[0]
-        raise _not_finite(f"element {element} of the observation", env, seen[env, element], "TransformObservation")
-
-
-def _rewards(given: Any, valid: np.ndarray) -> np.ndarray:
-    """Rewards (num_envs,) of the rows that are transitions, 0 for the others; finite in float32 too."""
-    rewards = np.where(valid, given, 0.0)
-    if not (np.abs(rewards) <= FLOAT32_MAX).all():
-        env = np.flatnonzero(~(np.abs(rewards) <= FLOAT32_MAX))[0]
-        raise _not_finite("the reward", env, rewards[env], "TransformReward")
-    return rewards
-
-
-def _not_finite(what: str, env: int, value: float, wrapper: str) -> UserError:
-    return UserError(
-        f"{what} of environment {env} is {value:g}; expected a finite number of float32. Nothing was learned from it:"
-        f" mend the environment, or replace such numbers in a wrapper like gymnasium.wrappers.{wrapper}"
     )
 
 

@@ -7,7 +7,6 @@ the published benchmarks, and for environments that exist only there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.envs.gymnasium_adapter import from_gymnasium_space
 from walkies.errors import UserError
-from walkies.mdp import Box, Key, Observation, Outcome, Space
 from walkies.rl import finite, networks, train
+from walkies.rl.host_shape import shape_of
 from walkies.rl.normalize import ClippedNormalizer
 from walkies.rl.recipes import Recipe
 from walkies.rl.record import Rollout
@@ -26,28 +24,6 @@ from walkies.rl.rollout_host import HostActors, rollout_host, start_host
 from walkies.rl.train import Metrics, TrainState
 
 Array = jax.Array
-MOST_NAMED = 4
-"""Numbers that an error names."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An `Env` in outline: what learning asks of it. Acting happens elsewhere, so there is nothing to step."""
-
-    observation_size: int
-    privileged_size: int
-    action_space: Space
-    time_limit: int | None = None
-
-    def reset(self, key: Key, num_envs: int) -> Array:
-        """States that only say what an observation looks like: zeros (num_envs, observation_size)."""
-        return jnp.zeros((num_envs, self.observation_size))
-
-    def observe(self, state: Array) -> Observation:
-        return Observation(state, state)
-
-    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Outcome]:
-        raise UserError("this environment lives in Gymnasium; act in it by walkies.rl.rollout_host")
 
 
 class HostTraining(NamedTuple):
@@ -56,21 +32,6 @@ class HostTraining(NamedTuple):
     state: TrainState
     """Its `actors` are unused."""
     actors: HostActors
-
-
-def shape_of(envs: Any) -> Shape:
-    """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat.
-
-    Its time limit is the one that the environment was registered with, if it was; Gymnasium applies it itself.
-    """
-    seen = from_gymnasium_space(envs.single_observation_space, "observation")
-    if not isinstance(seen, Box):
-        raise UserError(
-            f"observations are {envs.single_observation_space}; expected a one-dimensional Box."
-            " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
-        )
-    limit = getattr(envs.spec, "max_episode_steps", None)
-    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)
 
 
 def init_host(recipe: Recipe, envs: Any, seed: int, clip_observations: bool = False) -> HostTraining:
