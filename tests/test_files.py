@@ -153,3 +153,8 @@ def test_what_errors_repeat_is_short_and_printable() -> None:
     assert files.shown("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
     assert files.shown(12) == "12"
     assert len(files.shown("x" * 1000)) == files.SHOWN
+
+
+def test_a_cell_is_a_number_or_not() -> None:
+    assert all(map(files.is_number, ("1", " -2.5e3 ", "nan", "1_000")))
+    assert not any(map(files.is_number, ("", "1,5", "0x10", "one")))

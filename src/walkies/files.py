@@ -182,3 +182,12 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """`text` on one line, with control characters and bytes that are no character written out: "\\x1b", "\\udcff"."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def is_number(cell: str) -> bool:
+    """Whether the cell of a table is a number, as Python reads one."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

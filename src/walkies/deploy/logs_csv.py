@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from walkies.errors import UserError
-from walkies.files import refuse_pointer, shown
+from walkies.files import is_number, refuse_pointer, shown
 
 HEADER = ("time", "topic", "values")
 
@@ -65,14 +65,6 @@ def _numbers(path: Path, line: int, cells: list[str]) -> list[float]:
     try:
         return [float(cell) for cell in cells]
     except ValueError:
-        wrong = next(cell for cell in cells if not _is_number(cell)).strip()
+        wrong = next(cell for cell in cells if not is_number(cell)).strip()
         got = f'"{shown(wrong)}"' if wrong else "an empty cell"
         raise UserError(f"{path}:{line}: got {got}, expected a number") from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

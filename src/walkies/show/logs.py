@@ -17,7 +17,7 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.files import read_text, shown, write_text
+from walkies.files import is_number, read_text, shown, write_text
 
 Record = Mapping[str, float]
 WANDB_ID = "wandb-id"
@@ -191,17 +191,9 @@ def _parse(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(row) != len(columns):
             raise UserError(f"{path}, line {number}: got {len(row)} cells, expected {len(columns)}")
         for name, cell in zip(columns, row, strict=True):
-            if not _is_number(cell) and (cell or name == "steps"):
+            if not is_number(cell) and (cell or name == "steps"):
                 raise UserError(f"{path}, line {number}, column {name}: got {shown(repr(cell))}, expected a number")
     return columns, rows
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _format(rows: list[list[str]]) -> str:
