@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 import walkies
-from walkies.physics import make_simulator
-from walkies.physics.base import initial_state
-from walkies.physics.params import nominal_params
 from walkies.robots import get_robot, load_model
+from walkies.sim import make_simulator
+from walkies.sim.base import initial_state
+from walkies.sim.params import nominal_params
 
 assert not any(map(shutil.which, ("cc", "c++", "gcc", "g++", "clang++"))), "a compiler is on the PATH"
 

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from walkies import native_library
-from walkies.cpu import use_cpu
-from walkies.rl import native_networks, networks
+from walkies.accel import library
+from walkies.accel import networks as faster
+from walkies.accel.cpu import use_cpu
+from walkies.rl import networks
 
 SIZES = {"policy": (108, 128, 64, 12), "critic": (85, 64, 64, 1)}
 """Of the default recipe."""
@@ -36,14 +37,14 @@ def main(samples: int = 1024, rounds: int = 200, activation: str = "elu", thread
     square = jax.random.normal(jax.random.key(1), (size, size))
     spent = interleaved({"product": jax.jit(jnp.matmul)}, (square, square), 15)
     print(f"one product of {size} × {size} matrices, by XLA: {2e-3 * size**3 / spent['product']:.0f} Gflop/s")
-    print(f"native networks by {native_library.network_isa()}")
+    print(f"native networks by {library.network_isa()}")
     for name, sizes in SIZES.items():
         keys = jax.random.split(jax.random.key(0), 3)
         layers = networks.init(keys[0], sizes)
         inputs = jax.random.normal(keys[1], (samples, sizes[0]))
         direction = jax.random.normal(keys[2], (samples, sizes[-1]))
         for what, make in {"forwards": forwards, "forwards and backwards": backwards}.items():
-            calls = {kind: jax.jit(make(native_networks.chosen(kind), activation)) for kind in ("xla", "native")}
+            calls = {kind: jax.jit(make(faster.chosen(kind), activation)) for kind in ("xla", "native")}
             spent = interleaved(calls, (layers, inputs, direction), rounds)
             print(
                 f"{name:7} {'-'.join(map(str, sizes)):15} {what:23} XLA {spent['xla']:7.0f} µs"

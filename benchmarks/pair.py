@@ -19,11 +19,11 @@ import tyro
 
 WORKER = """
 import json, sys, time
-from walkies.cpu import use_cpu
+from walkies.accel.cpu import use_cpu
 use_cpu(None)
 import tyro
-from walkies.experiment import TrainConfig
-from walkies.training import Training
+from walkies.run.config import TrainConfig
+from walkies.run.training import Training
 training = Training(tyro.cli(TrainConfig, args=sys.argv[1:]))
 for _ in range(25):  # until robots stand or walk instead of falling
     training.advance()

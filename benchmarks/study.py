@@ -26,9 +26,9 @@ from pathlib import Path
 
 import tyro
 
-from walkies.cpu import use_cpu
-from walkies.experiment import TrainConfig
-from walkies.training import Training
+from walkies.accel.cpu import use_cpu
+from walkies.run.config import TrainConfig
+from walkies.run.training import Training
 
 TABLE = Path(__file__).with_name("study.csv")
 RATES = Path(__file__).with_name("study_rate.csv")

@@ -5,7 +5,7 @@
 
 namespace walkies::WALKIES_NS {
 
-// walkies.physics.base says what they mean.
+// walkies.sim.base says what they mean.
 constexpr double kMaxSpeed = 1e3;
 constexpr double kMaxNumber = 1e6;
 

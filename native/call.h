@@ -19,7 +19,7 @@ struct SolverSettings {
   double tolerance;       // Newton ends at a squared decrement this small relative to the energy xᵀMx
 };
 
-// Row-major arrays, one row per robot; T is float or double. Names as in walkies.physics.base.
+// Row-major arrays, one row per robot; T is float or double. Names as in walkies.sim.base.
 template <class T>
 struct Call {
   int64_t robots;

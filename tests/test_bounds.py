@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkies import exam_conditions, runs
 from walkies.bounds import AtMost, Between, Seed, Share, faults, fields_of, refuse, unwrapped
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig, build
-from walkies.experiment import refuse as refuse_training
+from walkies.judge import ranges
 from walkies.rl.recipes import PPO
+from walkies.run import folders
+from walkies.run.config import TrainConfig, build
+from walkies.run.config import refuse as refuse_training
 from walkies.tasks.walk import WalkConfig
 
 ENDS = ("[]", "(]", "[)", "()")
@@ -107,15 +108,15 @@ def test_a_range_nearer_to_the_number_comes_first():
 def test_a_configuration_in_a_file_is_refused_by_the_name_of_its_file():
     """Control: the numbers at their ranges' ends are taken."""
     with pytest.raises(UserError, match=r"^run/config\.json\.task\.kp: got -1, expected more than 0 and at most 10000"):
-        runs.from_dict(TrainConfig, {"task": {"kp": -1}}, "run/config.json")
+        folders.from_dict(TrainConfig, {"task": {"kp": -1}}, "run/config.json")
     masses = {"task": {"randomization": {"body": {"mass": {"low": 0.0, "high": 1.0}}}}}
     with pytest.raises(
         UserError, match=r"^run/config\.json\.task\.randomization\.body\.mass\.low: got 0, expected more"
     ):
-        runs.from_dict(TrainConfig, masses, "run/config.json")
+        folders.from_dict(TrainConfig, masses, "run/config.json")
     with pytest.raises(UserError, match=r"^run/config\.json\.recipe\.hidden: got 0, expected a whole number from 1 to"):
-        runs.from_dict(TrainConfig, {"recipe": {"hidden": [8, 0]}}, "run/config.json")
-    assert runs.from_dict(TrainConfig, {"task": {"kp": 10_000}, "seed": 2**32 - 1}).task.kp == 10_000
+        folders.from_dict(TrainConfig, {"recipe": {"hidden": [8, 0]}}, "run/config.json")
+    assert folders.from_dict(TrainConfig, {"task": {"kp": 10_000}, "seed": 2**32 - 1}).task.kp == 10_000
 
 
 def test_a_program_is_refused_at_the_doors_too():
@@ -135,5 +136,5 @@ def test_a_program_is_refused_at_the_doors_too():
 
 def test_a_training_may_ask_for_as_many_episodes_as_a_paper_has():
     (_, asked, _), (_, there, _) = (unwrapped(kind) for kind in (
-        fields_of(TrainConfig)["exam_episodes"], exam_conditions.Episodes))  # fmt: skip
+        fields_of(TrainConfig)["exam_episodes"], ranges.Episodes))  # fmt: skip
     assert (asked.high, asked.low, there.low) == (there.high, 0, 1)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from walkies import memory
-from walkies.deploy import rehearsal_drive
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
-from walkies.exam_drive import drive
+from walkies.judge import rehearsal_drive
+from walkies.judge.loop import drive
 from walkies.robots import get_robot
 
 POLICY = Path(__file__).parent / "browser" / "policy.json"

@@ -1,6 +1,7 @@
 """walkies: legged robots learn to walk, on the computer you have."""
 
-from walkies import gl, registration
+from walkies.gymnasium import registration
+from walkies.show import gl
 
 __version__ = "0.1.0"
 

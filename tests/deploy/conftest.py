@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.deploy.contract import FRAME_SIZE, SLICES, Contract
 from walkies.deploy.policy_file import export
 from walkies.robots import get_robot
 

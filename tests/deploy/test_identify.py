@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from walkies.bench.replay import Hidden, Recorder, draw, errors, record
-from walkies.contract import SLICES
 from walkies.deploy import identify_log
-from walkies.deploy.controller import gravity_in_body
+from walkies.deploy.contract import SLICES
+from walkies.deploy.controllers.neural_controller import gravity_in_body
+from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.excite import FREQUENCIES, PAIRS, excitation
 from walkies.deploy.identify import MAX_DELAY, SUBSTEPS, drive, gauss_newton
 from walkies.deploy.identify_bias import _bias_from_gravity
@@ -17,8 +17,8 @@ from walkies.deploy.identify_follow import turned
 from walkies.deploy.identify_log import TOLERANCE, identify, is_held
 from walkies.deploy.identify_windows import Cut, cut, hold, sliding, upright
 from walkies.deploy.logs_align import Log, align
-from walkies.deploy.twin import model_for
 from walkies.errors import UserError
+from walkies.lab.bench.replay import Hidden, Recorder, draw, errors, record
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from walkies.contract import FRAME_SIZE
 from walkies.deploy import lint as module
 from walkies.deploy import lint_network, lint_robot, policy_json, rtneural
+from walkies.deploy.contract import FRAME_SIZE
 from walkies.deploy.findings import ERROR, NOTE, UNCHECKED, WARNING
 from walkies.deploy.lint import check, command
 from walkies.robots import get_robot

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from walkies import exam_conditions
-from walkies.contract import Contract
+from walkies.deploy.contract import Contract
 from walkies.deploy.policy_file import Layer, PolicyFile
-from walkies.experiment import TrainConfig
-from walkies.physics.mujoco import MujocoSimulator
+from walkies.judge import ranges
 from walkies.robots import get_robot
+from walkies.run.config import TrainConfig
+from walkies.sim.mujoco import MujocoSimulator
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "mismatches.md").read_text(encoding="utf-8")
@@ -72,6 +72,6 @@ def test_a_default_policy_is_small():
 def test_a_control_step_is_a_whole_number_of_physics_steps():
     assert np.float64(0.02) // np.float64(0.004) == 5.0 and np.float32(0.02) // np.float32(0.004) == 4.0, "the trap"
     substeps = inspect.signature(MujocoSimulator).parameters["substeps"].default
-    assert type(substeps) is int and type(exam_conditions.PHYSICS_STEPS) is int
-    assert substeps == exam_conditions.PHYSICS_STEPS == 5
-    assert pytest.approx(Contract(get_robot("pupper")).control_dt) == exam_conditions.CONTROL_DT
+    assert type(substeps) is int and type(ranges.PHYSICS_STEPS) is int
+    assert substeps == ranges.PHYSICS_STEPS == 5
+    assert pytest.approx(Contract(get_robot("pupper")).control_dt) == ranges.CONTROL_DT

@@ -10,7 +10,7 @@ import rtneural_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from walkies.contract import FRAME_SIZE, SLICES, Contract
+from walkies.deploy.contract import FRAME_SIZE, SLICES, Contract
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, export, fold_normalizer, read, write
 from walkies.deploy.rtneural import ACTIVATIONS
 from walkies.robots import get_robot

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from walkies import cli
-from walkies.bench import replay as bench
-from walkies.bench.replay import Hidden, Recorder, record
 from walkies.deploy import identify_log
 from walkies.deploy.excite import excitation
 from walkies.deploy.identify_log import Estimate, Identified
@@ -17,6 +15,8 @@ from walkies.deploy.logs import Messages, write_csv
 from walkies.deploy.logs_align import align
 from walkies.deploy.policy_file import Layer, read, write
 from walkies.deploy.replay import doubts, propose, reproduce
+from walkies.lab.bench import replay as bench
+from walkies.lab.bench.replay import Hidden, Recorder, record
 from walkies.robots import get_robot
 from walkies.tasks.randomization import Randomization, quantities
 

@@ -10,10 +10,18 @@ import numpy as np
 import plain_controller
 import pytest
 
-from walkies.contract import SLICES, Contract
-from walkies.deploy.controller import ControllerConfig, MotorCommand, Sensors, activate, board, multiplex, tick
+from walkies.deploy.contract import SLICES, Contract
+from walkies.deploy.controllers.neural_controller import (
+    ControllerConfig,
+    MotorCommand,
+    Sensors,
+    activate,
+    board,
+    multiplex,
+    tick,
+)
+from walkies.deploy.controllers.twin import World, model_for, rehearse
 from walkies.deploy.policy_file import Layer, PolicyFile, read
-from walkies.deploy.twin import World, model_for, rehearse
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")
@@ -116,7 +124,7 @@ def test_wrong_wiring_of_the_twin_fails_loudly(golden_policy, golden, mistake, m
 
 def test_the_twin_knows_nothing_of_training():
     """What runs on the robot gets a file, not the objects that trained it."""
-    code = "import sys, walkies.deploy.twin; print({'walkies.rl', 'walkies.tasks'} & {*sys.modules})"
+    code = "import sys, walkies.deploy.controllers.twin; print({'walkies.rl', 'walkies.tasks'} & {*sys.modules})"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert seen.strip() == "set()"
 

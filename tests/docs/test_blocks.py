@@ -18,9 +18,9 @@ import pytest
 import tyro
 
 from walkies import cli
-from walkies.benchmark import training
-from walkies.benchmark.protocols import Row
 from walkies.errors import UserError
+from walkies.lab.published import training
+from walkies.lab.published.protocols import Row
 
 ROOT = Path(__file__).parents[2]
 LECTURE = ROOT / "docs" / "lecture"

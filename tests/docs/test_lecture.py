@@ -122,13 +122,13 @@ def test_everything_that_is_named_exists(page):
     [
         ("[x](../nowhere.md)", "no file ../nowhere.md"),
         ("![x](pictures/none.png)", "no file pictures/none.png"),
-        ("[`gea`](../../src/walkies/rl/weights.py)", "no gea in ../../src/walkies/rl/weights.py"),
-        ("T9, [`test_gae_is_its_sum_`](../../tests/rl/test_weights.py)", "no test_gae_is_its_sum_ in"),
+        ("[`gea`](../../src/walkies/rl/advantages.py)", "no gea in ../../src/walkies/rl/advantages.py"),
+        ("T9, [`test_gae_is_its_sum_`](../../tests/rl/test_advantages.py)", "no test_gae_is_its_sum_ in"),
         (
             "T28, [`test_kl_penalty_is_the_surrogate_and_a_price`](../../tests/rl/test_pathwise.py)",
             "no test_kl_penalty",
         ),
-        ("T41,\n[`test_gae_is_its_sum`](../../tests/rl/test_weights.py)", "test_gae_is_its_sum is not T41"),
+        ("T41,\n[`test_gae_is_its_sum`](../../tests/rl/test_advantages.py)", "test_gae_is_its_sum is not T41"),
     ],
 )
 def test_what_is_made_up_is_noticed(text, complaint):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from walkies.errors import UserError
-from walkies.experiment import load_terms, read_config
-from walkies.runs import RunFolder
+from walkies.run.config import load_terms, read_config
+from walkies.run.folders import RunFolder
 from walkies.show.play import stages_of, task_of
 from walkies.tasks.walk import WalkConfig
 

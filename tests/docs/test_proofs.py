@@ -73,7 +73,7 @@ def test_every_proof_is_there():
     [
         ("| T7 |", "| T77 |", "T7 has 0 rows"),
         ("| T7 |", "| T8 |", "T8 has 2 rows"),
-        ("::test_scale`", "::test_scales`", "T11: there is no tests/rl/test_weights.py::test_scales"),
+        ("::test_scale`", "::test_scales`", "T11: there is no tests/rl/test_advantages.py::test_scales"),
         ("::test_scale`", "::test_powers_of_ten`", "T11: the docstring of test_powers_of_ten is about something else"),
         ("off by > `0.3`", "off by > `0.37`", "T41: no test of it knows 0.37"),
     ],
@@ -88,4 +88,4 @@ def test_what_is_made_up_is_noticed(old, new, complaint):
 def test_a_proof_without_a_control_is_noticed(tmp_path, monkeypatch):
     """Control: the same test whose docstring and body speak of none."""
     monkeypatch.setitem(globals(), "functions", lambda path: {"test_x": ("T1: x.", "")})
-    assert "T1 has no control" in complaints("| T1 | x | `tests/rl/test_weights.py::test_x` | nothing |")
+    assert "T1 has no control" in complaints("| T1 | x | `tests/rl/test_advantages.py::test_x` | nothing |")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from walkies.envs.ball import BouncingBall
-from walkies.rl.pathwise import pathwise_return
+from walkies.rl.pathwise.deterministic import pathwise_return
 
 KEY = jax.random.key(0)
 

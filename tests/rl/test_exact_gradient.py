@@ -11,7 +11,7 @@ import pytest
 
 from walkies.envs.tabular import Tabular, enumerate_rollouts, evaluate, expected_return, random_tabular
 from walkies.mdp import rollout_log_probability
-from walkies.rl import weights
+from walkies.rl import advantages
 from walkies.rl.distributions import Categorical, Normal, TanhNormal
 from walkies.rl.objectives import Terms, score
 
@@ -165,21 +165,21 @@ def test_the_world_drops_out_of_the_score(problem):
 
 
 RIGHT = {
-    "full return": lambda p, wrong: p.weigh(weights.full_return, zeros(p)),
-    "reward to go": lambda p, wrong: GAMMA**p.time * p.weigh(weights.reward_to_go, zeros(p)),
-    "reward to go, any baseline": lambda p, wrong: GAMMA**p.time * p.weigh(weights.reward_to_go, wrong),
-    "GAE(0, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.0),
-    "GAE(.5, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.5),
-    "GAE(.95, V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, p.exact.v, 0.95),
-    "GAE(1, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 1.0),
+    "full return": lambda p, wrong: p.weigh(advantages.full_return, zeros(p)),
+    "reward to go": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.reward_to_go, zeros(p)),
+    "reward to go, any baseline": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.reward_to_go, wrong),
+    "GAE(0, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.0),
+    "GAE(.5, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.5),
+    "GAE(.95, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.95),
+    "GAE(1, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 1.0),
 }
 WRONG = {
-    "reward to go without γ^t": lambda p, wrong: p.weigh(weights.reward_to_go, zeros(p)),
+    "reward to go without γ^t": lambda p, wrong: p.weigh(advantages.reward_to_go, zeros(p)),
     "baseline that knows the action": lambda p, wrong: (
-        GAMMA**p.time * (p.weigh(weights.reward_to_go, zeros(p)) - p.rollouts.actions)
+        GAMMA**p.time * (p.weigh(advantages.reward_to_go, zeros(p)) - p.rollouts.actions)
     ),
-    "GAE(0, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 0.0),
-    "GAE(.5, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(weights.gae, wrong, 0.5),
+    "GAE(0, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 0.0),
+    "GAE(.5, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 0.5),
 }
 
 
@@ -195,7 +195,7 @@ def test_biased_estimators_are_told_apart(problem, wrong_v, name):
     assert problem.error(WRONG[name](problem, wrong_v)) > 1e-3
 
 
-@pytest.mark.parametrize("weight", weights.WEIGHTS.values(), ids=list(weights.WEIGHTS))
+@pytest.mark.parametrize("weight", advantages.WEIGHTS.values(), ids=list(advantages.WEIGHTS))
 def test_the_undiscounted_form_needs_no_discount_factor(weight):
     """T1 at γ = 1, the form every recipe uses: Ψ as the library gives it, with no γ^t."""
     problem = Problem(random_tabular(seed=3), gamma=1.0)
@@ -252,7 +252,7 @@ def test_reward_shift(name, terminal):
     shifted = Tabular(**{**mdp.__dict__, "reward": mdp.reward + 1.0})
     gradients = []
     for p in (Problem(mdp, gamma=1.0), Problem(shifted, gamma=1.0)):
-        gradients.append(p.gradient(p.weigh(weights.WEIGHTS[name], zeros(p))))
+        gradients.append(p.gradient(p.weigh(advantages.WEIGHTS[name], zeros(p))))
     difference = float(jnp.max(jnp.abs(gradients[0] - gradients[1])))
     assert difference < 1e-12 if terminal == 0 else difference > 1e-2
 
@@ -261,7 +261,7 @@ def test_reward_shift(name, terminal):
 def sample_loss_gradient(theta, observations, actions, rewards, values, done):
     """Gradient of the mean score loss over all samples of a batch (time, num_envs), every episode terminated."""
     next_values = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
-    psi = weights.gae(rewards, values, next_values, done, done, GAMMA, 0.8)
+    psi = advantages.gae(rewards, values, next_values, done, done, GAMMA, 0.8)
 
     def loss(theta):
         log_prob = Categorical(observations @ theta).log_prob(actions)
@@ -298,11 +298,11 @@ def test_batch_of_two_episodes_is_their_length_weighted_mean():
 def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
     """T16: V^π ⇒ E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q at λ = 1 only."""
     expected = np.asarray(problem.exact.q - problem.exact.v[:HORIZON, :, None])
-    mean = problem.conditional_mean(problem.weigh(weights.gae, problem.exact.v, lam))
+    mean = problem.conditional_mean(problem.weigh(advantages.gae, problem.exact.v, lam))
     seen = ~np.isnan(mean)
     assert seen[:, ~problem.mdp.terminal].all()
     np.testing.assert_allclose(mean[seen], expected[seen], atol=1e-12)
-    off = problem.conditional_mean(problem.weigh(weights.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
+    off = problem.conditional_mean(problem.weigh(advantages.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
     error = np.max(np.abs(off - np.asarray(problem.exact.q))[seen])
     assert error < 1e-12 if lam == 1.0 else error > 1e-1
 
@@ -313,20 +313,20 @@ def undiscounted(request):
         return Problem(random_tabular(seed=3, states=2 + request.param, terminal=request.param), gamma=1.0)
 
 
-@pytest.mark.parametrize("name", weights.WEIGHTS)
+@pytest.mark.parametrize("name", advantages.WEIGHTS)
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_which_estimators_are_biased(undiscounted, name, lam):
     """Over whole episodes at γ = 1: GAE where λ < 1, by the errors of its values; nothing else, whatever the values."""
     wrong_v = np.random.default_rng(0).normal(size=(HORIZON + 1, undiscounted.mdp.num_states))
     for v, right in ((undiscounted.exact.v, True), (wrong_v, name != "gae" or lam == 1.0)):
-        bias = undiscounted.error(undiscounted.weigh(weights.WEIGHTS[name], v, lam))
+        bias = undiscounted.error(undiscounted.weigh(advantages.WEIGHTS[name], v, lam))
         assert bias < EXACT if right else bias > 1e-3
 
 
-@pytest.mark.parametrize("name", weights.WEIGHTS)
+@pytest.mark.parametrize("name", advantages.WEIGHTS)
 def test_below_one_only_the_full_return_is_unbiased_without_its_factor(problem, name):
     """γ^t is left out: even with the true values the others then are gradients of nothing."""
-    bias = problem.error(problem.weigh(weights.WEIGHTS[name], problem.exact.v, 0.5))
+    bias = problem.error(problem.weigh(advantages.WEIGHTS[name], problem.exact.v, 0.5))
     assert bias < EXACT if name == "full_return" else bias > 1e-3
 
 
@@ -336,6 +336,6 @@ def test_a_cut_episode_is_as_right_as_the_value_it_goes_on_with(problem, wrong_v
     policy = jax.nn.softmax(problem.theta)
     v, q = evaluate(problem.mdp, policy, problem.gamma, 2 * HORIZON)
     for values, right in ((v[: HORIZON + 1], True), (wrong_v, False)):
-        mean = problem.conditional_mean(problem.weigh(weights.WEIGHTS[name], values, lam, True))
+        mean = problem.conditional_mean(problem.weigh(advantages.WEIGHTS[name], values, lam, True))
         error = np.nanmax(np.abs(mean + np.asarray(values)[:HORIZON, :, None] - np.asarray(q[:HORIZON])))
         assert error < 1e-12 if right else error > 1e-1

@@ -16,11 +16,11 @@ from walkies.envs.classic import CartPole, Pendulum
 from walkies.envs.lqr import Threshold, double_integrator
 from walkies.envs.probes import probes
 from walkies.envs.tabular import random_tabular
-from walkies.experiment import TrainConfig, build
 from walkies.rl import train
 from walkies.rl.learner import Params, init_learner
 from walkies.rl.recipes import RECIPES, Recipe
 from walkies.rl.rollout import rollout
+from walkies.run.config import TrainConfig, build
 from walkies.tasks.walk import WalkConfig
 
 LIMIT = 6

@@ -11,9 +11,9 @@ import pytest
 
 from walkies.envs.lqr import LQR, Threshold, double_integrator, linear_return, optimal_gain
 from walkies.mdp import Outcome
+from walkies.rl.advantages import reward_to_go
 from walkies.rl.distributions import Normal
-from walkies.rl.pathwise import pathwise_return, unroll
-from walkies.rl.weights import reward_to_go
+from walkies.rl.pathwise.deterministic import pathwise_return, unroll
 
 KEY = jax.random.key(0)
 GAMMA = 0.95

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from toys import Counter
 
+from walkies.rl.advantages import gae
 from walkies.rl.policy import Policy
 from walkies.rl.record import Actors, Rollout
 from walkies.rl.rollout import rollout, start
-from walkies.rl.weights import gae
 
 
 def run(env, num_envs, horizon, rollouts=1, stagger=False, value=lambda x: 10.0 * x[..., 0], seed=0, **options):

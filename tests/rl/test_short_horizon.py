@@ -14,8 +14,8 @@ from walkies.envs.classic import CartPole
 from walkies.envs.lqr import double_integrator, linear_return, optimal_gain
 from walkies.errors import UserError
 from walkies.rl import networks, train
-from walkies.rl.pathwise import pathwise_return
-from walkies.rl.short_horizon import SHORT_HORIZON, make_iteration, window_loss
+from walkies.rl.pathwise.deterministic import pathwise_return
+from walkies.rl.pathwise.short_horizon import SHORT_HORIZON, make_iteration, window_loss
 
 # Linear networks: no hidden layer, so that the best policy is within reach and compilation is quick.
 RECIPE = replace(

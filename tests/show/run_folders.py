@@ -3,10 +3,10 @@
 from standing import standing_policy
 
 from walkies.deploy import policy_file
-from walkies.experiment import TrainConfig
 from walkies.files import write_json
-from walkies.runs import to_dict, versions
-from walkies.show import logs
+from walkies.run import loggers
+from walkies.run.config import TrainConfig
+from walkies.run.folders import to_dict, versions
 
 CARD = {
     "passed": True, "survival": 1.0, "lin_vel_error": 0.05, "yaw_rate_error": 0.11, "episodes": 100, "seed": 0,
@@ -22,7 +22,7 @@ def a_run(folder, seed=0, **changes):
     write_json(folder / "versions.json", versions())
     write_json(folder / "report.json", CARD)
     policy_file.write(folder / "policy.json", standing_policy())
-    logger = logs.CsvLogger(folder / "progress.csv")
+    logger = loggers.CsvLogger(folder / "progress.csv")
     for i in range(5):
         logger.log({"steps": 1000 * i, "seconds": 1.0 * i, "steps_per_s": 1000.0, "reward": 0.1 * i})
     logger.close()

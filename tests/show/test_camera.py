@@ -13,9 +13,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from walkies import gl
 from walkies.errors import UserError
-from walkies.show import camera
+from walkies.show import camera, gl
 from walkies.show.camera import Camera, View
 
 MODEL = """

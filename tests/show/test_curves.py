@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 from walkies.errors import UserError
-from walkies.show import curves, logs, theme
+from walkies.run import loggers
+from walkies.show import curves, theme
 
 
 def a_run(folder, seed, rows=30):
     rng = np.random.default_rng(seed)
-    logger = logs.CsvLogger(folder / "progress.csv")
+    logger = loggers.CsvLogger(folder / "progress.csv")
     for i in range(rows):
         noise = 0.02 * rng.normal()
         logger.log({"steps": 1000 * i, "seconds": 0.1 * i, "reward": i / rows + noise,
@@ -43,7 +44,7 @@ def test_the_largest_reward_terms_are_named_and_the_rest_is_not_lost():
 
 
 def test_the_picture_of_rewards_has_every_term_also_where_some_values_are_missing(tmp_path):
-    logger = logs.CsvLogger(tmp_path / "progress.csv")
+    logger = loggers.CsvLogger(tmp_path / "progress.csv")
     for i in range(30):
         row = {"steps": 1000 * i, "reward/tracking": 1.0, "reward/torque": -0.1 * i, "reward/zero": 0.0}
         logger.log(row | ({"reward/late": 0.2} if i > 10 else {}))
@@ -62,7 +63,7 @@ def test_draws_seeds_with_a_band(tmp_path):
 
 
 def test_nothing_to_draw_is_told(tmp_path):
-    logger = logs.CsvLogger(tmp_path / "progress.csv")
+    logger = loggers.CsvLogger(tmp_path / "progress.csv")
     logger.log({"steps": 1, "weather": 2.0})
     logger.close()
     with pytest.raises(UserError, match="nothing to draw"):

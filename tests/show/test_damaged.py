@@ -7,10 +7,12 @@ import pytest
 from run_folders import BOX, CARD, a_run
 
 from damage import damaged
-from walkies import cli, exam_card
+from walkies import cli
 from walkies.errors import UserError
 from walkies.files import write_json
-from walkies.show import logs, report, runs
+from walkies.judge import report_card
+from walkies.run import loggers
+from walkies.show import report, runs
 
 FALL = {
     "episode": 3, "seed": 2_000_000_003, "time": 1.0, "cause": "tilt", "command": [0.1, 0.0, 0.0],
@@ -29,7 +31,7 @@ def whole(tmp_path_factory):
     """A run with every file that is read."""
     run = a_run(tmp_path_factory.mktemp("whole") / "run")
     write_json(run / "report.json", {**CARD, "falls": [FALL], "passed": False, "survival": 0.99})
-    exam_card.write({**CARD, "episodes": 3, "seed": 7, "falls": [FALL]}, run)
+    report_card.write({**CARD, "episodes": 3, "seed": 7, "falls": [FALL]}, run)
     write_json(run / "rehearsal" / "box-course.json", BOX)
     write_json(run / "rehearsal" / "rehearsal.json", {"axes": [{"verdict": "slope: falls at 10°"}]})
     return run
@@ -136,7 +138,7 @@ def test_the_accidents_crash_a_reader_that_trusts(whole):
     crashes = set()
     for seed in range(50):
         try:
-            exam_card.markdown(json.loads(damaged(text, seed)))
+            report_card.markdown(json.loads(damaged(text, seed)))
         except Exception as error:
             crashes.add(type(error))
     assert len(crashes) >= 4 and UserError not in crashes
@@ -144,7 +146,7 @@ def test_the_accidents_crash_a_reader_that_trusts(whole):
 
 def test_a_last_row_of_impossible_numbers_is_left_out(tmp_path):
     run = a_run(tmp_path / "run")
-    logger = logs.CsvLogger(run / "progress.csv")
+    logger = loggers.CsvLogger(run / "progress.csv")
     logger.log({"steps": 7, "seconds": float("nan"), "steps_per_s": float("inf")})
     logger.close()
     assert report.summarize(run).last == {"steps": 7.0}
@@ -156,7 +158,7 @@ def test_an_examination_of_an_earlier_policy_is_told(tmp_path, capsys, monkeypat
     run = a_run(tmp_path / "run")
     card = {**CARD, "policy": report.summarize(run).policy}
     write_json(run / "report.json", card)
-    exam_card.write({**card, "seed": 7}, run)
+    report_card.write({**card, "seed": 7}, run)
     assert "(an earlier policy)" not in shown(report.summarize(run))
     (run / "policy.json").write_text((run / "policy.json").read_text() + "\n")
     summary = report.summarize(run)

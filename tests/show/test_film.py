@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 from standing import standing_policy
 
-from walkies import cli, doctor, gl
+from walkies import cli
+from walkies.cli import doctor
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.files import UNFINISHED, writing
 from walkies.robots import PUPPER, ROBOTS
-from walkies.runs import RunFolder
-from walkies.show import film, replay, video
+from walkies.run.folders import RunFolder
+from walkies.show import film, gl, replay, video
 
 SIZE = (160, 96)
 

@@ -7,8 +7,11 @@ import pytest
 from rich.console import Console
 from run_folders import CARD, a_run
 
-from walkies import cli, doctor, exam, markdown
-from walkies.show import curves, page, progress, report, runs, theme
+from walkies import cli, markdown
+from walkies.cli import doctor
+from walkies.judge import exam
+from walkies.run import progress
+from walkies.show import curves, page, report, runs, theme
 
 ODD = "x]<b>|_y_ $a$ [red]`z`:smile:"
 

@@ -11,9 +11,9 @@ from run_folders import BOX, CARD, a_run
 from standing import standing_policy
 
 from walkies.errors import UserError
-from walkies.experiment import TrainConfig
 from walkies.files import write_json
-from walkies.runs import to_dict
+from walkies.run.config import TrainConfig
+from walkies.run.folders import to_dict
 from walkies.show import page, replay, report, runs
 
 

@@ -8,14 +8,14 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 
-from walkies.physics import nominal_params
-from walkies.physics.base import Readings, State
 from walkies.robots import get_robot, load_model
+from walkies.sim import nominal_params
+from walkies.sim.base import Readings, State
 from walkies.tasks.walk import Walk, WalkConfig
 
 
 class StillSimulator:
-    """Implements `walkies.physics.base.Simulator`; a robot whose base is below 0, or whose target is no number, has
+    """Implements `walkies.sim.base.Simulator`; a robot whose base is below 0, or whose target is no number, has
     blown up."""
 
     name = "still"

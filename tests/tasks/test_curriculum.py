@@ -11,14 +11,15 @@ from fake_simulator import plain_walk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkies.contract import SLICES
+from walkies.deploy.contract import SLICES
 from walkies.errors import UserError
-from walkies.physics import nominal_params
-from walkies.physics.mujoco import MujocoSimulator
-from walkies.physics.native import NativeSimulator
-from walkies.rl import checkpoint, train
+from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.robots import PUPPER, load_model
+from walkies.run import checkpoint
+from walkies.sim import nominal_params
+from walkies.sim.mujoco import MujocoSimulator
+from walkies.sim.native import NativeSimulator
 from walkies.tasks import curriculum
 from walkies.tasks.curriculum import Curriculum, Narrowed, narrowed
 from walkies.tasks.randomization import COURSE, NONE, WALKIES, Latency, Randomization, Range, quantities

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from walkies.physics.base import TARGET_MEMORY
+from walkies.sim.base import TARGET_MEMORY
 from walkies.tasks import disturbances
 from walkies.tasks.disturbances import Force
 from walkies.tasks.randomization import NONE, Range

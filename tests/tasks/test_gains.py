@@ -11,12 +11,12 @@ import pytest
 import tyro
 from fake_simulator import StillSimulator
 
-from walkies import runs
-from walkies.contract import FRAME_SIZE, SLICES
+from walkies.deploy.contract import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import export, read
-from walkies.physics import nominal_params
 from walkies.robots import PUPPER, ROBOTS
 from walkies.robots.base import Robot
+from walkies.run import folders
+from walkies.sim import nominal_params
 from walkies.tasks import explain
 from walkies.tasks.randomization import NONE
 from walkies.tasks.walk import Walk, WalkConfig
@@ -63,9 +63,9 @@ def test_a_task_may_ask_for_others(stiff: Robot, tmp_path: Path) -> None:
 
 def test_configurations_of_earlier_runs_keep_their_gains(stiff: Robot, tmp_path: Path) -> None:
     """They have numbers where newer ones have null."""
-    earlier = {**runs.to_dict(WalkConfig()), "kp": 5.0, "kd": 0.25}
-    assert runs.to_dict(WalkConfig())["kp"] is None
-    for found in reached(stiff, runs.from_dict(WalkConfig, earlier), tmp_path):
+    earlier = {**folders.to_dict(WalkConfig()), "kp": 5.0, "kd": 0.25}
+    assert folders.to_dict(WalkConfig())["kp"] is None
+    for found in reached(stiff, folders.from_dict(WalkConfig, earlier), tmp_path):
         assert found == pytest.approx((5.0, 0.25))
 
 

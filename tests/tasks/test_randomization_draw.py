@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from walkies.physics import nominal_params
 from walkies.robots import PUPPER, load_model
+from walkies.sim import nominal_params
 from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES, Randomization, Range, quantities
 from walkies.tasks.randomization_draw import PRIVILEGED, draw, longest_imu_lag, privileged_size
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from walkies.physics import nominal_params
-from walkies.physics.base import initial_state
-from walkies.physics.mujoco import MujocoSimulator
-from walkies.physics.native import NativeSimulator
 from walkies.robots import PUPPER, load_model
+from walkies.sim import nominal_params
+from walkies.sim.base import initial_state
+from walkies.sim.mujoco import MujocoSimulator
+from walkies.sim.native import NativeSimulator
 from walkies.tasks.randomization import NONE, WALKIES, Range, quantities
 from walkies.tasks.randomization_draw import draw
 from walkies.tasks.walk import Walk, WalkConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from walkies.contract import CONTROL_DT, FRAME_SIZE, SLICES, Damping, Stiffness
+from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, SLICES, Damping, Stiffness
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.robots.base import Robot
 

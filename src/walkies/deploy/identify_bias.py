@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.contract import SLICES
+from walkies.deploy.contract import SLICES
 from walkies.deploy.identify_windows import Cut, Measured
 from walkies.deploy.logs_align import Log
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.deploy.controller import gravity_in_body
+from walkies.deploy.controllers.neural_controller import gravity_in_body
 from walkies.deploy.identify import MAX_DELAY, Physics, Simulator, Windows
 from walkies.deploy.identify_windows import Measured
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.contract import SLICES
+from walkies.deploy.contract import SLICES
+from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton, worse
 from walkies.deploy.identify_bias import gyro_bias
 from walkies.deploy.identify_follow import follow
 from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.twin import model_for
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.contract import SLICES
+from walkies.deploy.contract import SLICES
 from walkies.deploy.identify import MAX_DELAY, Windows
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile

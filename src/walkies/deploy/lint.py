@@ -34,7 +34,7 @@ from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, load_document, prob
 from walkies.files import shown
 from walkies.robots import ROBOTS, get_robot
 from walkies.robots.base import Robot
-from walkies.runs import find_policy
+from walkies.run.folders import find_policy
 
 MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, SLICES
+from walkies.deploy.contract import FRAME_SIZE, SLICES
 from walkies.deploy.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile

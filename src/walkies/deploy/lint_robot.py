@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from walkies.deploy.controller import ControllerConfig
+from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile

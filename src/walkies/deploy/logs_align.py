@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
+from walkies.deploy.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
 from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError

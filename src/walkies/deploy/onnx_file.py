@@ -14,13 +14,13 @@ import numpy as np
 import tyro
 
 import walkies
-from walkies.contract import FRAME, OBSERVATION_CLIP, SLICES
+from walkies.deploy.contract import FRAME, OBSERVATION_CLIP, SLICES
 from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError, read
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.errors import UserError
 from walkies.files import writing
 from walkies.robots.base import Robot
-from walkies.runs import find_policy
+from walkies.run.folders import find_policy
 
 OPSET = 17
 IR_VERSION = 8

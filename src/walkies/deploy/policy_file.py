@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import walkies
-from walkies.contract import CONTROL_DT, FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
+from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
 from walkies.deploy.json_values import PolicyFileError
 from walkies.deploy.policy_json import NUM_JOINTS, history, load_document, problems
 from walkies.deploy.probes import extreme_observations

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from walkies.contract import FRAME_SIZE
+from walkies.deploy.contract import FRAME_SIZE
 from walkies.deploy.json_values import PolicyFileError, Problem, are_numbers, describe, is_finite, size, whole
 from walkies.deploy.rtneural import check_layers
 from walkies.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
+from walkies.deploy.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
 
 JOYSTICK = {"vx": 0.75, "vy": 0.5, "yaw_rate": 2.0}
 """± m/s, m/s, rad/s: what the robot's gamepad can ask for."""

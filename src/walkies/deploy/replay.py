@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from walkies.cpu import MujocoThreads
+from walkies.accel.cpu import MujocoThreads
 from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified, identify
 from walkies.deploy.logs import read
 from walkies.deploy.logs_align import Log, align, target_offset
@@ -20,7 +20,7 @@ from walkies.deploy.policy_file import read as read_policy
 from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.robots.base import Robot
-from walkies.runs import find_policy
+from walkies.run.folders import find_policy
 
 AGREE = 1e-4
 """Largest difference of an action from the policy's own answer: RTNeural computes in float32, in another order."""

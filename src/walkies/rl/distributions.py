@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies import random
+from walkies.accel import random
 
 Array = jax.Array
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from walkies.rl import native_adam, networks
+from walkies.accel import adam as faster
+from walkies.rl import networks
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
 
@@ -59,8 +60,8 @@ def start(recipe: Recipe, params: Any) -> Any:
 
 def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
     """One Adam step of size `rate` (Kingma & Ba 2015) on the norm-limited gradient: new parameters and state."""
-    if native_adam.fits(gradient, params):
-        return native_adam.step(gradient, params, moments, rate, recipe.max_grad_norm, recipe.adam_epsilon)
+    if faster.fits(gradient, params):
+        return faster.step(gradient, params, moments, rate, recipe.max_grad_norm, recipe.adam_epsilon)
     direction, moments = _optimizer(recipe).update(gradient, moments)
     return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
 
@@ -68,5 +69,5 @@ def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) 
 def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(recipe.max_grad_norm),
-        optax.scale_by_adam(*native_adam.DECAY, eps=recipe.adam_epsilon),
+        optax.scale_by_adam(*faster.DECAY, eps=recipe.adam_epsilon),
     )

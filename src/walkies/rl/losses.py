@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from walkies.rl import native_networks, networks
+from walkies.accel import networks as faster
+from walkies.rl import networks
 from walkies.rl.batch import Batch, masked_mean
 from walkies.rl.objectives import METRICS, OBJECTIVES, Terms, clipped_value_loss, value_loss
 from walkies.rl.policy import Policy, PolicyParams
@@ -36,7 +37,7 @@ def policy_loss(
 
 def critic_loss(recipe: Recipe, params: networks.Layers, batch: Batch) -> Array:
     """Mean squared error () of the value function, halved; with `value_clip` the larger of two."""
-    network = native_networks.chosen(recipe.networks)
+    network = faster.chosen(recipe.networks)
     value = network(params, batch.critic_observation, recipe.activation)[..., 0]
     if recipe.value_clip is None:
         return masked_mean(value_loss(value, batch.target), batch.mask)

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from walkies import random
+from walkies.accel import random
+from walkies.accel.rows import taker
 from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, adam
 from walkies.rl.losses import critic_loss
 from walkies.rl.recipes import Recipe
-from walkies.rl.rows import taker
 from walkies.rl.sizes import minibatch_size
 
 Array = jax.Array

@@ -1,6 +1,6 @@
 """What is minimised: four losses per sample that share one gradient at the policy the samples came from.
 
-ρ = π_θ(a | s) / π_old(a | s). A is the weight of `walkies.rl.weights`.
+ρ = π_θ(a | s) / π_old(a | s). A is the weight of `walkies.rl.advantages`.
 """
 
 from __future__ import annotations

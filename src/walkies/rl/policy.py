@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies.accel import networks as faster
 from walkies.errors import UserError
 from walkies.mdp import Box, Discrete, Space
-from walkies.rl import native_networks, networks
+from walkies.rl import networks
 from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal
 
 Array = jax.Array
@@ -64,7 +65,7 @@ class Policy:
 
     def head(self, params: PolicyParams, observation: Array) -> Array:
         """What of the distribution depends on the observation (…, observation_size): mean or logits (…, size or n)."""
-        out = native_networks.chosen(self.networks)(params.layers, observation, self.activation)
+        out = faster.chosen(self.networks)(params.layers, observation, self.activation)
         return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
 
     def wrap(self, params: PolicyParams, head: Array) -> Distribution:

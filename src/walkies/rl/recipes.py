@@ -23,11 +23,11 @@ class Recipe:
     """Everything that defines a policy-gradient algorithm and its settings."""
 
     weight: Literal["full_return", "reward_to_go", "gae"] = "gae"
-    """What weighs the log-probability of an action (walkies.rl.weights)."""
+    """What weighs the log-probability of an action (walkies.rl.advantages)."""
     objective: Literal["score", "surrogate", "clipped", "kl_penalty"] = "clipped"
     """What is minimised (walkies.rl.objectives)."""
     step: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
-    """How the policy's parameters move (walkies.rl.steps)."""
+    """How the policy's parameters move (walkies.rl.updates)."""
 
     num_envs: Annotated[int, Between(1, 10**7)] = 1024
     """Environments that act in parallel."""
@@ -64,7 +64,7 @@ class Recipe:
     """Activation of hidden layers."""
     networks: Literal["xla", "native"] = "xla"
     """What computes networks: XLA, or the native library's custom calls where they fit (float32 on a CPU): a faster
-    implementation of the same function, equal up to rounding (walkies.rl.native_networks). Fisher products, and
+    implementation of the same function, equal up to rounding (walkies.accel.networks). Fisher products, and
     gradients by observations, are always XLA's."""
     bound: Literal["clip", "mean", "sample"] = "clip"
     """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""

@@ -50,7 +50,7 @@ class Rollout(NamedTuple):
     metrics: dict[str, Array]
     """Mean () of each quantity that the environment reports."""
     valid: Array | None = None
-    """bool: false in a row that is no transition (`walkies.rl.rollout_host`). None: every row is one."""
+    """bool: false in a row that is no transition (`walkies.gymnasium.rollout`). None: every row is one."""
 
     @property
     def done(self) -> Array:

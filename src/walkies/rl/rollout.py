@@ -22,10 +22,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from walkies.accel.rows import replace
 from walkies.mdp import Env
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.record import Actors, Rollout
-from walkies.rl.rows import replace
 
 Array = jax.Array
 Resets = Literal["step", "rollout"]

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies.accel import networks as faster
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import finite, native_networks, networks, normalize, sizes
+from walkies.rl import finite, networks, normalize, sizes
+from walkies.rl.advantages import WEIGHTS, discounted_sums
 from walkies.rl.batch import Batch
 from walkies.rl.learner import Learner, Params, init_learner
 from walkies.rl.normalize import Normalizer
@@ -19,8 +21,7 @@ from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
 from walkies.rl.record import Actors, Rollout
 from walkies.rl.rollout import rollout, start
-from walkies.rl.steps import STEPS
-from walkies.rl.weights import WEIGHTS, discounted_sums
+from walkies.rl.updates import STEPS
 
 Array = jax.Array
 Metrics = dict[str, Array]
@@ -315,7 +316,7 @@ def _value(recipe: Recipe, state: TrainState, observations: Array) -> Array:
     if not recipe.baseline:
         return jnp.zeros(observations.shape[:-1], observations.dtype)
     seen = state.normalizers.critic(observations)
-    network = native_networks.chosen(recipe.networks)
+    network = faster.chosen(recipe.networks)
     return network(state.learner.params.critic, seen, recipe.activation)[..., 0]
 
 

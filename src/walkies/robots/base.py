@@ -48,7 +48,7 @@ class Robot:
     name: str
     mjcf: Path
     """MJCF file with ground plane, colliders (spheres) and visuals. It states joint limits and motors once more, as its
-    format asks; `walkies.physics.params.check_record` holds them equal to this record."""
+    format asks; `walkies.sim.params.check_record` holds them equal to this record."""
     base_body: str
     leg_names: tuple[str, ...]
     joint_names: tuple[str, ...]

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies import child, gl
+from walkies import child
 from walkies.errors import UserError
+from walkies.show import gl
 
 NO_GL = 3
 """Exit status of a drawing process that found no GL library to draw with."""

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.show import logs, theme
+from walkies.run import loggers
+from walkies.show import theme
 
 
 class Quantity(NamedTuple):
@@ -54,7 +55,7 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
     Raises:
         UserError: a run has no curves, or no run has anything to draw.
     """
-    data = {name: [logs.read(run / "progress.csv") for run in runs] for name, runs in groups.items()}
+    data = {name: [loggers.read(run / "progress.csv") for run in runs] for name, runs in groups.items()}
     tables = [table for group in data.values() for table in group]
     shown = [q for q in QUANTITIES if any(np.isfinite(table.get(q.column, np.nan)).any() for table in tables)]
     if not shown or not any(x in table for table in tables):
@@ -80,7 +81,7 @@ def draw_rewards(run: Path) -> Path | None:
     Above, the largest terms stacked, gains upward and costs downward, and their sum as a line; below, every term on a
     scale of its own, the largest first.
     """
-    table = logs.read(run / "progress.csv")
+    table = loggers.read(run / "progress.csv")
     terms = {name.removeprefix("reward/"): values for name, values in table.items() if name.startswith("reward/")}
     curves = {name: thin(table["steps"], values) for name, values in terms.items()}
     curves = {name: curve for name, curve in curves.items() if np.any(curve[1])}

@@ -20,9 +20,9 @@ from walkies.bounds import Between
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.files import writing
-from walkies.runs import RunFolder, find_policy, refuse_unwritable
+from walkies.run.folders import RunFolder, find_policy, refuse_unwritable
+from walkies.run.progress import PLAIN_INTERVAL
 from walkies.show import render, replay, video
-from walkies.show.progress import PLAIN_INTERVAL
 
 Pixels = Annotated[int, Between(64, 4096)]
 """Along a side of a video."""

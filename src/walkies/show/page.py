@@ -12,7 +12,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from walkies import exam_card
+from walkies.judge import report_card
 from walkies.robots import VISUAL_GROUP, get_robot, load_model
 from walkies.show import replay
 
@@ -71,12 +71,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return f"<table><thead><tr>{first}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def card(content: exam_card.Card) -> str:
+def card(content: report_card.Card) -> str:
     """The examination's report card."""
     verdict = '<span class="met">passed</span>' if content["passed"] else '<span class="missed">failed</span>'
     rows = "".join(_mark(mark) for mark in content["marks"])
     return (
-        f"<section><h2>Examination {verdict}</h2><p>{escape(exam_card.about(content))} Marks in bold decide, the "
+        f"<section><h2>Examination {verdict}</h2><p>{escape(report_card.about(content))} Marks in bold decide, the "
         "others inform.</p>"
         "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table></section>"
@@ -153,11 +153,10 @@ def _shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
     }
 
 
-def _mark(mark: exam_card.Result) -> str:
+def _mark(mark: report_card.Result) -> str:
     name = escape(mark["name"])
     title = f"<strong>{name}</strong>" if mark["gates"] else name
-    cells = "".join(
-        f"<td>{text}</td>" for text in (title, escape(exam_card.value(mark)), escape(exam_card.limit(mark)))
-    )
+    texts = (title, escape(report_card.value(mark)), escape(report_card.limit(mark)))
+    cells = "".join(f"<td>{text}</td>" for text in texts)
     result = "met" if mark["met"] else "missed"
     return f'<tr>{cells}<td class="{result}">{result}</td></tr>'

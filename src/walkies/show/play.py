@@ -19,10 +19,10 @@ import tyro
 
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.exam import robot_of
-from walkies.exam_drive import FALL_TILT
+from walkies.judge.exam import robot_of
+from walkies.judge.loop import FALL_TILT
 from walkies.robots import load_model
-from walkies.runs import RunFolder, find_policy
+from walkies.run.folders import RunFolder, find_policy
 from walkies.show import theme
 from walkies.show.viewer.access import LOOPBACK, is_loopback
 from walkies.show.viewer.gauges import Gauges
@@ -271,7 +271,7 @@ def stages_of(target: Path) -> list[Stage]:
 def task_of(target: Path) -> WalkConfig:
     """The task that a run was trained on; the default one where `target` is only a policy."""
     if target.is_dir() and RunFolder(target).config.is_file():
-        from walkies.experiment import read_config
+        from walkies.run.config import read_config
 
         return read_config(RunFolder(target), own_terms=False).task
     return WalkConfig()

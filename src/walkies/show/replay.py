@@ -1,6 +1,6 @@
 """What a policy does, recorded: one nominal robot in MuJoCo under a script of commands, driven from its policy file.
 
-The record feeds the video, the gait diagram and the replay in the report. The examination (`walkies.exam`) is the
+The record feeds the video, the gait diagram and the replay in the report. The examination (`walkies.judge.exam`) is the
 judge; this is the showcase: no noise, no pushes, no delays.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.contract import FADE_IN
+from walkies.deploy.contract import FADE_IN
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot

@@ -12,15 +12,17 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import numpy as np
 import tyro
 
-from walkies import exam_card, records
+from walkies import records
 from walkies.deploy import policy_file
 from walkies.errors import UserError
-from walkies.exam_card import Card
 from walkies.files import digest, printable, write_text
+from walkies.judge import report_card
+from walkies.judge.report_card import Card
 from walkies.markdown import escape, table
-from walkies.runs import RunFolder
-from walkies.show import curves, gait, logs, margins, page, replay
-from walkies.show.progress import count, duration
+from walkies.run import loggers
+from walkies.run.folders import RunFolder
+from walkies.run.progress import count, duration
+from walkies.show import curves, gait, margins, page, replay
 from walkies.terminal import say
 
 T = TypeVar("T")
@@ -79,9 +81,9 @@ def summarize(run: Path) -> Summary:
             return otherwise
 
     config: dict[str, Any] = part(_object, folder.config, {})
-    rows: dict[str, np.ndarray] = part(logs.read, folder.curves, {}) if logs.begun(folder.curves) else {}
+    rows: dict[str, np.ndarray] = part(loggers.read, folder.curves, {}) if loggers.begun(folder.curves) else {}
     own = part(_card, folder.report, None)
-    others = [card for path in exam_card.others(run) if (card := part(_card, path, None))]
+    others = [card for path in report_card.others(run) if (card := part(_card, path, None))]
     cards = [*([own] if own else []), *sorted(others, key=lambda card: -card["episodes"])]
     return Summary(
         name=printable(run.resolve().name),
@@ -127,7 +129,7 @@ def markdown(summary: Summary, pictures: dict[str, str], products: list[str], ru
     lines = [f"# Run {escape(summary.name)}", "", "```sh", summary.command, "```", ""]
     lines += [f"- {name}: {escape(value)}" for name, value in facts(summary)]
     if summary.card:
-        lines += ["", exam_card.markdown(summary.card).replace("# Examination", "## Examination", 1).rstrip()]
+        lines += ["", report_card.markdown(summary.card).replace("# Examination", "## Examination", 1).rstrip()]
     if summary.exams:
         rows = [[escape(cell) for cell in row] for row in other_examinations(summary)]
         lines += ["", "## Other examinations", "", *table(EXAMS, rows)]
@@ -173,7 +175,7 @@ def other_examinations(summary: Summary) -> list[list[str]]:
 
 def survival(card: Card) -> str:
     """'99.0% (94.6% … 99.8%)': with its 95% interval."""
-    share = exam_card.uncertainty(card["survival"], card["episodes"])
+    share = report_card.uncertainty(card["survival"], card["episodes"])
     return f"{share.value:.1%} ({share.low:.1%} … {share.high:.1%})"
 
 
@@ -200,8 +202,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
 
 def command_line(config: dict[str, Any]) -> str:
     """The `walkies train` command that repeats a run: every flag whose value is not the default."""
-    from walkies.experiment import TrainConfig
-    from walkies.runs import to_dict
+    from walkies.run.config import TrainConfig
+    from walkies.run.folders import to_dict
 
     defaults = flat_settings(to_dict(TrainConfig()))
     words = ["walkies", "train"]
@@ -255,7 +257,7 @@ def _products(folder: RunFolder) -> list[str]:
 
 
 def _card(path: Path) -> Card | None:
-    return exam_card.read(path) if path.is_file() else None
+    return report_card.read(path) if path.is_file() else None
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from rich.table import Table
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.files import UNFINISHED, printable, write_text
-from walkies.runs import RUNS, RunFolder, is_locked
+from walkies.run.folders import RUNS, RunFolder, is_locked
+from walkies.run.progress import count, duration
 from walkies.show import curves, gait, margins, page, replay
-from walkies.show.progress import count, duration
 from walkies.show.report import Summary, facts, flat_settings, is_run, summarize
 from walkies.terminal import console, say
 

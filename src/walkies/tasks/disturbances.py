@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from walkies.physics.base import TARGET_MEMORY
+from walkies.sim.base import TARGET_MEMORY
 from walkies.tasks.randomization import Pushes, Range
 
 Array = jax.Array

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from walkies.contract import FADE_IN, FRAME, SLICES, Contract
+from walkies.deploy.contract import FADE_IN, FRAME, SLICES, Contract
 from walkies.robots import get_robot
 from walkies.tasks import rewards
 from walkies.tasks.randomization import Randomization, Range, quantities

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from walkies.contract import FRAME, Contract
+from walkies.deploy.contract import FRAME, Contract
 from walkies.mdp import Observation
-from walkies.physics.base import Simulator
+from walkies.sim.base import Simulator
 
 Array = jax.Array
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from walkies import random
-from walkies.physics.base import Params
+from walkies.accel import random
+from walkies.sim.base import Params
 from walkies.tasks.randomization import Contact, Randomization, Range
 from walkies.tasks.randomization_bodies import add_payload, transform_bodies
 

@@ -1,8 +1,9 @@
 """Walking under velocity commands, as a Markov decision process.
 
-Action: 12 joint targets around the default pose (`walkies.contract`). Observation: what the robot's own controller
-would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the sensors'
-errors: `walkies.tasks.randomization`.
+Action: 12 joint targets around the default pose (`walkies.deploy.contract`). Observation: what the robot's own
+controller would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the
+sensors' errors: `walkies.tasks.randomization`.
+
 The state holds whatever the future depends on, the frames already sensed included: sensor noise is drawn once.
 """
 
@@ -18,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies import random
+from walkies.accel import random
 from walkies.bounds import Between, Share, refuse
-from walkies.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract, Damping, Stiffness
+from walkies.deploy.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract, Damping, Stiffness
 from walkies.errors import UserError
 from walkies.mdp import Box, Observation, Outcome
-from walkies.physics.base import (
+from walkies.sim.base import (
     MAX_COMMAND_DELAY,
     TARGET_MEMORY,
     Disturbance,

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from walkies.experiment import PUPPER_RECIPE, TrainConfig
-from walkies.show import stages
+from walkies.run import stages
+from walkies.run.config import PUPPER_RECIPE, TrainConfig
+from walkies.run.training import Training
 from walkies.show.viewer import learn, server
 from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
-from walkies.training import Training
 
 RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
 RECORD = {"steps": 64.0, "steps_per_s": 10.0, "episode_return": 1.5}
@@ -131,7 +131,7 @@ def test_stages_are_the_first_iteration_and_ten_doubled() -> None:
 
 def test_a_stage_is_a_policy_file_like_any_other(training: Training, tmp_path: Path) -> None:
     from walkies.deploy import policy_file
-    from walkies.runs import RunFolder
+    from walkies.run.folders import RunFolder
     from walkies.show.play import stages_of
 
     folder = RunFolder(tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
-from walkies.runs import find_policy
+from walkies.run.folders import find_policy
 from walkies.show import play as module
 from walkies.show.play import Play, announce, has_screen, stages_of, task_of
 from walkies.show.viewer.listener import listen
@@ -247,9 +247,9 @@ def test_a_run_that_still_trains_is_played_with_its_newest_policy(folder: Path, 
 def test_the_plotted_rewards_are_the_runs_own(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from walkies.experiment import TrainConfig
     from walkies.files import write_json
-    from walkies.runs import RunFolder, to_dict
+    from walkies.run.config import TrainConfig
+    from walkies.run.folders import RunFolder, to_dict
 
     assert task_of(POLICY) == WalkConfig()
     task = replace(WalkConfig(), action_scale=0.5)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from walkies.deploy import policy_file
-from walkies.deploy.controller import ControllerConfig
-from walkies.exam import robot_of
+from walkies.deploy.controllers.neural_controller import ControllerConfig
+from walkies.judge.exam import robot_of
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.gauges import Gauges, ground_forces
 from walkies.show.viewer.settings import Settings

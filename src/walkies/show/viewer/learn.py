@@ -17,18 +17,18 @@ import jax
 import mujoco
 import numpy as np
 
-from walkies.cpu import step_back
+from walkies.accel.cpu import step_back
 from walkies.mdp import select
 from walkies.rl import train
 from walkies.robots import load_model
+from walkies.run.progress import count as in_words
+from walkies.run.training import Training
 from walkies.show import theme
-from walkies.show.progress import count as in_words
 from walkies.show.viewer.listener import listen
 from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer
 from walkies.show.viewer.settings import finite
 from walkies.show.viewer.view import View
-from walkies.training import Training
 
 ROBOTS = 16
 SPACING = 0.9

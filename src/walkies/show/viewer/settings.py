@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.controller import ControllerConfig
-from walkies.deploy.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
-from walkies.exam_conditions import PAYLOAD_HEIGHT
-from walkies.physics.params import ground_geom
+from walkies.deploy.controllers.neural_controller import ControllerConfig
+from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
+from walkies.judge.ranges import PAYLOAD_HEIGHT
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
+from walkies.sim.params import ground_geom
 
 PAYLOAD_BODY = "payload"
 PAYLOAD_SIZE = 0.03

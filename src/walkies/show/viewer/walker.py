@@ -11,14 +11,23 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.contract import SLICES
-from walkies.deploy.controller import ControllerConfig, Memory, MotorCommand, Sensors, activate, board, multiplex, tick
+from walkies.deploy.contract import SLICES
+from walkies.deploy.controllers.neural_controller import (
+    ControllerConfig,
+    Memory,
+    MotorCommand,
+    Sensors,
+    activate,
+    board,
+    multiplex,
+    tick,
+)
+from walkies.deploy.controllers.twin import PHYSICS_PER_TICK
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.twin import PHYSICS_PER_TICK
-from walkies.physics.params import ground_geom
 from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.settings import Settings
+from walkies.sim.params import ground_geom
 
 LONGEST_QUEUE = 64
 """Motor commands kept for latency: 123 ms at 520 Hz."""

@@ -1,0 +1,50 @@
+"""One norm-limited Adam step on all parameters as one custom call.
+
+What optax makes of it is some forty small operations, each too small to share between cores. Same step up to rounding
+(the tests compare them); the optax chain in `walkies.rl.learner` is the definition.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from walkies.accel import library
+
+Array = jax.Array
+
+DECAY = (0.9, 0.999)
+"""β₁ and β₂, optax's defaults and those of the paper."""
+
+
+def fits(*trees: Any) -> bool:
+    """Whether `step` can take these: something, float32 throughout, on a CPU."""
+    leaves = jax.tree.leaves(trees)
+    single = bool(leaves) and all(x.dtype == jnp.float32 for x in leaves)
+    return single and jax.default_backend() == "cpu" and library.available()
+
+
+def step(gradient: Any, params: Any, moments: Any, rate: Array, max_norm: float, epsilon: float) -> tuple[Any, Any]:
+    """New parameters and moments (Kingma & Ba 2015, algorithm 1) for PyTrees of one structure.
+
+    moments: as of `optax.chain(optax.clip_by_global_norm(max_norm), optax.scale_by_adam(eps=epsilon))`. rate: () step
+    size.
+    """
+    nothing, adam = moments
+    count = optax.safe_increment(adam.count)
+    trees = (gradient, params, adam.mu, adam.nu)
+    leaves, structure = jax.tree.leaves(trees), jax.tree.structure(params)
+    each = len(leaves) // len(trees)
+    results = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves[each:]]
+    # Parameters and moments are renewed in place, where nobody needs the old ones.
+    here = {2 + each + i: i for i in range(len(results))}
+    call = jax.ffi.ffi_call(library.ADAM_TARGET, results, vmap_method="sequential", input_output_aliases=here)
+    settings: dict[str, Any] = {"max_norm": np.float32(max_norm), "epsilon": np.float32(epsilon)}
+    settings |= {"first_decay": np.float64(DECAY[0]), "second_decay": np.float64(DECAY[1])}
+    flat = call(jnp.asarray(rate, jnp.float32), count, *leaves, **settings)
+    params, mu, nu = (jax.tree.unflatten(structure, flat[i : i + each]) for i in range(0, 3 * each, each))
+    return params, (nothing, optax.ScaleByAdamState(count, mu, nu))

@@ -1,0 +1,92 @@
+"""`networks.apply` for large batches on a CPU: one custom call forwards, one backwards.
+
+XLA runs a network layer by layer over the whole batch, each layer's activations travelling to memory and back. Here a
+few dozen samples go through all layers while they are in the cache, on all cores. Same function, same gradient, up to
+rounding (the tests compare them); `networks.apply` is the definition.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.accel.library import available, library
+from walkies.errors import UserError
+from walkies.rl import networks
+from walkies.rl.networks import Layers
+
+Array = jax.Array
+
+ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
+"""Codes of the custom calls."""
+LINE = 16
+"""float32 numbers in a cache line."""
+
+
+def fits(layers: Layers, inputs: Array, activation: str) -> bool:
+    """Whether `apply` can stand in for `networks.apply`: float32, on a CPU, at most eight layers."""
+    single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
+    return single and activation in ACTIVATIONS and len(layers) <= 8 and jax.default_backend() == "cpu" and available()
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def apply(layers: Layers, inputs: Array, activation: str) -> Array:
+    """Outputs (…, out) for inputs (…, in), as `networks.apply`.
+
+    Differentiable once, backwards, by `layers` alone: observations are data.
+    """
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    (outputs,) = _call("walkies_network_forward", [_array(rows.shape[0], layers[-1][1].size)], layers, activation, rows)
+    return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
+
+
+def _forward(layers: Any, inputs: Any, activation: str) -> tuple[Array, tuple]:
+    if inputs.perturbed:
+        raise UserError("the native networks have no gradient by their inputs; use walkies.rl.networks.apply for that")
+    layers, inputs = jax.tree.map(lambda x: x.value, layers, is_leaf=lambda x: hasattr(x, "perturbed")), inputs.value
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    shapes = [_array(rows.shape[0], layers[-1][1].size), _array(rows.shape[0], hidden_width(layers))]
+    outputs, hidden = _call("walkies_network_forward", shapes, layers, activation, rows)
+    return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1]), (layers, inputs, hidden)
+
+
+def _backward(activation: str, kept: tuple, gradient: Array) -> tuple[Layers, None]:
+    layers, inputs, hidden = kept
+    rows, gradient = inputs.reshape(-1, inputs.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    shapes = [_array(*x.shape) for x in jax.tree.leaves(layers)]
+    flat = _call("walkies_network_backward", shapes, layers, activation, rows, hidden, gradient)
+    return jax.tree.unflatten(jax.tree.structure(layers), flat), None
+
+
+apply.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def hidden_width(layers: Layers) -> int:
+    """Columns of the activations kept for the way back: every hidden layer on whole cache lines, odd in all."""
+    lines = sum(-(-bias.size // LINE) for _, bias in layers[:-1])
+    return LINE * (lines + (lines % 2 == 0))
+
+
+def _array(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _call(name: str, results: list, layers: Layers, activation: str, rows: Array, *more: Array) -> Sequence[Array]:
+    library()
+    call = jax.ffi.ffi_call(name, results, vmap_method="sequential")
+    return call(rows, *jax.tree.leaves(layers), *more, layers=np.int64(len(layers)),
+                activation=np.int64(ACTIVATIONS[activation]))  # fmt: skip
+
+
+def chosen(name: str) -> Callable[[Layers, Array, str], Array]:
+    """The function that a recipe's choice of networks, `xla` or `native`, stands for."""
+    return networks.apply if name == "xla" else _where_it_fits
+
+
+def _where_it_fits(layers: Layers, inputs: Array, activation: str) -> Array:
+    return (apply if fits(layers, inputs, activation) else networks.apply)(layers, inputs, activation)

@@ -1,0 +1,224 @@
+"""`walkies <command>`: a command is a function; its signature gives the flags, its docstring the help.
+
+The table below is the whole of it. A command's module is imported only when that command runs, so that `walkies` alone
+answers at once and a missing optional dependency hurts only the command that needs it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from walkies import __version__
+from walkies.accel.cpu import settle_jax
+from walkies.errors import UserError
+from walkies.terminal import say, take_over
+
+USER_ERROR = 2
+"""Exit status after an error that the user can mend."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells expect: 128 + SIGINT."""
+UNREAD = 141
+"""Exit status where nobody read to the end what was printed, as shells expect: 128 + SIGPIPE."""
+
+
+class Command(NamedTuple):
+    """Where a command lives and what it is for."""
+
+    target: str
+    """module:function"""
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command("walkies.cli.train:command", "teach a robot to walk, examine it, film it"),
+    "exam": Command("walkies.judge.exam:command", "examine a policy in MuJoCo and print its report card"),
+    "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
+    "film": Command("walkies.show.film:command", "make a video of a policy walking"),
+    "rehearse": Command("walkies.judge.rehearsal:command", "rehearse a policy in the robot's own control loop"),
+    "ablate": Command("walkies.lab.ablation:command", "train with and without each part of randomization, and compare"),
+    "lint": Command("walkies.deploy.lint:command", "check a policy file before it reaches a robot"),
+    "export": Command("walkies.deploy.onnx_file:command", "write a policy as ONNX, verified with onnxruntime"),
+    "replay": Command("walkies.deploy.replay:command", "fit the simulator to a log of the robot"),
+    "excite": Command("walkies.deploy.excite:command", "write a policy that shakes the legs, to measure servos with"),
+    "explain": Command("walkies.tasks.explain:command", "print a task: observation, action, rewards, randomization"),
+    "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
+    "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
+    "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
+    "bench physics": Command("walkies.lab.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
+    "bench train": Command("walkies.lab.bench.train:command", "speed of a training iteration and where its time goes"),
+    "bench view": Command("walkies.lab.bench.view:command", "what watching a training costs it"),
+    "benchmark": Command(
+        "walkies.lab.published.command:command", "repeat published results in Gymnasium's environments"
+    ),
+    "bench replay": Command("walkies.lab.bench.replay:command", "how well replay finds hidden parameters"),
+    "doctor": Command("walkies.cli.doctor:command", "check that this machine has what walkies needs"),
+}
+
+EXAMPLES = (
+    ("walkies train pupper --minutes 5 --out runs/first", "teach Pupper to walk"),
+    ("walkies exam runs/first", "examine what it learned"),
+    ("walkies play runs/first", "drive it with the keyboard, in the browser"),
+)
+
+EXTRAS = {
+    "gymnasium": "gym",
+    "sb3_contrib": "compare",
+    "stable_baselines3": "compare",
+    "torch": "compare",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "rosbags": "ros",
+    "wandb": "wandb",
+}
+"""Optional packages, by the extra of walkies that installs them."""
+
+ADVICE = {
+    errno.ENOENT: "check the name, also of its folder",
+    errno.EISDIR: "this is a folder where a file was expected; give the path of a file",
+    errno.ENOTDIR: "a part of this path is a file where a folder was expected; give another path",
+    errno.EEXIST: "there is already a file of that name where a folder was expected; give another path",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOSPC: "make room, or choose another disk; `walkies runs clean` shows what of old runs can go",
+}
+"""What to do about an error of the operating system that is the user's to mend; any other is a bug."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted.
+
+    What cannot be printed never stops a command, and is said by the status: 141 where the reader, such as `head`, had
+    seen enough, else 2.
+    """
+    out = take_over()
+    status = run(list(sys.argv[1:] if arguments is None else arguments))
+    sys.stdout.flush()
+    if out.failure is not None:
+        status = status or _unheard(out.failure)
+    sys.exit(status)
+
+
+def _unheard(failure: OSError) -> int:
+    """Say why standard output could not be written; the exit status."""
+    if failure.errno == errno.EPIPE:
+        return UNREAD
+    _say(f"standard output: {(failure.strerror or 'cannot be written').lower()}; only what was printed is lost")
+    return USER_ERROR
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that `arguments` (without the program's name) ask for; the exit status."""
+    if arguments[:1] == ["help"] and arguments[1:] not in ([], ["help"]):
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        say(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        say(f"walkies {__version__}")
+        return 0
+    try:
+        name, rest = resolve(arguments)
+        if foreign := settle_jax():
+            said = " ".join(f"{variable}={value}" for variable, value in foreign.items())
+            _say(f"not heeded: {said}; walkies computes on the CPU in float32 (`walkies doctor` says more)")
+        return _call(name, load(name), rest)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except (UserError, OSError) as error:
+        if os.environ.get("WALKIES_DEBUG") or (isinstance(error, OSError) and error.errno not in ADVICE):
+            raise
+        _say(_message(error))
+        return USER_ERROR
+
+
+def overview() -> str:
+    """What walkies can do: a line per command and three examples."""
+    commands = [f"  {name:<15}{command.summary}" for name, command in COMMANDS.items()]
+    width = max(len(line) for line, _ in EXAMPLES)
+    examples = [f"  {line:<{width}}   {purpose}" for line, purpose in EXAMPLES]
+    return "\n".join(
+        [
+            f"walkies {__version__}: legged robots learn to walk, on the computer you have.",
+            "",
+            *examples,
+            "",
+            "Commands (walkies help COMMAND tells more):",
+            *commands,
+        ]
+    )
+
+
+def resolve(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command's name (one word or two) and the arguments that are left for it.
+
+    Raises:
+        UserError: there is no such command; the message offers the nearest.
+    """
+    for words in (2, 1):
+        if (name := " ".join(arguments[:words])) in COMMANDS:
+            return name, arguments[words:]
+    typed = arguments[0]
+    group = [name for name in COMMANDS if name.startswith(f"{typed} ")]
+    if group:
+        raise UserError(f"`walkies {typed}` needs one more word: {' or '.join(f'`walkies {name}`' for name in group)}")
+    near = difflib.get_close_matches(" ".join(arguments[:2]), COMMANDS, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(typed, COMMANDS, n=1, cutoff=0.5)
+    hint = f"Did you mean `walkies {near[0]}`?" if near else f"There are: {', '.join(COMMANDS)}."
+    raise UserError(f"no command {typed!r}. {hint}")
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function behind a command.
+
+    Raises:
+        UserError: the command needs a package that is not installed; the message says which extra brings it.
+    """
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+
+
+def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
+    from walkies.cli import flags
+
+    try:
+        given = flags.parse(function, f"walkies {name}", arguments)
+        result = function(*given.args, **given.kwargs)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except ModuleNotFoundError as error:
+        raise _missing(name, error) from error
+    # A command may return its own exit status, as `lint` does; anything else it returns is for library users.
+    return result if type(result) is int else 0
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> Exception:
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return error
+    return UserError(
+        f"`walkies {name}` needs the package {package}, which is not installed.\n"
+        f"Install it with: {sys.executable} -m pip install 'walkies[{EXTRAS[package]}]'"
+    )
+
+
+def _message(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    said = (error.strerror or "cannot be used").lower()
+    what = said if error.filename is None else f"{error.filename}: {said}"
+    return f"{what}; {ADVICE[error.errno or 0]}"
+
+
+def _say(message: str) -> None:
+    say(f"walkies: {message}", sys.stderr)

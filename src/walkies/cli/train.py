@@ -1,0 +1,206 @@
+"""`walkies train`: from nothing to a finished run folder — train, export, examine, film, report."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import shlex
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from walkies.accel.cpu import use_cpu
+from walkies.errors import UserError
+from walkies.rl.finite import REMEDY, Diverged
+from walkies.run.config import TrainConfig, load_terms, resumed
+from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
+from walkies.run.interrupt import exit_status
+from walkies.run.training import Training, learn, prepare
+from walkies.terminal import say
+
+DEFAULT_MINUTES = 4.8
+"""With which `make walk` stays within five minutes of training, cold compilation included."""
+
+
+def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
+    """Teach a robot to walk under velocity commands; then examine, film and report what it learned.
+
+    The run folder ends up with policy.json (what the robot loads), report.json and report_card.md (the examination),
+    report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume goes on.
+    """
+    started = time.monotonic()
+    if config.resume and config.out is None:
+        raise UserError("--resume: say which run goes on, with --out FOLDER")
+    if config.wandb is not None and importlib.util.find_spec("wandb") is None:
+        raise ModuleNotFoundError("wandb is not installed", name="wandb")  # before there is a run folder
+    if config.terms is not None:
+        load_terms(config.terms)
+    with own_folder(config) as folder:
+        config = resumed(config, folder) if config.resume else replace(config, out=folder.path)
+        use_cpu(config.threads)
+        reason = _train(config, folder, started)
+        if reason in ENDED:
+            return finish(folder, config)
+        # Whoever sends such a signal waits a few seconds, and then kills.
+        say(f"Not examined and not filmed, because of {reason}: walkies exam {folder.path}")
+        return exit_status(reason)
+
+
+def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
+    """Train and export; why it ended (`walkies.run.training.learn`)."""
+    from walkies.run import stages
+    from walkies.run.export import export_policy
+    from walkies.run.loggers import open_loggers
+    from walkies.run.progress import Progress
+
+    minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
+    seconds = None if minutes is None else 60.0 * minutes
+    training = prepare(config, folder)
+    title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
+    try:
+        with (
+            watched(training, config.view) as watchers,
+            open_loggers(
+                folder.path,
+                resume_at=training.steps if config.resume else None,
+                wandb=config.wandb,
+                config=to_dict(config),
+            ) as loggers,
+            Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
+        ):
+            deadline = None if seconds is None else started + seconds
+            observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
+            reason = learn(training, folder, deadline, config.steps, observers)
+    except Diverged as error:
+        if (last := folder.latest_checkpoint()) is None:
+            raise Diverged(f"{error}, the first of this run; {REMEDY}") from error
+        training.restore(last)
+        export_policy(folder.policy, training)
+        raise Diverged(
+            f"{error}. {folder.policy} is the policy after {training.steps:,} steps, the last that was kept before it. "
+            f"To train again, {REMEDY}; to begin where this one was sound: --init-from {folder.path} --out NEW"
+        ) from error
+    export_policy(folder.policy, training)
+    minutes_taken = (time.monotonic() - started) / 60.0
+    ended = ENDED.get(reason, reason)
+    say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
+    say(f"The robot's policy file: {folder.policy}")
+    return reason
+
+
+@contextmanager
+def own_folder(config: TrainConfig) -> Iterator[RunFolder]:
+    """The run's folder, which is this process's alone within the block: `out`, or the first of its names that is free.
+
+    Raises:
+        UserError: a training is writing into `out`, or nothing may be written there.
+    """
+    first = f"{config.robot}-{config.seed}"
+    names = itertools.chain([first], (f"{first}-{count}" for count in itertools.count(2)))
+    free = (path for path in (Path(RUNS) / name for name in names) if not path.exists())
+    with ExitStack() as stack:
+        for path in free if config.out is None else [config.out]:
+            refuse_unwritable(path)
+            try:
+                stack.enter_context(locked(path))
+            except LockedRun:
+                if config.out is not None:
+                    raise
+                continue  # another training, begun at the same moment, was quicker
+            yield RunFolder(path)
+            return
+
+
+@contextmanager
+def watched(training: Training, view: bool) -> Iterator[list[Callable[[dict[str, float]], None]]]:
+    """With `view`, a page to watch the training on; yields the observers that it needs."""
+    if not view:
+        yield []
+        return
+    from walkies.show.viewer.learn import Watch
+
+    watch = Watch(training)
+    say(f"Watch it learn: {watch.start()}")
+    try:
+        yield [watch.update]
+    finally:
+        watch.stop()
+
+
+ENDED = {"steps": "--steps", "time": "its time limit", "SIGINT": "Ctrl-C"}
+"""Why a training ended that is finished as usual, in words."""
+
+
+def finish(folder: RunFolder, config: TrainConfig) -> int:
+    """Examine, film and report; the exit status, 1 where something of it failed.
+
+    Whatever fails is said, and spoils neither the rest nor the policy, which lies there already. A video that this
+    machine cannot draw is no failure.
+    """
+    done = [
+        not config.exam_episodes or attempt("examination", lambda: _examine(folder, config)),
+        not config.film or attempt("video", lambda: _film(folder)),
+        attempt("report", lambda: _report(folder)),
+    ]
+    say(summary(folder, config))
+    return int(not all(done))
+
+
+def attempt(what: str, make: Callable[[], object]) -> bool:
+    """Make something; whether that went well. What went wrong is said, with a traceback if it is a bug."""
+    try:
+        make()
+    except Exception as error:
+        plain = isinstance(error, UserError | OSError)
+        say(f"No {what}: {error if plain else traceback.format_exc()}")
+        return False
+    return True
+
+
+def _examine(folder: RunFolder, config: TrainConfig) -> None:
+    from walkies.judge import exam, report_card
+
+    say(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …")
+    card = exam.examine_file(folder.policy, config.exam_episodes, threads=config.threads or 0)
+    exam.deliver(card, folder.path, report_card.markdown(card))
+
+
+def _film(folder: RunFolder) -> None:
+    from walkies.show.film import film, shown
+
+    try:
+        with shown("Filming it") as told:
+            film(folder.policy, folder.video, report=told)
+    except UserError as error:  # nothing here can draw
+        say(f"No video: {error}")
+
+
+def _report(folder: RunFolder) -> None:
+    from walkies.show import report
+
+    report.write(folder.path)
+
+
+def summary(folder: RunFolder, config: TrainConfig) -> str:
+    """Where everything is, and how to go on."""
+    from walkies.judge import report_card
+
+    meaning = {
+        folder.policy: "what the robot loads",
+        report_card.place(folder.path, config.exam_episodes, report_card.SEED)[1]: "the examination's report card",
+        folder.video: "what it looks like",
+        folder.path / "report.html": "all of it on one page",
+    }
+    lines = [f"{path!s:<39} {what}" for path, what in meaning.items() if path.exists()]
+    run = shlex.quote(str(folder.path))
+    lines.append(f"Drive it in the browser: walkies play {run}")
+    # Who resumes it must know the functions of reward terms that are not walkies' own.
+    terms = f" --terms {config.terms or 'FILE'}" if config.task.rewards.own else ""
+    lines.append(f"Go on training: walkies train --resume --out {run} --minutes 10{terms}")
+    return "\n".join(lines)

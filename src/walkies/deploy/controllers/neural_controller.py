@@ -1,0 +1,238 @@
+"""The robot's controller, rebuilt: what happens between sensors and motors, tick by tick, for n robots at once.
+
+A model of `neural_controller` and of the motor board behind it (pupperv3-monorepo, ros2_ws/src/neural_controller and
+control_board_hardware_interface), with the traits that surprise people: the emergency stop is looked at only when the
+policy is, and never during start-up; history survives a re-activation; the fade-in shows in the observation.
+It knows nothing but the policy file. Numbers are float32 where the robot's are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from walkies.deploy.contract import FADE_IN, FRAME_SIZE, OBSERVATION_CLIP, SLICES
+from walkies.deploy.policy_file import PolicyFile
+from walkies.robots.base import Robot
+
+GRAVITY_Z = SLICES["gravity"].start + 2
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """Parameters of the controller's node, as the robot's launch files set them."""
+
+    tick_rate: float = 520.0
+    """Hz. Upstream runs it above its nominal 500 to see 50 actions a second on the robot."""
+    repeat_action: int = 10
+    """Ticks per action."""
+    init_duration: float = 1.0
+    """s of interpolation to the default pose after activation."""
+    fade_in_duration: float = FADE_IN
+    """s over which actions then grow to full size."""
+    max_body_angle: float = 1.5
+    """rad of tilt at which the controller stops the robot."""
+    estop_kd: float = 0.1
+    """N m s/rad that remain after an emergency stop."""
+    gain_multiplier: float = 1.0
+    kp_cap: float = 10.0
+    """N m/rad, what the board allows at most."""
+    kd_cap: float = 1.0
+    """N m s/rad, likewise."""
+    command_timeout: float = 0.5
+    """s of silence after which the velocity multiplexer commands zero."""
+
+
+class Sensors(NamedTuple):
+    """What the controller reads."""
+
+    gyro: np.ndarray
+    """(n, 3) rad/s, body frame"""
+    orientation: np.ndarray
+    """(n, 4) unit quaternion w x y z, body to world"""
+    joint_position: np.ndarray
+    """(n, 12) rad"""
+
+
+class MotorCommand(NamedTuple):
+    """What the controller, or the board after its clamps, asks of the motors: τ = kp (position - q) - kd q̇."""
+
+    position: np.ndarray
+    """(n, 12) rad"""
+    kp: np.ndarray
+    """(n, 12) N m/rad"""
+    kd: np.ndarray
+    """(n, 12) N m s/rad"""
+
+
+class Memory(NamedTuple):
+    """The controller's state."""
+
+    ticks: int
+    """since activation"""
+    counter: int
+    """ticks since the last action, modulo repeat_action"""
+    start_position: np.ndarray
+    """(n, 12) rad, joints at activation"""
+    velocity_command: np.ndarray
+    """(n, 3), the last received"""
+    observation: np.ndarray
+    """(n, H·36) float32, as the policy sees or last saw it, already rotated for the next"""
+    action: np.ndarray
+    """(n, 12) float32, the policy's last output"""
+    command: MotorCommand
+    stopped: np.ndarray
+    """(n,) bool: emergency stop, latched until the next activation"""
+    failed: np.ndarray
+    """(n,) bool: the controller returned an error and was switched off"""
+    acted: np.ndarray
+    """(n,) bool: the policy ran in this tick"""
+    seen: np.ndarray
+    """(n, H·36) float32, what the policy saw in its last run"""
+
+
+def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None) -> Memory:
+    """The controller's state after activation.
+
+    History is zeros with gravity z = -1 in every frame the first time. On a re-activation (`before`) only gravity z is
+    set again: all else is still there from the last walk, because upstream resizes the buffer without clearing it.
+    After a NaN action that is a NaN, and the controller fails again until its process is started anew.
+    """
+    n = len(sensors.joint_position)
+    size = policy.observation_size
+    observation = np.zeros((n, size), np.float32) if before is None else before.observation.copy()
+    observation[:, GRAVITY_Z::FRAME_SIZE] = -1.0
+    nothing = np.zeros((n, 12))
+    return Memory(
+        ticks=0,
+        counter=-1,
+        start_position=np.array(sensors.joint_position),
+        velocity_command=np.zeros((n, 3)),
+        observation=observation,
+        action=np.zeros((n, 12), np.float32),
+        command=MotorCommand(nothing, nothing, nothing),
+        stopped=np.zeros(n, bool),
+        failed=np.zeros(n, bool),
+        acted=np.zeros(n, bool),
+        seen=observation,
+    )
+
+
+def tick(
+    config: ControllerConfig,
+    policy: PolicyFile,
+    robot: Robot,
+    memory: Memory,
+    sensors: Sensors,
+    velocity_command: np.ndarray | None = None,
+    emergency_stop: bool | np.ndarray = False,
+) -> tuple[Memory, MotorCommand]:
+    """One tick: the controller's next state, and its command before the board's clamps.
+
+    velocity_command: (n, 3) the latest message, None if there never was one. emergency_stop: whether a stop was
+    published since the last tick (for all or (n,)); it is latched at once, but obeyed only with the next action.
+    """
+    n = len(memory.stopped)
+    nobody = np.zeros(n, bool)
+    stopped = memory.stopped | emergency_stop
+    time = memory.ticks / config.tick_rate
+    memory = memory._replace(ticks=memory.ticks + 1, stopped=stopped, acted=nobody)
+    if time < config.init_duration:
+        share = time / config.init_duration
+        position = memory.start_position * (1 - share) + np.array(policy.default_joint_pos) * share
+        command = MotorCommand(position, np.full((n, 12), robot.init_kp), np.full((n, 12), robot.init_kd))
+        command = _where(memory.failed, _limp(n), command)
+        return memory._replace(command=command), command
+    fade = np.float32(min((time - config.init_duration) / config.fade_in_duration, 1.0))
+    counter = (memory.counter + 1) % config.repeat_action
+    memory = memory._replace(counter=counter)
+    if counter != 0:
+        return memory, memory.command
+    if velocity_command is not None:
+        memory = memory._replace(velocity_command=np.array(velocity_command, float))
+
+    gravity = gravity_in_body(sensors.orientation)
+    tilted = ~stopped & (-gravity[:, 2] < np.cos(config.max_body_angle))
+    blind = not policy.use_imu and np.any(np.abs(sensors.orientation - [1.0, 0, 0, 0]) > 1e-3, axis=-1)
+    observation = _fill(policy, memory, sensors, gravity)
+    failed = memory.failed | (~stopped & (blind | ~tilted & np.any(np.isnan(observation), axis=-1)))
+    tilted &= ~failed
+    acting = ~(stopped | tilted | failed)
+    action = policy.act(np.where(acting[:, None], observation, 0))
+    with np.errstate(invalid="ignore"):  # an infinite action times a fade-in of zero
+        applied = fade * action
+    target = np.clip(
+        applied * np.asarray(policy.action_scale, np.float32) + np.asarray(policy.default_joint_pos, np.float32),
+        np.asarray(policy.joint_lower_limits, np.float32),
+        np.asarray(policy.joint_upper_limits, np.float32),
+    )
+    rotated = np.concatenate([observation[:, -FRAME_SIZE:], observation[:, :-FRAME_SIZE]], axis=-1)
+    rotated[:, SLICES["last_action"]] = applied
+    # NaN is looked for in what the joints would be told, last of all: an infinite action is clamped and carried out
+    # (not where the fade-in is still zero), and the history has the NaN by then, so a re-activation fails as well.
+    remembering = acting
+    failed |= acting & np.any(np.isnan(target), axis=-1)
+    acting = acting & ~failed
+    gains = policy.kp * config.gain_multiplier, policy.kd * config.gain_multiplier
+    walk = MotorCommand(target.astype(float), np.full((n, 12), gains[0]), np.full((n, 12), gains[1]))
+    command = _where(acting, walk, memory.command)  # a robot found tilted keeps its last command until the next action
+    command = _where(stopped, _limp(n)._replace(kd=np.full((n, 12), config.estop_kd)), command)
+    command = _where(failed, _limp(n), command)
+    memory = memory._replace(
+        observation=np.where(remembering[:, None], rotated, memory.observation),
+        seen=np.where(acting[:, None], observation, memory.seen),
+        action=np.where(acting[:, None], action, memory.action),
+        command=command,
+        stopped=stopped | tilted,
+        failed=failed,
+        acted=acting,
+    )
+    return memory, command
+
+
+def board(config: ControllerConfig, robot: Robot, command: MotorCommand) -> MotorCommand:
+    """The motor board's own clamps: positions inside the joint limits by the robot's inset, gains under its caps."""
+    lower, upper = robot.target_limits()
+    return MotorCommand(
+        np.clip(command.position, lower, upper),
+        np.clip(command.kp, 0.0, config.kp_cap),
+        np.clip(command.kd, 0.0, config.kd_cap),
+    )
+
+
+def multiplex(config: ControllerConfig, message: np.ndarray | None, age: float) -> np.ndarray | None:
+    """The velocity command after the multiplexer: the latest message, or zero once it is older than the time-out.
+
+    message: (n, 3), None before the first. age: s since it was published.
+    """
+    if message is None:
+        return None
+    return message if age <= config.command_timeout else np.zeros_like(message)
+
+
+def gravity_in_body(orientation: np.ndarray) -> np.ndarray:
+    """Unit gravity (n, 3) in the body frame for quaternions (n, 4) w x y z: Rᵀ (0, 0, -1)."""
+    w, x, y, z = orientation.T
+    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+
+
+def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndarray) -> np.ndarray:
+    """The observation with the newest frame's sensor part renewed; its last action was put there after that action."""
+    observation = memory.observation.copy()
+    observation[:, SLICES["gyro"]] = sensors.gyro
+    observation[:, SLICES["gravity"]] = gravity
+    observation[:, SLICES["command"]] = memory.velocity_command
+    observation[:, SLICES["desired_up"]] = (0.0, 0.0, 1.0)
+    offset = sensors.joint_position.astype(np.float32) - np.asarray(policy.default_joint_pos, np.float32)
+    observation[:, SLICES["joint_position"]] = offset
+    return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
+
+
+def _limp(n: int) -> MotorCommand:
+    return MotorCommand(np.zeros((n, 12)), np.zeros((n, 12)), np.zeros((n, 12)))
+
+
+def _where(mask: np.ndarray, yes: MotorCommand, no: MotorCommand) -> MotorCommand:
+    return MotorCommand(*(np.where(mask[:, None], a, b) for a, b in zip(yes, no, strict=True)))

@@ -1,0 +1,50 @@
+"""The outline of a Gymnasium vector environment: what learning asks of an `Env` in which others act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from walkies.errors import UserError
+from walkies.gymnasium.adapter import from_gymnasium_space
+from walkies.mdp import Box, Key, Observation, Outcome, Space
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An `Env` in outline: what learning asks of it. Acting happens elsewhere, so there is nothing to step."""
+
+    observation_size: int
+    privileged_size: int
+    action_space: Space
+    time_limit: int | None = None
+
+    def reset(self, key: Key, num_envs: int) -> Array:
+        """States that only say what an observation looks like: zeros (num_envs, observation_size)."""
+        return jnp.zeros((num_envs, self.observation_size))
+
+    def observe(self, state: Array) -> Observation:
+        return Observation(state, state)
+
+    def step(self, state: Array, action: Array, key: Key) -> tuple[Array, Outcome]:
+        raise UserError("this environment lives in Gymnasium; act in it by walkies.gymnasium.rollout")
+
+
+def shape_of(envs: Any) -> Shape:
+    """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat.
+
+    Its time limit is the one that the environment was registered with, if it was; Gymnasium applies it itself.
+    """
+    seen = from_gymnasium_space(envs.single_observation_space, "observation")
+    if not isinstance(seen, Box):
+        raise UserError(
+            f"observations are {envs.single_observation_space}; expected a one-dimensional Box."
+            " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
+        )
+    limit = getattr(envs.spec, "max_episode_steps", None)
+    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)

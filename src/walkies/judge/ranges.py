@@ -1,0 +1,224 @@
+"""What an examined robot is put through: its body, its motors, its delays, its noise, its pushes and its commands.
+
+Everything about an episode is drawn from that episode's own seed, so that one episode can be looked at alone and is the
+same whatever the number of episodes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import mujoco
+import mujoco.batch
+import numpy as np
+
+from walkies.bounds import Between, refuse
+from walkies.deploy.policy_file import PolicyFile
+from walkies.robots.base import Robot
+from walkies.sim.base import inertia_in_body_frame
+
+EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
+"""Seeds of examination episodes. Training must never use one of them."""
+EPISODES_PER_SEED = 10_000
+EvaluationSeed = Annotated[int, Between(0, len(EXAM_SEEDS) // EPISODES_PER_SEED - 1)]
+"""Of an examination."""
+Episodes = Annotated[int, Between(1, EPISODES_PER_SEED)]
+"""Of one examination."""
+PHYSICS_STEPS = 5
+"""per control step"""
+TIMESTEP = 0.004
+"""s, one physics step"""
+CONTROL_DT = PHYSICS_STEPS * TIMESTEP
+EPISODE_SECONDS = 20.0
+STEPS = round(EPISODE_SECONDS / CONTROL_DT)
+SETTLE = 1.0
+"""s after each change of command in which errors do not count. The controller's fade-in takes the first second."""
+
+COMMAND_RANGE = np.array([0.75, 0.5, 2.0])
+"""± m/s forward, ± m/s leftward, ± rad/s: the whole range of the robot's joystick."""
+ZERO_COMMANDS = 0.15
+"""Share of commands that are exactly zero."""
+COMMAND_SECONDS = (3.0, 5.0)
+"""How long a command holds."""
+FRICTION = (0.5, 1.3)
+MASS_SCALE = (0.9, 1.25)
+"""of each body, with its inertia"""
+PAYLOAD = (-0.1, 0.4)
+"""kg: on the trunk's back where positive, taken from the trunk's own mass (inertia in proportion) where negative."""
+PAYLOAD_HEIGHT = 0.1
+"""m above the base origin, over the trunk's centre of mass: on the robot's back."""
+COM_SHIFT = np.array([0.02, 0.005, 0.0])
+"""± m, of the trunk's centre of mass"""
+KP_SCALE = (0.65, 1.05)
+KD_SCALE = (0.8, 1.4)
+COMMAND_DELAY = (0.0, 0.020)
+"""s, held for an episode and rounded to physics steps"""
+IMU_DELAY = (0.0, 0.020)
+"""s, likewise"""
+PUSH_RATE = 1.0
+"""pushes per second, on average"""
+PUSH_SPEED = (0.0, 0.25)
+"""m/s added to the base's velocity in a random horizontal direction"""
+NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
+"""Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
+renormalized after it."""
+
+
+class Conditions(NamedTuple):
+    """What was drawn, for n episodes of STEPS control steps."""
+
+    seed: np.ndarray
+    """(n,)"""
+    friction: np.ndarray
+    """(n,)"""
+    mass_scale: np.ndarray
+    """(n, bodies), the base first"""
+    payload: np.ndarray
+    """(n,) kg"""
+    com_shift: np.ndarray
+    """(n, 3) m"""
+    kp_scale: np.ndarray
+    """(n,)"""
+    kd_scale: np.ndarray
+    """(n,)"""
+    command_delay: np.ndarray
+    """(n,) physics steps"""
+    imu_delay: np.ndarray
+    """(n,) physics steps"""
+    yaw: np.ndarray
+    """(n,) rad, at the start"""
+    command: np.ndarray
+    """(n, STEPS, 3)"""
+    since_change: np.ndarray
+    """(n, STEPS) control steps since the command changed; 0 at the first step under a new command."""
+    until_change: np.ndarray
+    """(n, STEPS) control steps until the next change, 1 at a command's last step."""
+    push: np.ndarray
+    """(n, STEPS, 2) m/s added to the base's world velocity before the step."""
+    noise: np.ndarray
+    """(n, STEPS, 30) float32: gyro, gravity, joint positions, last action"""
+
+
+def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Conditions:
+    """Conditions of `episodes` episodes of examination number `seed`.
+
+    Raises:
+        UserError: there is no such seed, or it has not so many episodes.
+    """
+    refuse(seed, EvaluationSeed, "seed")
+    refuse(episodes, Episodes, "episodes")
+    first = EXAM_SEEDS[seed * EPISODES_PER_SEED]
+    drawn = [_draw_one(first + episode, num_bodies, num_joints) for episode in range(episodes)]
+    return Conditions(*(np.stack(parts) for parts in zip(*drawn, strict=True)))
+
+
+def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
+    rng = np.random.default_rng(seed)
+
+    def delay(seconds: tuple[float, float]) -> np.ndarray:
+        return np.array(round(rng.uniform(*seconds) / TIMESTEP))
+
+    command, since, until = _draw_commands(rng)
+    direction = rng.uniform(-np.pi, np.pi, STEPS)
+    speed = rng.uniform(*PUSH_SPEED, STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
+    readings = np.repeat(list(NOISE.values())[:3], [3, 3, num_joints])
+    action = np.full(num_joints, NOISE["last_action"])
+    return Conditions(
+        seed=np.array(seed),
+        friction=np.array(rng.uniform(*FRICTION)),
+        mass_scale=rng.uniform(*MASS_SCALE, num_bodies),
+        payload=np.array(rng.uniform(*PAYLOAD)),
+        com_shift=rng.uniform(-COM_SHIFT, COM_SHIFT),
+        kp_scale=np.array(rng.uniform(*KP_SCALE)),
+        kd_scale=np.array(rng.uniform(*KD_SCALE)),
+        command_delay=delay(COMMAND_DELAY),
+        imu_delay=delay(IMU_DELAY),
+        yaw=np.array(rng.uniform(-np.pi, np.pi)),
+        command=command,
+        since_change=since,
+        until_change=until,
+        push=speed[:, None] * np.stack([np.cos(direction), np.sin(direction)], axis=-1),
+        noise=np.hstack([rng.uniform(-w, w, (STEPS, w.size)) for w in (readings, action)]).astype(np.float32),
+    )
+
+
+def _draw_commands(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Commands over an episode: none in the second of fade-in, then a new one every few seconds."""
+    command, since, until = np.zeros((STEPS, 3)), np.zeros(STEPS, int), np.zeros(STEPS, int)
+    start, length, value = 0, round(1.0 / CONTROL_DT), np.zeros(3)
+    while start < STEPS:
+        length = min(length, STEPS - start)
+        command[start : start + length] = value
+        since[start : start + length] = np.arange(length)
+        until[start : start + length] = np.arange(length, 0, -1)
+        start += length
+        length = round(rng.uniform(*COMMAND_SECONDS) / CONTROL_DT)
+        value = rng.uniform(-COMMAND_RANGE, COMMAND_RANGE) * (rng.random() >= ZERO_COMMANDS)
+    return command, since, until
+
+
+def bodies_of(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
+    """Ids of the robot's bodies, the base first: the base and everything that hangs from it."""
+    base = model.body(robot.base_body).id
+    return np.flatnonzero(model.body_rootid == model.body_rootid[base])
+
+
+def apply(batch: mujoco.batch.Batch, robot: Robot, policy: PolicyFile, drawn: Conditions) -> None:
+    """Give every simulation of `batch` its own body and motors. Derived constants follow, as in a real other robot."""
+    set_bodies(batch, robot, drawn.mass_scale, drawn.payload, drawn.com_shift)
+    batch.expand("geom_friction")[:, :, 0] = drawn.friction[:, None]
+    set_gains(batch, policy.kp * drawn.kp_scale, policy.kd * drawn.kd_scale)
+    batch.set_const()
+
+
+def set_bodies(
+    batch: mujoco.batch.Batch, robot: Robot, mass_scale: np.ndarray, payload: np.ndarray, com_shift: np.ndarray
+) -> None:
+    """Scale bodies (n, bodies), load the trunk (n,) kg and shift its centre of mass (n, 3) m; `set_const` is yours."""
+    model = batch.model
+    bodies = bodies_of(model, robot)
+    batch.expand("body_mass")[:, bodies] = model.body_mass[bodies] * mass_scale
+    batch.expand("body_inertia")[:, bodies] = model.body_inertia[bodies] * mass_scale[:, :, None]
+    _load_trunk(batch, bodies[0], payload, com_shift)
+
+
+def set_gains(batch: mujoco.batch.Batch, kp: np.ndarray, kd: np.ndarray) -> None:
+    """Position servos with stiffness kp and damping kd, each (n,), on all joints: τ = kp (target - q) - kd q̇."""
+    batch.expand("actuator_gainprm")[:, :, 0] = kp[:, None]
+    batch.expand("actuator_biasprm")[:, :, 1] = -kp[:, None]
+    batch.expand("actuator_biasprm")[:, :, 2] = -kd[:, None]
+
+
+def _load_trunk(batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com_shift: np.ndarray) -> None:
+    """Shift the trunk's centre of mass and add the payload (parallel-axis theorem), or take mass away in proportion."""
+    model = batch.model
+    mass, ipos = batch.expand("body_mass"), batch.expand("body_ipos")
+    principal, iquat = batch.expand("body_inertia"), batch.expand("body_iquat")
+    for i, payload in enumerate(payloads):
+        own = mass[i, trunk]
+        centre = model.body_ipos[trunk] + com_shift[i]
+        inertia = _symmetric(inertia_in_body_frame(model, trunk)) * own / model.body_mass[trunk]
+        if payload < 0:
+            inertia *= (own + payload) / own
+            combined = centre
+        else:
+            load = np.array([model.body_ipos[trunk][0], model.body_ipos[trunk][1], PAYLOAD_HEIGHT])
+            combined = (own * centre + payload * load) / (own + payload)
+            inertia += own * _point_inertia(centre - combined) + payload * _point_inertia(load - combined)
+        mass[i, trunk] = own + payload
+        ipos[i, trunk] = combined
+        values, axes = np.linalg.eigh(inertia)
+        if np.linalg.det(axes) < 0:
+            axes[:, 0] *= -1
+        principal[i, trunk] = values
+        mujoco.mju_mat2Quat(iquat[i, trunk], np.ascontiguousarray(axes).ravel())
+
+
+def _symmetric(six: np.ndarray) -> np.ndarray:
+    xx, yy, zz, xy, xz, yz = six
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+
+
+def _point_inertia(r: np.ndarray) -> np.ndarray:
+    """Inertia (3, 3) per kg of a point at r (3,)."""
+    return r @ r * np.eye(3) - np.outer(r, r)

@@ -1,0 +1,269 @@
+"""Under which conditions a policy is rehearsed: one number each, so that a margin can be read off.
+
+A rehearsed robot is a `Condition` and a seed. The condition says how heavy, how slippery, how late; the seed draws
+everything that has no size: commands, directions, times of pushes, which leg is the weak one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from walkies.judge.ranges import COMMAND_RANGE, COMMAND_SECONDS, NOISE, ZERO_COMMANDS
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One robot in one world. The defaults are the nominal robot behind the queues of its own simulator.
+
+    Numbers of the robot: pupperv3-monorepo, ros2_ws (control queue 8 and IMU queue 10 ticks of 1/520 s).
+    """
+
+    friction: float = 0.8
+    """(1) sliding friction of every contact: wood or linoleum under rubber"""
+    command_delay: float = 8 / 520
+    """(s) from the controller to the motors"""
+    imu_delay: float = 10 / 520
+    """(s) age of IMU readings"""
+    payload: float = 0.0
+    """(kg) on the back; negative: taken from the trunk"""
+    mass: float = 1.0
+    """(×) of all bodies, inertia with it"""
+    com_x: float = 0.0
+    """(m) the trunk's centre of mass, forward"""
+    com_y: float = 0.0
+    """(m) … leftward"""
+    push_speed: float = 0.0
+    """(m/s) that each push adds to the base, horizontally, in a random direction"""
+    push_rate: float = 1.0
+    """(1/s) pushes, on average"""
+    side_force: float = 0.0
+    """(N) that never stops, on the trunk, in one horizontal direction of the world"""
+    slope: float = 0.0
+    """(rad) of the ground, in a random direction"""
+    contact_time: float = 0.02
+    """(s) time constant of contacts (MuJoCo's solref): short is hard ground, long is a mat"""
+    elliptic: float = 0.0
+    """1: elliptic friction cones and impratio 100, as in the robot's own simulator; 0: pyramids, as in training"""
+    kp: float = 1.0
+    """(×) stiffness of all servos"""
+    kd: float = 1.0
+    """(×) damping of all servos"""
+    weak_leg: float = 1.0
+    """(×) torque of one leg, chosen at random: gains and limit"""
+    torque_limit: float = 3.0
+    """(N m) of every motor at rest"""
+    no_load_speed: float = np.inf
+    """(rad/s) at which a joint's torque has fallen to zero, linearly"""
+    backlash: float = 0.0
+    """(rad) each joint's play to either side of its motor"""
+    noise: float = 1.0
+    """(×) sensor noise of the Stanford CS 123 course"""
+    imu_tilt: float = 0.0
+    """(rad) by which the IMU is mounted askew"""
+    encoder_bias: float = 0.0
+    """(rad) by which each joint's zero is off, up or down, for the policy and for the servo"""
+    tick_rate: float = 520.0
+    """(Hz) of the controller; ten ticks make an action"""
+
+
+BASE = Condition()
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A condition that is turned up step by step while all others stay."""
+
+    name: str
+    label: str
+    fields: tuple[str, ...]
+    """of `Condition` that are set to each value"""
+    values: tuple[float, ...]
+    """sorted; the base's value is among them"""
+    form: str = "{:g}"
+    """a value for people"""
+    factor: float = 1.0
+    """shown number per stored number, such as 1000 ms/s"""
+    words: tuple[str, ...] = ()
+    """one per value, where numbers say little"""
+
+    def at(self, value: float, condition: Condition = BASE) -> Condition:
+        """`condition` with this axis at `value`."""
+        return replace(condition, **dict.fromkeys(self.fields, value))
+
+    @property
+    def base(self) -> int:
+        """Index of the base's value."""
+        return self.values.index(getattr(BASE, self.fields[0]))
+
+    def show(self, value: float) -> str:
+        """A value for people, with its unit."""
+        if self.words:
+            return self.words[self.values.index(value)]
+        return "unlimited" if np.isinf(value) else self.form.format(float(f"{value * self.factor:.3g}"))
+
+
+DEGREE = np.pi / 180
+TICK = 1 / 520
+"""s"""
+AXES = (
+    Axis("friction", "friction of the floor", ("friction",), (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6), "μ {:g}"),
+    Axis(
+        "command-delay", "command delay", ("command_delay",), (0.0, 8 * TICK, 0.025, 0.035, 0.045, 0.06), "{:g} ms", 1e3
+    ),
+    Axis("imu-delay", "IMU delay", ("imu_delay",), (0.0, 10 * TICK, 0.03, 0.045, 0.06, 0.08), "{:g} ms", 1e3),
+    Axis("payload", "payload on the back", ("payload",), (0.0, 0.25, 0.5, 0.75, 1.0, 1.5), "{:g} kg"),
+    Axis("com", "centre of mass forward", ("com_x",), (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04), "{:g} mm", 1e3),
+    Axis("push", "pushes, one a second", ("push_speed",), (0.0, 0.2, 0.3, 0.4, 0.6, 0.8), "{:g} m/s"),
+    Axis("force", "steady side force", ("side_force",), (0.0, 2.0, 4.0, 6.0, 8.0), "{:g} N"),
+    Axis("slope", "slope", ("slope",), tuple(d * DEGREE for d in (0, 5, 10, 15, 20)), "{:g}°", 1 / DEGREE),
+    Axis("ground", "give of the ground", ("contact_time",), (0.005, 0.01, 0.02, 0.04, 0.06, 0.08), "{:g} ms", 1e3),
+    Axis("cone", "friction cones", ("elliptic",), (0.0, 1.0), words=("pyramids", "elliptic")),
+    Axis("servo", "servo stiffness", ("kp",), (0.4, 0.5, 0.65, 0.8, 1.0, 1.2), "×{:g}"),
+    Axis("leg", "torque of one leg", ("weak_leg",), (0.2, 0.4, 0.6, 0.8, 1.0), "×{:g}"),
+    Axis("torque", "torque limit", ("torque_limit",), (0.75, 1.0, 1.37, 2.0, 3.0), "{:g} N m"),
+    Axis("speed", "speed without torque", ("no_load_speed",), (10.0, 15.0, 20.0, 30.0, np.inf), "{:g} rad/s"),
+    Axis("backlash", "backlash to either side", ("backlash",), (0.0, 0.005, 0.01, 0.02, 0.03), "{:g} rad"),
+    Axis("noise", "sensor noise", ("noise",), (0.0, 1.0, 2.0, 3.0), "×{:g}"),
+    Axis("imu-tilt", "IMU askew", ("imu_tilt",), tuple(d * DEGREE for d in (0, 2, 4, 6, 8)), "{:g}°", 1 / DEGREE),
+    Axis("encoder", "joint zeros off by", ("encoder_bias",), (0.0, 0.02, 0.05, 0.1), "{:g} rad"),
+    Axis("rate", "controller rate", ("tick_rate",), (440.0, 480.0, 500.0, 520.0, 560.0), "{:g} Hz"),
+)
+"""The one-dimensional sweeps. 1.37 N m is what the robot's own simulator makes of 24 V, 0.7 Ω and 0.04 N m/A."""
+
+GRID = (
+    Axis("friction", "friction", ("friction",), (0.2, 0.4, 0.8, 1.2), "μ {:g}"),
+    Axis(
+        "latency",
+        "latency of commands and IMU, each",
+        ("command_delay", "imu_delay"),
+        (0.0, 0.015, 0.03, 0.045),
+        "{:g} ms",
+        1e3,
+    ),
+    Axis("payload", "payload", ("payload",), (0.0, 0.25, 0.5), "{:g} kg"),
+    Axis("push", "pushes", ("push_speed",), (0.0, 0.3, 0.5), "{:g} m/s"),
+)
+"""The full grid: every combination."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Ranges from which each robot draws its condition, uniformly and independently."""
+
+    name: str
+    about: str
+    required: float
+    """survival"""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """of fields of `Condition`; equal ends fix a value"""
+
+    def draw(self, seed: int) -> Condition:
+        """The condition of the robot with this seed."""
+        rng = np.random.default_rng([seed, 1])
+        drawn = {name: float(rng.uniform(low, high)) for name, (low, high) in self.ranges.items()}
+        return replace(BASE, **drawn)
+
+
+BOXES = {
+    "course": Box(
+        "course",
+        "what the Stanford CS 123 course trains under, its latencies held and its masses drawn alike for all bodies",
+        0.99,
+        {
+            "friction": (0.6, 1.4),
+            "mass": (0.9, 1.3),
+            "com_x": (-0.02, 0.03),
+            "com_y": (-0.005, 0.005),
+            "kp": (0.6, 1.1),
+            "kd": (0.8, 1.5),
+            "command_delay": (0.0, 0.020),
+            "imu_delay": (0.0, 0.020),
+            "push_speed": (0.1, 0.1),
+            "push_rate": (2.0, 2.0),
+        },
+    ),
+    "harsh": Box(
+        "harsh",
+        "a harsher world than training's: slippery, late, loaded, pushed and on a slope at once",
+        0.95,
+        {
+            "friction": (0.4, 1.3),
+            "command_delay": (0.0, 0.025),
+            "imu_delay": (0.0, 0.030),
+            "payload": (0.0, 0.5),
+            "push_speed": (0.3, 0.3),
+            "slope": (0.0, 5 * DEGREE),
+        },
+    ),
+}
+
+
+class Script(NamedTuple):
+    """What a seed decides, for n robots and A actions."""
+
+    yaw: np.ndarray
+    """(n,) rad, at the start"""
+    command: np.ndarray
+    """(n, A, 3) m/s, m/s, rad/s"""
+    since_change: np.ndarray
+    """(n, A) actions since the command changed"""
+    chance: np.ndarray
+    """(n, A) in [0, 1): a push happens where it is below rate × time"""
+    push_direction: np.ndarray
+    """(n, A, 2) unit vectors"""
+    noise: np.ndarray
+    """(n, A, 17) float32 in the course's half-widths: gyro (rad/s), roll and pitch (rad), joint angles (rad)"""
+    force_direction: np.ndarray
+    """(n,) rad"""
+    slope_direction: np.ndarray
+    """(n,) rad: the horizontal axis about which the ground is tilted"""
+    imu_axis: np.ndarray
+    """(n,) rad: the axis in the body's x-y plane about which the IMU is askew"""
+    weak_leg: np.ndarray
+    """(n,) index"""
+    encoder_sign: np.ndarray
+    """(n, 12) ±1"""
+
+
+def scripts(seeds: Sequence[int], actions: int, dt: float) -> Script:
+    """The scripts of robots with these seeds over `actions` actions of `dt` seconds."""
+    return Script(*(np.stack(parts) for parts in zip(*(_script(seed, actions, dt) for seed in seeds), strict=True)))
+
+
+def _script(seed: int, actions: int, dt: float) -> Script:
+    rng = np.random.default_rng([seed, 0])
+    angles = rng.uniform(-np.pi, np.pi, 4)
+    leg, sign = np.array(rng.integers(4)), rng.choice([-1.0, 1.0], 12)
+    command, since = _commands(rng, actions, dt)
+    direction = rng.uniform(-np.pi, np.pi, actions)
+    width = np.repeat([NOISE["gyro"], NOISE["gravity"], NOISE["joint_position"]], [3, 2, 12])
+    return Script(
+        yaw=angles[0],
+        command=command,
+        since_change=since,
+        chance=rng.random(actions),
+        push_direction=np.stack([np.cos(direction), np.sin(direction)], axis=-1),
+        noise=rng.uniform(-width, width, (actions, width.size)).astype(np.float32),
+        force_direction=angles[1],
+        slope_direction=angles[2],
+        imu_axis=angles[3],
+        weak_leg=leg,
+        encoder_sign=sign,
+    )
+
+
+def _commands(rng: np.random.Generator, actions: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Zero for the second of fade-in, then a new command every few seconds, as in the examination."""
+    command, since = np.zeros((actions, 3)), np.zeros(actions, int)
+    start, length, value = 0, round(1.0 / dt), np.zeros(3)
+    while start < actions:
+        end = min(start + length, actions)
+        command[start:end] = value
+        since[start:end] = np.arange(end - start)
+        start, length = end, round(rng.uniform(*COMMAND_SECONDS) / dt)
+        value = rng.uniform(-COMMAND_RANGE, COMMAND_RANGE) * (rng.random() >= ZERO_COMMANDS)
+    return command, since

@@ -1,0 +1,206 @@
+"""`walkies ablate`: does domain randomization help, and which part of it?
+
+Trains the same task under several settings of randomization, several seeds each, and rehearses every policy in the same
+one-dimensional sweeps. What is finished is kept: a second call goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from walkies import records
+from walkies.accel.cpu import Threads
+from walkies.bounds import Between, Seed, refuse
+from walkies.errors import UserError
+from walkies.files import write_json, write_text
+from walkies.lab.ablation_report import ADAPTIVE, GROUPS, draw, markdown, table
+from walkies.run.folders import RunFolder, locked
+from walkies.terminal import say
+
+DONE = "training.json"
+"""In a run's folder: what its training cost; written last."""
+REHEARSED = "sweeps.json"
+KEPT = "what `walkies ablate` wrote; remove it, and it will be made again"
+AXES = (
+    "friction", "ground", "command-delay", "imu-delay", "payload", "com", "push", "force", "slope",
+    "servo", "leg", "torque", "noise", "imu-tilt", "encoder",
+)  # fmt: skip
+"""The sweeps in which every policy is examined: at least one for each group, and a few outside all of them."""
+
+
+class Done(NamedTuple):
+    """What DONE holds."""
+
+    seed: int
+    steps: int
+    seconds: float
+    limit: dict[str, Any] | None = None
+
+
+class Rehearsed(NamedTuple):
+    """What is read of REHEARSED."""
+
+    cost: float
+    """s"""
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """One ablation."""
+
+    out: tyro.conf.Positional[Path] = Path("runs/ablation")
+    """Folder of everything: runs, sweeps, report."""
+    seeds: Annotated[int, Between(1, 1000)] = 3
+    """Trainings per setting."""
+    first_seed: Seed = 0
+    """The first of their seeds."""
+    seconds: Annotated[float, Between(0.0, 1e7, "(]")] = 75.0
+    """Of each training, compilation included."""
+    steps: Annotated[int | None, Between(1, 10**12)] = None
+    """Train for this many control steps instead, which is fair also on a busy machine."""
+    only: tuple[str, ...] = ()
+    """Names of the settings to train; default: all."""
+    axes: tuple[str, ...] = AXES
+    """Names of the sweeps."""
+    robots: Annotated[int, Between(1, 1_000_000)] = 6
+    """Per cell of a sweep."""
+    robot_seconds: Annotated[float, Between(0.1, 3600.0)] = 6.0
+    """Per robot of a sweep."""
+    envs: Annotated[int | None, Between(1, 10**7)] = None
+    """Robots in training; default: the recipe's."""
+    threads: Threads | None = None
+    """CPU threads. Default: all cores."""
+    picture: Path | None = None
+    """Also write the picture here."""
+
+
+def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
+    """Train under ten settings of randomization, rehearse every policy in the same sweeps, and compare.
+
+    The settings: none, course (the Stanford CS 123 course's), walkies (the default), walkies without each of six groups
+    (body, contact, motor, latency, sensing, pushes), and "walkies, adaptive",
+    whose ranges widen while the policy passes.
+    """
+    chosen = choose(config)
+    from walkies.accel.cpu import use_cpu
+
+    use_cpu(config.threads)
+    results: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(config.first_seed, config.first_seed + config.seeds):
+        for name, task in chosen.items():
+            folder = RunFolder(config.out / f"{name.replace(',', '').replace(' ', '-')}-{seed}")
+            train(config, task, seed, folder)
+            results.setdefault(name, []).append(rehearse(config, folder))
+            write(config, results)
+    say((config.out / "ablation.md").read_text(encoding="utf-8"))
+    say(f"Written to {config.out}/ablation.json, .md and .png.")
+    return 0
+
+
+def choose(config: AblateConfig) -> dict[str, Any]:
+    """The tasks to train, by the name of their setting.
+
+    Raises:
+        UserError: a name or a number that makes no sense.
+    """
+    refuse(config, AblateConfig)
+    refuse(config.first_seed + config.seeds - 1, Seed, f"first_seed {config.first_seed} --seeds {config.seeds}")
+    from walkies.judge.rehearsal_conditions import AXES as KNOWN
+
+    known = {axis.name for axis in KNOWN}
+    if unknown := [name for name in config.axes if name not in known]:
+        raise UserError(f"--axes: there is no sweep {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    every = settings()
+    if unknown := [name for name in config.only if name not in every]:
+        raise UserError(f"--only: there is no setting {', '.join(unknown)}; there are {'; '.join(every)}")
+    return {name: task for name, task in every.items() if not config.only or name in config.only}
+
+
+def settings() -> dict[str, Any]:
+    """The walking task under each setting of randomization, by name."""
+    from walkies.tasks import randomization
+    from walkies.tasks.walk import WalkConfig
+
+    sets = {name: randomization.SETS[name] for name in ("none", "course", "walkies")}
+    sets |= {f"without {group}": randomization.without(randomization.SETS["walkies"], group) for group in GROUPS}
+    tasks = {name: replace(WalkConfig(), randomization=drawn) for name, drawn in sets.items()}
+    return tasks | {ADAPTIVE: replace(tasks["walkies"], curriculum=replace(tasks["walkies"].curriculum, adaptive=True))}
+
+
+def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:
+    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew.
+
+    Raises:
+        UserError: the folder holds one that was trained for longer or shorter, or with other robots.
+    """
+    limit = {"steps": config.steps, "seconds": None if config.steps else config.seconds, "envs": config.envs}
+    if (folder.path / DONE).is_file():
+        before = records.read(folder.path / DONE, Done, KEPT).limit
+        if before != limit:
+            raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
+        return
+    from walkies.run.config import TrainConfig
+    from walkies.run.export import export_policy
+    from walkies.run.loggers import open_loggers
+    from walkies.run.training import learn, prepare
+
+    resume = config.steps is not None and folder.latest_checkpoint() is not None
+    if folder.path.exists() and not resume:
+        shutil.rmtree(folder.path)
+    say(f"training {folder.path.name} …", sys.stderr)
+    started = time.monotonic()
+    run = TrainConfig(seed=seed, out=folder.path, threads=config.threads, task=task, steps=config.steps, resume=resume)
+    if config.envs is not None:
+        run = replace(run, recipe=replace(run.recipe, num_envs=config.envs))
+    with locked(folder.path):
+        training = prepare(run, folder)
+        with open_loggers(folder.path, resume_at=training.steps if resume else None) as loggers:
+            deadline = started + config.seconds if config.steps is None else None
+            if learn(training, folder, deadline, config.steps, [log.log for log in loggers]) not in ("steps", "time"):
+                raise KeyboardInterrupt
+        export_policy(folder.policy, training)
+    cost = {"steps": training.steps, "seconds": training.seconds}
+    write_json(folder.path / DONE, {"seed": seed, **cost, "limit": limit})
+
+
+def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
+    """A trained policy's sweeps and what both cost, as JSON data."""
+    from walkies.deploy.policy_file import read
+    from walkies.judge.rehearsal import Extent, rehearse_sweeps
+    from walkies.judge.rehearsal_conditions import AXES as KNOWN
+
+    axes = [axis for name in config.axes for axis in KNOWN if axis.name == name]
+    started = time.monotonic()
+    sweeps = rehearse_sweeps(
+        read(folder.policy),
+        axes,
+        Extent(config.robots, config.robot_seconds, folder=folder.path, threads=config.threads),
+    )
+    kept = folder.path / REHEARSED
+    cost = records.read(kept, Rehearsed, KEPT).cost if kept.is_file() else time.monotonic() - started
+    write_json(kept, {"cost": cost, **sweeps})
+    trained = records.read(folder.path / DONE, Done, KEPT)
+    return {**trained._asdict(), "rehearsal_seconds": cost, "axes": sweeps["axes"]}
+
+
+def write(config: AblateConfig, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """The report so far: JSON, Markdown and picture."""
+    data = {
+        "limit": f"{config.steps:,} control steps" if config.steps else f"{config.seconds:g} s",
+        "robots": config.robots,
+        "robot_seconds": config.robot_seconds,
+        "wanted_seeds": config.seeds,
+        **table(results),
+    }
+    write_json(config.out / "ablation.json", data)
+    write_text(config.out / "ablation.md", markdown(data))
+    for path in filter(None, (config.out / "ablation.png", config.picture)):
+        draw(data, path)

@@ -1,0 +1,143 @@
+"""`walkies bench train`: how fast training runs here, and where its time goes."""
+
+from __future__ import annotations
+
+import json as json_module
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.accel.cpu import Threads, use_cpu
+from walkies.bounds import Between
+
+
+def command(
+    robot: str = "pupper",
+    /,
+    rounds: Annotated[int, Between(1, 100_000)] = 7,
+    threads: Threads | None = None,
+    simulator: str = "native",
+    json: bool = False,
+) -> None:
+    """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run.
+
+    Args:
+        robot: Which robot.
+        rounds: Interleaved repetitions; medians are reported.
+        threads: CPU threads. Default: all cores.
+        simulator: native or mujoco.
+        json: Print one JSON object instead of a table.
+    """
+    use_cpu(threads)
+    result = measure(robot, rounds, threads, simulator)
+    if json:
+        print(json_module.dumps(result, indent=2))
+        return
+    print(
+        f"{result['steps_per_s']:>12,.0f} control steps/s in training ({result['robots']} robots × {result['horizon']})"
+    )
+    print(f"{result['mujoco_steps_per_s']:>12,.0f} control steps/s of mujoco.batch.Batch alone, same run")
+    print(f"{result['ratio']:>12.1f} times that")
+    for part in ("acting", "physics", "task", "update"):
+        print(f"{result[f'{part}_share']:>12.0%} {part}")
+
+
+def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dict[str, float]:
+    """Median seconds of a whole iteration and of its parts; shares are of the whole iteration.
+
+    acting: policy network and sampling. physics: the simulator. task: the rest of the rollout (sensing, rewards,
+    commands, resets). update: everything after the rollout.
+    """
+    from walkies.rl import train
+    from walkies.rl.rollout import rollout
+    from walkies.run.config import TrainConfig
+    from walkies.run.training import Training
+
+    training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
+    for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs
+        training.advance()
+    recipe, env = training.config.recipe, training.env
+    # Training goes on while it is measured, its parts from here each time; an iteration leaves nothing of what it got.
+    state = jax.tree.map(jnp.copy, training.state)
+    policy = train.make_policy(recipe, env)
+    key = jax.random.key(1)
+    params, normalizer = state.learner.params.policy, state.normalizers.policy
+    observation = env.observe(state.actors.state).policy
+    targets = env.contract.target(
+        0.3 * jax.random.normal(key, (recipe.horizon, recipe.num_envs, env.action_space.size))
+    )
+
+    def act(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+        distribution = policy.distribution(params, normalizer(carry))
+        sample = distribution.sample(key)
+        return carry + 1e-6 * sample[:, :1], distribution.log_prob(sample)
+
+    def simulate(physics: Any, target: jax.Array) -> tuple[Any, Any]:
+        physics, readings = env.simulator.step(state.actors.state.params, physics, target)
+        return physics, readings.joint_torque
+
+    def roll(actors: Any, key: jax.Array) -> Any:
+        no_value = lambda observation: observation[:, 0]  # noqa: E731  (time limits fall at the rollout's end)
+        return rollout(
+            env, policy, params, normalizer, no_value, actors, key, recipe.horizon, recipe.resets, recipe.time_limits
+        )
+
+    keys = jax.random.split(key, recipe.horizon)
+    parts: dict[str, Callable[[], Any]] = {
+        "iteration": training.advance,
+        "rollout": partial(jax.jit(roll), state.actors, key),
+        "physics": partial(jax.jit(lambda s, t: jax.lax.scan(simulate, s, t)), state.actors.state.physics, targets),
+        "acting": partial(jax.jit(lambda o, k: jax.lax.scan(act, o, k)), observation, keys),
+    }
+    reference = _mujoco_alone(training, threads)
+    seconds: dict[str, list[float]] = {name: [] for name in (*parts, "mujoco")}
+    for name in parts:
+        jax.block_until_ready(parts[name]())
+    for _ in range(rounds):
+        for name, run in parts.items():
+            begun = time.perf_counter()
+            jax.block_until_ready(run())
+            seconds[name].append(time.perf_counter() - begun)
+        seconds["mujoco"].append(reference())
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    total = median["iteration"]
+    samples = recipe.num_envs * recipe.horizon
+    return {
+        "steps_per_s": samples / total,
+        "mujoco_steps_per_s": recipe.num_envs / median["mujoco"],
+        "ratio": samples / total * median["mujoco"] / recipe.num_envs,
+        "acting_share": median["acting"] / total,
+        "physics_share": median["physics"] / total,
+        "task_share": (median["rollout"] - median["physics"] - median["acting"]) / total,
+        "update_share": (total - median["rollout"]) / total,
+        "robots": recipe.num_envs,
+        "horizon": recipe.horizon,
+    }
+
+
+def _mujoco_alone(training: Any, threads: int | None, control_steps: int = 4) -> Callable[[], float]:
+    """A function that steps MuJoCo's own batch from the same walking states; returns seconds per control step."""
+    from mujoco.batch import Batch
+
+    from walkies.robots import get_robot, load_model
+
+    env, physics = training.env, training.state.actors.state.physics
+    model = load_model(get_robot(training.config.robot), own_contacts=False, visuals=False)
+    batch = Batch(model, training.config.recipe.num_envs, threads or 0)
+    qpos, qvel, warmstart = (np.asarray(x, np.float64) for x in (physics.qpos, physics.qvel, physics.qacc_warmstart))
+    noise = np.random.default_rng(0).normal(0.0, 0.2, (len(qpos), control_steps, qpos.shape[1] - 7))
+    control = np.repeat(np.asarray(physics.targets[:, 0])[:, None] + noise, env.simulator.substeps, axis=1)
+
+    def run() -> float:
+        batch.qpos, batch.qvel, batch.qacc_warmstart = qpos, qvel, warmstart
+        begun = time.perf_counter()
+        batch.rollout(control.shape[1], control)
+        return (time.perf_counter() - begun) / control_steps
+
+    return run

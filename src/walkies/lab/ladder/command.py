@@ -1,0 +1,170 @@
+"""`walkies compare`: train the ladder on one problem, measure, and write the page. It can be stopped and goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from walkies import records
+from walkies.accel.cpu import Threads, machine, use_cpu
+from walkies.bounds import Between
+from walkies.errors import UserError
+from walkies.files import write_json, write_text
+from walkies.rl.recipes import RECIPES
+from walkies.run.folders import from_dict, to_dict
+from walkies.terminal import say
+
+POINTS = 20
+"""Examinations along a curve."""
+REFERENCE = "ppo"
+"""Whose training the noise of the gradient and the worth of old samples are measured on."""
+REFERENCE_SEED = 1000
+"""Its seed: a training of its own, none of the compared ones."""
+MOMENTS = {"at the start": 0.0, "early": 0.2, "at the end": 1.0}
+"""Where in that training (share of the samples) gradients are measured; old samples from the second of them on."""
+BATCHES = 64
+"""Independent batches per moment."""
+AGES = (0, 1, 2, 3, 5, 8, 12, 20, 30)
+"""Iterations after which an old batch is judged."""
+
+
+def command(
+    problem: str = "pupper",
+    /,
+    seeds: Annotated[int, Between(1, REFERENCE_SEED)] = 3,
+    samples: Annotated[int | None, Between(1, 10**12)] = None,
+    recipes: tuple[str, ...] = tuple(RECIPES),
+    out: Path | None = None,
+    train: bool = True,
+    threads: Threads | None = None,
+) -> int:
+    """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, worth of old samples.
+
+    What is finished lies in the output folder and is not run again, so that the comparison can be stopped and goes on.
+
+    Args:
+        problem: pupper, cart-pole, pendulum or double-integrator.
+        seeds: Train each recipe with seeds 0 … seeds − 1.
+        samples: Control steps that each training learns from. Default: a million for pupper, less for the others.
+        recipes: Which recipes; all seven where none is given.
+        out: Folder of the results. Default: compare/PROBLEM.
+        train: Run what is missing; otherwise only write the page from what there is.
+        threads: CPU threads. Default: all cores.
+    """
+    use_cpu(threads)
+    from walkies.lab.ladder import rungs
+
+    chosen = rungs.check_recipes(recipes)
+    found = rungs.get_problem(problem)
+    samples = samples or found.samples
+    folder = out or Path("compare") / problem
+    settings = {name: rungs.settle(name, found) for name in RECIPES}
+    claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "world": found.world, "recipes": settings})
+    if train:
+        run_rows(folder, found, chosen, seeds, samples)
+        run_measurements(folder, found, samples)
+    flags = f" --seeds {seeds}" if seeds != 3 else ""
+    flags += f" --samples {samples}" if samples != found.samples else ""
+    flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
+    flags += f" --threads {threads}" if threads is not None else ""
+    write_page(folder, problem, f"walkies compare {problem}{flags}", samples, seeds, chosen)
+    say(f"The comparison: {folder / 'README.md'}")
+    return 0
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the settings of a new comparison, or check that the one that is there has the same.
+
+    settings: plain values, and under `recipes` one record per name. A field that a recipe has got since then counts as
+    being at its default.
+
+    Raises:
+        UserError: the folder holds a comparison under other settings; rows of the two must not mix.
+    """
+    from walkies.rl.recipes import Recipe
+
+    path = folder / "settings.json"
+    if not path.exists():
+        write_json(path, settings | {"recipes": {name: to_dict(r) for name, r in settings["recipes"].items()}})
+        return
+    expected = "the settings of a comparison; choose another --out"
+    there: dict[str, Any] = records.read(path, dict[str, Any], expected)
+    recipes = records.build(there.get("recipes"), dict[str, dict[str, Any]], f"recipes in {path}", expected)
+    there |= {"recipes": {name: from_dict(Recipe, content, f"{path}: {name}") for name, content in recipes.items()}}
+    if different := sorted(key for key in settings if there.get(key) != settings[key]):
+        raise UserError(
+            f"{folder} holds a comparison with other {', '.join(different)}; choose another --out, or remove the folder"
+        )
+
+
+def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> None:
+    """Train what is missing, seed by seed, each recipe compiled once; each row is written once it is whole."""
+    from walkies.lab.ladder import rungs
+    from walkies.lab.ladder.training import Programs, compile_recipe, make_exam, train_row
+
+    env, exam, programs = None, None, dict[str, Programs]()
+    for seed in range(seeds):
+        for name in recipes:
+            path = folder / "rows" / f"{name}-{seed}.json"
+            if path.exists():
+                continue
+            say(f"{name}, seed {seed} …")
+            env = env or problem.make()
+            exam = exam or make_exam(problem.base, env)
+            if name not in programs:
+                programs[name] = compile_recipe(rungs.settle(name, problem), env)
+            curve = train_row(programs[name], exam, seed, samples, POINTS)
+            last = curve[-1]
+            say(f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s")
+            content = {"recipe": name, "seed": seed, "curve": [p._asdict() for p in curve]}
+            compiling = round(programs[name].compile_seconds, 1)
+            write_json(path, content | {"compile_seconds": compiling, "machine": machine()})
+
+
+def run_measurements(folder: Path, problem: Any, samples: int) -> None:
+    """Measure the noise of the gradient and the worth of old samples, where that has not been done."""
+    if (folder / "gradients.json").exists() and (folder / "reuse.json").exists():
+        return
+    from walkies.lab.ladder import gradients, reuse, rungs
+    from walkies.lab.ladder.training import train_until
+
+    say("noise of the gradient, worth of old samples …")
+    env, recipe = problem.make(), rungs.settle(REFERENCE, problem)
+    marks = [round(share * samples) for share in MOMENTS.values() if share]
+    states = dict(zip(MOMENTS, train_until(recipe, env, REFERENCE_SEED, marks), strict=True))
+    settled = {name: rungs.settle(name, problem) for name in RECIPES}
+    if not (folder / "gradients.json").exists():
+        # The first one acts for all.
+        found = gradients.measure({REFERENCE: recipe} | settled, env, states, problem.episodes, BATCHES)
+        content = {m: {name: spreads[name]._asdict() for name in RECIPES} for m, spreads in found.items()}
+        write_json(folder / "gradients.json", content)
+    if not (folder / "reuse.json").exists():
+        ages = reuse.measure(recipe, env, states["early"], AGES, 2 * problem.episodes, REFERENCE_SEED)
+        write_json(folder / "reuse.json", [age._asdict() for age in ages])
+
+
+def write_page(folder: Path, problem: str, line: str, samples: int, seeds: int, recipes: tuple[str, ...]) -> None:
+    """Draw the pictures and write README.md and compare.json from the finished rows."""
+    from walkies.lab.ladder import page, pictures
+
+    paths = [folder / "rows" / f"{name}-{seed}.json" for name in recipes for seed in range(seeds)]
+    made = [page.read_row(path) for path in paths if path.exists()]
+    result = page.Result(
+        problem=problem,
+        command=line,
+        machine=" and ".join(dict.fromkeys(where for _, where in made)) or machine(),
+        samples=samples,
+        seeds=seeds,
+        recipes=recipes,
+        rows=[row for row, _ in made],
+        gradients=page.read_gradients(folder / "gradients.json"),
+        reuse=page.read_reuse(folder / "reuse.json"),
+    )
+    if result.rows:
+        pictures.draw_curves(page.curves_of(result), folder / "curves.png")
+    if result.gradients:
+        pictures.draw_gradients(result.gradients, folder / "gradients.png")
+    if result.reuse:
+        pictures.draw_reuse(result.reuse, folder / "reuse.png")
+    write_json(folder / "compare.json", page.to_json(result))
+    write_text(folder / "README.md", page.markdown(result))

@@ -1,0 +1,83 @@
+"""`walkies benchmark`: published results, repeated with the settings that made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from walkies.lab.published.protocols import Row, first_seeds, rows
+from walkies.run.folders import refuse_unwritable
+from walkies.terminal import say
+
+
+def command(
+    only: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+    out: Path = Path("runs/benchmark"),
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    page: Path | None = None,
+    speed: bool = False,
+    one_step: bool = False,
+) -> None:
+    """Train walkies' recipes in Gymnasium's environments with public libraries' settings, beside published results.
+
+    Trains what is missing, one row after the other; a killed row goes on from its last checkpoint. Needs the extra
+    `gym`, and for the rows of other libraries the extra `compare`.
+
+    Args:
+        only: Parts of rows' names, such as `Hopper` or `trpo-contrib_Hopper-v4_1`. Default: every row.
+        out: Folder with finished rows, curves and checkpoints.
+        show: Only list the rows, finished and missing.
+        page: Write the table and the picture of all finished rows into this Markdown file, and train nothing.
+        speed: Only time 50,000 steps of the rows of other libraries beside ours, in turns.
+        one_step: Only compare TRPO's first steps with sb3-contrib's, on the same batches, under each row's settings.
+    """
+    from walkies.lab.published import report
+
+    chosen = rows(only)
+    if page is not None:
+        report.write_page(page, out, rows())
+    elif speed:
+        _time(chosen, out)
+    elif one_step:
+        _compare_steps(chosen, out)
+    elif show:
+        say(report.listing(out, chosen))
+    else:
+        refuse_unwritable(out)
+        for row in chosen:
+            _train(row, out)
+        say(report.table(out, chosen))
+
+
+def _train(row: Row, out: Path) -> None:
+    from walkies.lab.published import training
+
+    if training.result_path(row, out).exists():
+        return
+    if row.protocol.library is not None:
+        from walkies.lab.published import libraries
+
+        libraries.train_row(row, out)
+    else:
+        training.train_row(row, out, say=say)
+    say(f"{row.key}: finished")
+
+
+def _time(chosen: list[Row], out: Path) -> None:
+    from walkies.lab.published import libraries, report
+
+    theirs = [row for row in first_seeds(chosen) if row.protocol.library is not None]
+    for row in theirs:
+        libraries.write_speed(libraries.speed(row), row, out)
+    say(report.speed_table(out, theirs))
+
+
+def _compare_steps(chosen: list[Row], out: Path) -> None:
+    from walkies.lab.published import one_step, report
+
+    ours = [row for row in first_seeds(chosen) if row.protocol.recipe.step == "natural_step"]
+    for row in ours:
+        one_step.write(row, out)
+    say(report.step_table(out, ours))

@@ -1,0 +1,248 @@
+"""What a training is made of — robot, task, simulator, recipe — as one record, and that record in a run folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+import walkies
+from walkies import bounds
+from walkies.accel.cpu import Threads
+from walkies.bounds import Between, Seed
+from walkies.errors import UserError
+from walkies.files import read_json, shown
+from walkies.rl.recipes import PPO, Recipe
+from walkies.robots import get_robot
+from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
+from walkies.sim import make_simulator, nominal_params
+from walkies.tasks.randomization import named_set
+from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.walk import Walk, WalkConfig
+
+PUPPER_RECIPE = replace(
+    PPO,
+    num_envs=512,
+    horizon=24,
+    resets="rollout",
+    time_limits="rollout_end",
+    stagger=True,
+    gamma=0.97,
+    lam=0.9,
+    hidden=(128, 64),
+    critic_hidden=(64, 64),
+    activation="elu",
+    networks="native",
+    bound="mean",
+    initial_std=0.5,
+    learning_rate=1e-3,
+    schedule="kl",
+    target_kl=0.02,
+    epochs=3,
+    minibatches=12,
+    entropy_coefficient=0.001,
+)
+"""PPO with what walks soonest on two cores; docs/study.md has the search."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training."""
+
+    robot: tyro.conf.Positional[str] = "pupper"
+    """Which robot."""
+    minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
+    """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
+    steps: Annotated[int | None, Between(1, 10**12)] = None
+    """Stop after this many control steps over all robots (rounded up to whole iterations)."""
+    seed: Seed = 0
+    """Of everything random. The same seed, machine, thread count and steps give the same policy bit for bit."""
+    out: Path | None = None
+    """Run folder. Default: runs/<robot>-<seed>, with a number behind it where that is taken."""
+    simulator: Literal["native", "mujoco"] = "native"
+    """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
+    threads: Threads | None = None
+    """CPU threads. Default: all cores."""
+    resume: bool = False
+    """Go on with the run in `out`, under its own configuration, from its last checkpoint."""
+    checkpoint: Path | None = None
+    """With --resume: go on from this checkpoint of the run instead of its newest."""
+    init_from: Path | None = None
+    """Run folder, or checkpoint in one, whose policy this one starts from, for instance under changed rewards."""
+    terms: Path | None = None
+    """Python file that defines the reward terms of one's own which a run has; needed to --resume it from here."""
+    checkpoint_every: Annotated[int, Between(1, 10**9)] = 50
+    """Iterations between checkpoints."""
+    exam_episodes: Annotated[int, Between(0, 10_000)] = 100
+    """Episodes of the examination at the end; 0 for none."""
+    film: bool = True
+    """Make a video at the end."""
+    view: bool = False
+    """Open a page on this machine to watch it learn; `walkies train` prints where."""
+    wandb: str | None = None
+    """Also log to this Weights & Biases project; needs the extra `wandb`."""
+    randomization: Literal["none", "course", "walkies"] | None = None
+    """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
+    task: WalkConfig = field(default_factory=WalkConfig)
+    """The task."""
+    recipe: Recipe = PUPPER_RECIPE
+    """The learning algorithm."""
+
+
+def expanded(config: TrainConfig) -> TrainConfig:
+    """The same configuration with the ready set of --randomization written out in its task."""
+    if config.randomization is None:
+        return config
+    chosen = named_set(config.randomization)
+    if config.task.randomization not in (WalkConfig().randomization, chosen):
+        raise UserError(
+            f"--randomization {config.randomization}: got values under --task.randomization as well; give one or the "
+            "other (values start from the set walkies)"
+        )
+    return replace(config, randomization=None, task=replace(config.task, randomization=chosen))
+
+
+def build(config: TrainConfig) -> Walk:
+    """The environment that a configuration describes.
+
+    Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco` only.
+    """
+    config = expanded(config)
+    robot = get_robot(config.robot)
+    simulator = make_simulator(config.simulator, robot, threads=config.threads)
+    return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
+
+
+def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
+    """The configuration that the run in `folder` was made with.
+
+    Args:
+        folder: of the run.
+        own_terms: the run's rewards matter, so that terms which another program defined are an error. Without, they
+            are left out.
+
+    Raises:
+        UserError: there is no run, or its configuration is damaged or of a version with other fields.
+    """
+    if not folder.config.is_file():
+        raise UserError(f"there is no run in {folder.path}: {folder.config.name} is missing; give the folder of a run")
+    content = read_json(folder.config, "what `walkies train` wrote")
+    try:
+        return from_dict(TrainConfig, content, str(folder.config), None if own_terms else RewardWeights)
+    except UnknownField as error:
+        if error.where.endswith(".task.rewards"):
+            raise UserError(
+                f"{folder.config} has reward terms of its own, {', '.join(map(shown, error.fields))}, which nothing "
+                "here defines: name the Python file that does with --terms FILE; or go on in the program that does, "
+                "with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
+            ) from error
+        raise UserError(f"{error}. {_written_by(folder)}") from error
+
+
+def _written_by(folder: RunFolder) -> str:
+    """Which version made a run, for errors."""
+    try:
+        wrote = read_json(folder.versions, "what `walkies train` wrote")["walkies"]
+    except (UserError, KeyError, TypeError):
+        wrote = "an unknown version"
+    return f"The run was made by walkies {shown(wrote)}, this is {walkies.__version__}"
+
+
+def load_terms(path: Path) -> None:
+    """Run the Python file that the user names, in which reward terms are defined as subclasses of `RewardWeights`.
+
+    Raises:
+        UserError: it is not there, or defines none.
+    """
+    if not path.is_file():
+        raise UserError(f"--terms {path}: no such file; expected a Python file with a subclass of RewardWeights")
+    name = f"walkies_terms_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"--terms {path}: expected a Python file, whose name ends with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look up the types of their fields
+    spec.loader.exec_module(module)
+    own = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, RewardWeights)]
+    if own in ([], [RewardWeights]):
+        raise UserError(f"--terms {path}: defines no subclass of RewardWeights; docs/change.md shows one")
+
+
+LIMITS = (
+    "minutes",
+    "steps",
+    "out",
+    "resume",
+    "checkpoint",
+    "terms",
+    "threads",
+    "exam_episodes",
+    "film",
+    "view",
+    "wandb",
+)
+"""Fields of TrainConfig that belong to one call and not to the run: its limits and finishing touches."""
+
+
+def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
+    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches.
+
+    Raises:
+        UserError: another setting was given than the run has. It would not be bit for bit the same training any more.
+    """
+    config, old = expanded(config), read_config(folder)
+    asked, default, there = (settings(to_dict(c)) for c in (config, TrainConfig(), old))
+    other = [
+        f"{name} {asked[name]} (the run has {there.get(name)})"
+        for name in asked
+        if asked[name] not in (default.get(name), there.get(name))
+    ]
+    if other:
+        raise UserError(
+            f"--resume goes on under the run's own settings, but these differ: {', '.join(other)}; leave them out, or "
+            f"start a new run from its policy: --init-from {folder.path} --out NEW"
+        )
+    kept = {name: getattr(config, name) for name in LIMITS} | {"threads": config.threads or old.threads}
+    return replace(old, **kept)
+
+
+def settings(tree: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as {flag: value}, without LIMITS."""
+    return _flags({name: value for name, value in tree.items() if name not in LIMITS}, "--")
+
+
+def _flags(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as {flag: value}."""
+    flags: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flags |= _flags(value, f"{prefix}{name}.")
+        else:
+            flags[f"{prefix}{name}".replace("_", "-")] = value
+    return flags
+
+
+def newest_checkpoint(source: Path) -> tuple[RunFolder, Path]:
+    """The run and the checkpoint that --init-from names."""
+    if source.is_file():
+        return RunFolder(source.parent.parent), source
+    path = RunFolder(source).latest_checkpoint()
+    if path is None:
+        raise UserError(f"--init-from: {source} has no checkpoint; give the folder of a run")
+    return RunFolder(source), path
+
+
+def refuse(config: TrainConfig) -> None:
+    """Say before training what could not be trained or written into the robot's file after it."""
+    bounds.refuse(config, TrainConfig)
+    if config.init_from is not None and not config.resume:
+        newest_checkpoint(config.init_from)
+    if config.checkpoint is not None and not config.resume:
+        raise UserError(f"--checkpoint {config.checkpoint}: says where --resume goes on; to start a new run from it: "
+                        f"--init-from {config.checkpoint}")  # fmt: skip
+    if config.recipe.bound == "clip":
+        raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")

@@ -1,0 +1,44 @@
+"""From a trained run to the robot's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from walkies.deploy import policy_file
+from walkies.errors import UserError
+from walkies.run.training import Training
+
+
+def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
+    """Write the mean network of a training as `path`: normalizer folded in, final tanh inside the file.
+
+    Raises:
+        PolicyFileError: the written file would not compute what was trained.
+        UserError: the recipe bounds actions in a way that cannot be written into a file.
+    """
+    recipe, env = training.config.recipe, training.env
+    if recipe.bound == "clip":
+        raise UserError(
+            "recipe.bound is 'clip': nothing in such a file bounds the action; train with 'mean' or 'sample'"
+        )
+    state = training.state
+    layers, normalizer = jax.device_get((state.learner.params.policy.layers, state.normalizers.policy))
+    limits = env.config.commands
+    return policy_file.export(
+        path,
+        [(np.asarray(w), np.asarray(b)) for w, b in layers],
+        recipe.activation,
+        np.asarray(normalizer.mean),
+        # Inputs that the robot always reports alike carry nothing, also where observations are not normalized.
+        np.asarray(normalizer.scale) * env.informative,
+        env.contract,
+        command_range={
+            "vx": (-limits.forward, limits.forward),
+            "vy": (-limits.sideways, limits.sideways),
+            "yaw_rate": (-limits.yaw, limits.yaw),
+        },
+        extra={"steps": training.steps},
+    )

@@ -1,0 +1,244 @@
+"""One training: its state, its checkpoints, and the loop that goes through its iterations.
+
+Progress display and loggers are passed in as callbacks; the schedule of training never reads the clock, a deadline only
+decides when to stop. A run that is killed goes on from its last checkpoint bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from walkies.errors import UserError
+from walkies.files import shown, write_json
+from walkies.rl import finite, train
+from walkies.run import checkpoint
+from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
+from walkies.run.folders import RunFolder, refuse_unwritable, to_dict, versions
+from walkies.run.interrupt import stop_on_signal
+
+KEPT = 3
+"""Checkpoints of a run that stay."""
+
+
+class Training:
+    """The state of one training and what may be done with it."""
+
+    state: train.TrainState
+
+    def __init__(self, config: TrainConfig, saved: Path | None = None):
+        """A training that begins, or goes on exactly where the checkpoint `saved` was written (see `restore`)."""
+        self.config = config
+        self.env = build(config)
+        self.iteration = train.make_iteration(config.recipe, self.env)
+        self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
+        self.seconds = 0.0
+        """Time spent learning, over all of the run's parts. For the curves only."""
+        key = jax.random.key(config.seed)
+        if saved is None:
+            self.state = train.init(config.recipe, self.env, key)
+        else:
+            self.state = train.shapes(config.recipe, self.env, key)
+            self.restore(saved)
+
+    def advance(self) -> dict[str, float]:
+        """One iteration; returns its metrics as floats.
+
+        Raises:
+            Diverged: a number went wrong; there is nothing to go on from in `state`.
+        """
+        self.state, metrics = self.iteration(self.state)
+        record = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        finite.refuse(record, _learned(self.state), int(self.state.iteration))
+        return record
+
+    @property
+    def steps(self) -> int:
+        """Control steps taken so far."""
+        return int(self.state.iteration) * self.steps_per_iteration
+
+    def save(self, folder: RunFolder) -> None:
+        """Write a checkpoint. The KEPT newest stay; those of a later moment, from which nothing goes on, go too.
+
+        Raises:
+            Diverged: nothing could be learned from this state any more; nothing is written.
+        """
+        _refuse_wrong(self.state, f"after {self.steps:,} steps")
+        header = {"config": to_dict(self.config), "steps": self.steps, "seconds": self.seconds}
+        path = folder.checkpoint_at(self.steps)
+        checkpoint.save(path, self.state, header)
+        kept = [one for one in folder.checkpoint_files() if one <= path][-KEPT:]
+        for old in set(folder.checkpoint_files()) - set(kept):
+            old.unlink()
+
+    def restore(self, path: Path) -> None:
+        """Go on exactly where `path` was saved.
+
+        Raises:
+            UserError: it is damaged, of another run, or of a training that had diverged.
+        """
+        state, header = checkpoint.load(path, self.state)
+        _refuse_foreign(path, header, self.config)
+        _refuse_wrong(state, f"in {path}")
+        self.state, self.seconds = state, float(header["seconds"])
+
+    def start_from(self, source: Path) -> None:
+        """Take networks and observation statistics from a run's checkpoint; everything else stays new.
+
+        The runs may differ in anything but the networks' shapes: number of robots, rewards, randomization.
+
+        Args:
+            source: a run folder, whose newest checkpoint it is, or a checkpoint in one.
+        """
+        folder, path = newest_checkpoint(source)
+        there = read_config(folder, own_terms=False)
+        shape = train.shapes(there.recipe, build(there), jax.random.key(0))
+        with _naming_whole_ones(folder, path, "--init-from"):
+            old, _ = checkpoint.load(path, shape)
+            _refuse_wrong(old, f"in {path}")
+        new = self.state.learner.params
+        if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):
+            raise UserError(
+                f"--init-from: the networks of {folder.path} have other sizes than this run's; train with the same "
+                f"hidden layers ({there.recipe.hidden}, critic {there.recipe.critic_hidden}) and observation history "
+                f"({there.task.observation_history})"
+            )
+        meaning = {
+            "--recipe.activation": (there.recipe.activation, self.config.recipe.activation),
+            "--recipe.bound": (there.recipe.bound, self.config.recipe.bound),
+            "--task.action-scale": (there.task.action_scale, self.config.task.action_scale),
+        }
+        for flag, (before, now) in meaning.items():
+            if before != now:
+                raise UserError(
+                    f"--init-from: {folder.path} was trained with {flag} {before}, this run has {now}: the same "
+                    f"numbers would be another policy; add {flag} {before}"
+                )
+        learner = self.state.learner._replace(params=old.learner.params)
+        self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
+
+
+class Learned(NamedTuple):
+    """What must stay finite, most telling first. (Robots that blow up are replaced.)"""
+
+    params: Any
+    moments: Any
+    normalizers: Any
+
+
+def _learned(state: train.TrainState) -> Learned:
+    return Learned(state.learner.params, state.learner.moments, state.normalizers)
+
+
+def _refuse_wrong(state: train.TrainState, where: str) -> None:
+    """Raise Diverged where what was learned is not finite."""
+    if wrong := finite.wrong_leaves(_learned(state), limit=finite.MOST):
+        raise finite.Diverged(f"the training had diverged {where}: {finite.listed(wrong)}")
+
+
+def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> None:
+    """Refuse a checkpoint of a run with other settings: under the same ones it would be the same, bit for bit."""
+    there = header.get("config")
+    if not isinstance(there, dict) or not isinstance(header.get("seconds"), int | float):
+        raise checkpoint.DamagedCheckpoint(f"{path} is no checkpoint of a run: its header lacks config or seconds")
+    theirs, ours = settings(there), settings(to_dict(config))
+    other = [
+        f"{name} {shown(theirs[name])}, not {ours[name]}" for name in ours if theirs.get(name, ours[name]) != ours[name]
+    ]
+    if other:
+        raise UserError(f"{path} belongs to another run: it was trained with {finite.listed(other)}")
+
+
+@contextmanager
+def _naming_whole_ones(folder: RunFolder, path: Path, flag: str) -> Iterator[None]:
+    """Where `path` cannot be gone on from, have the error name the checkpoints of its run that are whole."""
+    try:
+        yield
+    except UserError as error:
+        whole = [str(one) for one in reversed(folder.checkpoint_files()) if one != path and _is_whole(one)]
+        hint = f"Whole ones of this run: {', '.join(whole)}; go on from one with {flag} FILE" if whole else (
+            f"{folder.path} has no other checkpoint that is whole"
+        )  # fmt: skip
+        raise UserError(f"{error}. {hint}") from error
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        checkpoint.load_header(path)
+    except UserError:
+        return False
+    return True
+
+
+def learn(
+    training: Training,
+    folder: RunFolder,
+    deadline: float | None,
+    steps: int | None,
+    observers: list[Callable[[dict[str, float]], None]],
+) -> str:
+    """Iterate until `steps`, the `deadline` (time.monotonic) or a signal; returns why it stopped.
+
+    Observers get one record per iteration. Checkpoints are written after the first iteration, on the way and at the
+    end.
+
+    Returns:
+        "steps", "time", or the name of the signal, as "SIGINT".
+
+    Raises:
+        Diverged: a number went wrong. The last checkpoint is of an iteration before.
+    """
+    started, first, before = time.monotonic(), training.steps, training.seconds
+    reason, count, slowest = "steps", 0, 0.0
+    with stop_on_signal() as stopped_by:
+        while steps is None or training.steps < steps:
+            begun = time.monotonic()
+            if deadline is not None and count and begun + slowest > deadline:
+                reason = "time"
+                break
+            record = training.advance()
+            now = time.monotonic()
+            count += 1
+            # The first iteration compiles, so its time says nothing about the next one's.
+            slowest = 0.9 * max(slowest, now - begun) if count > 2 else slowest
+            rate = (training.steps - first) / (now - started)
+            training.seconds = before + now - started
+            record = {"steps": training.steps, "seconds": training.seconds, "steps_per_s": rate, **record}
+            for observe in observers:
+                observe(record)
+            if count == 1 or count % training.config.checkpoint_every == 0:
+                training.save(folder)
+            if name := stopped_by():
+                reason = name
+                break
+    training.save(folder)
+    return reason
+
+
+def prepare(config: TrainConfig, folder: RunFolder) -> Training:
+    """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
+    config = expanded(config)
+    refuse(config)
+    refuse_unwritable(folder.path)
+    if not config.resume and folder.latest_checkpoint() is not None:
+        raise UserError(
+            f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "
+            f"removing the folder forgets it"
+        )
+    saved = config.checkpoint or folder.latest_checkpoint() if config.resume else None
+    if saved is None:
+        training = Training(config)
+        if config.init_from is not None:
+            training.start_from(config.init_from)
+    else:
+        with _naming_whole_ones(folder, saved, "--resume --checkpoint"):
+            training = Training(config, saved)
+    write_json(folder.config, to_dict(replace(config, resume=False, checkpoint=None)))
+    write_json(folder.versions, versions())
+    return training

@@ -1,0 +1,52 @@
+"""Simulators of a legged robot behind one protocol (`walkies.sim.base.Simulator`)."""
+
+from __future__ import annotations
+
+from walkies.accel.cpu import refuse_foreign_jax
+from walkies.robots import load_model
+from walkies.robots.base import Robot
+from walkies.sim.base import Simulator
+from walkies.sim.params import nominal_params
+
+__all__ = ["SIMULATORS", "make_simulator", "nominal_params"]
+
+SIMULATORS = ("native", "mujoco")
+"""Names that `make_simulator` knows."""
+
+SOLVERS = ("train", "exact")
+
+EXACT_ITERATIONS = 50
+"""Iterations of MuJoCo's Newton solver in the setting `exact`; it leaves earlier, where it has converged."""
+
+
+def make_simulator(
+    name: str, robot: Robot, *, substeps: int = 5, threads: int | None = None, solver: str = "train"
+) -> Simulator:
+    """A simulator of `robot` on flat ground.
+
+    Args:
+        name: `native` (fast, on CPUs) or `mujoco` (the reference; the robot's own parts can touch one another).
+        substeps: physics steps per control step.
+        threads: how many threads step robots; None for one per available core.
+        solver: `train` (few iterations from a warm start: for `mujoco` the model's own number) or `exact` (converged).
+
+    Raises:
+        ValueError: no such simulator or solver setting.
+        UserError: JAX is set up to compute elsewhere.
+    """
+    refuse_foreign_jax()
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver setting {solver!r}; choose one of: {', '.join(SOLVERS)}")
+    # Imported here: each simulator brings a library that the others do not need.
+    if name == "native":
+        from walkies.sim.native import NativeSimulator
+
+        model = load_model(robot, own_contacts=False, visuals=False)
+        return NativeSimulator(model, substeps=substeps, solver=solver, threads=threads)
+    if name == "mujoco":
+        from walkies.sim.mujoco import MujocoSimulator
+
+        iterations = None if solver == "train" else EXACT_ITERATIONS
+        model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations)
+        return MujocoSimulator(model, substeps=substeps, threads=threads)
+    raise ValueError(f"unknown simulator {name!r}; choose one of: {', '.join(SIMULATORS)}")

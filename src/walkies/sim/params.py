@@ -1,0 +1,179 @@
+"""Physical parameters read out of a MuJoCo model."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from walkies.robots.base import Robot
+from walkies.sim.base import MAX_COMMAND_DELAY, Params, inertia_in_body_frame
+
+
+def ground_geom(model: mujoco.MjModel) -> int:
+    """Id of the one colliding plane.
+
+    Raises:
+        ValueError: the model has none, or several.
+    """
+    planes = [geom for geom in _colliders(model) if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
+    if len(planes) != 1:
+        raise ValueError(f"expected one colliding plane as the ground, found {len(planes)}; add a plane to the MJCF")
+    return planes[0]
+
+
+def sphere_geoms(model: mujoco.MjModel) -> list[int]:
+    """Ids of the colliding spheres, in MJCF order."""
+    return [geom for geom in _colliders(model) if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE]
+
+
+def actuated_dofs(model: mujoco.MjModel) -> np.ndarray:
+    """Velocity address of the hinge that each actuator drives: (nu,) int.
+
+    Raises:
+        ValueError: an actuator does not drive a hinge directly.
+    """
+    joints = model.actuator_trnid[:, 0]
+    for actuator, joint in enumerate(joints):
+        direct = model.actuator_trntype[actuator] == mujoco.mjtTrn.mjTRN_JOINT
+        if not direct or model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_HINGE:
+            raise ValueError(f"actuator {model.actuator(actuator).name!r} must drive a hinge joint")
+    return model.jnt_dofadr[joints]
+
+
+def mixed_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """What MuJoCo makes of two geoms' contact parameters (documentation, "Contact parameters").
+
+    The geom of higher priority decides alone. At equal priority friction is the larger, solimp the mean weighted by
+    solmix, and solref likewise, or the smaller where it is given as −stiffness, −damping.
+
+    Returns:
+        solref (2,), solimp (5,), sliding friction.
+    """
+    if model.geom_priority[geom1] != model.geom_priority[geom2]:
+        decides = geom1 if model.geom_priority[geom1] > model.geom_priority[geom2] else geom2
+        return (
+            model.geom_solref[decides].copy(),
+            model.geom_solimp[decides].copy(),
+            float(model.geom_friction[decides, 0]),
+        )
+    mix1, mix2 = model.geom_solmix[geom1], model.geom_solmix[geom2]
+    weight = mix1 / (mix1 + mix2) if mix1 + mix2 > 0 else 0.5
+    ref1, ref2 = model.geom_solref[geom1], model.geom_solref[geom2]
+    standard = ref1[0] > 0 and ref2[0] > 0
+    solref = weight * ref1 + (1 - weight) * ref2 if standard else np.minimum(ref1, ref2)
+    solimp = weight * model.geom_solimp[geom1] + (1 - weight) * model.geom_solimp[geom2]
+    return solref, solimp, float(max(model.geom_friction[geom1, 0], model.geom_friction[geom2, 0]))
+
+
+def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
+    """The parameters of a robot's own model, one value for all robots: every leaf leads with an axis of length 1.
+
+    Raises:
+        ValueError: the model and the robot's record say different things, or the model is not such that `read_params`
+            can read it.
+    """
+    check_record(model, robot)
+    return read_params(model)
+
+
+def check_record(model: mujoco.MjModel, robot: Robot) -> None:
+    """Whether the MJCF, which must state motors and joint limits too, states those of the robot's record.
+
+    Raises:
+        ValueError: it does not; the message names the joint and both numbers.
+    """
+    joints = model.actuator_trnid[:, 0]
+    driven = tuple(model.joint(joint).name for joint in joints)
+    if driven != robot.joint_names:
+        raise ValueError(f"the model's actuators drive {driven}, but {robot.name}'s joints are {robot.joint_names}")
+    for what, stated, recorded in (
+        ("kp", model.actuator_gainprm[:, 0], robot.kp),
+        ("kv", -model.actuator_biasprm[:, 2], robot.kd),
+        ("forcerange", model.actuator_forcerange[:, 1], robot.torque_limit),
+        ("lower limit", model.jnt_range[joints, 0], robot.lower_limits),
+        ("upper limit", model.jnt_range[joints, 1], robot.upper_limits),
+    ):
+        expected = np.broadcast_to(recorded, stated.shape)
+        for joint in np.flatnonzero(~np.isclose(stated, expected, rtol=0, atol=1e-6)):
+            raise ValueError(
+                f"{what} of {driven[joint]!r} is {stated[joint]:g} in the MJCF and {expected[joint]:g} in the "
+                f"record of {robot.name}; make them equal"
+            )
+
+
+def read_params(model: mujoco.MjModel) -> Params:
+    """The parameters that a model has, one value for all robots: every leaf leads with an axis of length 1.
+
+    Raises:
+        ValueError: the model has no ground or no spheres; its spheres differ in their contact parameters; or an
+            actuator is not a position servo with a symmetric force range on a hinge.
+    """
+    ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
+    if not spheres:
+        raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
+    solref, solimp, friction = mixed_contact(model, ground, spheres[0])
+    for sphere in spheres[1:]:
+        theirs = np.hstack(mixed_contact(model, ground, sphere))
+        if not np.array_equal(theirs, np.hstack([solref, solimp, friction])):
+            raise ValueError(
+                f"contact parameters of {model.geom(sphere).name!r} and {model.geom(spheres[0]).name!r} differ; "
+                "one set per robot is supported: give all spheres the same class"
+            )
+    for actuator in range(model.nu):
+        gain, bias, limits = (
+            model.actuator_gainprm[actuator, 0],
+            model.actuator_biasprm[actuator],
+            model.actuator_forcerange[actuator],
+        )
+        if bias[1] != -gain or not model.actuator_forcelimited[actuator] or limits[0] != -limits[1]:
+            raise ValueError(
+                f"actuator {model.actuator(actuator).name!r} must be a position servo (<position kp=… kv=… "
+                'forcerange="-x x">)'
+            )
+
+    # NumPy arrays: building a task computes nothing in JAX, after which a process must not fork any more.
+    def one(value: object, dtype: Any = None) -> Any:
+        return np.asarray(value, dtype or jnp.result_type(float))[None]
+
+    return Params(
+        body_mass=one(model.body_mass[1:]),
+        body_ipos=one(model.body_ipos[1:]),
+        body_inertia=one([inertia_in_body_frame(model, body) for body in range(1, model.nbody)]),
+        friction=one(friction),
+        kp=one(model.actuator_gainprm[:, 0]),
+        kd=one(-model.actuator_biasprm[:, 2]),
+        torque_limit=one(model.actuator_forcerange[:, 1]),
+        dof_damping=one(model.dof_damping[dofs]),
+        dof_frictionloss=one(model.dof_frictionloss[dofs]),
+        dof_armature=one(model.dof_armature[dofs]),
+        gravity=one(model.opt.gravity),
+        contact_solref=one(solref),
+        contact_solimp=one(solimp),
+        body_invweight0=one(model.body_invweight0[1:, 0]),
+        dof_invweight0=one(model.dof_invweight0[dofs]),
+        command_delay=one(0, np.int32),
+        imu_delay=one(0, np.int32),
+    )
+
+
+def usable(params: Params, substeps: int) -> jax.Array:
+    """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
+
+    Every number is finite; masses and friction, by which equations divide, are above 0; and delays lie in the ranges
+    that `Params` gives. Whether such a robot exists is not asked.
+    """
+    sound = [jnp.isfinite(leaf) for leaf in params]
+    sound += [params.body_mass > 0, params.friction > 0]
+    for delay, longest in ((params.command_delay, MAX_COMMAND_DELAY * substeps), (params.imu_delay, substeps)):
+        sound.append((delay >= 0) & (delay <= longest))
+    rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
+    return functools.reduce(jnp.logical_and, rows)
+
+
+def _colliders(model: mujoco.MjModel) -> list[int]:
+    return [geom for geom in range(model.ngeom) if model.geom_contype[geom] or model.geom_conaffinity[geom]]

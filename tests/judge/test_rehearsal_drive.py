@@ -1,0 +1,244 @@
+"""Rehearsals in blocks: the same as the twin tick by tick, robot for robot; and each condition does what it says."""
+
+from dataclasses import replace
+
+import mujoco
+import mujoco.batch
+import numpy as np
+import pytest
+from rehearsal_policies import PUPPER, STANDING, TOPPLING, TWITCHING
+
+from walkies.deploy.controllers.neural_controller import gravity_in_body
+from walkies.deploy.controllers.twin import World, rehearse
+from walkies.judge import rehearsal_world as world
+from walkies.judge.loop import rollout
+from walkies.judge.rehearsal_conditions import BASE, DEGREE, Condition, scripts
+from walkies.judge.rehearsal_drive import drive
+from walkies.robots import load_spec
+
+QUIET = replace(BASE, noise=0.0, friction=1.0)
+"""The nominal model exactly, behind its queues."""
+DT = 10 / 520
+
+
+def twin_end(condition, seed, actions, command_queue, imu_queue):
+    """Where the tick-by-tick twin ends on the same script."""
+    script = scripts([seed], actions, DT)
+
+    def action_at(time):
+        return int(np.clip(np.floor((time - 1.0) / DT + 1e-6), 0, actions - 1))
+
+    def push(time):
+        begins = abs((time - 1.0) / DT - round((time - 1.0) / DT)) < 1e-6 and time > 1 - 1e-9
+        happens = begins and script.chance[0, action_at(time)] < condition.push_rate * DT
+        return condition.push_speed * script.push_direction[0, action_at(time)] if happens else None
+
+    start = np.concatenate([[0, 0, PUPPER.reset_height[0]], np.zeros(4), TWITCHING.default_joint_pos])
+    start[[3, 6]] = np.cos(script.yaw[0] / 2), np.sin(script.yaw[0] / 2)
+    surroundings = World(command_queue, imu_queue, pushes=push)
+    seconds = 1.0 + actions * DT
+    return rehearse(
+        TWITCHING, PUPPER, lambda t: script.command[0, action_at(t)], seconds, world=surroundings, qpos=start[None]
+    ).final_qpos[0]
+
+
+@pytest.mark.parametrize(("command_queue", "imu_queue"), [(8, 10), (0, 0), (13, 4)])
+def test_blocks_are_the_twins_ticks(command_queue, imu_queue):
+    condition = replace(
+        QUIET, command_delay=command_queue / 520, imu_delay=imu_queue / 520, push_speed=0.1, push_rate=3.0
+    )
+    end = drive(TWITCHING, PUPPER, [condition], [3], 104 * DT).final_qpos[0]
+    np.testing.assert_allclose(end, twin_end(condition, 3, 104, command_queue, imu_queue), atol=1e-9)
+
+
+@pytest.mark.parametrize(("command_queue", "imu_queue"), [(9, 10), (8, 11)])
+def test_one_tick_more_of_delay_ends_elsewhere(command_queue, imu_queue):
+    """Negative control of the test above."""
+    end = drive(TWITCHING, PUPPER, [QUIET], [3], 104 * DT).final_qpos[0]
+    assert np.max(np.abs(end - twin_end(QUIET, 3, 104, command_queue, imu_queue))) > 1e-5
+
+
+def test_a_robot_does_not_depend_on_the_others_nor_on_threads():
+    conditions = [BASE, replace(BASE, command_delay=0.03, kp=0.8), replace(BASE, push_speed=0.3)]
+    together = drive(TWITCHING, PUPPER, conditions, [5, 6, 7], 1.0, threads=2)
+    alone = drive(TWITCHING, PUPPER, conditions[1:2], [6], 1.0, threads=1)
+    np.testing.assert_array_equal(together.final_qpos[1], alone.final_qpos[0])
+    assert together.power[1] == alone.power[0]
+
+
+def test_falls_are_seen_and_told():
+    fallen = drive(TOPPLING, PUPPER, [BASE] * 2, [0, 1], 3.0)
+    assert set(fallen.cause) <= {"tilt", "trunk touched the ground"} and np.all(fallen.fell_at < 3.0)
+    stood = drive(STANDING, PUPPER, [BASE] * 2, [0, 1], 3.0)
+    assert set(stood.cause) == {""} and np.all(stood.fell_at == pytest.approx(3.0, abs=DT))
+    command = scripts([0, 1], 156, DT)
+    settled = command.since_change * DT >= 1.0
+    speed = [np.linalg.norm(c[s][:, :2], axis=-1).mean() for c, s in zip(command.command, settled, strict=True)]
+    np.testing.assert_allclose(stood.lin_vel_error, speed, atol=0.03)
+
+
+def test_a_simulation_that_mujoco_gives_up_leaves_the_others_alone():
+    """With memory for a robot in the air and not for one in the ground, only the latter is reported."""
+    spec = load_spec(PUPPER, visuals=False, solver_iterations=20)
+    for memory in range(20_000, 80_000, 1_000):
+        spec.memory = memory
+        batch = mujoco.batch.Batch(spec.compile(), 2, 1)
+        batch.bind("qpos")[:, 2] = 5.0, 0.02
+        out, ok = rollout(batch, np.zeros((2, 3, 12)), np.array([0, 1]), ("qpos", "qvel", "actuator_force"))
+        if np.any(batch.status != 0):
+            break
+    assert batch.status[0] == 0 and batch.status[1] != 0, "no memory size let MuJoCo raise for one robot only"
+    assert ok.tolist() == [True, False]
+    gravity = 9.81 * 0.004**2 * np.array([1, 3, 6])
+    np.testing.assert_allclose(5.0 - out["qpos"][0, :, 2], gravity, rtol=1e-3)
+    np.testing.assert_array_equal(out["qpos"][1, :, 2], 0.02)
+    assert np.all(out["actuator_force"][1] == 0)
+
+
+def robots(*conditions, seeds=None, tick_rate=520.0):
+    """(batch, given, script) of robots with their conditions applied."""
+    given = world.columns(conditions)
+    script = scripts(seeds or range(len(conditions)), 10, DT)
+    model = world.model_for(PUPPER, tick_rate, bool(given["backlash"].any()))
+    batch = mujoco.batch.Batch(model, len(conditions), 1)
+    world.apply(batch, PUPPER, given, script)
+    return batch, given, script
+
+
+def test_every_condition_reaches_the_simulation():
+    """Each field of a condition, changed alone, ends a short rehearsal elsewhere; an unchanged one does not."""
+    other = {
+        "friction": 0.05, "command_delay": 0.03, "imu_delay": 0.04, "payload": 0.4, "mass": 1.2, "com_x": 0.02,
+        "com_y": 0.01, "push_speed": 0.3, "push_rate": 9.0, "side_force": 3.0, "slope": 0.1, "contact_time": 0.05,
+        "elliptic": 1.0, "kp": 0.7, "kd": 1.3, "weak_leg": 0.5, "torque_limit": 0.3, "no_load_speed": 3.0,
+        "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05,
+    }  # fmt: skip
+    assert set(other) | {"tick_rate"} == set(Condition.__dataclass_fields__)
+    usual = replace(BASE, push_speed=0.05, push_rate=3.0)
+    plain = [
+        usual,
+        usual,
+        *(replace(usual, **{k: v}) for k, v in other.items() if k not in ("no_load_speed", "backlash")),
+    ]
+    ends = drive(TWITCHING, PUPPER, plain, [1] * len(plain), 0.7).final_qpos
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert np.all(np.max(np.abs(ends[2:] - ends[0]), axis=1) > 1e-6)
+    weak = replace(usual, torque_limit=0.4)
+    slow = drive(TWITCHING, PUPPER, [weak, replace(weak, no_load_speed=3.0)], [1, 1], 0.7).final_qpos
+    assert np.max(np.abs(slow[1] - slow[0])) > 1e-6
+    loose = drive(TWITCHING, PUPPER, [replace(usual, backlash=0.02)], [1], 0.7).final_qpos
+    assert loose.shape[1] == 31 and np.max(np.abs(loose[0, :3] - ends[0, :3])) > 1e-6
+    late = drive(TWITCHING, PUPPER, [replace(usual, tick_rate=480.0)], [1], 0.7).final_qpos
+    assert np.max(np.abs(late - ends[0])) > 1e-6
+
+
+def test_slope_is_gravity_turned_and_the_imu_knows():
+    angle = 7 * DEGREE
+    batch, given, script = robots(replace(BASE, slope=angle), BASE)
+    down = world.down(given, script)
+    np.testing.assert_allclose(np.arccos(-down[:, 2]), [angle, 0.0], atol=1e-9)
+    np.testing.assert_allclose(batch.expand("opt.gravity"), 9.81 * down, atol=1e-9)
+    # A robot that lies flat on the ground sees gravity where it is.
+    np.testing.assert_allclose(gravity_in_body(world.level(given, script)), down, atol=1e-12)
+
+
+@pytest.mark.parametrize(("friction", "slides"), [(0.05, True), (0.8, False)])
+def test_ice_on_a_slope_is_slid_down_at_the_known_rate(friction, slides):
+    """g (sin θ − μ cos θ), from the second in which the controller only stands."""
+    angle = 6 * DEGREE
+    end = drive(STANDING, PUPPER, [replace(BASE, slope=angle, friction=friction, noise=0.0)], [0], 2 * DT)
+    seconds = 1.0 + 2 * DT
+    expected = 0.5 * 9.81 * (np.sin(angle) - friction * np.cos(angle)) * seconds**2
+    moved = float(np.linalg.norm(end.final_qpos[0, :2]))
+    assert moved == pytest.approx(expected, rel=0.15) if slides else moved < 0.02
+
+
+def test_side_force_accelerates_a_floating_robot():
+    """½ F t² / m, against a robot beside it without that force."""
+    batch, *_ = robots(replace(BASE, side_force=4.0), BASE)
+    batch.bind("qpos")[:, 2] = 5.0
+    world.set_motors(batch, *(np.zeros((2, 12)),) * 4)
+    centre = batch.bind("subtree_com")
+    batch.rollout(104, np.zeros((2, 104, 12)))
+    shift = centre[0, 0] - centre[1, 0]
+    mass = batch.expand("body_mass")[0].sum()
+    assert np.linalg.norm(shift[:2]) == pytest.approx(0.5 * 4.0 / mass * 0.1**2, rel=0.05)
+    assert abs(shift[2]) < 1e-6
+
+
+def test_payload_mass_and_centre_of_mass():
+    batch, *_ = robots(
+        replace(BASE, payload=0.5), replace(BASE, mass=1.2), replace(BASE, com_x=0.02, com_y=-0.01), BASE
+    )
+    weight = batch.expand("body_mass").sum(axis=1)
+    np.testing.assert_allclose(weight / weight[3], [1 + 0.5 / weight[3], 1.2, 1.0, 1.0])
+    trunk = batch.model.body("base_link").id
+    shift = batch.expand("body_ipos")[2, trunk] - batch.expand("body_ipos")[3, trunk]
+    np.testing.assert_allclose(shift, [0.02, -0.01, 0.0], atol=1e-12)
+
+
+def test_contacts_are_softer_or_elliptic():
+    batch, *_ = robots(replace(BASE, contact_time=0.06), replace(BASE, elliptic=1.0), BASE)
+    assert [batch.get_model(i).opt.cone for i in range(3)] == [0, 1, 0]
+    assert batch.get_model(1).opt.impratio == 100 and batch.get_model(2).opt.impratio == 10
+    conditions = [replace(BASE, contact_time=time, noise=0.0) for time in (0.005, 0.02, 0.08)]
+    height = drive(STANDING, PUPPER, conditions, [0] * 3, 1.0).final_qpos[:, 2]
+    assert height[0] > height[1] + 1e-4 and height[1] > height[2] + 1e-4, "softer ground is stood in deeper"
+
+
+def test_motors():
+    """Torque that falls with speed in a motor's own direction, and one leg that is weak."""
+    given = world.columns([replace(BASE, no_load_speed=10.0), replace(BASE, weak_leg=0.25, torque_limit=2.0)])
+    script = scripts([0, 1], 2, DT)
+    factor = world.strength(given, script, PUPPER)
+    leg = script.weak_leg[1]
+    np.testing.assert_array_equal(factor[0], 1.0)
+    np.testing.assert_array_equal(
+        factor[1].reshape(4, 3), np.where(np.arange(4) == leg, 0.25, 1.0)[:, None] * np.ones(3)
+    )
+    speed = np.tile([0.0, 5.0, 20.0, -5.0, -20.0, 10.0] * 2, (2, 1))
+    low, high = world.torque_limits(given, factor, speed)
+    np.testing.assert_allclose(high[0, :6], [3.0, 1.5, 0.0, 3.0, 3.0, 0.0])
+    np.testing.assert_allclose(low[0, :6], [-3.0, -3.0, -3.0, -1.5, 0.0, -3.0])
+    np.testing.assert_allclose(high[1], 2.0 * factor[1])
+
+
+def test_backlash_is_play_between_motor_and_link():
+    batch, *_ = robots(replace(BASE, backlash=0.02), replace(BASE, backlash=0.001))
+    model, where = batch.model, world.layout(batch.model, PUPPER)
+    plain = world.model_for(PUPPER, 520.0, backlash=False)
+    assert model.body_mass.sum() == pytest.approx(plain.body_mass.sum()) and model.nu == 12
+    assert np.all(np.diff(where.qpos) == 2) and plain.nq == 19 and model.nq == 31
+    batch.bind("qpos")[:, 2] = 0.165
+    batch.bind("qpos")[:, where.qpos] = PUPPER.default_pose
+    gains = (np.full((2, 12), 5.0), np.full((2, 12), 0.25), np.full((2, 12), -3.0), np.full((2, 12), 3.0))
+    world.set_motors(batch, *gains)
+    batch.rollout(1040, np.tile(PUPPER.default_pose, (2, 1040, 1)))
+    gaps = np.abs(batch.bind("qpos")[:, where.qpos + 1])
+    assert np.all(gaps.max(axis=1) > [0.018, 0.0008]), "the robot's weight lies on the ends of the play"
+    assert np.all(gaps <= [[0.023], [0.004]])
+
+
+def test_sensors_are_askew_and_biased_by_what_was_asked(monkeypatch):
+    from walkies.judge import rehearsal_drive
+
+    seen = []
+    real = rehearsal_drive.tick
+    monkeypatch.setattr(rehearsal_drive, "tick", lambda *a, **k: seen.append(a[4]) or real(*a, **k))
+    conditions = [replace(QUIET, imu_tilt=0.1), replace(QUIET, encoder_bias=0.05), replace(QUIET, noise=2.0), QUIET]
+    end = drive(STANDING, PUPPER, conditions, [1] * 4, 2 * DT).final_qpos
+    start, first = seen[0], seen[520]
+    gravity = gravity_in_body(first.orientation)
+    assert np.arccos(gravity[0] @ gravity[3]) == pytest.approx(0.1, abs=1e-3)
+    np.testing.assert_allclose(np.abs(start.joint_position[1] - start.joint_position[3]), 0.05, atol=1e-12)
+    # The servo trusts the same encoder: the reading comes near the target, the joint does not.
+    read, true = (np.abs(q[1] - q[3]).mean() for q in (first.joint_position, end[:, 7:]))
+    assert read < 0.025 and true > 0.03
+    noise = first.joint_position[2] - first.joint_position[3]
+    assert 0.03 < np.abs(noise).max() <= 0.1
+    np.testing.assert_array_equal(gravity[2] == gravity[3], [False] * 3)
+
+
+def test_different_clocks_are_refused():
+    with pytest.raises(ValueError, match="tick_rate"):
+        drive(STANDING, PUPPER, [BASE, replace(BASE, tick_rate=500.0)], [0, 1], 1.0)

@@ -1,0 +1,57 @@
+"""The benchmark measures what it says, from walking states, with a script or with a policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from physics import native_cases as cases
+
+from walkies import cli
+from walkies.deploy.policy_file import Layer, PolicyFile, write
+from walkies.lab.bench import physics as bench
+from walkies.robots import PUPPER
+
+KEYS = {
+    "mujoco_steps_per_s",
+    "native_steps_per_s",
+    "ratio",
+    "ratio_exact",
+    "error_p90",
+    "error_p99",
+    "mujoco_error_p90",
+    "mujoco_error_p99",
+    "robots",
+    "threads",
+    "isa",
+}
+
+
+def test_the_result_has_every_key_and_the_engine_is_faster() -> None:
+    result = bench.run(robots=64, rounds=5, threads=1)
+    assert set(result) >= KEYS
+    assert result["ratio"] > 2
+    assert result["ratio_exact"] > 2
+    assert result["error_p90"] <= result["mujoco_error_p90"]
+    assert "native, train" in bench.table(result)
+
+
+def test_too_few_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "physics", "--rounds", "4"]) == cli.USER_ERROR
+    assert "--rounds: got 4, expected a whole number from 5" in capsys.readouterr().err
+
+
+def test_robots_trot_and_a_policy_can_drive_them(tmp_path: Path) -> None:
+    scripted = bench.walk(PUPPER, cases.pupper(), 16, None, 1)
+    assert scripted.fallen == 0
+    assert np.abs(np.asarray(scripted.state.qvel[:, 6:])).mean() > 0.3
+
+    # A policy that always commands the default pose: its robots stand.
+    still = Layer(np.zeros((36, 12)), np.zeros(12), "tanh")
+    pose = PUPPER.default_pose
+    policy = PolicyFile((still,), 1, 5.0, 0.25, (0.75,) * 12, pose, PUPPER.lower_limits, PUPPER.upper_limits)
+    write(tmp_path / "policy.json", policy)
+    standing = bench.walk(PUPPER, cases.pupper(), 16, str(tmp_path / "policy.json"), 1)
+    np.testing.assert_allclose(standing.targets, np.broadcast_to(pose, standing.targets.shape), atol=1e-6)
+    assert np.abs(np.asarray(standing.state.qvel)).max() < 0.05
