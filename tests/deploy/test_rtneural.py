@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rtneural_reader
 
-from walkies.deploy.contract import FRAME_SIZE
+from pupper_frame import FRAME_SIZE
 from walkies.deploy.findings import ERROR, NOTE, UNCHECKED
 from walkies.deploy.lint import check, command, lint
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, read

@@ -10,7 +10,7 @@ import numpy as np
 import plain_controller
 import pytest
 
-from walkies.deploy.contract import SLICES, Contract
+from pupper_frame import SLICES
 from walkies.deploy.controllers.neural_controller import (
     ControllerConfig,
     MotorCommand,
@@ -23,6 +23,7 @@ from walkies.deploy.controllers.neural_controller import (
 from walkies.deploy.controllers.twin import World, model_for, rehearse
 from walkies.deploy.policy_file import Layer, PolicyFile, read
 from walkies.robots import get_robot
+from walkies.tasks.contract import Contract
 
 PUPPER = get_robot("pupper")
 CONFIG = ControllerConfig()

@@ -51,11 +51,11 @@ class Windows(NamedTuple):
     """n stretches of L control steps of a log."""
 
     qpos: np.ndarray
-    """(n, 19) at the first step"""
+    """(n, nq) at the first step"""
     qvel: np.ndarray
-    """(n, 18)"""
+    """(n, nv)"""
     target: np.ndarray
-    """(n, MAX_DELAY + L, 12) rad, from MAX_DELAY steps before the first"""
+    """(n, MAX_DELAY + L, nu) rad, from MAX_DELAY steps before the first"""
 
 
 class Fit(NamedTuple):
@@ -74,18 +74,18 @@ def drive(target: np.ndarray, latency: np.ndarray, period: float) -> np.ndarray:
     """Mean target over each physics step, for targets that take effect `latency` after they were sent.
 
     Args:
-        target: (n, MAX_DELAY + L, 12), target[:, MAX_DELAY] being sent at time 0.
+        target: (n, MAX_DELAY + L, nu), target[:, MAX_DELAY] being sent at time 0.
         latency: (C,) s.
 
     Returns:
-        (C, n, L·SUBSTEPS, 12). Smooth in latency: a step in which the target changes has its time-weighted mean.
+        (C, n, L·SUBSTEPS, nu). Smooth in latency: a step in which the target changes has its time-weighted mean.
     """
     steps = (target.shape[1] - MAX_DELAY) * SUBSTEPS
     integral = np.concatenate([np.zeros_like(target[:, :1]), np.cumsum(target, axis=1)], axis=1)  # in control steps
     edge = np.arange(steps + 1) / SUBSTEPS + MAX_DELAY - np.clip(latency / period, 0.0, MAX_DELAY)[:, None]
     whole = np.minimum(edge.astype(int), target.shape[1] - 1)
     part = (edge - whole)[..., None]
-    at_edge = integral[:, whole] + part * target[:, whole]  # (n, C, steps + 1, 12)
+    at_edge = integral[:, whole] + part * target[:, whole]  # (n, C, steps + 1, nu)
     return np.moveaxis(np.diff(at_edge, axis=2) * SUBSTEPS, 0, 1)
 
 
@@ -103,7 +103,7 @@ class Simulator:
         self._friction = self._batch.expand("geom_friction")
 
     def run(self, physics: Physics, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-        """States after each control step: qpos (C, n, L, 19) and qvel (C, n, L, 18)."""
+        """States after each control step: qpos (C, n, L, nq) and qvel (C, n, L, nv)."""
         variations, count = self.shape
         each = Physics(*(np.repeat(value, count) for value in physics))
         self._gain[:, :, 0] = each.kp[:, None]
@@ -115,7 +115,7 @@ class Simulator:
         batch = self._batch
         batch.qpos, batch.qvel = np.tile(windows.qpos, (variations, 1)), np.tile(windows.qvel, (variations, 1))
         batch.qacc_warmstart = 0.0
-        states = batch.rollout(steps, control.reshape(variations * count, steps, 12), record=("qpos", "qvel"))
+        states = batch.rollout(steps, control.reshape(variations * count, steps, -1), record=("qpos", "qvel"))
         after = slice(SUBSTEPS - 1, None, SUBSTEPS)
         qpos, qvel = states["qpos"][:, after], states["qvel"][:, after]
         length = steps // SUBSTEPS

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton, worse
 from walkies.deploy.identify_bias import gyro_bias
@@ -77,7 +76,7 @@ class Identified(NamedTuple):
     nominal_error: float
     """rad, for the nominal robot"""
     each_joint: tuple[float, ...]
-    """(12,) rad, joint_error joint by joint"""
+    """(nu,) rad, joint_error joint by joint"""
     windows: int
     seconds: float
     """of log in those windows"""
@@ -89,7 +88,7 @@ def is_held(log: Log) -> bool:
     Raises:
         UserError: the legs do not move.
     """
-    joints, gyro = log.frame[:, SLICES["joint_position"]], log.frame[:, SLICES["gyro"]]
+    joints, gyro = log.part("joint_position"), log.part("gyro")
     if np.nanmedian(_spread(joints)) < MOVING:
         raise UserError(
             "the joints hardly move in this log, so that it tells nothing; "
@@ -164,7 +163,7 @@ class _Problem(NamedTuple):
         return follow(self.one, self.physics(x[None]), unbiased, self.how.lead)
 
     def simulate(self, begun: Measured, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """qpos (n, L, 19) and qvel (n, L, 18) of a robot `x` (P,)."""
+        """qpos (n, L, nq) and qvel (n, L, nv) of a robot `x` (P,)."""
         qpos, qvel = self.one.run(self.physics(x[None]), begun.windows)
         return qpos[0], qvel[0]
 

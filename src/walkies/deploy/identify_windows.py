@@ -12,7 +12,6 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.identify import MAX_DELAY, Windows
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
@@ -82,10 +81,10 @@ def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held:
         return None
     if len(starts) > how.most:
         starts = starts[np.linspace(0, len(starts) - 1, how.most).astype(int)]
-    joints = log.frame[:, SLICES["joint_position"]] + np.array(policy.default_joint_pos)
+    joints = log.part("joint_position") + np.array(policy.default_joint_pos)
     speed = (joints[starts + 1] - joints[starts - 1]) / (2 * log.period)
-    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
-    qpos, qvel = np.zeros((len(starts), 19)), np.zeros((len(starts), 18))
+    gravity, gyro = log.part("gravity"), log.part("gyro")
+    qpos, qvel = np.zeros((len(starts), model.nq)), np.zeros((len(starts), model.nv))
     qpos[:, 7:], qvel[:, 6:] = joints[starts], speed
     if held:
         qpos[:, 2] = HELD_HEIGHT
@@ -127,7 +126,7 @@ def _stand(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarr
 
 
 def sliding(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarray) -> float:
-    """Share of standing feet that slide, over states (…, 19) and (…, 18).
+    """Share of standing feet that slide, over states (…, nq) and (…, nv).
 
     A foot stands where it is less than STANDING above the ground; it slides where it is faster than SLIDING.
     """

@@ -10,12 +10,14 @@ import mujoco.batch
 import numpy as np
 
 from walkies import memory
-from walkies.deploy.contract import FADE_IN
 from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.ranges import CONTROL_DT, PHYSICS_STEPS, STEPS, TIMESTEP, Conditions, apply, draw, set_gains
 from walkies.robots import load_model
 from walkies.robots.base import Robot
+from walkies.tasks import signal
+from walkies.tasks.contract import FADE_IN, Contract
+from walkies.tasks.signal import Sensed
 
 SOLVER_ITERATIONS = 20
 """of MuJoCo's Newton solver: converged in practice."""
@@ -88,6 +90,12 @@ def sense(qpos: np.ndarray, qvel: np.ndarray, delay: np.ndarray) -> tuple[np.nda
     return gyro, gravity
 
 
+def noise_of(contract: Contract, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """One draw of noise (n, size), cut into that of each signal that has some."""
+    parts = signal.slices(noisy := signal.noisy(contract.signals), contract.robot)
+    return {one.name: drawn[:, parts[one.name]] for one in noisy}
+
+
 def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0) -> tuple[Record, Conditions]:
     """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
     model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
@@ -122,16 +130,9 @@ def drive_under(
     alive = np.ones(n, bool)
     for step in range(STEPS):
         gyro, gravity = sense(*states, drawn.imu_delay)
-        gyro_noise, gravity_noise, joint_noise, action_noise = np.split(drawn.noise[:, step], [3, 6, 18], axis=-1)
-        gravity = gravity + gravity_noise
-        gravity /= np.linalg.norm(gravity, axis=-1, keepdims=True)
-        frame = contract.frame(
-            (gyro + gyro_noise).astype(np.float32),
-            gravity.astype(np.float32),
-            drawn.command[:, step].astype(np.float32),
-            (states[0][:, -1, 7:] + joint_noise).astype(np.float32),
-            applied + action_noise,
-        )
+        qpos, qvel = states[0][:, -1], states[1][:, -1]
+        sensed = Sensed(gyro, gravity, drawn.command[:, step], qpos[:, 7:], qvel[:, 6:], applied)
+        frame = contract.frame(sensed, noise=noise_of(contract, drawn.noise[:, step]), dtype=np.float32)
         history = contract.push(history, frame)
         action = policy.act(history)
         finite = np.all(np.isfinite(action), axis=-1)

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import FADE_IN
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
+from walkies.tasks.contract import FADE_IN
+from walkies.tasks.signal import Sensed
 
 SOLVER_ITERATIONS = 20
 SETTLE = 0.5
@@ -123,7 +124,8 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
         mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
         gravity = -rotation[6:].astype(np.float32)  # Rᵀ (0, 0, −1)
         joints = data.qpos[7:].astype(np.float32)
-        frame = contract.frame(data.qvel[3:6].astype(np.float32), gravity, command, joints, applied)
+        gyro, speed = data.qvel[3:6].astype(np.float32), data.qvel[6:].astype(np.float32)
+        frame = contract.frame(Sensed(gyro, gravity, command, joints, speed, applied))
         history = contract.push(history, frame)
         fade = np.float32(min(step * policy.control_dt / FADE_IN, 1.0))
         applied = fade * policy.act(history)

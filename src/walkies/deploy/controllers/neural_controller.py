@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.deploy.contract import FADE_IN, FRAME_SIZE, OBSERVATION_CLIP, SLICES
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
-
-GRAVITY_Z = SLICES["gravity"].start + 2
+from walkies.tasks import signal
+from walkies.tasks.contract import FADE_IN, OBSERVATION_CLIP
+from walkies.tasks.signal import Sensed
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,20 @@ class Sensors(NamedTuple):
     orientation: np.ndarray
     """(n, 4) unit quaternion w x y z, body to world"""
     joint_position: np.ndarray
-    """(n, 12) rad"""
+    """(n, nu) rad"""
+    joint_velocity: np.ndarray | None = None
+    """(n, nu) rad/s; None is zeros: the frame of 2025 does not have them"""
 
 
 class MotorCommand(NamedTuple):
     """What the controller, or the board after its clamps, asks of the motors: τ = kp (position - q) - kd q̇."""
 
     position: np.ndarray
-    """(n, 12) rad"""
+    """(n, nu) rad"""
     kp: np.ndarray
-    """(n, 12) N m/rad"""
+    """(n, nu) N m/rad"""
     kd: np.ndarray
-    """(n, 12) N m s/rad"""
+    """(n, nu) N m s/rad"""
 
 
 class Memory(NamedTuple):
@@ -75,13 +77,13 @@ class Memory(NamedTuple):
     counter: int
     """ticks since the last action, modulo repeat_action"""
     start_position: np.ndarray
-    """(n, 12) rad, joints at activation"""
+    """(n, nu) rad, joints at activation"""
     velocity_command: np.ndarray
     """(n, 3), the last received"""
     observation: np.ndarray
-    """(n, H·36) float32, as the policy sees or last saw it, already rotated for the next"""
+    """(n, H·frame) float32, as the policy sees or last saw it, already rotated for the next"""
     action: np.ndarray
-    """(n, 12) float32, the policy's last output"""
+    """(n, nu) float32, the policy's last output"""
     command: MotorCommand
     stopped: np.ndarray
     """(n,) bool: emergency stop, latched until the next activation"""
@@ -90,7 +92,7 @@ class Memory(NamedTuple):
     acted: np.ndarray
     """(n,) bool: the policy ran in this tick"""
     seen: np.ndarray
-    """(n, H·36) float32, what the policy saw in its last run"""
+    """(n, H·frame) float32, what the policy saw in its last run"""
 
 
 def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None) -> Memory:
@@ -101,9 +103,10 @@ def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None)
     After a NaN action that is a NaN, and the controller fails again until its process is started anew.
     """
     n = len(sensors.joint_position)
-    size = policy.observation_size
+    size, signals = policy.observation_size, signal.chosen(policy.observation)
     observation = np.zeros((n, size), np.float32) if before is None else before.observation.copy()
-    observation[:, GRAVITY_Z::FRAME_SIZE] = -1.0
+    initial = np.tile(signal.spread(signals, policy, lambda one: one.initial), policy.observation_history)
+    observation[:, initial != 0] = initial[initial != 0]
     nothing = np.zeros((n, 12))
     return Memory(
         ticks=0,
@@ -168,8 +171,9 @@ def tick(
         np.asarray(policy.joint_lower_limits, np.float32),
         np.asarray(policy.joint_upper_limits, np.float32),
     )
-    rotated = np.concatenate([observation[:, -FRAME_SIZE:], observation[:, :-FRAME_SIZE]], axis=-1)
-    rotated[:, SLICES["last_action"]] = applied
+    rotated = np.roll(observation, policy.frame_size, axis=-1)
+    if (place := policy.slices.get("last_action")) is not None:
+        rotated[:, place] = applied
     # NaN is looked for in what the joints would be told, last of all: an infinite action is clamped and carried out
     # (not where the fade-in is still zero), and the history has the NaN by then, so a re-activation fails as well.
     remembering = acting
@@ -220,13 +224,12 @@ def gravity_in_body(orientation: np.ndarray) -> np.ndarray:
 
 def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndarray) -> np.ndarray:
     """The observation with the newest frame's sensor part renewed; its last action was put there after that action."""
-    observation = memory.observation.copy()
-    observation[:, SLICES["gyro"]] = sensors.gyro
-    observation[:, SLICES["gravity"]] = gravity
-    observation[:, SLICES["command"]] = memory.velocity_command
-    observation[:, SLICES["desired_up"]] = (0.0, 0.0, 1.0)
-    offset = sensors.joint_position.astype(np.float32) - np.asarray(policy.default_joint_pos, np.float32)
-    observation[:, SLICES["joint_position"]] = offset
+    observation, joints = memory.observation.copy(), sensors.joint_position
+    speed = np.zeros_like(joints) if sensors.joint_velocity is None else sensors.joint_velocity
+    last = observation[:, policy.slices.get("last_action", slice(0))]
+    sensed = Sensed(sensors.gyro, gravity, memory.velocity_command, joints, speed, last)
+    frame = signal.frame(signal.chosen(policy.observation), policy, sensed, dtype=np.float32)
+    observation[:, : policy.frame_size] = frame
     return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
 
 

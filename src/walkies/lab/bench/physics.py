@@ -22,12 +22,13 @@ from mujoco.batch import Batch
 from walkies.accel import library
 from walkies.accel.cpu import Threads, available_cores, use_cpu
 from walkies.bounds import Between
-from walkies.robots import get_robot, load_model
+from walkies.robots import DEFAULT, get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim import nominal_params
 from walkies.sim.base import State, initial_state
 from walkies.sim.native import NativeSimulator
 from walkies.sim.params import read_params
+from walkies.tasks.signal import Sensed
 
 SUBSTEPS = 5
 CONTROL_STEPS = 4
@@ -50,7 +51,7 @@ class Walking(NamedTuple):
 
 
 def command(
-    robot: str = "pupper",
+    robot: str = DEFAULT,
     /,
     robots: Annotated[int, Between(1, 100_000)] = 1024,
     rounds: Annotated[int, Between(5, 100_000)] = 7,
@@ -74,7 +75,7 @@ def command(
 
 
 def run(
-    robot: str = "pupper", *, robots: int = 1024, rounds: int = 7, threads: int | None = None, policy: str | None = None
+    robot: str = DEFAULT, *, robots: int = 1024, rounds: int = 7, threads: int | None = None, policy: str | None = None
 ) -> dict[str, Any]:
     """Rates in physics steps/s (medians over `rounds`), ratios, and quantiles of relative errors of qacc.
 
@@ -209,7 +210,9 @@ def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator
         down = (
             np.tile(np.array([0, 0, -1], np.float32), (robots, 1)) if readings is None else np.asarray(readings.gravity)
         )
-        frame = contract.frame(gyro, down, command, np.asarray(state.qpos[:, 7:]), memory["action"])
+        frame = contract.frame(
+            Sensed(gyro, down, command, np.asarray(state.qpos[:, 7:]), np.asarray(state.qvel[:, 6:]), memory["action"])
+        )
         memory["history"] = contract.push(memory["history"], frame)
         memory["action"] = policy.act(memory["history"])
         return contract.target(memory["action"])

@@ -28,7 +28,7 @@ from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.logs_align import align
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
-from walkies.robots import get_robot
+from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 
 
@@ -200,7 +200,7 @@ def command(
     """
     if policy is None and not held:
         raise UserError("a walking robot needs a policy that walks: walkies bench replay --policy RUN --no-held")
-    robot = get_robot("pupper")
+    robot = get_robot(DEFAULT)
     ran = excitation(robot) if policy is None else read(policy / "policy.json" if policy.is_dir() else policy)
     nominal = float(np.median(model_for(robot).dof_frictionloss[6:]))
     rows, times = [], []

@@ -12,13 +12,13 @@ from walkies.judge.loop import FALL_TILT
 from walkies.robots.base import Robot
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards
-from walkies.tasks.rewards import Motion, RewardWeights, Shape
+from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
 
 
 class Gauges:
     """Reads a `Walker` after each control step. Remembers the step before, as some reward terms do."""
 
-    def __init__(self, robot: Robot, model: mujoco.MjModel, weights: RewardWeights, shape: Shape) -> None:
+    def __init__(self, robot: Robot, model: mujoco.MjModel, weights: RewardWeights, shape: RewardParams) -> None:
         self.geoms = {
             role: np.array([model.geom(name).id for name in names])
             for role, names in (("feet", robot.foot_geoms), ("knees", robot.knee_geoms), ("torso", robot.torso_geoms))
@@ -73,7 +73,7 @@ class Gauges:
         return contact.tolist(), dict(zip(self.terms, values.tolist(), strict=True))
 
 
-def _compiled(weights: RewardWeights, shape: Shape) -> Callable[[Motion], Any]:
+def _compiled(weights: RewardWeights, shape: RewardParams) -> Callable[[Motion], Any]:
     """Motion of one robot (leading axis 1) → weighted terms per second, stacked in the order of `rewards.terms_of`."""
     import jax
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.controllers.neural_controller import (
     ControllerConfig,
     Memory,
@@ -166,7 +165,7 @@ class Walker:
             time=self.time,
             command=np.zeros(3) if message is None else message[0].copy(),
             velocity=np.array([velocity[0], velocity[1], self.data.qvel[5]]),
-            action=self._memory.observation[0, SLICES["last_action"]].astype(float),
+            action=self._memory.observation[0, self.policy.slices["last_action"]].astype(float),
             torque=self.data.actuator_force.copy(),
             tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
             stopped=self.stopped or bool(self._memory.failed[0]),
