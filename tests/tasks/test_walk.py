@@ -12,7 +12,7 @@ from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.tasks.randomization import NONE, Pushes, Randomization, Range, Sensing
-from walkies.tasks.rewards import Growth
+from walkies.tasks.rewards import Ramp
 from walkies.tasks.walk import Start, WalkConfig
 
 QUIET = WalkConfig(
@@ -222,7 +222,7 @@ def test_sizes_are_as_declared():
 
 
 def test_the_task_of_a_moment_depends_on_the_count_of_steps_alone():
-    walk = plain_walk(replace(QUIET, effort=Growth(start=0.0, steps=100)))
+    walk = plain_walk(replace(QUIET, effort=Ramp(start=0.0, steps=100)))
     state = walk.reset(KEY, 4)
 
     def cost(task):
@@ -242,7 +242,7 @@ def test_training_tells_the_task_how_far_it_is():
         PPO, num_envs=4, horizon=5, hidden=(8,), critic_hidden=(8,), minibatches=1, time_limits="rollout_end"
     )
     seen = {}
-    for name, growth in {"growing": Growth(0.0, 40), "constant": Growth(1.0, 40)}.items():
+    for name, growth in {"growing": Ramp(0.0, 40), "constant": Ramp(1.0, 40)}.items():
         walk = plain_walk(replace(QUIET, effort=growth))
         state = train.init(recipe, walk, KEY)
         iterate = train.make_iteration(recipe, walk)
