@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from walkies.accel import networks as accelerated
+
 Array = jax.Array
 Layers = list[tuple[Array, Array]]
 """One (weights (in, out), bias (out,)) per layer, from input to output."""
@@ -19,13 +21,13 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def init(key: Array, sizes: Sequence[int], head_gain: float = 1.0) -> Layers:
-    """Orthogonal weights and zero biases (Saxe et al. 2014); hidden layers have gain √2, the last one `head_gain`.
+def init(key: Array, sizes: Sequence[int], output_gain: float = 1.0) -> Layers:
+    """Orthogonal weights and zero biases (Saxe et al. 2014); hidden layers have gain √2, the last one `output_gain`.
 
-    sizes: widths from input to output. A small head gain makes the first policy nearly the same in every state, which
+    sizes: widths from input to output. A small output gain makes the first policy nearly the same in every state, which
     matters more than most choices (Andrychowicz et al. 2021, section 3.2).
     """
-    gains = [math.sqrt(2.0)] * (len(sizes) - 2) + [head_gain]
+    gains = [math.sqrt(2.0)] * (len(sizes) - 2) + [output_gain]
     keys = jax.random.split(key, len(gains))
     return [
         (jax.nn.initializers.orthogonal(gain)(k, (n_in, n_out)), jnp.zeros(n_out))
@@ -40,3 +42,8 @@ def apply(layers: Layers, inputs: Array, activation: str) -> Array:
         inputs = function(inputs @ weights + bias)
     weights, bias = layers[-1]
     return inputs @ weights + bias
+
+
+def evaluate(kind: str, layers: Layers, inputs: Array, activation: str) -> Array:
+    """`apply`, by XLA (kind "xla") or, where it fits, by the native library (kind "native")."""
+    return (apply if kind == "xla" else accelerated.faster(apply))(layers, inputs, activation)

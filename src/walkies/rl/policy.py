@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from walkies.accel import networks as faster
 from walkies.errors import UserError
 from walkies.mdp import Box, Discrete, Space
 from walkies.rl import networks
@@ -57,26 +56,30 @@ class Policy:
             raise UserError(f"initial_std is {self.initial_std}; a standard deviation must be positive")
 
     def init(self, key: Array) -> PolicyParams:
-        """Draw parameters: orthogonal layers, a head near zero, σ = initial_std."""
+        """Draw parameters: orthogonal layers, an output near zero, σ = initial_std."""
         out = self.action_space.n if isinstance(self.action_space, Discrete) else self.action_space.size
-        layers = networks.init(key, (self.observation_size, *self.hidden, out), head_gain=0.01)
+        layers = networks.init(key, (self.observation_size, *self.hidden, out), output_gain=0.01)
         size = 0 if isinstance(self.action_space, Discrete) else out
         return PolicyParams(layers, jnp.full(size, math.log(self.initial_std), layers[0][0].dtype))
 
-    def head(self, params: PolicyParams, observation: Array) -> Array:
-        """What of the distribution depends on the observation (…, observation_size): mean or logits (…, size or n)."""
-        out = faster.chosen(self.networks)(params.layers, observation, self.activation)
+    def dist_params(self, params: PolicyParams, observation: Array) -> Array:
+        """The distribution's observation-dependent parameters, mean or logits (…, size or n).
+
+        observation: (…, observation_size).
+        """
+        out = networks.evaluate(self.networks, params.layers, observation, self.activation)
         return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
 
-    def wrap(self, params: PolicyParams, head: Array) -> Distribution:
-        """The distribution that has this `head` (…, size or n)."""
+    def distribution(self, params: PolicyParams, dist_params: Array) -> Distribution:
+        """The distribution that has these `dist_params` (…, size or n)."""
         if isinstance(self.action_space, Discrete):
-            return Categorical(head)
-        return TanhNormal(head, params.log_std) if self.bound == "sample" else Normal(head, params.log_std)
+            return Categorical(dist_params)
+        kind = TanhNormal if self.bound == "sample" else Normal
+        return kind(dist_params, params.log_std)
 
-    def distribution(self, params: PolicyParams, observation: Array) -> Distribution:
-        """π_θ(· | observation) for normalised observations (…, observation_size)."""
-        return self.wrap(params, self.head(params, observation))
+    def apply(self, params: PolicyParams, observation: Array) -> Distribution:
+        """π_θ(· | observation) for normalized observations (…, observation_size)."""
+        return self.distribution(params, self.dist_params(params, observation))
 
     def action(self, sample: Array) -> Array:
         """What the environment receives for samples (…, size) or (…,). The rollout keeps and scores the samples."""

@@ -31,7 +31,7 @@ def refuse(recipe: Recipe, env: Env, steps: int) -> None:
             f"horizon {steps} is more than the {limit} steps of an episode, which time_limits rollout_end ends only "
             f"with a rollout; expected at most {limit}, or time_limits exact"
         )
-    if recipe.step == "minibatch_epochs" or recipe.baseline:
+    if recipe.update == "minibatch_epochs" or recipe.baseline:
         minibatch_size(recipe, recipe.num_envs * steps * (2 if recipe.symmetry == "augment" else 1))
     what = f"{recipe.num_envs:,} environments × {steps:,} steps, layers of {recipe.hidden} and {recipe.critic_hidden},"
     remedy = "take fewer environments (num_envs), a shorter horizon, smaller networks or less history"
