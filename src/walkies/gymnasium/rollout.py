@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.gymnasium import numbers
 from walkies.gymnasium.actor import make_actor, score
@@ -148,3 +149,6 @@ def _padded(column: np.ndarray, horizon: int) -> np.ndarray:
     """`column` (rows, num_envs, …) with zeros behind it, (horizon, num_envs, …): shapes that are compiled once."""
     missing = horizon - len(column)
     return column if not missing else np.concatenate([column, np.zeros((missing, *column.shape[1:]), column.dtype)])
+
+
+renamed.names(globals(), HostActors="VectorState", start_host="start", rollout_host="rollout")

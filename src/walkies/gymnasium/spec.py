@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.gymnasium.adapter import from_gymnasium_space
 from walkies.mdp import Box, Key, Observation, Outcome, Space
@@ -48,3 +49,6 @@ def env_spec(envs: Any) -> EnvSpec:
         )
     limit = getattr(envs.spec, "max_episode_steps", None)
     return EnvSpec(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)
+
+
+renamed.names(globals(), Shape="EnvSpec", shape_of="env_spec")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.gymnasium.rollout import VectorState, rollout, start
 from walkies.gymnasium.spec import env_spec
@@ -112,3 +113,9 @@ def run(
         returns[i] = float(metrics["episode_return"])
         report(i, metrics)
     return training, returns
+
+
+renamed.names(
+    globals(), HostTraining="VectorTraining", init_host="init", make_host_iteration="make_iteration", run_host="run",
+    shape_of="env_spec",
+)  # fmt: skip

@@ -22,6 +22,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
+
 Array = jax.Array
 
 
@@ -94,3 +96,5 @@ def discounted_sums_parallel(x: Array, done: Array, factor: float) -> Array:
 
 
 ADVANTAGES: dict[str, Callable[..., Array]] = {"full_return": full_return, "reward_to_go": reward_to_go, "gae": gae}
+
+renamed.names(globals(), WEIGHTS="ADVANTAGES")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from walkies import renamed
 from walkies.bounds import AtMost, Between, Share, refuse, written
 from walkies.errors import UserError
 
@@ -18,6 +19,7 @@ StepSize = Annotated[float, Between(0.0, 10.0)]
 """Adam's."""
 
 
+@renamed.fields(weight="advantage", step="update")
 @dataclass(frozen=True)
 class Recipe:
     """Everything that defines a policy-gradient algorithm and its settings."""

@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
 from walkies.accel.rows import faster_select
 from walkies.mdp import Env, Observation, select
 from walkies.rl.policy import Policy, PolicyParams
@@ -169,3 +170,6 @@ def rollout(
         episode_lengths=jnp.where(rows.done, rows.episode_lengths, 0),
         metrics=jax.tree.map(jnp.mean, rows.metrics),
     )
+
+
+renamed.names(globals(), Actors="EpisodeState")

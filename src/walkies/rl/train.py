@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
 from walkies.rl import finite, networks, normalize, objectives, sizes
@@ -338,3 +339,6 @@ def discounted_returns(before: Array, record: Rollout, gamma: float) -> Array:
     rewards = record.rewards.at[0].add(gamma * before)
     # Forwards in time is backwards on the flipped arrays; "done" there is "the previous row was another episode".
     return discounted_sums(rewards[::-1], first[::-1], gamma)[::-1]
+
+
+renamed.names(globals(), account="finish_iteration")

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from walkies import renamed
 from walkies.accel import adam as native
 from walkies.accel.random import faster_permutation
 from walkies.accel.rows import faster_taker
@@ -92,10 +93,9 @@ def epochs(
     """
     take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
     count = batch.mask.shape[0]
-    size = minibatch_size(recipe, count)
 
     def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
-        order = faster_permutation(permutation)(key, count).reshape(recipe.minibatches, size)
+        order = faster_permutation(permutation)(key, count).reshape(recipe.minibatches, minibatch_size(recipe, count))
         return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
 
     return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
@@ -104,8 +104,7 @@ def epochs(
 def permutation(key: Array, count: int) -> Array:
     """0 … count − 1 in random order (count,), int32.
 
-    One sort of single words, random bits above and the index below (`jax.random.permutation` sorts pairs twice). Ties
-    of the bits keep the order of indices, which is random enough for minibatches.
+    One sort of words, random bits above and the index below (`jax.random.permutation` sorts pairs twice).
     """
     width = (count - 1).bit_length()
     words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
@@ -122,8 +121,7 @@ def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tu
         loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
         return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
 
-    before = (learner.params.critic, learner.moments.critic)
-    (critic, moments), losses = epochs(update, before, batch, key, recipe)
+    (critic, moments), losses = epochs(update, (learner.params.critic, learner.moments.critic), batch, key, recipe)
     learner = learner._replace(
         params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
     )
@@ -223,3 +221,5 @@ def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams,
 
 
 UPDATES = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
+
+renamed.names(globals(), STEPS="UPDATES", led_by_kl="adapt_learning_rate")
