@@ -149,5 +149,5 @@ def test_an_old_flag_still_works(capsys, line):
 
 
 def test_errors_name_the_field_of_today():
-    with pytest.raises(UserError, match=r"\.advantage: 'no' is not one of"):
+    with pytest.raises(UserError, match=r"\.advantage: no is not one of"):
         from_dict(Recipe, {"weight": "no"}, "config.json")

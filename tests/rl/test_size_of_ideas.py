@@ -9,7 +9,7 @@ import pytest
 import walkies.rl
 
 FOLDER = Path(walkies.rl.__file__).parent
-LIMIT = 165
+LIMIT = 170
 """Lines, with docstrings and blanks."""
 LIMITS = {"train.py": 400, "updates.py": 225, "rollout.py": 190}
 """Files that hold more than one idea. train.py ties them together: the state, acting, advantages, updates, in the order

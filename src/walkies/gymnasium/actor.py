@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from walkies.errors import UserError
 from walkies.mdp import Discrete
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
@@ -32,8 +33,10 @@ def make_actor(
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
     """A function (raw observations (num_envs, size) float32, row) → (samples, what the environments receive).
 
-    All randomness of the rollout's `horizon` rows is drawn here.
+    All randomness of the rollout's `horizon` rows is drawn here. Raises UserError for networks other than dense ones.
     """
+    if policy.architecture != "dense":
+        raise UserError(f"architecture is {policy.architecture!r}; in Gymnasium's environments only dense networks act")
     size = params.layers[-1][1].shape[0]
     noise = np.asarray(_noise(isinstance(policy.action_space, Discrete), key, (horizon, num_envs, size)))
     layers, log_std = jax.device_get((params.layers, params.log_std))

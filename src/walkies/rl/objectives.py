@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +21,9 @@ Array = jax.Array
 class Batch(NamedTuple):
     """Samples to learn from, (samples, …). Observations are normalized."""
 
-    policy_observation: Array
-    critic_observation: Array
-    mirrored_observation: Array | None
+    policy_observation: Any
+    critic_observation: Any
+    mirrored_observation: Any
     """Policy observation of the mirrored state; None unless the symmetry loss needs it."""
     sample: Array
     dist_params: Array
@@ -37,6 +37,8 @@ class Batch(NamedTuple):
     """V_old."""
     mask: Array
     """1 for samples that count, 0 for those after the end of a whole episode."""
+    action_mask: Array | None = None
+    """(samples, n) of `mdp.Observation`."""
 
 
 class Terms(NamedTuple):
@@ -93,7 +95,7 @@ def policy_loss(
     recipe: Recipe, policy: Policy, old: PolicyParams, params: PolicyParams, batch: Batch
 ) -> tuple[Array, dict[str, Array]]:
     """The objective's mean () over a batch whose samples were drawn under `old`, and its metrics."""
-    distribution = policy.apply(params, batch.policy_observation)
+    distribution = policy.apply(params, batch.policy_observation, batch.action_mask)
     kl = policy.distribution(old, batch.dist_params).kl(distribution)
     terms = Terms(distribution.log_prob(batch.sample), batch.log_prob, batch.advantage, kl)
     loss = masked_mean(OBJECTIVES[recipe.objective](terms, recipe.objective_coefficient), batch.mask)
@@ -109,19 +111,24 @@ def policy_loss(
     return loss, {"policy_loss": loss, "kl": masked_mean(kl, batch.mask), "entropy": entropy} | own
 
 
-def _asymmetry(policy: Policy, params: PolicyParams, mirrored: Array, batch: Batch) -> Array:
+def _asymmetry(policy: Policy, params: PolicyParams, mirrored: Any, batch: Batch) -> Array:
     """Mean squared distance () between actions of mirrored states and mirrored actions (Yu, Turk & Liu 2018, eq. 3)."""
     there = policy.dist_params(params, mirrored)
     here = policy.mirror(policy.dist_params(params, batch.policy_observation))
     return masked_mean(jnp.sum(jnp.square(there - here), axis=-1), batch.mask)
 
 
-def values(recipe: Recipe, params: networks.Layers, observations: Array) -> Array:
-    """V_φ (…,) of normalized critic observations (…, size): the one place that applies the value function."""
-    return networks.evaluate(recipe.networks, params, observations, recipe.activation)[..., 0]
+def critic_network(recipe: Recipe) -> networks.Network:
+    """The value function's, of one output."""
+    return networks.make(recipe.architecture, recipe.critic_hidden, recipe.activation, recipe.networks)
 
 
-def critic_loss(recipe: Recipe, params: networks.Layers, batch: Batch) -> Array:
+def values(recipe: Recipe, params: Any, observations: Any) -> Array:
+    """V_φ (…,) of normalized critic observations, arrays (…, *shape): the one place that applies the value function."""
+    return critic_network(recipe).apply(params, observations)[..., 0]
+
+
+def critic_loss(recipe: Recipe, params: Any, batch: Batch) -> Array:
     """Mean squared error () of the value function, halved; with `value_clip` the larger of two."""
     value = values(recipe, params, batch.critic_observation)
     if recipe.value_clip is None:

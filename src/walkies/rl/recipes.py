@@ -58,6 +58,8 @@ class Recipe:
     normalize_reward: bool = False
     """Divide rewards by the running deviation of the discounted return, and keep them within ±10."""
 
+    architecture: str = "dense"
+    """Kind of both networks: a name in walkies.rl.networks.ARCHITECTURES."""
     hidden: Widths = (128, 128)
     """Widths of the policy's hidden layers."""
     critic_hidden: Widths = (128, 128)

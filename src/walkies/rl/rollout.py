@@ -77,10 +77,15 @@ class Rollout(NamedTuple):
         """The next row belongs to another episode."""
         return self.terminated | self.truncated
 
+    @property
+    def critic_observations(self) -> Any:
+        """Of every row and then of `last`, (time + 1, num_envs, …)."""
+        return jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), self.observations.critic, self.last.critic)
+
     def next_values(self, values: Array) -> Array:
         """v' (time, num_envs) of the states really reached.
 
-        values: (time + 1, num_envs), V of `observations` and then of `last`.
+        values: (time + 1, num_envs), V of `critic_observations`.
         """
         following = values[1:]
         return following if self.cut_values is None else jnp.where(self.truncated, self.cut_values, following)
@@ -94,7 +99,8 @@ def start(env: Env, key: Array, num_envs: int, stagger: bool) -> EpisodeState:
         jax.random.randint(age_key, (num_envs,), 0, env.time_limit, jnp.int32) if stagger and env.time_limit else zeros
     )
     state = env.reset(reset_key, num_envs)
-    return EpisodeState(state, age, zeros, jnp.zeros(num_envs, env.observe(state).policy.dtype))
+    numbers = [x.dtype for x in jax.tree.leaves(env.observe(state).policy) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return EpisodeState(state, age, zeros, jnp.zeros(num_envs, numbers[0] if numbers else float))
 
 
 def rollout(
@@ -102,7 +108,7 @@ def rollout(
     policy: Policy,
     params: PolicyParams,
     normalize: Any,
-    value: Callable[[Array], Array],
+    value: Callable[[Any], Array],
     actors: EpisodeState,
     key: Array,
     horizon: int,
@@ -111,8 +117,8 @@ def rollout(
 ) -> tuple[EpisodeState, Rollout]:
     """Act for `horizon` steps in every environment.
 
-    normalize: raw policy observations (…, size) → what the policy sees, frozen for the whole rollout.
-    value: raw critic observations (num_envs, size) → V (num_envs,); called only where "exact" time limits cut.
+    normalize: raw policy observations → what the policy sees, frozen for the whole rollout.
+    value: raw critic observations (num_envs, …) → V (num_envs,); called only where "exact" time limits cut.
     """
     num_envs = actors.age.shape[0]
     limit = env.time_limit
@@ -130,7 +136,7 @@ def rollout(
     def step(actors: EpisodeState, key: Array) -> tuple[EpisodeState, Rollout]:
         act_key, world_key, restart_key = jax.random.split(key, 3)
         observation = env.observe(actors.state)
-        dist_params = policy.dist_params(params, normalize(observation.policy))
+        dist_params = policy.dist_params(params, normalize(observation.policy), observation.action_mask)
         distribution = policy.distribution(params, dist_params)
         sample = distribution.sample(act_key)
         state, outcome = env.step(actors.state, policy.action(sample), world_key)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from walkies import renamed
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import finite, networks, normalize, objectives, sizes
+from walkies.rl import finite, normalize, objectives, sizes
 from walkies.rl.advantages import ADVANTAGES, discounted_sums
 from walkies.rl.normalize import Normalizer
 from walkies.rl.objectives import Batch, masked_variance
@@ -67,6 +67,7 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
         networks=recipe.networks,
         bound=recipe.bound,
         initial_std=recipe.initial_std,
+        architecture=recipe.architecture,
         **({} if mirror is None else {"mirror": mirror.mirror_action}),
     )
 
@@ -92,7 +93,7 @@ def shapes(recipe: Recipe, env: Env, key: Array) -> TrainState:
 def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     policy_key, critic_key, env_key, key = jax.random.split(key, 4)
     policy = make_policy(recipe, env)
-    critic = networks.init(critic_key, (env.privileged_size, *recipe.critic_hidden, 1)) if recipe.baseline else []
+    critic = objectives.critic_network(recipe).init(critic_key, env.privileged_size, 1) if recipe.baseline else []
     curriculum = env.begin() if hasattr(env, "begin") else None
     actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
@@ -246,8 +247,7 @@ def steps_per_iteration(recipe: Recipe, env: Env) -> int:
 
 def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, record: Rollout) -> Batch:
     """What to learn from `record`, one row per sample, mirror images last."""
-    critic_observations = jnp.concatenate([record.observations.critic, record.last.critic[None]])
-    v = values(recipe, state, critic_observations)
+    v = values(recipe, state, record.critic_observations)
     rewards = record.rewards
     if recipe.normalize_reward:
         rewards = jnp.clip(rewards * state.normalizers.discounted_return.scale, -REWARD_CLIP, REWARD_CLIP)
@@ -280,6 +280,7 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
         target=targets,
         value=v[:-1],
         mask=mask,
+        action_mask=record.observations.action_mask,
     )
     if mirrored and recipe.symmetry == "augment":
         batch = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), batch, _mirror(policy, state, mirrored, batch))
@@ -300,7 +301,7 @@ def _mirror(policy: Policy, state: TrainState, observations: Observation, batch:
     start at 1 for both.
     """
     seen = state.normalizers.policy(observations.policy)
-    dist_params = policy.dist_params(state.learner.params.policy, seen)
+    dist_params = policy.dist_params(state.learner.params.policy, seen, observations.action_mask)
     sample = policy.mirror(batch.sample)
     return batch._replace(
         policy_observation=seen,
@@ -308,14 +309,16 @@ def _mirror(policy: Policy, state: TrainState, observations: Observation, batch:
         sample=sample,
         dist_params=dist_params,
         log_prob=policy.distribution(state.learner.params.policy, dist_params).log_prob(sample),
+        action_mask=observations.action_mask,
     )
 
 
-def values(recipe: Recipe, state: TrainState, observations: Array) -> Array:
-    """V (…,) of raw critic observations (…, size); zero without a value function."""
+def values(recipe: Recipe, state: TrainState, observations: Any) -> Array:
+    """V (…,) of raw critic observations, arrays (…, *shape); zero without a value function."""
+    normalizer = state.normalizers.critic
     if not recipe.baseline:
-        return jnp.zeros(observations.shape[:-1], observations.dtype)
-    return objectives.values(recipe, state.learner.params.critic, state.normalizers.critic(observations))
+        return jnp.zeros(normalizer.leading(observations), normalizer.samples.dtype)
+    return objectives.values(recipe, state.learner.params.critic, normalizer(observations))
 
 
 def _scheduled(recipe: Recipe, state: TrainState) -> Learner:

@@ -19,7 +19,6 @@ from walkies import renamed
 from walkies.accel import adam as native
 from walkies.accel.random import faster_permutation
 from walkies.accel.rows import faster_taker
-from walkies.rl import networks
 from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, standardize
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
@@ -40,7 +39,7 @@ class Params(NamedTuple):
     """θ and φ. critic: empty without a value function."""
 
     policy: PolicyParams
-    critic: networks.Layers
+    critic: Any
 
 
 class Learner(NamedTuple):
@@ -113,7 +112,7 @@ def permutation(key: Array, count: int) -> Array:
 
 def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
     """Epochs of minibatches for the value function alone, for updates that move the policy once."""
-    if not learner.params.critic:
+    if not jax.tree.leaves(learner.params.critic):
         return learner, {}
 
     def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
@@ -151,7 +150,7 @@ def natural_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch,
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))
     params, info = trpo.natural_step(
         loss=lambda params: policy_loss(recipe, policy, old, params, batch)[0],
-        distribution=lambda params: policy.apply(params, batch.policy_observation),
+        distribution=lambda params: policy.apply(params, batch.policy_observation, batch.action_mask),
         params=old,
         delta=recipe.target_kl,
         damping=recipe.damping,
@@ -176,7 +175,7 @@ def minibatch_epochs(
 
     def loss(params: Params, part: Batch) -> tuple[Array, dict[str, Array]]:
         policy_part, metrics = policy_loss(recipe, policy, old, params.policy, part)
-        if not params.critic:
+        if not jax.tree.leaves(params.critic):
             return policy_part, metrics
         critic_part = critic_loss(recipe, params.critic, part)
         return policy_part + critic_part, metrics | {"value_loss": critic_part}

@@ -65,7 +65,7 @@ def worth(recipe: Recipe, env: Env, then: TrainState, record: Rollout, now: Trai
     old = batch_of(recipe, env, then, record)
     seen = now.normalizers.policy(record.observations.policy)
     old = old._replace(policy_observation=seen.reshape(old.policy_observation.shape))
-    distribution = policy.apply(now.learner.params.policy, old.policy_observation)
+    distribution = policy.apply(now.learner.params.policy, old.policy_observation, old.action_mask)
     then_distribution = policy.distribution(then.learner.params.policy, old.dist_params)
     log_ratio = jnp.where(old.mask > 0, distribution.log_prob(old.sample) - old.log_prob, 0.0)
     per_episode = log_ratio.reshape(record.rewards.shape).sum(axis=0)

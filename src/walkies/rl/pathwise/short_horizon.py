@@ -91,7 +91,7 @@ def window_loss(
         recipe.resets,
         recipe.time_limits,
     )
-    values = value(jnp.concatenate([record.observations.critic, record.last.critic[None]]))
+    values = value(record.critic_observations)
     from_here = reward_to_go(
         record.rewards, jnp.zeros_like(record.rewards), record.next_values(values), record.terminated, record.done,
         recipe.gamma,
