@@ -36,7 +36,7 @@ def test_what_does_not_fit_is_refused(changes, message):
     [
         {"minibatches": 60},
         {"time_limits": "rollout_end", "horizon": 500},
-        {"step": "gradient_step", "baseline": False, "weight": "reward_to_go", "minibatches": 7},
+        {"update": "gradient_step", "baseline": False, "advantage": "reward_to_go", "minibatches": 7},
     ],
     ids=lambda changes: next(iter(changes)),
 )

@@ -35,6 +35,11 @@ PERMUTATION_TARGET = "walkies_permutation"
 ADAM_TARGET = "walkies_adam"
 """Custom call of Adam's step; also the library's symbol."""
 
+SWITCH = "WALKIES_ACCEL"
+"""Environment variable: 0 has everything but the native simulator computed by its definition in JAX."""
+SETTINGS = {"": True, "1": True, "0": False}
+"""Its values."""
+
 
 def _candidates() -> list[Path]:
     """Where the library may lie, best first."""
@@ -98,12 +103,30 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def available() -> bool:
-    """Whether the library is here and runs on this processor."""
+    """Whether the library may stand in for definitions: it is here, runs on this processor, and SWITCH lets it.
+
+    Raises:
+        UserError: SWITCH has another value than those in SETTINGS.
+    """
+    if not switched_on():
+        return False
     try:
         library()
     except UserError:
         return False
     return True
+
+
+def switched_on() -> bool:
+    """What SWITCH says.
+
+    Raises:
+        UserError: another value than those in SETTINGS.
+    """
+    value = os.environ.get(SWITCH, "")
+    if value not in SETTINGS:
+        raise UserError(f"{SWITCH} is {value!r}; expected 0 or 1")
+    return SETTINGS[value]
 
 
 def isa() -> str:

@@ -75,7 +75,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     )
 
     def act(carry: Any, key: jax.Array) -> tuple[Any, Any]:
-        distribution = policy.distribution(params, normalizer(carry))
+        distribution = policy.apply(params, normalizer(carry))
         sample = distribution.sample(key)
         return carry + 1e-6 * sample[:, :1], distribution.log_prob(sample)
 
