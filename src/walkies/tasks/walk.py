@@ -24,23 +24,16 @@ from walkies.bounds import Between, Share, refuse
 from walkies.deploy.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract, Damping, Stiffness
 from walkies.errors import UserError
 from walkies.mdp import Box, Observation, Outcome
-from walkies.sim.base import (
-    MAX_COMMAND_DELAY,
-    TARGET_MEMORY,
-    Disturbance,
-    Params,
-    Readings,
-    Simulator,
-    State,
-    initial_state,
-)
+from walkies.sim import actuation
+from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, LateImu, State, initial_state
+from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, disturbances, randomization, rewards
 from walkies.tasks.commands import Commands
 from walkies.tasks.curriculum import Curriculum
-from walkies.tasks.disturbances import Force, LateImu
+from walkies.tasks.disturbances import Force
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
-from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_lag, privileged_size
+from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_delay, privileged_size
 from walkies.tasks.rewards import Growth, Motion, RewardWeights, Shape
 
 Array = jax.Array
@@ -99,6 +92,7 @@ class WalkState(NamedTuple):
     physics: State
     params: Any
     """What the simulator made of the drawn parameters: a PyTree of (n, …) arrays."""
+    delays: Delays
     sensor_bias: Array
     """(n, 3 + 3 + nu)"""
     factors: Array
@@ -125,7 +119,7 @@ class WalkState(NamedTuple):
     imu: LateImu | None
     """Readings that are still on their way."""
     lateness: Array | None
-    """(n, TARGET_MEMORY) physics steps, of the targets sent, newest first."""
+    """(n, TARGET_MEMORY) physics steps: jitter of the targets sent, newest first."""
     force: Force | None
     """Pushes that last."""
 
@@ -201,7 +195,7 @@ class Walk:
         """Robots drawn anew, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
-        drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps)
+        drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep)
         chance = random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
@@ -232,6 +226,7 @@ class Walk:
         return WalkState(
             physics=initial_state(qpos, qvel, target),
             params=self.simulator.prepare(drawn.params, n),
+            delays=drawn.delays,
             sensor_bias=drawn.sensor_bias,
             factors=drawn.privileged,
             command=command,
@@ -248,10 +243,10 @@ class Walk:
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
         config, n = self.randomization, len(imu)
-        lags = longest_imu_lag(config, self.simulator.timestep, self.simulator.substeps)
+        longest, substeps = longest_imu_delay(config, self.simulator.timestep), self.simulator.substeps
         return {
             "down": drawn.down,
-            "imu": None if drawn.imu_lag is None else LateImu(drawn.imu_lag, jnp.repeat(imu[:, None], lags, axis=1)),
+            "imu": actuation.late_imu(drawn.delays.imu, imu, longest, substeps),
             "lateness": None if config.latency.command_jitter.off else jnp.zeros((n, TARGET_MEMORY)),
             "force": None if config.pushes.force.off else Force.none(n),
         }
@@ -294,13 +289,10 @@ class Walk:
 
         fade = jnp.minimum(state.clock, 1.0)[:, None]
         executed = fade * jnp.clip(action, -1.0, 1.0)
-        before, state, disturbance = self._disturb(state, outside)
+        before, state, delay, force = self._disturb(state, outside)
         target = self.contract.target(executed)
-        if disturbance is None:
-            physics, readings = self.simulator.step(state.params, before, target)
-        else:
-            physics, readings = self.simulator.step(state.params, before, target, disturbance)
-        # An action that is no number is reported by the simulator, and must not live on in rewards and frames.
+        physics, readings = actuation.step(self.simulator, state.params, before, target, delay, force)
+        # An action that is no number is reported as not ok, and must not live on in rewards and frames.
         executed = jnp.where(readings.ok[:, None], executed, 0.0)
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
@@ -309,10 +301,10 @@ class Walk:
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
-        imu, gyro, gravity = state.imu, readings.gyro, readings.gravity
-        if imu is not None:
-            imu, gyro, gravity = disturbances.lagged(imu, gyro, gravity)
-        frame = self._sense(gyro, gravity, physics.qpos[:, 7:], command, executed, state.sensor_bias, noise)
+        imu, sensed = actuation.sensed(state.imu, readings.imu, state.delays.imu)
+        frame = self._sense(
+            sensed[:, :3], sensed[:, 3:], physics.qpos[:, 7:], command, executed, state.sensor_bias, noise
+        )
         next_state = state._replace(
             physics=physics,
             command=command,
@@ -333,27 +325,24 @@ class Walk:
         } | {f"reward/{name}": term / dt for name, term in terms.items()}
         return next_state, Outcome(reward, fell, metrics)
 
-    def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Disturbance | None]:
+    def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Array, Array | None]:
         """Kick, push and delay some robots; uniforms as `disturbances` takes them.
 
-        Returns the physical state after kicks, the state with the forces and delays now in force, and what the
-        simulator is given of them.
+        Returns the physical state after kicks, the state with the forces and jitter now in force, and of them what
+        `actuation.step` is given: delays and force.
         """
-        config, draws, n = self.randomization, iter(uniforms), len(state.clock)
+        config, draws = self.randomization, iter(uniforms)
         kick = disturbances.kick(next(draws), config.pushes, self.control_dt)
         before = state.physics._replace(qvel=state.physics.qvel.at[:, :2].add(kick))
-        if state.force is None and state.lateness is None:
-            return before, state, None
-        push, lateness = jnp.zeros((n, 3)), jnp.zeros((n, TARGET_MEMORY))
+        delay, push = state.delays.command, None
         if state.force is not None:
             force = disturbances.next_force(state.force, next(draws), config.pushes, self.control_dt)
             state, push = state._replace(force=force), force.now()
         if state.lateness is not None:
-            lateness = disturbances.late(
-                state.lateness, next(draws), config.latency.command_jitter, self.simulator.timestep
-            )
-            state = state._replace(lateness=lateness)
-        return before, state, Disturbance(push, lateness)
+            seconds = config.latency.command_jitter.value(next(draws))
+            lateness = actuation.jittered(state.lateness, seconds, self.simulator.timestep)
+            state, delay = state._replace(lateness=lateness), delay[:, None] + lateness
+        return before, state, delay, push
 
     def _sense(
         self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, uniform: Array
