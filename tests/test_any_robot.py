@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import made_robots
 import numpy as np
 import pytest
 
+import made_robots
 from walkies import cli, robots
 from walkies.robots.base import Robot
 from walkies.show.play import Play, stages_of

@@ -182,19 +182,22 @@ def test_a_late_imu_shows_what_was_sensed_whole_control_steps_ago():
 
 
 def test_what_comes_during_an_episode_reaches_the_simulator():
-    """Force and lateness that the simulator is given are those of the state, and the critic is told of the force."""
+    """Force and delays that the simulator is given are those of the state, and the critic is told of the force."""
     config = disturbed(
         latency=replace(NONE.latency, command_jitter=Range(0.008, 0.008)),
         pushes=replace(NONE.pushes, force=Range(3.0, 3.0), force_interval=0.02),
     )
     walk = still_walk(config)
     state = walk.reset(KEY, 4)
-    for _ in range(2):
-        state, _ = walk.step(state, jnp.zeros((4, 12)), KEY)
-    force, lateness = (np.array(state.physics.qacc_warmstart[:, s]) for s in (slice(0, 3), slice(3, 7)))
+    for action in (jnp.zeros((4, 12)), jnp.full((4, 12), 0.1)):
+        state, _ = walk.step(state, action, KEY)
+    force, targets = (np.array(state.physics.qacc_warmstart[:, s]) for s in (slice(0, 3), slice(3, 8)))
     np.testing.assert_allclose(np.linalg.norm(force, axis=1), 3.0, rtol=1e-6)
     np.testing.assert_array_equal(force, state.force.now())
-    np.testing.assert_array_equal(lateness, [[2, 2, 0, 0]] * 4)
+    np.testing.assert_array_equal(state.lateness, [[2, 2, 0, 0]] * 4)
+    sent = np.array(state.physics.targets[:, :, 0])
+    assert (sent[:, 0] != sent[:, 1]).all()
+    np.testing.assert_array_equal(targets, sent[:, [1, 1, 0, 0, 0]])
     expected = [0.1 * rotation(q).T @ f for q, f in zip(np.array(state.physics.qpos[:, 3:7]), force, strict=True)]
     np.testing.assert_allclose(walk.observe(state).critic[:, -3:], expected, atol=1e-6)
 

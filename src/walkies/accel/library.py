@@ -14,8 +14,8 @@ from walkies.errors import UserError
 
 LIBRARY = "libwalkies_native.so"
 
-TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
-"""Name of the physics step's custom call in each precision; also the library's symbol."""
+TARGETS = {"float32": "walkies_physics_float32", "float64": "walkies_physics_float64"}
+"""Name of the custom call that steps physics, in each precision; also the library's symbol."""
 
 NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
 """Custom calls of neural networks; also the library's symbols."""
