@@ -78,6 +78,7 @@ MODULES = {
     "flags": "cli.flags",
     "doctor": "cli.doctor",
     "train": "cli.train",
+    "contract": "tasks.contract",
     "deploy.controller": "deploy.controllers.neural_controller",
     "deploy.twin": "deploy.controllers.twin",
 }

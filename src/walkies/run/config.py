@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import walkies
-from walkies import bounds
+from walkies import bounds, renamed
 from walkies.accel.cpu import Threads
 from walkies.bounds import Between, Seed
 from walkies.errors import UserError
@@ -251,3 +251,6 @@ def refuse(config: TrainConfig) -> None:
         )
     if config.recipe.bound == "clip":
         raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")
+
+
+renamed.names(globals(), PUPPER_RECIPE="WALKING_RECIPE")
