@@ -12,10 +12,11 @@ import mujoco.batch
 import numpy as np
 import pytest
 
+from walkies.cli.exam import command
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.errors import UserError
-from walkies.judge import exam
-from walkies.judge.exam import command, examine
+from walkies.judge import exam, report_card
+from walkies.judge.exam import examine
 from walkies.judge.loop import SOLVER_ITERATIONS, STAND, delayed_targets, drive, rotation_of, sense
 from walkies.judge.ranges import PHYSICS_STEPS, apply, draw
 from walkies.robots import get_robot, load_model
@@ -278,7 +279,7 @@ def test_a_card_that_cannot_be_written_is_printed(quick, tmp_path, monkeypatch, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write(tmp_path / "policy.json", STANDING)
-    monkeypatch.setattr(exam.exam_card, "write", full)
+    monkeypatch.setattr(report_card, "write", full)
     with pytest.raises(OSError, match="No space"):
         command(tmp_path)
     assert "Examination: FAILED" in capsys.readouterr().out

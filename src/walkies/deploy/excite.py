@@ -1,4 +1,4 @@
-"""`walkies excite`: a policy file that only shakes the legs, for finding out what the servos of a held robot are like.
+"""A policy file that only shakes the legs, for finding out what the servos of a held robot are like.
 
 The robot's controller runs nothing but policies. So this is one: a single layer whose inputs are its own last actions,
 which makes six oscillators a' = tanh(g R(θ) a), two joints each, every pair at another frequency. With g > 1 the origin
@@ -7,12 +7,10 @@ is unstable and tanh bounds the growth: a limit cycle (Strogatz, Nonlinear Dynam
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, SLICES, Damping, Stiffness
-from walkies.deploy.policy_file import Layer, PolicyFile, write
+from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, SLICES
+from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.robots.base import Robot
 
 GROWTH = 0.8
@@ -49,20 +47,3 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
         walkies={"robot": robot.name, "control_dt": CONTROL_DT, "excitation": list(FREQUENCIES)},
     )
-
-
-def command(
-    out: Path = Path("excite.json"), robot: str = "pupper", kp: Stiffness | None = None, kd: Damping | None = None
-) -> None:
-    """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
-
-    Args:
-        out: the file to write; the robot loads it as any policy. Hold the robot in the air, its legs free.
-        robot: whose.
-        kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
-        kd: N m s/rad, servo damping, likewise.
-    """
-    from walkies.robots import get_robot
-
-    write(out, excitation(get_robot(robot), kp, kd))
-    print(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")
