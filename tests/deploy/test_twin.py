@@ -20,8 +20,9 @@ from walkies.deploy.controllers.neural_controller import (
     multiplex,
     tick,
 )
-from walkies.deploy.controllers.twin import World, model_for, rehearse
+from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.policy_file import Layer, PolicyFile, read
+from walkies.judge.trace import World, rehearse
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")
@@ -124,7 +125,7 @@ def test_wrong_wiring_of_the_twin_fails_loudly(golden_policy, golden, mistake, m
 
 def test_the_twin_knows_nothing_of_training():
     """What runs on the robot gets a file, not the objects that trained it."""
-    code = "import sys, walkies.deploy.controllers.twin; print({'walkies.rl', 'walkies.tasks'} & {*sys.modules})"
+    code = "import sys, walkies.judge.trace; print({'walkies.rl', 'walkies.tasks'} & {*sys.modules})"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert seen.strip() == "set()"
 

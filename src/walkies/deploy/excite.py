@@ -11,6 +11,7 @@ import numpy as np
 
 from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import Layer, PolicyFile
+from walkies.errors import UserError
 from walkies.robots.base import Robot
 
 GROWTH = 0.8
@@ -28,8 +29,14 @@ HISTORY = 3
 
 
 def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -> PolicyFile:
-    """The policy, with gains kp and kd (default: the robot's own)."""
-    weights, bias = np.zeros((HISTORY * FRAME_SIZE, 12)), np.zeros(12)
+    """The policy, with gains kp and kd (default: the robot's own).
+
+    Raises:
+        UserError: the robot has not four legs of three joints.
+    """
+    if (len(robot.leg_names), robot.num_joints) != (4, 4 * len(SWING)):
+        raise UserError(f"{robot.name}: the excitation is for four legs of hip pitch, abduction and knee")
+    weights, bias = np.zeros((HISTORY * FRAME_SIZE, robot.num_joints)), np.zeros(robot.num_joints)
     last = SLICES["last_action"].start
     for (a, b), frequency in zip(PAIRS, FREQUENCIES, strict=True):
         angle = 2 * np.pi * frequency * CONTROL_DT
@@ -41,7 +48,7 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
         observation_history=HISTORY,
         kp=robot.kp if kp is None else kp,
         kd=robot.kd if kd is None else kd,
-        action_scale=SWING * 4,
+        action_scale=SWING * len(robot.leg_names),
         default_joint_pos=tuple(map(float, robot.default_pose)),
         joint_lower_limits=tuple(map(float, robot.lower_limits)),
         joint_upper_limits=tuple(map(float, robot.upper_limits)),

@@ -17,6 +17,8 @@ import mujoco.batch
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.sim import conditions
+from walkies.sim.params import actuated_dofs
 
 SUBSTEPS = 20
 """physics steps per control step: 1/1040 s at 520 Hz and 10 ticks per action, as in the controller twin"""
@@ -30,7 +32,7 @@ SETTLED = 0.05
 
 
 class Physics(NamedTuple):
-    """What is looked for, in C variations."""
+    """What is looked for, in C variations: quantities of `walkies.sim.conditions`, here in their own units."""
 
     latency: np.ndarray
     """(C,) s from sending a target to its effect"""
@@ -51,11 +53,11 @@ class Windows(NamedTuple):
     """n stretches of L control steps of a log."""
 
     qpos: np.ndarray
-    """(n, 19) at the first step"""
+    """(n, nq) at the first step"""
     qvel: np.ndarray
-    """(n, 18)"""
+    """(n, nv)"""
     target: np.ndarray
-    """(n, MAX_DELAY + L, 12) rad, from MAX_DELAY steps before the first"""
+    """(n, MAX_DELAY + L, nu) rad, from MAX_DELAY steps before the first"""
 
 
 class Fit(NamedTuple):
@@ -74,18 +76,18 @@ def drive(target: np.ndarray, latency: np.ndarray, period: float) -> np.ndarray:
     """Mean target over each physics step, for targets that take effect `latency` after they were sent.
 
     Args:
-        target: (n, MAX_DELAY + L, 12), target[:, MAX_DELAY] being sent at time 0.
+        target: (n, MAX_DELAY + L, nu), target[:, MAX_DELAY] being sent at time 0.
         latency: (C,) s.
 
     Returns:
-        (C, n, L·SUBSTEPS, 12). Smooth in latency: a step in which the target changes has its time-weighted mean.
+        (C, n, L·SUBSTEPS, nu). Smooth in latency: a step in which the target changes has its time-weighted mean.
     """
     steps = (target.shape[1] - MAX_DELAY) * SUBSTEPS
     integral = np.concatenate([np.zeros_like(target[:, :1]), np.cumsum(target, axis=1)], axis=1)  # in control steps
     edge = np.arange(steps + 1) / SUBSTEPS + MAX_DELAY - np.clip(latency / period, 0.0, MAX_DELAY)[:, None]
     whole = np.minimum(edge.astype(int), target.shape[1] - 1)
     part = (edge - whole)[..., None]
-    at_edge = integral[:, whole] + part * target[:, whole]  # (n, C, steps + 1, 12)
+    at_edge = integral[:, whole] + part * target[:, whole]  # (n, C, steps + 1, nu)
     return np.moveaxis(np.diff(at_edge, axis=2) * SUBSTEPS, 0, 1)
 
 
@@ -97,25 +99,21 @@ class Simulator:
         model.opt.timestep = period / SUBSTEPS
         self.period, self.shape = period, (variations, windows)
         self._batch = mujoco.batch.Batch(model, variations * windows, threads)
-        self._gain = self._batch.expand("actuator_gainprm")
-        self._bias = self._batch.expand("actuator_biasprm")
-        self._loss = self._batch.expand("dof_frictionloss")
-        self._friction = self._batch.expand("geom_friction")
+        self._joints = actuated_dofs(model)
 
     def run(self, physics: Physics, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-        """States after each control step: qpos (C, n, L, 19) and qvel (C, n, L, 18)."""
+        """States after each control step: qpos (C, n, L, nq) and qvel (C, n, L, nv)."""
         variations, count = self.shape
         each = Physics(*(np.repeat(value, count) for value in physics))
-        self._gain[:, :, 0] = each.kp[:, None]
-        self._bias[:, :, 1], self._bias[:, :, 2] = -each.kp[:, None], -each.kd[:, None]
-        self._loss[:, 6:] = each.frictionloss[:, None]
-        self._friction[:, :, 0] = each.ground_friction[:, None]
+        conditions.set_servos(self._batch, each.kp[:, None], each.kd[:, None])
+        conditions.set_frictionloss(self._batch, self._joints, each.frictionloss[:, None])
+        conditions.set_friction(self._batch, each.ground_friction)
         control = drive(windows.target, physics.latency, self.period)
         steps = control.shape[2]
         batch = self._batch
         batch.qpos, batch.qvel = np.tile(windows.qpos, (variations, 1)), np.tile(windows.qvel, (variations, 1))
         batch.qacc_warmstart = 0.0
-        states = batch.rollout(steps, control.reshape(variations * count, steps, 12), record=("qpos", "qvel"))
+        states = batch.rollout(steps, control.reshape(variations * count, steps, -1), record=("qpos", "qvel"))
         after = slice(SUBSTEPS - 1, None, SUBSTEPS)
         qpos, qvel = states["qpos"][:, after], states["qvel"][:, after]
         length = steps // SUBSTEPS

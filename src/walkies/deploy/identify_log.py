@@ -77,7 +77,7 @@ class Identified(NamedTuple):
     nominal_error: float
     """rad, for the nominal robot"""
     each_joint: tuple[float, ...]
-    """(12,) rad, joint_error joint by joint"""
+    """(nu,) rad, joint_error joint by joint"""
     windows: int
     seconds: float
     """of log in those windows"""
@@ -164,7 +164,7 @@ class _Problem(NamedTuple):
         return follow(self.one, self.physics(x[None]), unbiased, self.how.lead)
 
     def simulate(self, begun: Measured, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """qpos (n, L, 19) and qvel (n, L, 18) of a robot `x` (P,)."""
+        """qpos (n, L, nq) and qvel (n, L, nv) of a robot `x` (P,)."""
         qpos, qvel = self.one.run(self.physics(x[None]), begun.windows)
         return qpos[0], qvel[0]
 

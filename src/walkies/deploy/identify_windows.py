@@ -56,7 +56,7 @@ class Measured(NamedTuple):
 
     windows: Windows
     joints: np.ndarray
-    """(n, L, 12) rad"""
+    """(n, L, nu) rad"""
     gyro: np.ndarray
     """(n, L, 3) rad/s"""
     gravity: np.ndarray
@@ -85,7 +85,7 @@ def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held:
     joints = log.frame[:, SLICES["joint_position"]] + np.array(policy.default_joint_pos)
     speed = (joints[starts + 1] - joints[starts - 1]) / (2 * log.period)
     gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
-    qpos, qvel = np.zeros((len(starts), 19)), np.zeros((len(starts), 18))
+    qpos, qvel = np.zeros((len(starts), model.nq)), np.zeros((len(starts), model.nv))
     qpos[:, 7:], qvel[:, 6:] = joints[starts], speed
     if held:
         qpos[:, 2] = HELD_HEIGHT
@@ -127,7 +127,7 @@ def _stand(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarr
 
 
 def sliding(model: mujoco.MjModel, robot: Robot, qpos: np.ndarray, qvel: np.ndarray) -> float:
-    """Share of standing feet that slide, over states (…, 19) and (…, 18).
+    """Share of standing feet that slide, over states (…, nq) and (…, nv).
 
     A foot stands where it is less than STANDING above the ground; it slides where it is faster than SLIDING.
     """

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import mujoco
+import mujoco.batch
+import numpy as np
+
+from walkies import memory
+from walkies.deploy.controllers import MotorCommand, Sensors, gravity_in_body
+from walkies.deploy.controllers.generic import GenericController
+from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
-from walkies.judge.loop import drive
+from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
+from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw
+from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report
 from walkies.judge.report_card import EPISODES, SEED, Card
-from walkies.robots import get_robot
+from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
+from walkies.sim.conditions import bodies_of
+
+STAND = round(0.6 / CONTROL_DT)
+"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over."""
 
 
 def robot_of(policy: PolicyFile) -> Robot:
@@ -25,6 +39,57 @@ def robot_of(policy: PolicyFile) -> Robot:
         return get_robot(policy.robot_name)
     except ValueError as error:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
+
+
+def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0) -> tuple[Record, Conditions]:
+    """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
+    model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
+    model.opt.timestep = TIMESTEP
+    # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    sizes = len(bodies_of(model, robot)), robot.num_joints
+    episode = memory.size_of([*draw(seed, 1, *sizes), *empty(1, robot.num_joints, np.zeros(1))])
+    memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
+    return drive_under(policy, robot, model, draw(seed, episodes, *sizes), threads)
+
+
+def drive_under(
+    policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
+) -> tuple[Record, Conditions]:
+    """As `drive`, in a given model under given conditions."""
+    n = len(drawn.seed)
+    batch = mujoco.batch.Batch(model, n, threads)
+    apply(batch, robot, drawn)
+    weight = batch.expand("body_mass").sum(axis=1) * float(np.linalg.norm(model.opt.gravity))
+    controller = GenericController(policy, robot, 1.0 / CONTROL_DT)
+    nominal = nominal_plant(robot, n)
+    plant = nominal._replace(
+        kp=drawn.kp_scale[:, None] * nominal.kp,
+        kd=drawn.kd_scale[:, None] * nominal.kd,
+        command_delay=drawn.command_delay,
+        imu_delay=drawn.imu_delay,
+    )
+    loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn), feet=True)
+    target = controller.standing(n)
+    loop.reset(standing(model, robot, target, drawn.yaw))
+    loop.hold(MotorCommand(target, np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)), STAND)
+    loop.activate()
+    recorder = Recorder(loop, weight)
+    loop.walk(drawn.command, drawn.push, recorder)
+    return recorder.record, drawn
+
+
+def _noisy(drawn: Conditions) -> Sense:
+    """Readings with the drawn noise: of gyro, gravity, joint angles, and of what the policy is told of its action."""
+
+    def sense(action: int | None, gyro: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> Sensors:
+        noise = drawn.noise[:, action or 0]
+        gyro_noise, gravity_noise, joint_noise, action_noise = np.split(noise, [3, 6, 6 + joints.shape[1]], axis=-1)
+        gravity = gravity_in_body(orientation) + gravity_noise
+        gravity /= np.linalg.norm(gravity, axis=-1, keepdims=True)
+        return Sensors(gyro + gyro_noise, orientation, joints + joint_noise, gravity, action_noise)
+
+    return sense
 
 
 def examine(policy: PolicyFile, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:

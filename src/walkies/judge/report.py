@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walkies.judge.loop import Record
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Conditions
+from walkies.judge.record import Record
 from walkies.judge.report_card import Card, Fall, uncertainty
 
 FALLEN_LINEAR = 1.0

@@ -83,6 +83,8 @@ class Robot:
     mirror_legs: tuple[int, ...]
     plausible: Plausible
     """What policies for this robot may say."""
+    protocol: str = "generic"
+    """The control protocol that it speaks, of `walkies.deploy.controllers`."""
 
     @property
     def num_joints(self) -> int:

@@ -56,4 +56,5 @@ PUPPER = Robot(
     mirror_signs=(-1.0,) * 12,
     mirror_legs=(1, 0, 3, 2),
     plausible=_PLAUSIBLE,
+    protocol="neural_controller",
 )

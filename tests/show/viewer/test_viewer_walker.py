@@ -192,12 +192,12 @@ def test_latency_delays_what_reaches_the_motors_by_so_many_ticks() -> None:
         driver.walker.change(Settings(latency=latency))
         driver.run(2.2)
         driver.walker.drive(np.array([0.7, 0.0, 0.0]))
-        before = driver.walker._queue[-1].position[0]
+        before = driver.walker.loop.sent[0][0, -1]
         asked, index = None, 0
         while asked is None or not np.array_equal(driver.walker.data.ctrl, asked):
             driver.walker.advance()
             index += 1
-            if asked is None and not np.array_equal(newest := driver.walker._queue[-1].position[0], before):
+            if asked is None and not np.array_equal(newest := driver.walker.loop.sent[0][0, -1], before):
                 asked, index = newest.copy(), 0
             assert index < 100
         arrivals[latency] = index

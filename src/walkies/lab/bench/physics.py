@@ -193,26 +193,21 @@ def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
 
 
 def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
-    """An exported policy under random commands, as the robot's controller runs it."""
+    """An exported policy under random commands, as the robot's controller runs it once it has faded in."""
+    from walkies.deploy.controllers import Sensors
+    from walkies.deploy.controllers.generic import GenericController
     from walkies.deploy.policy_file import read
 
-    policy = read(path)
-    contract = policy.contract(robot)
+    controller = GenericController(read(path), robot, fade_in=0.0)
     command = rng.uniform([-0.75, -0.5, -2.0], [0.75, 0.5, 2.0], (robots, 3)).astype(np.float32)
-    memory = {
-        "history": np.tile(contract.initial_history(), (robots, 1)),
-        "action": np.zeros((robots, contract.robot.num_joints), np.float32),
-    }
 
     def drive(k: int, state: State, readings: Any) -> np.ndarray:
         gyro = np.zeros((robots, 3), np.float32) if readings is None else np.asarray(readings.gyro)
-        down = (
-            np.tile(np.array([0, 0, -1], np.float32), (robots, 1)) if readings is None else np.asarray(readings.gravity)
-        )
-        frame = contract.frame(gyro, down, command, np.asarray(state.qpos[:, 7:]), memory["action"])
-        memory["history"] = contract.push(memory["history"], frame)
-        memory["action"] = policy.act(memory["history"])
-        return contract.target(memory["action"])
+        down = np.tile([0.0, 0.0, -1.0], (robots, 1)) if readings is None else np.asarray(readings.gravity)
+        sensors = Sensors(gyro, np.asarray(state.qpos[:, 3:7]), np.asarray(state.qpos[:, 7:]), down)
+        if k == 0:
+            controller.activate(sensors)
+        return controller.tick(sensors, command).position
 
     return drive
 

@@ -8,7 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from walkies.judge.loop import FALL_TILT
+from walkies.judge.falls import FALL_TILT
 from walkies.robots.base import Robot
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards

@@ -12,9 +12,9 @@ import numpy as np
 
 from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
-from walkies.judge.ranges import PAYLOAD_HEIGHT
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
+from walkies.sim import conditions
 from walkies.sim.params import ground_geom
 
 PAYLOAD_BODY = "payload"
@@ -92,7 +92,7 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     """The robot at the controller twin's time step, with a payload of no weight on its back."""
     spec = load_spec(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     base = spec.body(robot.base_body)
-    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], PAYLOAD_HEIGHT])
+    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], conditions.PAYLOAD_HEIGHT])
     payload.explicitinertial = True
     payload.mass, payload.inertia = WEIGHTLESS, [WEIGHTLESS * PAYLOAD_SIZE**2] * 3
     model = spec.compile()
@@ -103,10 +103,10 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     return model
 
 
-def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
-    """Give `model` the friction, ground, payload and greatest torque of `settings`. The others act while it walks."""
-    model.geom_friction[:, 0] = settings.friction
-    model.geom_solref[:, 0] = 1e-3 * settings.ground
+def write(model: mujoco.MjModel, settings: Settings) -> None:
+    """Give `model` the friction, ground and payload of `settings`. The others act while it walks."""
+    conditions.set_friction(model, np.array([settings.friction]))
+    conditions.set_contact_time(model, np.array([1e-3 * settings.ground]))
     mass = max(settings.payload, WEIGHTLESS)
     payload = model.body(PAYLOAD_BODY).id
     if model.body_mass[payload] != mass:
@@ -114,8 +114,6 @@ def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
         model.body_inertia[payload] = mass * (2.0 * PAYLOAD_SIZE) ** 2 / 6.0
         mujoco.mj_setConst(model, mujoco.MjData(model))
         _free_ground(model)
-    limit = robot.torque_limit * settings.strength
-    model.actuator_forcerange[:] = (-limit, limit)
 
 
 def _free_ground(model: mujoco.MjModel) -> None:
