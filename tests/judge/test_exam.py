@@ -99,7 +99,7 @@ def plain_loop(policy, model, drawn, i, steps, fault=""):
     data.qpos[:] = [0, 0, 0.165, np.cos(drawn.yaw[i] / 2), 0, 0, np.sin(drawn.yaw[i] / 2), *pose]
 
     def gains(kp, kd):
-        kp, kd = kp * drawn.kp_scale[i], kd * drawn.kd_scale[i]
+        kp, kd = kp * drawn.kp[i], kd * drawn.kd[i]
         model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1], model.actuator_biasprm[:, 2] = kp, -kp, -kd
 
     imu = deque(maxlen=PHYSICS_STEPS + 1)

@@ -23,10 +23,10 @@ def drawn():
     ("name", "low", "high"),
     [
         ("friction", 0.5, 1.3),
-        ("mass_scale", 0.9, 1.25),
+        ("mass", 0.9, 1.25),
         ("payload", -0.1, 0.4),
-        ("kp_scale", 0.65, 1.05),
-        ("kd_scale", 0.8, 1.4),
+        ("kp", 0.65, 1.05),
+        ("kd", 0.8, 1.4),
         ("yaw", -np.pi, np.pi),
     ],
 )
@@ -83,12 +83,12 @@ def test_bodies_could_exist_and_carry_what_was_drawn(drawn):
     assert np.any(few.payload < 0) and np.any(few.payload > 0.2)
     for i in range(12):
         model = batch.get_model(i)
-        wanted = nominal.body_mass[1:] * few.mass_scale[i]
+        wanted = nominal.body_mass[1:] * few.mass[i]
         wanted[0] += few.payload[i]
         np.testing.assert_allclose(model.body_mass[1:], wanted)
         inertia = np.sort(model.body_inertia[1:], axis=-1)
         assert np.all(inertia > 0) and np.all(inertia[:, 2] <= inertia[:, :2].sum(axis=-1) * (1 + 1e-9))
-        np.testing.assert_allclose(model.body_inertia[2:], nominal.body_inertia[2:] * few.mass_scale[i, 1:, None])
+        np.testing.assert_allclose(model.body_inertia[2:], nominal.body_inertia[2:] * few.mass[i, 1:, None])
         moment = (wanted[0] - max(few.payload[i], 0)) * (nominal.body_ipos[trunk] + few.com_shift[i])
         moment += max(few.payload[i], 0) * np.array([*nominal.body_ipos[trunk][:2], conditions.PAYLOAD_HEIGHT])
         np.testing.assert_allclose(model.body_ipos[trunk], moment / wanted[0])
@@ -99,7 +99,7 @@ def test_bodies_could_exist_and_carry_what_was_drawn(drawn):
 def test_payload_adds_the_inertia_of_a_point_on_the_back():
     """About the trunk's own centre of mass, in closed form: p m / (p + m) times the squared distance, about x and y."""
     base = ec.draw(0, 1, BODIES, 12)
-    plain = base._replace(mass_scale=np.ones((1, BODIES)), com_shift=np.zeros((1, 3)), payload=np.array([0.0]))
+    plain = base._replace(mass=np.ones((1, BODIES)), com_shift=np.zeros((1, 3)), payload=np.array([0.0]))
     nominal = load_model(PUPPER, visuals=False)
 
     def trunk_inertia(drawn):

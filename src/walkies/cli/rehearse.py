@@ -13,7 +13,7 @@ import tyro
 
 from walkies.accel.cpu import Threads
 from walkies.bounds import Seed
-from walkies.deploy.policy_file import read
+from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.judge import rehearsal_report as report
@@ -72,21 +72,10 @@ def command(
     folder = out or (RunFolder(target).rehearsal if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
     refuse_unwritable(folder)
     chosen = _choose(only)
-    extent = BOX if box else FULL_GRID if grid else SWEEP
-    extent = Extent(
-        robots or extent.robots, seconds or extent.seconds, seed, folder, threads, silent if json else _tell
-    )
-    status = 0
-    if box:
-        name = f"box-{box}"
-        data = rehearse_box(policy, BOXES[box], extent)
-        text, status = report.box_markdown(data), int(not data["passed"])
-    elif grid:
-        name, data = "grid", rehearse_grid(policy, extent=extent)
-        text = report.grid_markdown(data)
-    else:
-        name, data = "rehearsal", rehearse_sweeps(policy, chosen, extent)
-        text = report.sweeps_markdown(data)
+    usual = BOX if box else FULL_GRID if grid else SWEEP
+    extent = Extent(robots or usual.robots, seconds or usual.seconds, seed, folder, threads, silent if json else _tell)
+    name, data, text = _rehearse(policy, box, grid, chosen, extent)
+    status = int(not data.get("passed", True))
     _write(folder, name, data, text)
     if json:
         say(json_module.dumps(data, indent=2, allow_nan=False))
@@ -96,6 +85,20 @@ def command(
     if out is None and RunFolder(target).config.is_file():
         say(f"On the run's own page too: walkies report {shlex.quote(str(target))}")
     return status
+
+
+def _rehearse(
+    policy: PolicyFile, box: str | None, grid: bool, axes: Sequence[Axis], extent: Extent
+) -> tuple[str, dict[str, Any], str]:
+    """The report's name, its JSON data, and its text."""
+    if box:
+        data = rehearse_box(policy, BOXES[box], extent)
+        return f"box-{box}", data, report.box_markdown(data)
+    if grid:
+        data = rehearse_grid(policy, extent=extent)
+        return "grid", data, report.grid_markdown(data)
+    data = rehearse_sweeps(policy, axes, extent)
+    return "rehearsal", data, report.sweeps_markdown(data)
 
 
 def _write(folder: Path, name: str, data: dict[str, Any], text: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from walkies.errors import UserError
 from walkies.sim import conditions
+from walkies.sim.conditions import VOCABULARY
 from walkies.sim.params import actuated_dofs
 
 SUBSTEPS = 20
@@ -46,7 +47,17 @@ class Physics(NamedTuple):
     """(C,) 1"""
 
 
+QUANTITIES = {
+    "latency": "command_delay",
+    "kp": "kp",
+    "kd": "kd",
+    "frictionloss": "frictionloss",
+    "ground_friction": "friction",
+}
+"""What each of them is in `walkies.sim.conditions`."""
+UNITS = {name: VOCABULARY[of].of or VOCABULARY[of].unit for name, of in QUANTITIES.items()}
 NAMES = Physics._fields
+assert tuple(QUANTITIES) == NAMES
 
 
 class Windows(NamedTuple):

@@ -64,8 +64,8 @@ def drive_under(
     controller = GenericController(policy, robot, 1.0 / CONTROL_DT)
     nominal = nominal_plant(robot, n)
     plant = nominal._replace(
-        kp=drawn.kp_scale[:, None] * nominal.kp,
-        kd=drawn.kd_scale[:, None] * nominal.kd,
+        kp=drawn.kp[:, None] * nominal.kp,
+        kd=drawn.kd[:, None] * nominal.kd,
         command_delay=drawn.command_delay,
         imu_delay=drawn.imu_delay,
     )

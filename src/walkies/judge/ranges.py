@@ -38,23 +38,20 @@ ZERO_COMMANDS = 0.15
 """Share of commands that are exactly zero."""
 COMMAND_SECONDS = (3.0, 5.0)
 """How long a command holds."""
-FRICTION = (0.5, 1.3)
-MASS_SCALE = (0.9, 1.25)
-"""of each body, with its inertia"""
-PAYLOAD = (-0.1, 0.4)
-"""kg: on the trunk's back where positive, taken from the trunk's own mass (inertia in proportion) where negative."""
-COM_SHIFT = np.array([0.02, 0.005, 0.0])
-"""± m, of the trunk's centre of mass"""
-KP_SCALE = (0.65, 1.05)
-KD_SCALE = (0.8, 1.4)
-COMMAND_DELAY = (0.0, 0.020)
-"""s, held for an episode and rounded to physics steps"""
-IMU_DELAY = (0.0, 0.020)
-"""s, likewise"""
-PUSH_RATE = 1.0
-"""pushes per second, on average"""
-PUSH_SPEED = (0.0, 0.25)
-"""m/s added to the base's velocity in a random horizontal direction"""
+RANGES: dict[str, tuple[float, float]] = {
+    "friction": (0.5, 1.3),
+    "mass": (0.9, 1.25),  # each body for itself
+    "payload": (-0.1, 0.4),
+    "com_x": (-0.02, 0.02),
+    "com_y": (-0.005, 0.005),
+    "kp": (0.65, 1.05),
+    "kd": (0.8, 1.4),
+    "command_delay": (0.0, 0.020),  # held for an episode and rounded to physics steps; likewise:
+    "imu_delay": (0.0, 0.020),
+    "push_speed": (0.0, 0.25),
+}
+"""Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
+PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
 renormalized after it."""
@@ -67,15 +64,15 @@ class Conditions(NamedTuple):
     """(n,)"""
     friction: np.ndarray
     """(n,)"""
-    mass_scale: np.ndarray
+    mass: np.ndarray
     """(n, bodies), the base first"""
     payload: np.ndarray
     """(n,) kg"""
     com_shift: np.ndarray
     """(n, 3) m"""
-    kp_scale: np.ndarray
+    kp: np.ndarray
     """(n,)"""
-    kd_scale: np.ndarray
+    kd: np.ndarray
     """(n,)"""
     command_delay: np.ndarray
     """(n,) physics steps"""
@@ -111,24 +108,27 @@ def draw(seed: int, episodes: int, num_bodies: int, num_joints: int) -> Conditio
 def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
     rng = np.random.default_rng(seed)
 
-    def delay(seconds: tuple[float, float]) -> np.ndarray:
-        return np.array(round(rng.uniform(*seconds) / TIMESTEP))
+    def one(name: str) -> np.ndarray:
+        return np.array(rng.uniform(*RANGES[name]))
+
+    def delay(name: str) -> np.ndarray:
+        return np.array(round(rng.uniform(*RANGES[name]) / TIMESTEP))
 
     command, since, until = _draw_commands(rng)
     direction = rng.uniform(-np.pi, np.pi, STEPS)
-    speed = rng.uniform(*PUSH_SPEED, STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
+    speed = rng.uniform(*RANGES["push_speed"], STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
     readings = np.repeat(list(NOISE.values())[:3], [3, 3, num_joints])
     action = np.full(num_joints, NOISE["last_action"])
     return Conditions(
         seed=np.array(seed),
-        friction=np.array(rng.uniform(*FRICTION)),
-        mass_scale=rng.uniform(*MASS_SCALE, num_bodies),
-        payload=np.array(rng.uniform(*PAYLOAD)),
-        com_shift=rng.uniform(-COM_SHIFT, COM_SHIFT),
-        kp_scale=np.array(rng.uniform(*KP_SCALE)),
-        kd_scale=np.array(rng.uniform(*KD_SCALE)),
-        command_delay=delay(COMMAND_DELAY),
-        imu_delay=delay(IMU_DELAY),
+        friction=one("friction"),
+        mass=rng.uniform(*RANGES["mass"], num_bodies),
+        payload=one("payload"),
+        com_shift=rng.uniform(*np.array([RANGES["com_x"], RANGES["com_y"], (0.0, 0.0)]).T),
+        kp=one("kp"),
+        kd=one("kd"),
+        command_delay=delay("command_delay"),
+        imu_delay=delay("imu_delay"),
         yaw=np.array(rng.uniform(-np.pi, np.pi)),
         command=command,
         since_change=since,
@@ -155,6 +155,6 @@ def _draw_commands(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np
 
 def apply(batch: mujoco.batch.Batch, robot: Robot, drawn: Conditions) -> None:
     """Give every simulation of `batch` its own body and floor. Derived constants follow, as in a real other robot."""
-    conditions.set_bodies(batch, robot, drawn.mass_scale, drawn.payload, drawn.com_shift)
+    conditions.set_bodies(batch, robot, drawn.mass, drawn.payload, drawn.com_shift)
     conditions.set_friction(batch, drawn.friction)
     batch.set_const()

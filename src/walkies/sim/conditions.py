@@ -31,8 +31,8 @@ Physics: TypeAlias = mujoco.MjModel | mujoco.batch.Batch
 """What conditions are written into: one robot, or n of them."""
 
 
-def _quantity(nominal: float, unit: str, meaning: str) -> Any:
-    return field(default=nominal, metadata={"unit": unit, "meaning": meaning})
+def _quantity(nominal: float, unit: str, meaning: str, of: str = "") -> Any:
+    return field(default=nominal, metadata={"unit": unit, "meaning": meaning, "of": of})
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Condition:
         "1",
         "1: elliptic friction cones and impratio 100, as in Pupper's own simulator; 0: pyramids, as in training",
     )
-    kp: float = _quantity(1.0, "×", "stiffness of all servos")
-    kd: float = _quantity(1.0, "×", "damping of all servos")
+    kp: float = _quantity(1.0, "×", "stiffness of all servos", of="N m/rad")
+    kd: float = _quantity(1.0, "×", "damping of all servos", of="N m s/rad")
     weak_leg: float = _quantity(1.0, "×", "torque of one leg, chosen at random: gains and limit")
     torque_limit: float = _quantity(np.inf, "N m", "of every motor at rest; infinite: the robot's own")
     no_load_speed: float = _quantity(
@@ -72,7 +72,7 @@ class Condition:
         0.0, "rad", "by which each joint's zero is off, up or down, for the policy and for the servo"
     )
     tick_rate: float = _quantity(0.0, "Hz", "of the controller; 0: its own")
-    frictionloss: float = _quantity(1.0, "×", "dry friction of every joint")
+    frictionloss: float = _quantity(1.0, "×", "dry friction of every joint", of="N m")
     gyro_bias: float = _quantity(0.0, "rad/s", "constant error of each gyro axis, up or down")
 
 
@@ -83,10 +83,12 @@ class Quantity(NamedTuple):
     unit: str
     nominal: float
     meaning: str
+    of: str
+    """Where it is a factor: the unit of what it multiplies."""
 
 
 VOCABULARY: dict[str, Quantity] = {
-    entry.name: Quantity(entry.name, entry.metadata["unit"], getattr(Condition, entry.name), entry.metadata["meaning"])
+    entry.name: Quantity(entry.name, nominal=getattr(Condition, entry.name), **entry.metadata)
     for entry in fields(Condition)
 }
 """Every condition by name."""

@@ -132,6 +132,14 @@ def tick(
     if velocity_command is not None:
         memory = memory._replace(velocity_command=np.array(velocity_command, float))
 
+    return _act(config, policy, memory, sensors, fade)
+
+
+def _act(
+    config: ControllerConfig, policy: PolicyFile, memory: Memory, sensors: Sensors, fade: np.float32
+) -> tuple[Memory, MotorCommand]:
+    """A tick in which the controller looks at its sensors, and the policy acts unless something speaks against it."""
+    stopped, (n, joints) = memory.stopped, memory.start_position.shape
     gravity = gravity_in_body(sensors.orientation)
     tilted = ~stopped & (-gravity[:, 2] < np.cos(config.max_body_angle))
     blind = not policy.use_imu and np.any(np.abs(sensors.orientation - [1.0, 0, 0, 0]) > 1e-3, axis=-1)

@@ -104,12 +104,12 @@ class Walker:
         """Change the world."""
         self.settings = settings
         world.write(self.model, settings)
-        nominal, strong = nominal_plant(self.robot, 1), settings.strength
-        delay = PHYSICS_PER_TICK * round(1e-3 * settings.latency * self.config.tick_rate)
+        nominal, wanted = nominal_plant(self.robot, 1), settings.condition
+        delay = PHYSICS_PER_TICK * round(wanted.command_delay * self.config.tick_rate)
         self.loop.plant = nominal._replace(
-            kp=strong * nominal.kp,
-            kd=strong * nominal.kd,
-            torque_limit=strong * nominal.torque_limit,
+            kp=wanted.kp * nominal.kp,
+            kd=wanted.kd * nominal.kd,
+            torque_limit=settings.strength * nominal.torque_limit,
             command_delay=np.array([delay]),
         )
 
@@ -177,7 +177,7 @@ class Walker:
 
     def _tilt_ground(self) -> None:
         """Bring the ground nearer to the slope that was asked for."""
-        wanted, now = np.radians(self.settings.slope), world.ground_angle(self.model, self.floor)
+        wanted, now = self.settings.condition.slope, world.ground_angle(self.model, self.floor)
         if abs(wanted - now) < 1e-9:
             return
         step = np.radians(world.SLOPE_SPEED) * self.dt
