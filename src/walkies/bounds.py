@@ -57,6 +57,9 @@ class AtMost:
         return f"at most {self.items} numbers"
 
 
+ABOUT = "about"
+"""Where a field's metadata has a record of what the field is; as text, that is its help."""
+
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 """What random numbers begin with: 32 bits, as every generator takes."""
 Share = Annotated[float, Between(0.0, 1.0)]

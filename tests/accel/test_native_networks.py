@@ -19,7 +19,7 @@ from walkies.envs.classic import CartPole
 from walkies.errors import UserError
 from walkies.rl import networks, train
 from walkies.rl.recipes import PPO
-from walkies.run.config import PUPPER_RECIPE
+from walkies.run.config import WALKING_RECIPE
 
 SHAPES = [((108, 128, 64, 12), 1536), ((5, 7, 3), 13), ((40, 64, 1), 100), ((33, 130, 50, 20, 9), 49), ((6, 2), 1)]
 """Default sizes; widths that fill no vector; one output; many layers; a single affine layer. Sample counts likewise."""
@@ -241,4 +241,4 @@ def test_a_recipe_that_asks_for_native_networks_gets_them():
         calls[name] = [program.count(f"walkies_network_{way}") for way in ("forward", "backward")]
     assert calls["xla"] == [0, 0]
     assert min(calls["native"]) > 0
-    assert PUPPER_RECIPE.networks == "native"
+    assert WALKING_RECIPE.networks == "native"

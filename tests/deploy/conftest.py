@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES, Contract
+from pupper_frame import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import export
 from walkies.robots import get_robot
+from walkies.tasks.contract import Contract
 
 RANGE = {"vx": (-0.75, 0.75), "vy": (-0.5, 0.5), "yaw_rate": (-2.0, 2.0)}
 

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from pupper_frame import SLICES
 from walkies.deploy import identify_log
-from walkies.deploy.contract import SLICES
 from walkies.deploy.controllers.neural_controller import gravity_in_body
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.excite import FREQUENCIES, PAIRS, excitation

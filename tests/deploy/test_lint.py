@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
+from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
 from walkies.deploy import lint as module
 from walkies.deploy import lint_network, lint_robot, policy_json, rtneural
-from walkies.deploy.contract import FRAME_SIZE
 from walkies.deploy.findings import ERROR, NOTE, UNCHECKED, WARNING
 from walkies.deploy.lint import check
 from walkies.robots import get_robot
@@ -73,7 +73,7 @@ FAULTS = {
     "unknown-activation": (_set("layers", 0, "activation", "swish"), ERROR),
     "bad-layer": (_set("layers", 0, "type", "lstmm"), ERROR),
     "unsupported-layer": (_set("layers", 0, "type", "lstm"), UNCHECKED),
-    "unsupported-frame": (_set("obs_spec", {"components": [{"name": "command", "size": 3}]}), UNCHECKED),
+    "unsupported-frame": (_set("obs_spec", {"components": [{"name": "gait_reference", "size": 12}]}), UNCHECKED),
     "missing-pose": (lambda d: d.pop("default_joint_pos"), UNCHECKED),
     "bad-layer-size": (_set("layers", 0, "shape", [None, 31]), ERROR),
     "bad-output-size": (lambda d: d["layers"].pop(), ERROR),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from walkies.deploy.contract import SLICES
+from pupper_frame import SLICES
 from walkies.deploy.excite import excitation
 from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.logs_align import RESTART, align, targets

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from walkies.deploy.contract import Contract
 from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.judge import ranges
 from walkies.robots import get_robot
 from walkies.run.config import TrainConfig
 from walkies.sim.mujoco import MujocoSimulator
+from walkies.tasks.contract import Contract
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "mismatches.md").read_text(encoding="utf-8")

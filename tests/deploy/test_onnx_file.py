@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from pupper_frame import SLICES
 from walkies.cli import export
 from walkies.deploy import onnx_file
-from walkies.deploy.contract import SLICES
 from walkies.deploy.policy_file import PROBES, Layer, PolicyFile, PolicyFileError, write
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.errors import UserError

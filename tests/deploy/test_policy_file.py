@@ -10,10 +10,11 @@ import rtneural_reader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES, Contract
+from pupper_frame import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, export, fold_normalizer, read, write
 from walkies.deploy.rtneural import ACTIVATIONS
 from walkies.robots import get_robot
+from walkies.tasks.contract import Contract
 
 PUPPER = get_robot("pupper")
 

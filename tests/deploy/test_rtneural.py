@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rtneural_reader
 
+from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
-from walkies.deploy.contract import FRAME_SIZE
 from walkies.deploy.findings import ERROR, NOTE, UNCHECKED
 from walkies.deploy.lint import check, lint
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, read

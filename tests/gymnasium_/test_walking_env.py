@@ -26,9 +26,9 @@ LIMIT = 5
 @pytest.fixture(scope="module", autouse=True)
 def one_task():
     """One robot and simulator for all tests: what differs between them is Gymnasium's side."""
-    made = walking._task("native", 1)
+    made = walking._task("pupper", "native", 1)
     patch = pytest.MonkeyPatch()
-    patch.setattr(walking, "_task", lambda simulator, threads: made)
+    patch.setattr(walking, "_task", lambda robot, simulator, threads: made)
     yield made
     patch.undo()
 
@@ -126,7 +126,7 @@ def test_vectors_end_at_the_time_limit_by_their_autoreset_mode(one_of_two):
 
 def test_an_unknown_simulator_is_refused():
     with pytest.raises(UserError, match="native or mujoco"):
-        TASK("other", 1)
+        TASK("pupper", "other", 1)
 
 
 SEEN = "print('walkies/Pupper-v0' in gymnasium.registry, 'jax' in sys.modules)"

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -13,7 +12,7 @@ from walkies import files
 from walkies.errors import UserError
 from walkies.run.config import TrainConfig, load_terms, read_config, resumed
 from walkies.run.folders import LockedRun, RunFolder, from_dict, is_locked, locked, to_dict, versions
-from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.rewards import RewardWeights, reward, terms_of
 from walkies.tasks.walk import WalkConfig
 
 CONFIG = to_dict(TrainConfig(seed=3))
@@ -119,9 +118,7 @@ def crouch(motion, shape):
 
 @dataclass(frozen=True)
 class Own(RewardWeights):
-    crouch: float = -0.5
-    """(m) height of the base"""
-    own: ClassVar = {"crouch": crouch}
+    crouch: float = reward(crouch, -0.5, "m", "height of the base")
 
 
 def test_a_run_with_reward_terms_of_ones_own_opens_where_they_are_defined(tmp_path):
@@ -134,16 +131,14 @@ def test_a_run_with_reward_terms_of_ones_own_opens_where_they_are_defined(tmp_pa
 
 TERMS = """
 from dataclasses import dataclass
-from typing import ClassVar
-from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.rewards import RewardWeights, reward
 
 def hover(motion, shape):
     return motion.height
 
 @dataclass(frozen=True)
 class Mine(RewardWeights):
-    hover: float = 0.0
-    own: ClassVar = {"hover": hover}
+    hover: float = reward(hover, 0.0)
 """
 
 
@@ -160,8 +155,9 @@ def test_a_run_with_foreign_reward_terms_opens_where_rewards_do_not_matter(tmp_p
     (tmp_path / "mine.py").write_text(TERMS)
     load_terms(tmp_path / "mine.py")
     weights = read_config(folder).task.rewards
-    assert weights.hover == 0.25 and "hover" in weights.own
-    assert "crouch" not in weights.own  # a class that has what the run has, not another
+    terms = terms_of(weights)
+    assert weights.hover == 0.25 and "hover" in terms
+    assert "crouch" not in terms  # a class that has what the run has, not another
 
     (tmp_path / "none.py").write_text("from walkies.tasks.rewards import RewardWeights")
     with pytest.raises(UserError, match="defines no subclass"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES
+from pupper_frame import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.robots import get_robot
 

@@ -11,7 +11,7 @@ from fake_simulator import plain_walk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walkies.deploy.contract import SLICES
+from pupper_frame import SLICES
 from walkies.errors import UserError
 from walkies.rl import train
 from walkies.rl.recipes import PPO

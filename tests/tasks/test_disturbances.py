@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.spatial.transform import Rotation
 
 from walkies.sim.base import TARGET_MEMORY
-from walkies.tasks import disturbances
+from walkies.tasks import disturbances, signal
 from walkies.tasks.disturbances import Force
 from walkies.tasks.randomization import NONE, Range
 
@@ -101,11 +101,11 @@ def test_a_lagged_reading_is_the_one_of_so_many_steps_ago():
             np.testing.assert_array_equal(seen[:, 0], np.where(np.isnan(expected), -1, scale * expected))
 
 
-def test_an_imu_mounted_askew_turns_what_it_sees():
+def test_a_misaligned_imu_turns_what_it_sees():
     """To first order the rotation exp(δ ×), and not its inverse."""
     mounting = jax.random.uniform(KEY, (50, 3), minval=-0.02, maxval=0.02)
     vector = jax.random.normal(KEY, (50, 3))
-    turned = np.array(disturbances.seen_askew(vector, mounting))
+    turned = np.array(signal.misaligned(vector, mounting))
     exact = Rotation.from_rotvec(np.array(mounting)).apply(np.array(vector))
     inverse = Rotation.from_rotvec(-np.array(mounting)).apply(np.array(vector))
     assert np.abs(turned - exact).max() < 0.02**2 * 5 < np.abs(turned - inverse).max()

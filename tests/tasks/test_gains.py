@@ -11,7 +11,7 @@ import pytest
 import tyro
 from fake_simulator import StillSimulator
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES
+from pupper_frame import FRAME_SIZE, SLICES
 from walkies.deploy.policy_file import export, read
 from walkies.robots import PUPPER, ROBOTS
 from walkies.robots.base import Robot

@@ -10,7 +10,7 @@ import pytest
 from fake_simulator import plain_walk
 from scipy import stats
 
-from walkies.deploy.contract import SLICES
+from pupper_frame import SLICES
 from walkies.rl.policy import Policy
 from walkies.rl.rollout import rollout, start
 from walkies.tasks.randomization import NONE, WALKIES, Randomization, Range, quantities

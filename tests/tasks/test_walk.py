@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fake_simulator import plain_walk, still_walk
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES
+from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.tasks.randomization import NONE, Pushes, Randomization, Range, Sensing

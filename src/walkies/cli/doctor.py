@@ -155,18 +155,19 @@ def compiler() -> Finding:
 
 
 def physics() -> Finding:
-    """Does Pupper stand in MuJoCo?"""
+    """Does a robot stand in MuJoCo?"""
     import mujoco
 
-    from walkies.robots import PUPPER, load_model
+    from walkies.robots import DEFAULT, get_robot, load_model
 
-    model = load_model(PUPPER, visuals=False)
+    robot = get_robot(DEFAULT)
+    model = load_model(robot, visuals=False)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_step(model, data, 250)
-    found = f"MuJoCo {mujoco.__version__}, Pupper stands at {data.qpos[2]:.3f} m"
-    if abs(data.qpos[2] - PUPPER.standing_height) > 0.003:
-        advice = f"It should stand at {PUPPER.standing_height} m. Install walkies again: make clean && make setup"
+    found = f"MuJoCo {mujoco.__version__}, {robot.name} stands at {data.qpos[2]:.3f} m"
+    if abs(data.qpos[2] - robot.standing_height) > 0.003:
+        advice = f"It should stand at {robot.standing_height} m. Install walkies again: make clean && make setup"
         return Finding("problem", found, advice)
     return Finding("ok", found)
 

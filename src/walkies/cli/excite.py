@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from walkies.deploy.contract import Damping, Stiffness
 from walkies.deploy.excite import excitation
 from walkies.deploy.policy_file import write
-from walkies.robots import get_robot
+from walkies.robots import DEFAULT, get_robot
+from walkies.tasks.contract import Damping, Stiffness
 
 
 def command(
-    out: Path = Path("excite.json"), robot: str = "pupper", kp: Stiffness | None = None, kd: Damping | None = None
+    out: Path = Path("excite.json"), robot: str = DEFAULT, kp: Stiffness | None = None, kd: Damping | None = None
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 

@@ -89,6 +89,13 @@ def _registry() -> ConstructorRegistry:
     """How tyro treats dataclasses: as it does anyway, but with ranges in the help, and it leaves the making to us."""
     registry, asking = ConstructorRegistry(), False
 
+    def described(kind: Any, spec: StructFieldSpec) -> StructFieldSpec:
+        """The field with what its metadata say of it as its help, where they do."""
+        about = next(
+            (one.metadata.get(bounds.ABOUT) for one in dataclasses.fields(kind) if one.name == spec.name), None
+        )
+        return spec if about is None else dataclasses.replace(spec, helptext=str(about))
+
     @registry.struct_rule
     def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         nonlocal asking
@@ -101,7 +108,9 @@ def _registry() -> ConstructorRegistry:
             asking = False
         if not isinstance(spec, StructConstructorSpec):
             return None
-        return StructConstructorSpec(partial(_unmade, info.type), tuple(map(_with_range, spec.fields)))
+        return StructConstructorSpec(
+            partial(_unmade, info.type), tuple(_with_range(described(info.type, one)) for one in spec.fields)
+        )
 
     return registry
 

@@ -22,6 +22,7 @@ from walkies.run.config import TrainConfig, load_terms, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
+from walkies.tasks.rewards import RewardWeights
 from walkies.terminal import say
 
 DEFAULT_MINUTES = 4.8
@@ -202,6 +203,6 @@ def summary(folder: RunFolder, config: TrainConfig) -> str:
     run = shlex.quote(str(folder.path))
     lines.append(f"Drive it in the browser: walkies play {run}")
     # Who resumes it must know the functions of reward terms that are not walkies' own.
-    terms = f" --terms {config.terms or 'FILE'}" if config.task.rewards.own else ""
+    terms = f" --terms {config.terms or 'FILE'}" if type(config.task.rewards) is not RewardWeights else ""
     lines.append(f"Go on training: walkies train --resume --out {run} --minutes 10{terms}")
     return "\n".join(lines)

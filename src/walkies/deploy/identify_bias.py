@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.identify_windows import Cut, Measured
 from walkies.deploy.logs_align import Log
 
@@ -24,7 +23,7 @@ def gyro_bias(
     Held: the mean reading. Walking: the better of what keeps the gyro from explaining how gravity turns in the body
     frame (blind about the vertical), and what sets it apart from the simulated trunk.
     """
-    gyro = log.frame[:, SLICES["gyro"]] - known
+    gyro = log.part("gyro") - known
     if held:
         good = gyro[np.isfinite(gyro).all(axis=1)]
         blocks = np.array_split(good, 10)
@@ -50,7 +49,7 @@ def _bias_from_feet(measured: Measured, qvel: np.ndarray, how: Cut) -> tuple[np.
 
 def _bias_from_gravity(log: Log, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bias from ġ = g × (ω - bias), summed over whole stretches so that noise in g counts only at their ends."""
-    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]] - known
+    gravity, gyro = log.part("gravity"), log.part("gyro") - known
     rows, wanted = [], []
     for run in log.runs(26):
         g, w = gravity[run], gyro[run]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identify import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
 from walkies.deploy.identify_bias import gyro_bias
@@ -90,7 +89,7 @@ def is_held(log: Log) -> bool:
     Raises:
         UserError: the legs do not move.
     """
-    joints, gyro = log.frame[:, SLICES["joint_position"]], log.frame[:, SLICES["gyro"]]
+    joints, gyro = log.part("joint_position"), log.part("gyro")
     if np.nanmedian(_spread(joints)) < MOVING:
         raise UserError(
             "the joints hardly move in this log, so that it tells nothing; "

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.contract import SLICES
 from walkies.deploy.identify import MAX_DELAY, Windows
 from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
@@ -82,9 +81,9 @@ def cut(log: Log, policy: PolicyFile, robot: Robot, model: mujoco.MjModel, held:
         return None
     if len(starts) > how.most:
         starts = starts[np.linspace(0, len(starts) - 1, how.most).astype(int)]
-    joints = log.frame[:, SLICES["joint_position"]] + np.array(policy.default_joint_pos)
+    joints = log.part("joint_position") + np.array(policy.default_joint_pos)
     speed = (joints[starts + 1] - joints[starts - 1]) / (2 * log.period)
-    gravity, gyro = log.frame[:, SLICES["gravity"]], log.frame[:, SLICES["gyro"]]
+    gravity, gyro = log.part("gravity"), log.part("gyro")
     qpos, qvel = np.zeros((len(starts), model.nq)), np.zeros((len(starts), model.nv))
     qpos[:, 7:], qvel[:, 6:] = joints[starts], speed
     if held:

@@ -26,10 +26,8 @@ from walkies.deploy.findings import (
 )
 from walkies.deploy.json_values import PolicyFileError, Problem
 from walkies.deploy.policy_file import from_document
-from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, load_document, problems
+from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, load_document, problems, robot_of
 from walkies.files import shown
-from walkies.robots import ROBOTS, get_robot
-from walkies.robots.base import Robot
 
 MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
@@ -56,23 +54,23 @@ _PROBLEMS = {
     "missing-limits": (
         ERROR,
         f"{COURSE} (ai/rl): export_policy wrote empty limits",
-        "copy the robot's 12 joint limits in",
+        "copy the robot's joint limits in",
     ),
     "bad-joint-array": (
         ERROR,
-        f"{CONTROLLER}: on_init fails unless there are 12",
-        "write 12 numbers in the robot's joint order",
+        f"{CONTROLLER}: on_init fails unless there is one per joint",
+        "write one number per joint, in the robot's joint order",
     ),
     "inverted-limits": (ERROR, f"{CONTROLLER}: std::clamp needs lower ≤ upper", "swap the two limits"),
     "bad-input-size": (
         ERROR,
-        f"{CONTROLLER}: in_shape[1] must be 36 × history",
+        f"{CONTROLLER}: in_shape[1] must be the frame × history",
         "export with the history it was trained with",
     ),
     "bad-history": (ERROR, f"{CONTROLLER}: observation_history", "write the number of frames it was trained with"),
     "unsupported-frame": (
         UNCHECKED,
-        f"{NEWER_CONTROLLER}: obs_spec; that of 2025 reads 36 numbers",
+        f"{NEWER_CONTROLLER}: obs_spec; that of 2025 reads one frame only",
         "rehearse it with the tools that it was trained with",
     ),
     "unknown-activation": (
@@ -97,7 +95,7 @@ _PROBLEMS = {
     ),
     "bad-output-size": (
         ERROR,
-        f"{CONTROLLER}: takes the first 12 outputs, also where there are fewer",
+        f"{CONTROLLER}: takes one output per joint, also where there are fewer",
         "keep only the mean half of the last layer",
     ),
     "not-finite": (ERROR, "RTNeural: a NaN weight makes every action NaN", "go back to an earlier checkpoint"),
@@ -188,17 +186,11 @@ def _rules(document: dict[str, Any], runs: bool) -> Iterator[Finding]:
 
     A pose that the file lacks is the robot's own. runs: whether walkies can run the network; else it is left out.
     """
-    robot = _robot(document)
+    robot = robot_of(document)
     policy = from_document({"default_joint_pos": robot.default_pose, **document, **({} if runs else {"layers": []})})
     for rule in (lint_robot.gains, lint_robot.scale, lint_robot.joints, lint_robot.training):
         yield from rule(policy, robot)
     if runs:
         yield from lint_network.inputs(policy, lint_network.leans(document))
         yield from lint_network.size(policy)
-        yield from lint_network.behaviour(policy)
-
-
-def _robot(document: dict[str, Any]) -> Robot:
-    about = document.get("walkies")
-    name = str(about.get("robot")) if isinstance(about, dict) else ""
-    return get_robot(name if name in ROBOTS else "pupper")
+        yield from lint_network.behaviour(policy, robot)

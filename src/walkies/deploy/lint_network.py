@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from walkies.deploy.contract import FRAME_SIZE, SLICES
 from walkies.deploy.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.probes import ordinary_observations
+from walkies.robots.base import Robot
 
 NEVER_VARIED = 300.0
 """An input whose weights are this many times the median input's never varied in training: its deviation was a floor."""
@@ -43,23 +43,22 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     first = policy.layers[0].weights
     if first is None:
         return
-    weight = np.abs(first).max(axis=1).reshape(policy.observation_history, FRAME_SIZE)
+    weight = np.abs(first).max(axis=1).reshape(policy.observation_history, policy.frame_size)
     typical = float(np.median(weight[weight > 0])) if np.any(weight > 0) else 0.0
     if typical == 0.0:
         mend = "train longer, or export the right checkpoint"
         yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy senses nothing", COURSE, mend)
         return
-    yield from _pose_command(leans, float(weight[:, SLICES["desired_up"]].max()), typical)
     others = weight.copy()
-    others[:, SLICES["desired_up"]] = 0.0
+    if (pose := policy.slices.get("desired_up")) is not None:
+        yield from _pose_command(leans, float(weight[:, pose].max()), typical)
+        others[:, pose] = 0.0
     for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
-        name = next(name for name, part in SLICES.items() if part.start <= entry < part.stop)
-        message = (
-            f"{name}[{entry - SLICES[name].start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
-        )
+        name, part = next(item for item in policy.slices.items() if item[1].start <= entry < item[1].stop)
+        message = f"{name}[{entry - part.start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
         message += " median input: it never varied in training, and will on the robot"
         mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
-        key = f"layers[0].weights[0][{frame * FRAME_SIZE + entry}]"
+        key = f"layers[0].weights[0][{frame * policy.frame_size + entry}]"
         yield Finding("never-varied", ERROR, key, message, f"{COURSE}: normalizer folded as W/σ", mend)
 
 
@@ -72,7 +71,7 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
         yield Finding("unbounded", WARNING, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
     if final in ONE_SIDED:
         message = f"{final} gives no negative action: every joint turns to one side of the default pose only"
-        message += ", and the twelve actions share a sum of 1" if final == "softmax" else ""
+        message += ", and the actions share a sum of 1" if final == "softmax" else ""
         severity = ERROR if final == "softmax" else WARNING
         yield Finding("one-sided", severity, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
     count = policy.num_parameters
@@ -84,10 +83,10 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
         )
 
 
-def behaviour(policy: PolicyFile) -> Iterator[Finding]:
+def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """What the policy does on plausible observations, and on the same ones a moment later with other sensor noise."""
     count = max(FEWEST_OBSERVATIONS, min(OBSERVATIONS, MAX_WORK // policy.num_parameters))
-    now, later = ordinary_observations(policy.observation_history, count)
+    now, later = ordinary_observations(policy.contract(robot), count)
     actions, after, exact = policy.act(now), policy.act(later), policy.act_exactly(now)
     if not (np.all(np.isfinite(actions)) and np.all(np.isfinite(after))):
         message = "on ordinary observations some actions are not finite"

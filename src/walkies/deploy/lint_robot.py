@@ -10,12 +10,13 @@ from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.probes import JOYSTICK
 from walkies.deploy.stance import stance
 from walkies.files import shown
 from walkies.robots import ROBOTS
 from walkies.robots.base import Range, Robot
 
+COMMANDS = ("vx", "vy", "yaw_rate")
+"""What a file calls the parts of a command."""
 GROSS = 10.0
 """A number so many times below or above what is plausible is a slip or another unit, and no choice."""
 
@@ -106,7 +107,7 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         mend = "find out, and scale the gamepad to it (teleop_twist_joy)"
         yield Finding("command-range-unknown", NOTE, "walkies.command_range", message, CONTROLLER, mend)
         return
-    for name, most in JOYSTICK.items():
+    for name, most in zip(COMMANDS, robot.gamepad, strict=True):
         pair = ranges.get(name)
         low, high = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
         good = is_finite(low) and is_finite(high)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.deploy.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
 from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError
 from walkies.robots.base import Robot
+from walkies.tasks.contract import OBSERVATION_CLIP
 
 PERIODS = (0.012, 0.03)
 """s: a control step outside this is no recording of this controller (0.02 nominally, 0.0192 at 520 Hz)."""
@@ -52,17 +52,17 @@ class Log(NamedTuple):
     period: float
     """s, mean time between actions"""
     frame: np.ndarray
-    """(K, 36) sensors of each step and the action before it; NaN where lost"""
+    """(K, frame) sensors of each step and the action before it; NaN where lost"""
     seen: np.ndarray
-    """(K, H·36) what the policy saw; NaN where that message was lost"""
+    """(K, H·frame) what the policy saw; NaN where that message was lost"""
     target: np.ndarray
-    """(K, 12) rad, the target each step sent to the motors, after all clamps; NaN where unknown"""
+    """(K, nu) rad, the target each step sent to the motors, after all clamps; NaN where unknown"""
     applied: np.ndarray
-    """(K, 12) the action after fade-in; NaN where unknown"""
+    """(K, nu) the action after fade-in; NaN where unknown"""
     output: np.ndarray
-    """(K, 12) what the policy was logged to have answered; NaN where lost"""
+    """(K, nu) what the policy was logged to have answered; NaN where lost"""
     commanded: np.ndarray
-    """(K, 12) rad, the logged position command; NaN where lost"""
+    """(K, nu) rad, the logged position command; NaN where lost"""
     jitter: float
     """s, robust spread of the receive times around equal steps"""
     received: int
@@ -71,6 +71,12 @@ class Log(NamedTuple):
     """steps whose message was lost but whose frame another one carried"""
     gaps: int
     """places at which steps are missing altogether"""
+    slices: dict[str, slice]
+    """where each signal lies within a frame"""
+
+    def part(self, name: str) -> np.ndarray:
+        """One signal of each frame, (K, size)."""
+        return self.frame[:, self.slices[name]]
 
     def runs(self, fewest: int = 1) -> list[slice]:
         """Stretches of at least `fewest` steps in which frame and target are known without a gap."""
@@ -90,12 +96,13 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
     recording = Recording(*(Messages(messages.time - first, messages.values) for messages in recording))
     observation = _without_duplicates(recording.observation)
     history = policy.observation_history
-    frames = observation.values.reshape(-1, history, FRAME_SIZE)
+    size = policy.frame_size
+    frames = observation.values.reshape(-1, history, size)
     step = _steps(observation.time, frames, policy)
     period, start, jitter = _clock(observation.time, step)
     _check_period(period)
     count = int(step[-1]) + 1
-    frame, seen = _unknown(count, FRAME_SIZE), _unknown(count, FRAME_SIZE * history)
+    frame, seen = _unknown(count, size), _unknown(count, size * history)
     alive_since = np.maximum.accumulate(np.where(np.diff(step, prepend=-RESTART) >= RESTART, step, 0))
     for back in reversed(range(history)):  # the newest word on a frame is its own message
         at = step - back
@@ -105,8 +112,8 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
     own = np.zeros(count, bool)
     own[step] = True
     known = np.isfinite(frame).all(axis=1)
-    applied = _unknown(count, 12)
-    applied[:-1] = frame[1:, SLICES["last_action"]]
+    applied = _unknown(count, policy.num_joints)
+    applied[:-1] = frame[1:, policy.slices["last_action"]]
     target = targets(applied, policy, robot)
     clamped = np.clip(target_offset(applied, policy), policy.joint_lower_limits, policy.joint_upper_limits)
     return Log(
@@ -121,16 +128,17 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
         received=len(step),
         recovered=int(np.sum(known & ~own)),
         gaps=int(np.sum(np.diff(known.astype(int)) == -1)),
+        slices=policy.slices,
     )
 
 
 def target_offset(applied: np.ndarray, policy: PolicyFile) -> np.ndarray:
-    """Joint targets (…, 12), rad, before any clamp."""
+    """Joint targets (…, nu), rad, before any clamp."""
     return applied * np.array(policy.action_scale) + np.array(policy.default_joint_pos)
 
 
 def targets(applied: np.ndarray, policy: PolicyFile, robot: Robot) -> np.ndarray:
-    """Joint targets (…, 12), rad, that reach the motors: clamped by the controller, then by the motor board."""
+    """Joint targets (…, nu), rad, that reach the motors: clamped by the controller, then by the motor board."""
     clamped = np.clip(target_offset(applied, policy), policy.joint_lower_limits, policy.joint_upper_limits)
     return np.clip(clamped, *robot.target_limits())
 
@@ -140,14 +148,15 @@ def _check_messages(recording: Recording, policy: PolicyFile) -> None:
     if got != policy.observation_size:
         raise UserError(
             f"the log's observations have {got} numbers, the policy takes {policy.observation_size} "
-            f"({policy.observation_history} frames of {FRAME_SIZE}); was the log made with another policy?"
+            f"({policy.observation_history} frames of {policy.frame_size}); was the log made with another policy?"
         )
     for name, messages in (
         ("policy_output", recording.policy_output),
         ("position_command", recording.position_command),
     ):
-        if messages.values.shape[1] != 12:
-            raise UserError(f"{name}: got messages of {messages.values.shape[1]} numbers, expected 12")
+        if messages.values.shape[1] != policy.num_joints:
+            got = messages.values.shape[1]
+            raise UserError(f"{name}: got messages of {got} numbers, expected {policy.num_joints}")
     if len(recording.observation.time) < FEWEST:
         raise UserError(
             f"got {len(recording.observation.time)} observations, expected at least {FEWEST}; "
@@ -225,7 +234,7 @@ def _links(frames: np.ndarray, policy: PolicyFile) -> np.ndarray:
         advance[np.all(np.abs(newer - older) <= SAME * np.maximum(1.0, np.abs(older)), axis=(1, 2))] = back
     if history == 1:
         answers = policy.act(frames[:-1, 0].astype(np.float32)).astype(float)
-        applied = frames[1:, 0, SLICES["last_action"]]
+        applied = frames[1:, 0, policy.slices["last_action"]]
         misfit = [_fit_scaled(a, b[None])[0] for a, b in zip(answers, applied, strict=True)]
         advance[np.array(misfit) <= ANSWERED] = 1
     return advance
@@ -243,12 +252,12 @@ def _clock(time: np.ndarray, step: np.ndarray) -> tuple[float, float, float]:
 
 
 def _pair(messages: Messages, expected: np.ndarray, period: float, start: float, misfit: Misfit) -> np.ndarray:
-    """The messages (K, 12) at the steps whose `expected` values they have, near their receive times.
+    """The messages (K, nu) at the steps whose `expected` values they have, near their receive times.
 
     If most of them have no such step then something else is wrong, and they go by their times, to be told apart later.
     """
     count = len(expected)
-    result, by_time = _unknown(count, 12), _unknown(count, 12)
+    result, by_time = _unknown(*expected.shape), _unknown(*expected.shape)
     near = np.rint(np.clip((messages.time - start) / period, 0, count - 1)).astype(int)
     by_time[near] = messages.values
     known = np.isfinite(expected).all(axis=1)

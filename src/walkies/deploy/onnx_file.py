@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import walkies
-from walkies.deploy.contract import FRAME, OBSERVATION_CLIP, SLICES
 from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.files import writing
 from walkies.robots.base import Robot
+from walkies.tasks import signal
+from walkies.tasks.contract import OBSERVATION_CLIP
 
 OPSET = 17
 IR_VERSION = 8
@@ -49,8 +50,8 @@ class Agreement(NamedTuple):
 def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
     """What a controller must know besides the network, as text (lists are JSON): names, units, gains, limits, rate."""
     fields = [
-        {"name": f.name, "start": SLICES[f.name].start, "size": f.size, "unit": f.unit, "meaning": f.meaning}
-        for f in FRAME
+        {"name": one.name, "start": place.start, "size": one.size(policy), "unit": one.unit, "meaning": one.meaning}
+        for one, place in zip(signal.chosen(policy.observation), policy.slices.values(), strict=True)
     ]
     lists: dict[str, Any] = {
         "observation_frame": fields,
@@ -75,7 +76,7 @@ def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
 
 
 def build(policy: PolicyFile, robot: Robot) -> Any:
-    """The `onnx.ModelProto`: input `observation` (batch, H·36), output `action` (batch, 12), float32."""
+    """The `onnx.ModelProto`: input `observation` (batch, H·frame), output `action` (batch, nu), float32."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     nodes, weights, x = [], [], "observation"
@@ -96,7 +97,7 @@ def build(policy: PolicyFile, robot: Robot) -> Any:
         nodes,
         "policy",
         [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", policy.observation_size])],
-        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", 12])],
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["batch", policy.num_joints])],
         weights,
     )
     opsets = [helper.make_opsetid("", OPSET)]
@@ -115,10 +116,10 @@ def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> Agreement
     """
     with writing(path) as candidate:
         candidate.write_bytes(build(policy, robot).SerializeToString())
-        return _compare(candidate, policy)
+        return _compare(candidate, policy, robot)
 
 
-def _compare(path: Path, policy: PolicyFile) -> Agreement:
+def _compare(path: Path, policy: PolicyFile, robot: Robot) -> Agreement:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
@@ -132,6 +133,6 @@ def _compare(path: Path, policy: PolicyFile) -> Agreement:
             raise PolicyFileError(f"{path}: ONNX actions differ from the policy file's by {error:.2g} > {allowed:.2g}")
         return error, rounding
 
-    ordinary, _ = compare(ordinary_observations(policy.observation_history, PROBES)[0])
+    ordinary, _ = compare(ordinary_observations(policy.contract(robot), PROBES)[0])
     extreme, rounding = compare(extreme_observations(policy.observation_size, PROBES))
     return Agreement(ordinary, extreme, rounding)

@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 import walkies
-from walkies.deploy.contract import CONTROL_DT, FRAME_SIZE, OBSERVATION_CLIP, SLICES, Contract
 from walkies.deploy.json_values import PolicyFileError
-from walkies.deploy.policy_json import NUM_JOINTS, history, load_document, problems
+from walkies.deploy.policy_json import frame, frame_document, history, load_document, problems, robot_of
 from walkies.deploy.probes import extreme_observations
 from walkies.deploy.rtneural import PRELU, slopes
 from walkies.files import write_bytes, writing
+from walkies.robots import DEFAULT
 from walkies.robots.base import Robot
+from walkies.tasks import signal
+from walkies.tasks.contract import CONTROL_DT, OBSERVATION_CLIP, Contract
+from walkies.tasks.signal import FRAME
 
 __all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "read", "write"]
 
@@ -60,12 +63,31 @@ class PolicyFile:
     joint_lower_limits: tuple[float, ...]
     joint_upper_limits: tuple[float, ...]
     use_imu: bool = True
+    observation: tuple[str, ...] = FRAME
+    """Names of the signals in a frame, in order."""
     walkies: Mapping[str, Any] = field(default_factory=dict)
     """Ours, ignored by the robot."""
 
     @property
+    def num_joints(self) -> int:
+        return len(self.default_joint_pos)
+
+    @property
+    def default_pose(self) -> tuple[float, ...]:
+        return self.default_joint_pos
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """Where each signal lies within a frame."""
+        return signal.slices(signal.chosen(self.observation), self)
+
+    @cached_property
+    def frame_size(self) -> int:
+        return signal.total(signal.chosen(self.observation), self)
+
+    @property
     def observation_size(self) -> int:
-        return FRAME_SIZE * self.observation_history
+        return self.frame_size * self.observation_history
 
     @property
     def num_parameters(self) -> int:
@@ -74,8 +96,8 @@ class PolicyFile:
 
     @property
     def robot_name(self) -> str:
-        """Of the robot that the file is for: as it says, else pupper; there may be none of that name."""
-        return str(self.walkies.get("robot", "pupper"))
+        """Of the robot that the file is for: as it says, else `robots.DEFAULT`; there may be none of that name."""
+        return str(self.walkies.get("robot", DEFAULT))
 
     @property
     def control_dt(self) -> float:
@@ -95,7 +117,7 @@ class PolicyFile:
         ]
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """Actions (…, 12) float32 for observations (…, observation_size), in float32 as the robot computes them.
+        """Actions (…, nu) float32 for observations (…, observation_size), in float32 as the robot computes them.
 
         Each row is its own product, so that its bits do not depend on how many others are computed with it.
 
@@ -105,7 +127,7 @@ class PolicyFile:
         if observation.shape[-1] != self.observation_size:
             raise ValueError(
                 f"observation: got {observation.shape[-1]} numbers, expected {self.observation_size} "
-                f"({self.observation_history} frames of {FRAME_SIZE})"
+                f"({self.observation_history} frames of {self.frame_size})"
             )
         return _forward(self._layers32, observation.astype(np.float32))
 
@@ -140,13 +162,17 @@ class PolicyFile:
         )
         scale = np.array(self.action_scale)
         uniform = float(scale[0]) if np.all(scale == scale[0]) else scale
-        return Contract(own, self.observation_history, uniform, self.kp, self.kd, self.control_dt)  # type: ignore[arg-type]
+        return Contract(
+            own, self.observation_history, uniform, self.kp, self.kd, self.control_dt,  # type: ignore[arg-type]
+            self.observation,
+        )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
         """The content as plain JSON data, keys as the robot reads them."""
         scale = list(self.action_scale)
         document: dict[str, Any] = {
             "in_shape": [None, self.observation_size],
+            **({} if self.observation == FRAME else {"obs_spec": frame_document(self.observation, self)}),
             "observation_history": self.observation_history,
             "use_imu": self.use_imu,
             "kp": self.kp,
@@ -163,7 +189,7 @@ class PolicyFile:
 
 
 def read(path: Path | str) -> PolicyFile:
-    """The policy in `path`, checked strictly: sizes, finite numbers, known activations, 12 limits with lower < upper.
+    """The policy in `path`, checked strictly: sizes, finite numbers, known activations, limits with lower < upper.
 
     Raises:
         PolicyFileError: says the key, what was found and what was expected.
@@ -184,11 +210,12 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
         observation_history=history(document) or 1,
         kp=float(document["kp"]),
         kd=float(document["kd"]),
-        action_scale=tuple(map(float, scale)) if isinstance(scale, list) else (float(scale),) * NUM_JOINTS,
+        action_scale=tuple(map(float, scale if isinstance(scale, list) else [scale] * robot_of(document).num_joints)),
         default_joint_pos=tuple(map(float, document["default_joint_pos"])),
         joint_lower_limits=tuple(map(float, document["joint_lower_limits"])),
         joint_upper_limits=tuple(map(float, document["joint_upper_limits"])),
         use_imu=document.get("use_imu", True),
+        observation=frame(document) or FRAME,
         walkies=document["walkies"] if isinstance(document.get("walkies"), dict) else {},
     )
 
@@ -255,7 +282,7 @@ def export(
         raise PolicyFileError(f"{path} not written: inputs of network, mean, scale: got {got}, expected {size} each")
     activations = [hidden_activation] * (len(layers) - 1) + [final_activation]
     folded = fold_normalizer(layers, mean, scale)
-    _refuse_constant_inputs(path, folded[0][0])
+    _refuse_constant_inputs(path, folded[0][0], contract)
     robot, (kp, kd) = contract.robot, contract.gains
     about: dict[str, Any] = {"version": walkies.__version__, "robot": robot.name, "control_dt": contract.control_dt}
     if command_range is not None:
@@ -265,10 +292,11 @@ def export(
         observation_history=contract.observation_history,
         kp=float(kp),
         kd=float(kd),
-        action_scale=tuple(np.broadcast_to(np.asarray(contract.action_scale, float), (NUM_JOINTS,)).tolist()),
+        action_scale=tuple(np.broadcast_to(np.asarray(contract.action_scale, float), robot.num_joints).tolist()),
         default_joint_pos=tuple(map(float, robot.default_pose)),
         joint_lower_limits=tuple(map(float, robot.lower_limits)),
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
+        observation=contract.observation,
         walkies={**about, **(extra or {})},
     )
     with writing(path) as candidate:
@@ -303,15 +331,17 @@ def _require_close(path: Path, what: str, got: np.ndarray, expected: np.ndarray,
         raise PolicyFileError(f"{path}: {what}: actions differ from the network's by {error:.2g} > {tolerance:g}")
 
 
-def _refuse_constant_inputs(path: Path, weights: np.ndarray) -> None:
-    """`desired_up` never varies in training, so any weight on it is untrained: on the robot it would act at random."""
-    frames = weights.reshape(-1, FRAME_SIZE, weights.shape[1])[:, SLICES["desired_up"]]
-    if np.any(frames != 0.0):
-        frame, entry = np.argwhere(np.any(frames != 0.0, axis=-1))[0]
-        raise PolicyFileError(
-            f"{path} not written: input desired_up[{entry}] of history frame {frame} is constant on the robot but has "
-            "non-zero weights; expected a normalizer with scale 0 there, in every frame"
-        )
+def _refuse_constant_inputs(path: Path, weights: np.ndarray, contract: Contract) -> None:
+    """A constant never varies in training, so any weight on it is untrained: on the robot it would act at random."""
+    frames = weights.reshape(contract.observation_history, contract.frame_size, -1)
+    for one in contract.signals:
+        used = frames[:, contract.slices[one.name]]
+        if one.constant is not None and np.any(used != 0.0):
+            frame, entry = np.argwhere(np.any(used != 0.0, axis=-1))[0]
+            raise PolicyFileError(
+                f"{path} not written: input {one.name}[{entry}] of history frame {frame} is constant on the robot but "
+                "has non-zero weights; expected a normalizer with scale 0 there, in every frame"
+            )
 
 
 def _layer_document(layer: Layer) -> dict[str, Any]:

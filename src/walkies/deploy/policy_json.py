@@ -11,20 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from walkies.deploy.contract import FRAME_SIZE
+from walkies import robots
 from walkies.deploy.json_values import PolicyFileError, Problem, are_numbers, describe, is_finite, size, whole
 from walkies.deploy.rtneural import check_layers
 from walkies.errors import UserError
 from walkies.files import read_json, shown
+from walkies.robots.base import Robot
+from walkies.tasks import signal
 
 MAX_HISTORY = 1000
 """Frames; more is a damaged file (20 s of memory)."""
-NUM_JOINTS = 12
 JOINT_KEYS = ("default_joint_pos", "joint_lower_limits", "joint_upper_limits")
 REQUIRED = ("in_shape", "kp", "kd", "action_scale", "joint_lower_limits", "joint_upper_limits", "layers")
 """Keys without which the robot does not load a file, with the parameters that its launch files set."""
-PLAIN_FRAME = ("base_ang_vel", "projected_gravity", "command", "desired_world_z", "joint_pos_rel", "last_action")
-"""Components of `obs_spec`, a key of 2026 (pupper_gait_deploy), that are the frame of 36 numbers of 2025."""
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -48,19 +47,20 @@ def load_document(path: Path) -> dict[str, Any]:
 
 def problems(document: dict[str, Any]) -> list[Problem]:
     """Every fault for which the robot (or this library) could not run the policy, in the order of the file's keys."""
+    joints = robot_of(document).num_joints
     found = [Problem("missing-key", key, "nothing", "this key") for key in REQUIRED if key not in document]
     if "use_imu" in document and not isinstance(document["use_imu"], bool):
         found.append(Problem("wrong-type", "use_imu", describe(document["use_imu"]), "true or false"))
-    inputs = _check_input(document, found)
+    inputs = _check_input(document, joints, found)
     for key in ("kp", "kd"):
         if key in document and not (is_finite(document[key]) and document[key] >= 0):
             found.append(Problem("bad-gain", key, describe(document[key]), "one number ≥ 0 for all joints"))
     scale = document.get("action_scale", 0.0)
-    if not is_finite(scale) and not are_numbers(scale, NUM_JOINTS):
-        found.append(Problem("bad-scale", "action_scale", describe(scale), "a number or 12 numbers, finite"))
-    _check_joints(document, found)
+    if not is_finite(scale) and not are_numbers(scale, joints):
+        found.append(Problem("bad-scale", "action_scale", describe(scale), f"a number or {joints} numbers, finite"))
+    _check_joints(document, joints, found)
     if "layers" in document:
-        check_layers(document["layers"], inputs, found)
+        check_layers(document["layers"], inputs, joints, found)
     return found
 
 
@@ -70,51 +70,78 @@ def history(document: Mapping[str, Any]) -> int | None:
     return frames if frames is not None and 1 <= frames <= MAX_HISTORY else None
 
 
-def _check_input(document: dict[str, Any], found: list[Problem]) -> int | None:
+def robot_of(document: Mapping[str, Any]) -> Robot:
+    """The robot that a file is for: as it says where that is known, else the one whose course made the format."""
+    about = document.get("walkies")
+    name = about.get("robot") if isinstance(about, dict) else None
+    return robots.get_robot(name if isinstance(name, str) and name in robots.ROBOTS else robots.DEFAULT)
+
+
+def frame(document: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Names of the signals in the file's frame; None where walkies does not know one of them.
+
+    `obs_spec`, a key of 2026 (pupper_gait_deploy), lists them; a file without it has the frame of 2025.
+    """
+    spec = document.get("obs_spec")
+    components = spec.get("components") if isinstance(spec, dict) else None
+    if not isinstance(components, list):
+        return signal.FRAME if spec is None else None
+    known = {one.file_name or name: name for name, one in signal.SIGNALS.items()}
+    names = [known.get(str(part.get("name"))) if isinstance(part, dict) else None for part in components]
+    robot = robot_of(document)
+    sizes = [signal.SIGNALS[name].size(robot) if name else None for name in names]
+    if not names or None in names or len(set(names)) < len(names):
+        return None
+    return tuple(map(str, names)) if sizes == [whole(part.get("size")) for part in components] else None
+
+
+def frame_document(names: tuple[str, ...], robot: signal.Jointed) -> dict[str, Any]:
+    """`obs_spec` of a frame."""
+    components = [{"name": one.file_name or one.name, "size": one.size(robot)} for one in signal.chosen(names)]
+    return {"frame_order": "newest_first", "components": components}
+
+
+def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) -> int | None:
     """Checks observation_history, obs_spec and in_shape; the input size where it is known."""
     frames = history(document)
     if frames is None:
         expected = f"a whole number of frames, 1 … {MAX_HISTORY}"
         got = describe(document["observation_history"])
         found.append(Problem("bad-history", "observation_history", got, expected))
-    plain = _is_plain(document.get("obs_spec"))
-    if not plain:
-        expected = f"none, or the frame of {FRAME_SIZE} numbers: {', '.join(PLAIN_FRAME)}"
+    names = frame(document)
+    if names is None:
+        known = ", ".join(
+            f"{one.file_name or name} ({one.size(robot_of(document))})" for name, one in signal.SIGNALS.items()
+        )
+        expected = f"none, or a list of components, each once, of: {known}"
         found.append(Problem("unsupported-frame", "obs_spec", "another frame", expected))
+    of_frame = signal.total(signal.chosen(names), robot_of(document)) if names else None
     if "in_shape" not in document:
-        return FRAME_SIZE * frames if frames and plain else None
+        return of_frame * frames if frames and of_frame else None
     shape = document["in_shape"]
     inputs = size(shape) if isinstance(shape, list) and len(shape) == 2 else None
     if inputs is None:
         short = isinstance(shape, list) and len(shape) <= 4 and not any(isinstance(v, list | dict) for v in shape)
         got = shown(str(shape)) if short else describe(shape)
         found.append(Problem("bad-input-size", "in_shape", got, "[null, inputs]"))
-    elif frames and plain and inputs != FRAME_SIZE * frames:
-        expected = f"{FRAME_SIZE} × observation_history ({frames}) = {FRAME_SIZE * frames}"
+    elif frames and of_frame and inputs != of_frame * frames:
+        expected = f"{of_frame} × observation_history ({frames}) = {of_frame * frames}"
         found.append(Problem("bad-input-size", "in_shape[1]", str(inputs), expected))
     return inputs
 
 
-def _is_plain(spec: Any) -> bool:
-    """Whether `obs_spec` is absent or describes the frame that the robot of 2025 reads."""
-    components = spec.get("components") if isinstance(spec, dict) else None
-    if not isinstance(components, list):
-        return spec is None
-    return tuple(part.get("name") if isinstance(part, dict) else None for part in components) == PLAIN_FRAME
-
-
-def _check_joints(document: dict[str, Any], found: list[Problem]) -> None:
+def _check_joints(document: dict[str, Any], joints: int, found: list[Problem]) -> None:
     good = {}
     for key in JOINT_KEYS:
         if key not in document:
             continue
-        if are_numbers(document[key], NUM_JOINTS):
+        if are_numbers(document[key], joints):
             good[key] = document[key]
         else:
             code = "missing-limits" if document[key] == [] else "bad-joint-array"
-            found.append(Problem(code, key, describe(document[key]), "12 finite numbers (rad)"))
+            found.append(Problem(code, key, describe(document[key]), f"{joints} finite numbers (rad)"))
     if "default_joint_pos" not in document:
-        found.append(Problem("missing-pose", "default_joint_pos", "nothing", "12 finite numbers (rad)"))
+        found.append(Problem("missing-pose", "default_joint_pos", "nothing", f"{joints} finite numbers (rad)"))
     if "joint_lower_limits" in good and "joint_upper_limits" in good:
         pairs = zip(good["joint_lower_limits"], good["joint_upper_limits"], strict=True)
         for index, (lower, upper) in enumerate(pairs):

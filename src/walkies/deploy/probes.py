@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.deploy.contract import FRAME_SIZE, OBSERVATION_CLIP, SLICES
-
-JOYSTICK = {"vx": 0.75, "vy": 0.5, "yaw_rate": 2.0}
-"""± m/s, m/s, rad/s: what the robot's gamepad can ask for."""
-NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05}
-"""± rad/s, 1, rad, uniform: the noise of the sensors that the course trains with (pupperv3-mjx)."""
+from walkies.tasks.contract import OBSERVATION_CLIP, Contract
 
 
-def ordinary_observations(history: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(now, later), each (count, history·36): plausible states held over the history; one step on with other noise.
+def ordinary_observations(contract: Contract, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(now, later), each (count, observation_size): plausible states held over the history; one step on with other
+    sensor noise.
 
     Up to 0.7 rad/s and 0.15 of lean, commands over the gamepad's range, joints within 0.3 rad of the default pose,
-    last actions within ±0.5.
+    last actions within ±0.5; noise as usual for each sensor (`walkies.tasks.signal.Signal.noise`).
     """
     rng = np.random.default_rng(0)
-    frame = np.zeros((count, FRAME_SIZE))
-    frame[:, SLICES["gyro"]] = rng.uniform(-0.7, 0.7, (count, 3))
-    lean = rng.uniform(-0.15, 0.15, (count, 2))
-    frame[:, SLICES["gravity"]] = np.concatenate([lean, -np.sqrt(1 - (lean**2).sum(axis=1, keepdims=True))], axis=1)
-    frame[:, SLICES["command"]] = rng.uniform(-1, 1, (count, 3)) * list(JOYSTICK.values())
-    frame[:, SLICES["desired_up"]] = (0.0, 0.0, 1.0)
-    frame[:, SLICES["joint_position"]] = rng.uniform(-0.3, 0.3, (count, 12))
-    frame[:, SLICES["last_action"]] = rng.uniform(-0.5, 0.5, (count, 12))
-    noise = np.zeros(FRAME_SIZE)
-    for name, width in NOISE.items():
-        noise[SLICES[name]] = width
-    now = np.concatenate([frame + noise * rng.uniform(-1, 1, frame.shape) for _ in range(history)], axis=1)
-    newest = frame + noise * rng.uniform(-1, 1, frame.shape)
-    later = np.concatenate([newest, now[:, :-FRAME_SIZE]], axis=1)
-    return now, later
+    parts, noise = [], []
+    for one in contract.signals:
+        size = one.size(contract.robot)
+        if one.constant is not None:
+            part = np.tile(one.constant, (count, 1))
+        else:
+            part = (one.ordinary or _within_one)(rng, count, size)
+        # What the gamepad sends is the robot's; what the controller remembers has no noise.
+        parts.append(part * contract.robot.gamepad if one.name == "command" else part)
+        noise.append(np.full(size, 0.0 if one.sensor == "controller" else one.noise))
+    frame, width = np.concatenate(parts, axis=1), np.concatenate(noise)
+    now = np.concatenate(
+        [frame + width * rng.uniform(-1, 1, frame.shape) for _ in range(contract.observation_history)], axis=1
+    )
+    newest = frame + width * rng.uniform(-1, 1, frame.shape)
+    return now, contract.push(now, newest)
+
+
+def _within_one(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    return rng.uniform(-1, 1, (count, size))
 
 
 def extreme_observations(size: int, count: int) -> np.ndarray:

@@ -18,11 +18,10 @@ PRELU = "prelu"
 """Slopes, as many as inputs or one for all, in `weights[0][0]`. An `activation` beside them is never read."""
 UNSUPPORTED = ("conv1d", "conv2d", "gru", "lstm", "batchnorm", "batchnorm2d", "activation")
 """Layers that the loader builds and walkies does not run."""
-NUM_ACTIONS = 12
 
 
-def check_layers(layers: Any, inputs: int | None, found: list[Problem]) -> None:
-    """Append to `found` everything for which these layers cannot be run on `inputs` numbers (None: unknown)."""
+def check_layers(layers: Any, inputs: int | None, actions: int, found: list[Problem]) -> None:
+    """Append to `found` everything for which these layers do not make `actions` numbers of `inputs` (None: unknown)."""
     if not isinstance(layers, list) or not layers:
         found.append(Problem("bad-layer", "layers", describe(layers), "a list of at least one layer"))
         return
@@ -47,8 +46,8 @@ def check_layers(layers: Any, inputs: int | None, found: list[Problem]) -> None:
         else:
             _check_dense(layer, key, width, outputs, found)
         width = outputs
-    if width not in (None, NUM_ACTIONS):
-        found.append(Problem("bad-output-size", f"layers[{len(layers) - 1}].shape", str(width), "12 actions"))
+    if width not in (None, actions):
+        found.append(Problem("bad-output-size", f"layers[{len(layers) - 1}].shape", str(width), f"{actions} actions"))
 
 
 def slopes(layer: dict[str, Any]) -> Any:

@@ -16,53 +16,59 @@ import gymnasium
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.robots import ROBOTS
 
 if TYPE_CHECKING:
     from walkies.show.camera import Camera
 
-PUPPER = "walkies/Pupper-v0"
 PICTURE = (480, 360)
 """Width and height in pixels of what `render` gives."""
 
 
 def register() -> None:
     """Tell Gymnasium what there is; doing so twice changes nothing."""
-    if PUPPER not in gymnasium.registry:
-        gymnasium.register(
-            PUPPER,
-            entry_point="walkies.gymnasium.walking:make_pupper",
-            vector_entry_point="walkies.gymnasium.walking:make_pupper_vector",
-        )
+    for robot in ROBOTS:
+        if (name := f"walkies/{robot.capitalize()}-v0") not in gymnasium.registry:
+            gymnasium.register(
+                name,
+                entry_point="walkies.gymnasium.walking:make",
+                vector_entry_point="walkies.gymnasium.walking:make_vector",
+                kwargs={"robot": robot},
+            )
 
 
-def make_pupper(
-    simulator: Literal["native", "mujoco"] = "native", threads: int | None = None, **options: Any
+def make(
+    robot: str, simulator: Literal["native", "mujoco"] = "native", threads: int | None = None, **options: Any
 ) -> gymnasium.Env:
-    """Stanford Pupper v3 that follows velocity commands, drawn anew at every reset, as in `walkies train pupper`.
+    """A robot that follows velocity commands, drawn anew at every reset, as in `walkies train`.
 
     options: of `walkies.gymnasium.adapter.ToGymnasium`, such as time_limit and render_mode.
     """
     from walkies.gymnasium.adapter import ToGymnasium
 
-    task = _task(simulator, threads)
+    task = _task(robot, simulator, threads)
     return ToGymnasium(task, render=Photographer(task), **options)
 
 
-def make_pupper_vector(
-    num_envs: int = 1, simulator: Literal["native", "mujoco"] = "native", threads: int | None = None, **options: Any
+def make_vector(
+    robot: str,
+    num_envs: int = 1,
+    simulator: Literal["native", "mujoco"] = "native",
+    threads: int | None = None,
+    **options: Any,
 ) -> gymnasium.vector.VectorEnv:
     """A batch of them, stepped as one. options: of `ToGymnasiumVector`, such as autoreset_mode."""
     from walkies.gymnasium.adapter import ToGymnasiumVector
 
-    return ToGymnasiumVector(_task(simulator, threads), num_envs, **options)
+    return ToGymnasiumVector(_task(robot, simulator, threads), num_envs, **options)
 
 
-def _task(simulator: Literal["native", "mujoco"], threads: int | None) -> Any:
+def _task(robot: str, simulator: Literal["native", "mujoco"], threads: int | None) -> Any:
     from walkies.run.config import TrainConfig, build
 
     if simulator not in ("native", "mujoco"):
         raise UserError(f"simulator is {simulator!r}; choose native or mujoco")
-    return build(TrainConfig(robot="pupper", simulator=simulator, threads=threads))
+    return build(TrainConfig(robot=robot, simulator=simulator, threads=threads))
 
 
 class Photographer:

@@ -14,14 +14,14 @@ import mujoco.batch
 import numpy as np
 
 from walkies import memory
-from walkies.deploy.controllers import MotorCommand, Sensors, gravity_in_body
+from walkies.deploy.controllers import MotorCommand, Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
 from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
-from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw
+from walkies.judge.ranges import CONTROL_DT, NOISE, TIMESTEP, Conditions, apply, draw
 from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report
 from walkies.judge.report_card import EPISODES, SEED, Card
@@ -80,14 +80,13 @@ def drive_under(
 
 
 def _noisy(drawn: Conditions) -> Sense:
-    """Readings with the drawn noise: of gyro, gravity, joint angles, and of what the policy is told of its action."""
+    """Readings with the drawn noise; joint velocities, which the robot's own frame has not, have none."""
 
-    def sense(action: int | None, gyro: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> Sensors:
-        noise = drawn.noise[:, action or 0]
-        gyro_noise, gravity_noise, joint_noise, action_noise = np.split(noise, [3, 6, 6 + joints.shape[1]], axis=-1)
-        gravity = gravity_in_body(orientation) + gravity_noise
-        gravity /= np.linalg.norm(gravity, axis=-1, keepdims=True)
-        return Sensors(gyro + gyro_noise, orientation, joints + joint_noise, gravity, action_noise)
+    def sense(action: int | None, sensors: Sensors) -> Sensors:
+        joints = sensors.joint_position.shape[1]
+        parts = np.split(drawn.noise[:, action or 0], np.cumsum([3, 3, joints]), axis=-1)
+        noise = dict(zip(NOISE, parts, strict=True))
+        return sensors._replace(noise={**noise, "joint_velocity": np.zeros_like(sensors.joint_position)})
 
     return sense
 

@@ -22,14 +22,13 @@ from walkies.deploy.controllers import Controller, MotorCommand, Sensors
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 
-Sense = Callable[["int | None", np.ndarray, np.ndarray, np.ndarray], Sensors]
-"""What the controller reads: of the action with this number (None: before the first), a gyro (n, 3) rad/s, an
-orientation (n, 4) and joint angles (n, nu) rad that are late and biased already; noise is this function's."""
+Sense = Callable[["int | None", Sensors], Sensors]
+"""Makes readings noisy: of the action with this number (None: before the first), late and biased already."""
 
 
-def exact(action: int | None, gyro: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> Sensors:
+def exact(action: int | None, sensors: Sensors) -> Sensors:
     """The `Sense` of perfect sensors."""
-    return Sensors(gyro.copy(), orientation.copy(), joints.copy())
+    return sensors
 
 
 class Plant(NamedTuple):
@@ -253,7 +252,8 @@ class Loop:
     def read(self, action: int | None) -> Sensors:
         """What the controller reads now."""
         late = self.imu[np.arange(len(self.imu)), -1 - self.plant.imu_delay]
-        return self.sense(action, late[:, :3], late[:, 3:], self.qpos[:, self.where.qpos] + self.plant.encoder_bias)
+        joints, speeds = self.qpos[:, self.where.qpos] + self.plant.encoder_bias, self.qvel[:, self.where.qvel]
+        return self.sense(action, Sensors(late[:, :3], late[:, 3:], joints, speeds))
 
     def advance(
         self,

@@ -78,11 +78,14 @@ def senses(given: Given, script: Script) -> Sense:
     askew = _turn(given["imu_tilt"], script.imu_axis)
     turn, bias = rotation_of(askew), given["gyro_bias"][:, None] * script.gyro_sign
 
-    def sense(action: int | None, gyro: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> Sensors:
+    def sense(action: int | None, sensors: Sensors) -> Sensors:
         noise = script.noise[:, action or 0] * (given["noise"] * (action is not None))[:, None]
         body = _product(askew, _turn_xy(noise[:, 3:5]))
-        read = np.einsum("nij,ni->nj", turn, gyro) + noise[:, :3] + bias
-        return Sensors(read, _product(_product(level, orientation), body), joints + noise[:, 5:])
+        return sensors._replace(
+            gyro=np.einsum("nij,ni->nj", turn, sensors.gyro) + noise[:, :3] + bias,
+            orientation=_product(_product(level, sensors.orientation), body),
+            joint_position=sensors.joint_position + noise[:, 5:],
+        )
 
     return sense
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import mujoco
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.robots.pupper import PUPPER
 
+if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
+    import mujoco
+
 ROBOTS: dict[str, Robot] = {PUPPER.name: PUPPER}
 """Every robot by name."""
+
+DEFAULT = PUPPER.name
+"""The robot that is meant where none is named: at the command line, and by policy files, whose format is its own."""
 
 VISUAL_GROUP = 2
 """Geom group of what only pleases the eye; colliders are in group 3."""
@@ -68,6 +75,8 @@ def load_spec(
     Raises:
         ValueError: a number of iterations below 1.
     """
+    import mujoco
+
     spec = mujoco.MjSpec.from_file(str(robot.mjcf))
     if solver_iterations is not None:
         if solver_iterations < 1:
@@ -89,6 +98,8 @@ def load_spec(
 
 def _discard_visuals(spec: mujoco.MjSpec) -> None:
     """Have the compiler leave out what only pleases the eye, after it has put its mass into the bodies' inertias."""
+    import mujoco
+
     inertia_from_geoms = mujoco.mjtInertiaFromGeom
     if spec.compiler.inertiafromgeom == inertia_from_geoms.mjINERTIAFROMGEOM_TRUE:
         # The compiler could not state inertias where geoms overrule what is stated. It infers the same ones where
@@ -103,6 +114,8 @@ def _discard_visuals(spec: mujoco.MjSpec) -> None:
 
 def _add_ground_sensors(spec: mujoco.MjSpec) -> None:
     """One contact sensor per colliding sphere: net force of the ground on it, in world axes."""
+    import mujoco
+
     colliders = [geom for geom in spec.geoms if geom.contype or geom.conaffinity]
     ground = next(geom for geom in colliders if geom.type == mujoco.mjtGeom.mjGEOM_PLANE)
     for geom in colliders:

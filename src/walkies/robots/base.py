@@ -81,6 +81,12 @@ class Robot:
     """Left–right mirror: joint i of the mirrored robot is `mirror_signs[i] * q[mirror_joints[i]]`."""
     mirror_signs: tuple[float, ...]
     mirror_legs: tuple[int, ...]
+    abduction_joints: tuple[int, ...]
+    """Joints that move a leg sideways, by their place in `joint_names`; one per leg, in leg order."""
+    swing: tuple[float, ...]
+    """rad by which each joint may swing about the default pose while the robot is held in the air."""
+    gamepad: tuple[float, float, float]
+    """± m/s forward and leftward and rad/s of yaw: what its gamepad can ask for."""
     plausible: Plausible
     """What policies for this robot may say."""
     protocol: str = "generic"

@@ -55,6 +55,9 @@ PUPPER = Robot(
     mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
     mirror_signs=(-1.0,) * 12,
     mirror_legs=(1, 0, 3, 2),
+    abduction_joints=(1, 4, 7, 10),
+    swing=(0.45, 0.25, 0.55) * 4,
+    gamepad=(0.75, 0.5, 2.0),
     plausible=_PLAUSIBLE,
     protocol="neural_controller",
 )

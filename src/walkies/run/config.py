@@ -17,14 +17,14 @@ from walkies.bounds import Between, Seed
 from walkies.errors import UserError
 from walkies.files import read_json, shown
 from walkies.rl.recipes import PPO, Recipe
-from walkies.robots import get_robot
+from walkies.robots import DEFAULT, get_robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.walk import Walk, WalkConfig
 
-PUPPER_RECIPE = replace(
+WALKING_RECIPE = replace(
     PPO,
     num_envs=512,
     horizon=24,
@@ -53,7 +53,7 @@ PUPPER_RECIPE = replace(
 class TrainConfig:
     """One training."""
 
-    robot: tyro.conf.Positional[str] = "pupper"
+    robot: tyro.conf.Positional[str] = DEFAULT
     """Which robot."""
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
@@ -89,7 +89,7 @@ class TrainConfig:
     """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
-    recipe: Recipe = PUPPER_RECIPE
+    recipe: Recipe = WALKING_RECIPE
     """The learning algorithm."""
 
 

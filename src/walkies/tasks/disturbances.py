@@ -85,8 +85,3 @@ def lagged(imu: LateImu, gyro: Array, gravity: Array) -> tuple[LateImu, Array, A
     known = jnp.concatenate([newest[:, None], imu.past], axis=1)
     shown = jnp.take_along_axis(known, imu.lag[:, None, None], axis=1)[:, 0]
     return imu._replace(past=known[:, :-1]), shown[:, :3], shown[:, 3:]
-
-
-def seen_askew(vector: Array, mounting: Array) -> Array:
-    """Vectors (n, 3) as an IMU reports them that is turned by small rotation vectors (n, 3), rad: v + δ × v."""
-    return vector + jnp.cross(mounting, vector)

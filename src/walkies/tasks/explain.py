@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.table import Table
 
-from walkies.deploy.contract import FADE_IN, FRAME, SLICES, Contract
-from walkies.robots import get_robot
+from walkies.robots import DEFAULT, get_robot
 from walkies.tasks import rewards
+from walkies.tasks.contract import FADE_IN, Contract
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.walk import WalkConfig
 from walkies.terminal import console
 
-DEFAULT = WalkConfig()
+TASK = WalkConfig()
 
 
-def command(robot: str = "pupper", /, task: WalkConfig = DEFAULT) -> None:
+def command(robot: str = DEFAULT, /, task: WalkConfig = TASK) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
     Args:
@@ -27,7 +27,9 @@ def command(robot: str = "pupper", /, task: WalkConfig = DEFAULT) -> None:
     """
     out = console()
     machine = get_robot(robot)
-    contract = Contract(machine, task.observation_history, task.action_scale, task.kp, task.kd)
+    contract = Contract(
+        machine, task.observation_history, task.action_scale, task.kp, task.kd, observation=task.observation
+    )
     for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
         out.print(table)
         out.print()
@@ -37,11 +39,11 @@ def command(robot: str = "pupper", /, task: WalkConfig = DEFAULT) -> None:
 def observation_table(contract: Contract) -> Table:
     """What the policy senses, index by index."""
     size, history = contract.observation_size, contract.observation_history
-    title = f"Observation: {size} numbers = {history} frame(s) of 36, newest first"
-    table = _table(title, "index", "name", "unit", "meaning")
-    for field in FRAME:
-        where = SLICES[field.name]
-        table.add_row(f"{where.start}–{where.stop - 1}", field.name, field.unit, field.meaning)
+    title = f"Observation: {size} numbers = {history} frame(s) of {contract.frame_size}, newest first"
+    table = _table(title, "index", "name", "unit", "sensor", "meaning")
+    for one in contract.signals:
+        where = contract.slices[one.name]
+        table.add_row(f"{where.start}–{where.stop - 1}", one.name, one.unit, one.sensor, one.meaning)
     return table
 
 
@@ -50,7 +52,7 @@ def action_table(contract: Contract) -> Table:
     robot = contract.robot
     kp, kd = contract.gains
     title = (
-        f"Action: 12 numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
+        f"Action: {robot.num_joints} numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
         f"target = clip(default + {contract.action_scale} · action), "
         f"servo kp {kp} N·m/rad, kd {kd} N·m·s/rad"
     )
@@ -68,9 +70,8 @@ def reward_table(task: WalkConfig) -> Table:
         f" (a → b: from a at the start of training to b after {task.effort.steps:,} control steps, task.effort)",
         *("term", "weight", "unit", "formula", "why"),
     )
-    for name in rewards.terms_of(task.rewards):
-        unit, formula, purpose = rewards.describe(task.rewards, name)
-        table.add_row(name, _weight(task, name), unit, formula, purpose)
+    for name, term in rewards.terms_of(task.rewards).items():
+        table.add_row(name, _weight(task, name), term.unit, term.formula, term.purpose)
     return table
 
 

@@ -1,18 +1,17 @@
 """Domain randomization as data: what differs from robot to robot, from episode to episode and from step to step.
 
-Six groups of quantities. Each quantity is a uniform distribution, and the text beside it begins with its unit and with
-when it is drawn: per `episode` (or once for the run, see `Randomization.robots`) or per `step`. Drawing is in
-`walkies.tasks.randomization_draw`; what is drawn per step, in `walkies.tasks.disturbances`.
+Six groups of quantities. Each quantity is a uniform distribution; its unit, and when it is drawn, stand beside it.
+Drawing is in `walkies.tasks.randomization_draw`; what is drawn per step, in `walkies.tasks.disturbances`.
 """
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
-from walkies.bounds import Between, flag, refuse
+from walkies.bounds import ABOUT, Between, flag, refuse
 from walkies.errors import UserError
+from walkies.tasks.signal import SIGNALS, Signal
 
 
 @dataclass(frozen=True)
@@ -45,110 +44,169 @@ ONE = Range(1.0, 1.0)
 ZERO = Range(0.0, 0.0)
 
 
+class About(NamedTuple):
+    """What is to be known of a quantity besides its range."""
+
+    unit: str
+    drawn: str
+    """When: per `episode` (or once for the run, see `Randomization.robots`) or per `step`."""
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"({self.unit}, {self.drawn}) {self.meaning}"
+
+
+def quantity(default: Range, unit: str, drawn: Literal["episode", "step"], meaning: str) -> Any:
+    """A field of a randomization's record: its default and what it is."""
+    return field(default=default, metadata={ABOUT: About(unit, drawn, meaning)})
+
+
+def usual(signal: str) -> Range:
+    """The usual noise of a signal's sensor."""
+    noise = SIGNALS[signal].noise
+    return Range(-noise, noise)
+
+
 @dataclass(frozen=True)
 class Body:
     """Masses, and where they are. However these are drawn, the body could be built."""
 
-    mass: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.85, 1.3)
-    """(×, episode) mass of each body, independently"""
-    stretch: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.95, 1.05)
-    """(×, episode) length of each body along each of its axes: changes inertia as real bodies can"""
-    shear: Annotated[Range, Between(-10.0, 10.0)] = ZERO
-    """(1, episode) slant of each body along each pair of its axes: turns its axes of inertia"""
-    com_x: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.025, 0.025)
-    """(m, episode) shift of the trunk's centre of mass, forward"""
-    com_y: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.01, 0.01)
-    """(m, episode) … leftward"""
-    com_z: Annotated[Range, Between(-10.0, 10.0)] = Range(-0.005, 0.005)
-    """(m, episode) … upward"""
-    link_com: Annotated[Range, Between(-10.0, 10.0)] = ZERO
-    """(m, episode) shift of each leg link's centre of mass along each axis"""
-    payload: Annotated[Range, Between(-1000.0, 1000.0)] = Range(-0.15, 0.5)
-    """(kg, episode) point mass on the trunk; below zero it is taken from the trunk in proportion"""
-    payload_x: Annotated[Range, Between(-10.0, 10.0)] = ZERO
-    """(m, episode) … in front of the trunk's centre of mass"""
-    payload_height: Annotated[Range, Between(0.0, 10.0)] = Range(0.04, 0.12)
-    """(m, episode) … above the base origin"""
+    mass: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
+        Range(0.85, 1.3), "×", "episode", "mass of each body, independently"
+    )
+    stretch: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
+        Range(0.95, 1.05),
+        "×",
+        "episode",
+        "length of each body along each of its axes: changes inertia as real bodies can",
+    )
+    shear: Annotated[Range, Between(-10.0, 10.0)] = quantity(
+        ZERO, "1", "episode", "slant of each body along each pair of its axes: turns its axes of inertia"
+    )
+    com_x: Annotated[Range, Between(-10.0, 10.0)] = quantity(
+        Range(-0.025, 0.025), "m", "episode", "shift of the trunk's centre of mass, forward"
+    )
+    com_y: Annotated[Range, Between(-10.0, 10.0)] = quantity(Range(-0.01, 0.01), "m", "episode", "… leftward")
+    com_z: Annotated[Range, Between(-10.0, 10.0)] = quantity(Range(-0.005, 0.005), "m", "episode", "… upward")
+    link_com: Annotated[Range, Between(-10.0, 10.0)] = quantity(
+        ZERO, "m", "episode", "shift of each leg link's centre of mass along each axis"
+    )
+    payload: Annotated[Range, Between(-1000.0, 1000.0)] = quantity(
+        Range(-0.15, 0.5),
+        "kg",
+        "episode",
+        "point mass on the trunk; below zero it is taken from the trunk in proportion",
+    )
+    payload_x: Annotated[Range, Between(-10.0, 10.0)] = quantity(
+        ZERO, "m", "episode", "… in front of the trunk's centre of mass"
+    )
+    payload_height: Annotated[Range, Between(0.0, 10.0)] = quantity(
+        Range(0.04, 0.12), "m", "episode", "… above the base origin"
+    )
 
 
 @dataclass(frozen=True)
 class Contact:
     """The ground. It never throws the robot back: the damping ratio of its contacts stays the model's."""
 
-    friction: Annotated[Range, Between(0.0, 100.0, "(]")] = Range(0.4, 1.4)
-    """(1, episode) sliding friction of all contacts with the ground"""
-    softness: Annotated[Range, Between(0.0, 1000.0, "(]")] = ONE
-    """(×, episode) time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"""
-    depth: Annotated[Range, Between(0.0, 1000.0, "(]")] = ONE
-    """(×, episode) depth over which a contact hardens"""
-    slope: Annotated[Range, Between(0.0, 1.0, "[)")] = Range(0.0, 0.09)
-    """(rad, episode) of the ground, in a direction drawn uniformly: gravity is tilted"""
+    friction: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
+        Range(0.4, 1.4), "1", "episode", "sliding friction of all contacts with the ground"
+    )
+    softness: Annotated[Range, Between(0.0, 1000.0, "(]")] = quantity(
+        ONE, "×", "episode", "time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"
+    )
+    depth: Annotated[Range, Between(0.0, 1000.0, "(]")] = quantity(
+        ONE, "×", "episode", "depth over which a contact hardens"
+    )
+    slope: Annotated[Range, Between(0.0, 1.0, "[)")] = quantity(
+        Range(0.0, 0.09), "rad", "episode", "of the ground, in a direction drawn uniformly: gravity is tilted"
+    )
 
 
 @dataclass(frozen=True)
 class Motor:
     """Servos and joints."""
 
-    kp: Annotated[Range, Between(0.0, 100.0)] = Range(0.6, 1.1)
-    """(×, episode) servo stiffness, one factor for all joints"""
-    kd: Annotated[Range, Between(0.0, 100.0)] = Range(0.75, 1.45)
-    """(×, episode) servo damping, one factor for all joints"""
-    strength: Annotated[Range, Between(0.0, 100.0)] = Range(0.9, 1.05)
-    """(×, episode) torque of each motor, independently (gains and limit alike)"""
-    frictionloss: Annotated[Range, Between(0.0, 100.0)] = Range(0.6, 1.4)
-    """(×, episode) dry friction of each joint"""
-    damping: Annotated[Range, Between(0.0, 100.0)] = Range(0.5, 2.0)
-    """(×, episode) passive damping of each joint"""
-    armature: Annotated[Range, Between(0.0, 100.0)] = Range(0.9, 1.1)
-    """(×, episode) rotor inertia of each joint"""
+    kp: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.6, 1.1), "×", "episode", "servo stiffness, one factor for all joints"
+    )
+    kd: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.75, 1.45), "×", "episode", "servo damping, one factor for all joints"
+    )
+    strength: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.9, 1.05), "×", "episode", "torque of each motor, independently (gains and limit alike)"
+    )
+    frictionloss: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.6, 1.4), "×", "episode", "dry friction of each joint"
+    )
+    damping: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.5, 2.0), "×", "episode", "passive damping of each joint"
+    )
+    armature: Annotated[Range, Between(0.0, 100.0)] = quantity(
+        Range(0.9, 1.1), "×", "episode", "rotor inertia of each joint"
+    )
 
 
 @dataclass(frozen=True)
 class Latency:
     """How late commands and readings come. Times are rounded to physics steps."""
 
-    command_delay: Annotated[Range, Between(0.0, 1.0)] = Range(0.0, 0.026)
-    """(s, episode) between sending a joint target and its effect"""
-    command_jitter: Annotated[Range, Between(0.0, 1.0)] = ZERO
-    """(s, step) added to that for each target; one that is overtaken by its successor is dropped"""
-    imu_delay: Annotated[Range, Between(0.0, 1.0)] = Range(0.0, 0.030)
-    """(s, episode) age of gyro and gravity readings"""
+    command_delay: Annotated[Range, Between(0.0, 1.0)] = quantity(
+        Range(0.0, 0.026), "s", "episode", "between sending a joint target and its effect"
+    )
+    command_jitter: Annotated[Range, Between(0.0, 1.0)] = quantity(
+        ZERO, "s", "step", "added to that for each target; one that is overtaken by its successor is dropped"
+    )
+    imu_delay: Annotated[Range, Between(0.0, 1.0)] = quantity(
+        Range(0.0, 0.030), "s", "episode", "age of gyro and gravity readings"
+    )
 
 
 @dataclass(frozen=True)
 class Sensing:
     """Errors of the readings: constant ones, and noise."""
 
-    encoder_bias: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
-    """(rad, episode) constant error of each joint angle"""
-    gyro_bias: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
-    """(rad/s, episode) constant error of each gyro axis"""
-    imu_tilt: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.02, 0.02)
-    """(rad, episode) roll and pitch by which the IMU is mounted askew"""
-    imu_yaw: Annotated[Range, Between(-100.0, 100.0)] = ZERO
-    """(rad, episode) … and yaw"""
-    gyro_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.1, 0.1)
-    """(rad/s, step) noise of each gyro axis"""
-    gravity_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.05, 0.05)
-    """(1, step) noise of each component of the gravity vector, before it is normalized again"""
-    joint_position_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.05, 0.05)
-    """(rad, step) noise of each joint angle"""
-    last_action_noise: Annotated[Range, Between(-100.0, 100.0)] = Range(-0.01, 0.01)
-    """(1, step) noise of each component of the last action in the observation"""
+    encoder_bias: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        Range(-0.02, 0.02), "rad", "episode", "constant error of each joint angle"
+    )
+    gyro_bias: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        Range(-0.02, 0.02), "rad/s", "episode", "constant error of each gyro axis"
+    )
+    imu_tilt: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        Range(-0.02, 0.02), "rad", "episode", "roll and pitch by which the IMU is mounted askew"
+    )
+    imu_yaw: Annotated[Range, Between(-100.0, 100.0)] = quantity(ZERO, "rad", "episode", "… and yaw")
+    gyro_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("gyro"), "rad/s", "step", "noise of each gyro axis"
+    )
+    gravity_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("gravity"), "1", "step", "noise of each component of the gravity vector, before it is normalized again"
+    )
+    joint_position_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("joint_position"), "rad", "step", "noise of each joint angle"
+    )
+    last_action_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("last_action"), "1", "step", "noise of each component of the last action in the observation"
+    )
+
+    def noise(self, signal: Signal) -> Range:
+        """Of a signal: the range of its name where there is one, else what is usual for its sensor."""
+        return getattr(self, f"{signal.name}_noise", Range(-signal.noise, signal.noise))
 
 
 @dataclass(frozen=True)
 class Pushes:
     """Disturbances from outside, horizontal, in a direction drawn uniformly."""
 
-    kick_speed: Annotated[Range, Between(-100.0, 100.0)] = Range(0.0, 0.5)
-    """(m/s, step) sudden change of the base's velocity"""
+    kick_speed: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        Range(0.0, 0.5), "m/s", "step", "sudden change of the base's velocity"
+    )
     kick_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 1.0
     """(s) mean time between two kicks, which come at random"""
-    force: Annotated[Range, Between(-1e4, 1e4)] = ZERO
-    """(N, step) force on the trunk's centre of mass that lasts"""
-    force_duration: Annotated[Range, Between(0.0, 1e6)] = Range(0.2, 1.0)
-    """(s, step) … this long"""
+    force: Annotated[Range, Between(-1e4, 1e4)] = quantity(
+        ZERO, "N", "step", "force on the trunk's centre of mass that lasts"
+    )
+    force_duration: Annotated[Range, Between(0.0, 1e6)] = quantity(Range(0.2, 1.0), "s", "step", "… this long")
     force_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 3.0
     """(s) mean time from the last control step of one force to the first of the next"""
 
@@ -250,19 +308,15 @@ class Quantity(NamedTuple):
 
 
 def quantities(randomization: Randomization) -> list[Quantity]:
-    """Every randomized quantity, its words read from the text that stands beside it."""
+    """Every randomized quantity."""
     found = []
     for group in GROUPS:
         record = getattr(randomization, group)
-        source = inspect.getsource(type(record))
         for entry in fields(record):
-            value = getattr(record, entry.name)
-            if not isinstance(value, Range):
-                continue
-            text = source.split(f"    {entry.name}: ")[1].split('"""')[1]
-            unit, drawn = text[1 : text.index(")")].split(", ")
-            drawn = randomization.robots if drawn == "episode" else drawn
-            found.append(Quantity(group, entry.name, value, unit, drawn, text[text.index(")") + 2 :]))
+            if (about := entry.metadata.get(ABOUT)) is not None:
+                drawn = randomization.robots if about.drawn == "episode" else about.drawn
+                value = getattr(record, entry.name)
+                found.append(Quantity(group, entry.name, value, about.unit, drawn, about.meaning))
     return found
 
 

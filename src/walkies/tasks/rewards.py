@@ -2,23 +2,22 @@
 
 A term maps a `Motion` (what happened in one control step) to a number per robot. The reward of a step is
 `control_dt · Σ weight · term`: nothing is clipped, so a penalty is felt even where the sum is negative.
-To add a term: write the function here and a field of the same name in `RewardWeights`; or, outside, a subclass of it
-with the field and `own`, as docs/first_walk.ipynb does.
+To add a term: write its function here and a field in `RewardWeights`; or, outside, both in a subclass of it, as
+docs/first_walk.ipynb does. A run's configuration knows terms by name, so whoever goes on with it must have the same.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from types import MappingProxyType
-from typing import Annotated, ClassVar, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from walkies.bounds import Between, Share, fields_of
+from walkies.bounds import ABOUT, Between, Share, fields_of
+from walkies.errors import UserError
 
 Array = jax.Array
 
@@ -38,6 +37,8 @@ class Motion(NamedTuple):
     """(n,) m, of the base origin."""
     joint_offset: Array
     """(n, nu) rad, joint angles minus the default pose."""
+    abduction: Array
+    """(n, legs) rad, those of the joints that move a leg sideways."""
     joint_velocity: Array
     """(n, nu) rad/s"""
     joint_acceleration: Array
@@ -67,7 +68,7 @@ class Motion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shape:
+class RewardParams:
     """Constants inside reward terms."""
 
     tracking_width: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.25
@@ -82,8 +83,8 @@ class Shape:
     """A command of a smaller norm means: stand still."""
 
 
-Term = Callable[[Motion, Shape], Array]
-"""(n,) numbers of a motion, noise-free."""
+Term = Callable[..., Array]
+"""(motion, params, its constants by name) → (n,) numbers, noise-free."""
 
 
 Weight = Annotated[float, Between(-1e6, 1e6)]
@@ -91,156 +92,135 @@ Weight = Annotated[float, Between(-1e6, 1e6)]
 EffortWeight = Annotated[
     float, Between(-1e6, 1e6, note="reached after --task.effort.steps; training begins at --task.effort.start of it")
 ]
-"""Of a cost of moving at all. In full from the start these teach a robot to stand; see `Growth`."""
+"""Of a cost of moving at all. In full from the start these teach a robot to stand; see `Ramp`."""
 
 
-@dataclass(frozen=True)
-class RewardWeights:
-    """Weight of each term per second of its own unit (the reward of a step is control_dt · Σ weight · term)."""
+class Reward(NamedTuple):
+    """A reward term."""
 
-    tracking_lin_vel: Weight = 1.5
-    """(1) exp(−‖v_xy − command‖²/σ²)"""
-    tracking_ang_vel: Weight = 0.8
-    """(1) exp(−(ω_z − command)²/σ²)"""
-    lin_vel_error: Weight = -1.0
-    """(m/s) ‖v_xy − command‖: a pull from far away, where the Gaussian is flat"""
-    ang_vel_error: Weight = -0.3
-    """(rad/s) |ω_z − command|"""
-    lin_vel_z: Weight = -1.0
-    """(m²/s²) squared vertical velocity"""
-    ang_vel_xy: Weight = -0.02
-    """(rad²/s²) squared roll and pitch rate"""
-    orientation: Weight = -1.0
-    """(1) squared horizontal part of gravity in the body frame"""
-    torque: EffortWeight = -0.005
-    """(N² m²) Σ τ²"""
-    power: EffortWeight = -0.002
-    """(W) Σ |τ q̇|"""
-    joint_acceleration: EffortWeight = -5e-8
-    """(rad²/s⁴) Σ q̈²"""
-    action_rate: EffortWeight = -0.12
-    """(1) Σ (a_t − a_{t−1})²"""
-    foot_slip: Weight = -0.2
-    """(m²/s²) Σ squared horizontal velocity of feet on the ground"""
-    foot_air_time: Weight = 1.0
-    """(s) Σ over touchdowns of (flight time − wanted), when commanded to move"""
-    foot_clearance: Weight = 0.0
-    """(m · m/s) Σ |height − wanted| · horizontal foot speed"""
-    stand_still: Weight = -0.3
-    """(rad) Σ |q − default| when commanded to stand"""
-    stand_still_velocity: Weight = -0.02
-    """(rad/s) Σ |q̇| when commanded to stand"""
-    abduction: Weight = -0.1
-    """(rad²) Σ squared sideways hip angles"""
-    knee_contact: Weight = -1.0
-    """(1) number of knees on the ground"""
-    torso_contact: Weight = -1.0
-    """(1) number of torso spheres on the ground"""
-    termination: Weight = -100.0
-    """(1) falling"""
+    function: Term
+    unit: str
+    formula: str
+    """In short, for people."""
+    constants: Mapping[str, Any]
+    """Further arguments of the function."""
 
-    own: ClassVar[Mapping[str, Term]] = MappingProxyType({})
-    """For subclasses: functions of further terms, by the name of the field that is their weight."""
+    def __call__(self, motion: Motion, params: RewardParams) -> Array:
+        """(n,) its value, unweighted."""
+        return self.function(motion, params, **self.constants)
+
+    def __str__(self) -> str:
+        return f"({self.unit}) {self.formula}" if self.unit else self.formula
+
+    @property
+    def purpose(self) -> str:
+        """What its function says it is for."""
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 
-def tracking_lin_vel(m: Motion, s: Shape) -> Array:
+def reward(function: Term, weight: float, unit: str = "", formula: str = "", **constants: Any) -> Any:
+    """A field of a `RewardWeights`: the term of that name, its default the weight; `function` gets the constants."""
+    return field(default=weight, metadata={ABOUT: Reward(function, unit, formula, constants)})
+
+
+def tracking_lin_vel(m: Motion, s: RewardParams) -> Array:
     """Follow the commanded horizontal velocity."""
     return jnp.exp(-_squared(m.linear_velocity[:, :2] - m.command[:, :2]) / s.tracking_width**2)
 
 
-def tracking_ang_vel(m: Motion, s: Shape) -> Array:
+def tracking_ang_vel(m: Motion, s: RewardParams) -> Array:
     """Follow the commanded yaw rate."""
     return jnp.exp(-jnp.square((m.angular_velocity[:, 2] - m.command[:, 2]) / s.yaw_width))
 
 
-def lin_vel_error(m: Motion, s: Shape) -> Array:
+def lin_vel_error(m: Motion, s: RewardParams) -> Array:
     """Distance from the commanded horizontal velocity."""
     return jnp.sqrt(_squared(m.linear_velocity[:, :2] - m.command[:, :2]) + 1e-8)
 
 
-def ang_vel_error(m: Motion, s: Shape) -> Array:
+def ang_vel_error(m: Motion, s: RewardParams) -> Array:
     """Distance from the commanded yaw rate."""
     return jnp.abs(m.angular_velocity[:, 2] - m.command[:, 2])
 
 
-def lin_vel_z(m: Motion, s: Shape) -> Array:
+def lin_vel_z(m: Motion, s: RewardParams) -> Array:
     """Do not hop."""
     return jnp.square(m.linear_velocity[:, 2])
 
 
-def ang_vel_xy(m: Motion, s: Shape) -> Array:
+def ang_vel_xy(m: Motion, s: RewardParams) -> Array:
     """Do not roll or pitch about."""
     return _squared(m.angular_velocity[:, :2])
 
 
-def orientation(m: Motion, s: Shape) -> Array:
+def orientation(m: Motion, s: RewardParams) -> Array:
     """Keep the back level."""
     return _squared(m.gravity[:, :2])
 
 
-def torque(m: Motion, s: Shape) -> Array:
+def torque(m: Motion, s: RewardParams) -> Array:
     """Spare the motors: heat goes with torque squared."""
     return _squared(m.torque)
 
 
-def power(m: Motion, s: Shape) -> Array:
+def power(m: Motion, s: RewardParams) -> Array:
     """Spare the battery: mechanical power, braking counted too."""
     return jnp.sum(jnp.abs(m.torque * m.joint_velocity), axis=-1)
 
 
-def joint_acceleration(m: Motion, s: Shape) -> Array:
+def joint_acceleration(m: Motion, s: RewardParams) -> Array:
     """Move smoothly."""
     return _squared(m.joint_acceleration)
 
 
-def action_rate(m: Motion, s: Shape) -> Array:
+def action_rate(m: Motion, s: RewardParams) -> Array:
     """Do not jerk the targets from step to step."""
     return _squared(m.action - m.last_action)
 
 
-def foot_slip(m: Motion, s: Shape) -> Array:
+def foot_slip(m: Motion, s: RewardParams) -> Array:
     """A foot on the ground stays where it is."""
     return jnp.sum(jnp.sum(jnp.square(m.foot_velocity[..., :2]), -1) * m.foot_contact, axis=-1)
 
 
-def foot_air_time(m: Motion, s: Shape) -> Array:
+def foot_air_time(m: Motion, s: RewardParams) -> Array:
     """Take steps of a sensible length instead of shuffling."""
     flight = jnp.sum((m.foot_air_time - s.air_time) * m.first_contact, axis=-1)
     return flight * _moving(m, s)
 
 
-def foot_clearance(m: Motion, s: Shape) -> Array:
+def foot_clearance(m: Motion, s: RewardParams) -> Array:
     """A foot that moves does so above the ground."""
     speed = jnp.sqrt(jnp.sum(jnp.square(m.foot_velocity[..., :2]), -1) + 1e-8)
     return jnp.sum(jnp.abs(m.foot_height - s.clearance) * speed, axis=-1)
 
 
-def stand_still(m: Motion, s: Shape) -> Array:
+def stand_still(m: Motion, s: RewardParams) -> Array:
     """Stand in the default pose when told to stand."""
     return jnp.sum(jnp.abs(m.joint_offset), axis=-1) * ~_moving(m, s)
 
 
-def stand_still_velocity(m: Motion, s: Shape) -> Array:
+def stand_still_velocity(m: Motion, s: RewardParams) -> Array:
     """Do not fidget when told to stand."""
     return jnp.sum(jnp.abs(m.joint_velocity), axis=-1) * ~_moving(m, s)
 
 
-def abduction(m: Motion, s: Shape) -> Array:
-    """Keep the legs under the body (abduction is the second joint of each leg)."""
-    return _squared(m.joint_offset[:, 1::3])
+def abduction(m: Motion, s: RewardParams) -> Array:
+    """Keep the legs under the body."""
+    return _squared(m.abduction)
 
 
-def knee_contact(m: Motion, s: Shape) -> Array:
+def knee_contact(m: Motion, s: RewardParams) -> Array:
     """Walk on feet, not on knees."""
     return jnp.sum(m.knee_force > 0.1, axis=-1).astype(jnp.float32)
 
 
-def torso_contact(m: Motion, s: Shape) -> Array:
+def torso_contact(m: Motion, s: RewardParams) -> Array:
     """Do not rest on the belly."""
     return jnp.sum(m.torso_force > 0.1, axis=-1).astype(jnp.float32)
 
 
-def termination(m: Motion, s: Shape) -> Array:
+def termination(m: Motion, s: RewardParams) -> Array:
     """Do not fall. Divided by nothing and clipped by nothing."""
     return m.fell.astype(jnp.float32)
 
@@ -249,25 +229,69 @@ def _squared(x: Array) -> Array:
     return jnp.sum(jnp.square(x), axis=-1)
 
 
-def _moving(m: Motion, s: Shape) -> Array:
+def _moving(m: Motion, s: RewardParams) -> Array:
     return jnp.sqrt(_squared(m.command)) > s.still
 
 
-TERMS = {field.name: globals()[field.name] for field in fields(RewardWeights)}
-"""Every reward term by name: exactly the fields of `RewardWeights`."""
+@dataclass(frozen=True)
+class RewardWeights:
+    """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
+
+    tracking_lin_vel: Weight = reward(tracking_lin_vel, 1.5, "1", "exp(−‖v_xy − command‖²/σ²)")
+    tracking_ang_vel: Weight = reward(tracking_ang_vel, 0.8, "1", "exp(−(ω_z − command)²/σ²)")
+    lin_vel_error: Weight = reward(
+        lin_vel_error, -1.0, "m/s", "‖v_xy − command‖: a pull from far away, where the Gaussian is flat"
+    )
+    ang_vel_error: Weight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|")
+    lin_vel_z: Weight = reward(lin_vel_z, -1.0, "m²/s²", "squared vertical velocity")
+    ang_vel_xy: Weight = reward(ang_vel_xy, -0.02, "rad²/s²", "squared roll and pitch rate")
+    orientation: Weight = reward(orientation, -1.0, "1", "squared horizontal part of gravity in the body frame")
+    torque: EffortWeight = reward(torque, -0.005, "N² m²", "Σ τ²")
+    power: EffortWeight = reward(power, -0.002, "W", "Σ |τ q̇|")
+    joint_acceleration: EffortWeight = reward(joint_acceleration, -5e-8, "rad²/s⁴", "Σ q̈²")
+    action_rate: EffortWeight = reward(action_rate, -0.12, "1", "Σ (a_t − a_{t−1})²")
+    foot_slip: Weight = reward(foot_slip, -0.2, "m²/s²", "Σ squared horizontal velocity of feet on the ground")
+    foot_air_time: Weight = reward(
+        foot_air_time, 1.0, "s", "Σ over touchdowns of (flight time − wanted), when commanded to move"
+    )
+    foot_clearance: Weight = reward(foot_clearance, 0.0, "m · m/s", "Σ |height − wanted| · horizontal foot speed")
+    stand_still: Weight = reward(stand_still, -0.3, "rad", "Σ |q − default| when commanded to stand")
+    stand_still_velocity: Weight = reward(stand_still_velocity, -0.02, "rad/s", "Σ |q̇| when commanded to stand")
+    abduction: Weight = reward(abduction, -0.1, "rad²", "Σ squared sideways hip angles")
+    knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground")
+    torso_contact: Weight = reward(torso_contact, -1.0, "1", "number of torso spheres on the ground")
+    termination: Weight = reward(termination, -100.0, "1", "falling")
 
 
-def terms_of(weights: RewardWeights) -> dict[str, Term]:
+OLD_FORM = (
+    "a mapping `own` of reward terms is no longer how they are added; write NAME: Weight = reward(FUNCTION, WEIGHT), "
+    "as docs/change.md shows. The next release will not read it"
+)
+
+
+def terms_of(weights: RewardWeights) -> dict[str, Reward]:
     """Every term that `weights` has a weight for, a reader's own last."""
-    return {**TERMS, **weights.own}
+    terms: dict[str, Any] = {entry.name: entry.metadata.get(ABOUT) for entry in fields(weights)}
+    if (own := getattr(weights, "own", None)) is not None:
+        warnings.warn(OLD_FORM, FutureWarning, stacklevel=2)
+        terms |= {name: Reward(function, "", "", {}) for name, function in own.items()}
+    if bare := [name for name, term in terms.items() if not isinstance(term, Reward)]:
+        raise UserError(
+            f"{type(weights).__name__}.{bare[0]}: a weight without a function; expected, as docs/change.md shows, "
+            f"{bare[0]}: Weight = reward(FUNCTION, WEIGHT)"
+        )
+    return terms
 
+
+TERMS = terms_of(RewardWeights())
+"""The terms that everybody has, by name."""
 
 EFFORT = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == EffortWeight)
 """Names of the costs of moving at all."""
 
 
 @dataclass(frozen=True)
-class Growth:
+class Ramp:
     """The costs of effort (EFFORT) grow with training: first walk, then walk well."""
 
     start: Share = 0.2
@@ -276,13 +300,13 @@ class Growth:
     """Control steps over all robots after which they count in full; linear until then."""
 
 
-def effort_share(growth: Growth, steps: Array) -> Array:
+def effort_share(growth: Ramp, steps: Array) -> Array:
     """Share () of the effort costs' weights after so many control steps () of training."""
     return growth.start + (1.0 - growth.start) * jnp.minimum(steps / max(growth.steps, 1), 1.0)
 
 
 def reward_terms(
-    motion: Motion, weights: RewardWeights, shape: Shape, control_dt: float, effort: Array | float = 1.0
+    motion: Motion, weights: RewardWeights, shape: RewardParams, control_dt: float, effort: Array | float = 1.0
 ) -> dict[str, Array]:
     """Weighted terms (n,) by name, for every weight that is not zero; the reward is their sum.
 
@@ -292,20 +316,3 @@ def reward_terms(
     active = {name: getattr(weights, name) for name in terms}
     scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
     return {name: factor * terms[name](motion, shape) for name, factor in scale.items()}
-
-
-def describe(weights: RewardWeights, name: str) -> tuple[str, str, str]:
-    """(unit, formula, purpose) of a term, read from the docstrings that stand beside its weight and in its function.
-
-    Empty where there are none: nobody has to document a term of their own.
-    """
-    owner = next(kind for kind in type(weights).__mro__ if name in vars(kind).get("__annotations__", {}))
-    try:
-        source = inspect.getsource(owner)
-    except (OSError, TypeError):  # it was typed in, not read from a file
-        source = ""
-    _, _, below = source.partition(f"    {name}: ")
-    docstring = re.match(r'[^\n]*\n\s*"""\((.*?)\) (.*?)"""', below, re.DOTALL)
-    unit, formula = docstring.groups() if docstring else ("", "")
-    purpose = (inspect.getdoc(terms_of(weights)[name]) or "").partition("\n")[0]
-    return unit, formula, purpose

@@ -1,6 +1,6 @@
 """Walking under velocity commands, as a Markov decision process.
 
-Action: 12 joint targets around the default pose (`walkies.deploy.contract`). Observation: what the robot's own
+Action: 12 joint targets around the default pose (`walkies.tasks.contract`). Observation: what the robot's own
 controller would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the
 sensors' errors: `walkies.tasks.randomization`.
 
@@ -21,8 +21,8 @@ import numpy as np
 
 from walkies.accel import random
 from walkies.bounds import Between, Share, refuse
-from walkies.deploy.contract import ACTION_SCALE, FRAME_SIZE, SLICES, Contract, Damping, Stiffness
 from walkies.errors import UserError
+from walkies.geometry import DOWN, quaternion_of, to_body
 from walkies.mdp import Box, Observation, Outcome
 from walkies.sim.base import (
     MAX_COMMAND_DELAY,
@@ -34,14 +34,16 @@ from walkies.sim.base import (
     State,
     initial_state,
 )
-from walkies.tasks import commands, curriculum, disturbances, randomization, rewards
+from walkies.tasks import commands, curriculum, disturbances, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
+from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
 from walkies.tasks.disturbances import Force, LateImu
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
-from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_lag, privileged_size
-from walkies.tasks.rewards import Growth, Motion, RewardWeights, Shape
+from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_lag
+from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
+from walkies.tasks.signal import FRAME, Errors, Sensed
 
 Array = jax.Array
 
@@ -70,13 +72,15 @@ class WalkConfig:
 
     commands: Commands = field(default_factory=Commands)
     rewards: RewardWeights = field(default_factory=RewardWeights)
-    shape: Shape = field(default_factory=Shape)
-    effort: Growth = field(default_factory=Growth)
+    shape: RewardParams = field(default_factory=RewardParams)
+    effort: Ramp = field(default_factory=Ramp)
     randomization: Randomization = field(default_factory=Randomization)
     curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
     observation_history: Annotated[int, Between(1, 100)] = 3
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
+    observation: tuple[str, ...] = FRAME
+    """Signals in a frame, in order. The controller of 2025 knows the default alone."""
     action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = ACTION_SCALE
     """rad of joint target per unit of action."""
     kp: Stiffness | None = None
@@ -87,10 +91,6 @@ class WalkConfig:
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
     """Time limit of an episode, s."""
-
-
-DOWN = np.array([0.0, 0.0, -1.0], np.float32)
-"""Into the ground, world frame."""
 
 
 class WalkState(NamedTuple):
@@ -138,8 +138,9 @@ class Walk:
         self.robot, self.simulator, self.config = robot, simulator, config
         self.control_dt = simulator.substeps * simulator.timestep
         self.contract = Contract(
-            robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt
-        )
+            robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt,
+            config.observation,
+        )  # fmt: skip
         joints = robot.num_joints
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         refuse(config, WalkConfig, "task")
@@ -147,7 +148,8 @@ class Walk:
         kp, kd = self.contract.gains
         gain: Any = partial(np.full_like, nominal.kp)
         self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd))
-        index = {name: i for i, name in enumerate(simulator.spheres)}
+        self.spheres = simulator.spheres
+        index = {name: i for i, name in enumerate(self.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms])
         self.knees = np.array([index[name] for name in robot.knee_geoms])
         self.torso = np.array([index[name] for name in robot.torso_geoms])
@@ -162,17 +164,13 @@ class Walk:
                 "of a control step"
             )
         self.observation_size = self.contract.observation_size
-        self.privileged_size = FRAME_SIZE - 3 + 3 + 3 + 1 + joints + len(index) + 4 + 1
-        factors = privileged_size(config.randomization)
-        # Where there are slopes the critic is told gravity, and where there are lasting forces, the force.
-        vectors = (not config.randomization.contact.slope.off) + (not config.randomization.pushes.force.off)
-        self.privileged_size += factors + 3 * vectors
-        # The robot always reports (0, 0, 1) here: a constant, from which nothing can be learned. The policy gets zeros,
-        # its normalizer gives such an input scale 0, and the exported file has exactly zero weights for it.
-        informative = np.ones(FRAME_SIZE, np.float32)
-        informative[SLICES["desired_up"]] = 0.0
-        self.informative = np.tile(informative, config.observation_history)
-        self.mirror = Mirror.of(robot, self.contract, simulator, factors, vectors)
+        self.noise_size = signal.total(signal.noisy(self.contract.signals), robot)
+        self.privileged = privileged.signals(config.randomization)
+        self.privileged_size = signal.total(self.privileged, self)
+        # From what is constant on the robot nothing can be learned. The policy gets zeros, its normalizer gives such an
+        # input scale 0, and the exported file has exactly zero weights for it.
+        self.informative = self.contract.informative()
+        self.mirror = Mirror.of(self)
         self.effort: Array | float = 1.0
         self.randomization = config.randomization
 
@@ -214,16 +212,17 @@ class Walk:
         joint_position = self.default_pose + wild * start.joint_position * u[:, 4 : 4 + joints]
         joint_velocity = wild * start.joint_velocity * u[:, 4 + joints : 4 + 2 * joints]
         velocity = wild * start.velocity * u[:, 4 + 2 * joints :]
-        qpos = jnp.concatenate([position, _quaternion(roll, pitch, yaw), joint_position], axis=1)
+        qpos = jnp.concatenate([position, quaternion_of(roll, pitch, yaw), joint_position], axis=1)
         qvel = jnp.concatenate([velocity, joint_velocity], axis=1)
         target = jnp.broadcast_to(self.default_pose, (n, joints))
 
         command = commands.draw_command(chance[:, 2:], self.config.commands)
         quaternion = qpos[:, 3:7]
         action = jnp.zeros((n, joints))
-        gravity = _to_body(quaternion, DOWN if drawn.down is None else drawn.down)
-        noise_draws = random.uniform(noise, (n, 6 + 2 * joints))
-        frame = self._sense(qvel[:, 3:6], gravity, qpos[:, 7:], command, action, drawn.sensor_bias, noise_draws)
+        gravity = to_body(quaternion, DOWN if drawn.down is None else drawn.down)
+        noise_draws = random.uniform(noise, (n, self.noise_size))
+        sensed = Sensed(qvel[:, 3:6], gravity, command, qpos[:, 7:], qvel[:, 6:], action)
+        frame = self._sense(sensed, drawn.sensor_bias, noise_draws)
         history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
         # What an earlier activation left in the buffer: some other robot's frame, disturbed.
         left_over = jnp.roll(frame, 1, axis=0) + 0.3 * random.uniform(stale, frame.shape, minval=-1.0, maxval=1.0)
@@ -241,7 +240,7 @@ class Walk:
             history=self.contract.push(history, frame),
             air_time=jnp.zeros((n, len(self.feet))),
             contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
-            velocity=_to_body(quaternion, qvel[:, :3]),
+            velocity=to_body(quaternion, qvel[:, :3]),
             **self._outside(drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
         )
 
@@ -258,34 +257,13 @@ class Walk:
 
     def observe(self, state: WalkState) -> Observation:
         """The policy gets the robot's own observation; the critic sees the true state and the drawn robot."""
-        qpos, qvel = state.physics.qpos, state.physics.qvel
-        gravity = _to_body(qpos[:, 3:7], DOWN)
-        told = [state.down, None if state.force is None else 0.1 * state.force.now()]
-        critic = jnp.concatenate(
-            [
-                qvel[:, 3:6],
-                gravity,
-                state.command,
-                state.goal,
-                qpos[:, 7:] - self.default_pose,
-                state.action,
-                state.velocity,
-                qpos[:, 2:3],
-                qvel[:, 6:],
-                state.contact.astype(jnp.float32),
-                state.air_time,
-                state.factors,
-                jnp.minimum(state.clock, 1.0)[:, None],
-                *(_to_body(qpos[:, 3:7], vector) for vector in told if vector is not None),
-            ],
-            axis=1,
-        )
-        return Observation(state.history * self.informative, jnp.clip(critic, -100.0, 100.0))
+        critic = signal.frame(self.privileged, self, state)
+        return Observation(state.history * self.informative, jnp.clip(critic, -OBSERVATION_CLIP, OBSERVATION_CLIP))
 
     def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
         """One control step under actions (n, nu); actions beyond ±1 act as ±1."""
-        n, joints, cfg, dt = action.shape[0], self.robot.num_joints, self.config, self.control_dt
-        sizes = [1 + commands.DRAWS, 6 + 2 * joints, disturbances.KICK_DRAWS]
+        n, cfg, dt = action.shape[0], self.config, self.control_dt
+        sizes = [1 + commands.DRAWS, self.noise_size, disturbances.KICK_DRAWS]
         sizes += [] if state.force is None else [disturbances.FORCE_DRAWS]
         sizes += [] if state.lateness is None else [1]
         new_command, noise, *outside = jnp.split(
@@ -312,7 +290,8 @@ class Walk:
         imu, gyro, gravity = state.imu, readings.gyro, readings.gravity
         if imu is not None:
             imu, gyro, gravity = disturbances.lagged(imu, gyro, gravity)
-        frame = self._sense(gyro, gravity, physics.qpos[:, 7:], command, executed, state.sensor_bias, noise)
+        sensed = Sensed(gyro, gravity, command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed)
+        frame = self._sense(sensed, state.sensor_bias, noise)
         next_state = state._replace(
             physics=physics,
             command=command,
@@ -355,25 +334,22 @@ class Walk:
             state = state._replace(lateness=lateness)
         return before, state, Disturbance(push, lateness)
 
-    def _sense(
-        self, gyro: Array, gravity: Array, joints: Array, command: Array, action: Array, bias: Array, uniform: Array
-    ) -> Array:
-        """One frame (n, 36) from true values, constant errors (n, 3+3+nu) and uniform numbers (n, 3+3+nu+nu)."""
-        sensing, nu = self.randomization.sensing, joints.shape[1]
-        gyro = disturbances.seen_askew(gyro, bias[:, 3:6]) + bias[:, :3] + sensing.gyro_noise.value(uniform[:, :3])
-        gravity = disturbances.seen_askew(gravity, bias[:, 3:6]) + sensing.gravity_noise.value(uniform[:, 3:6])
-        gravity = gravity / jnp.linalg.norm(gravity, axis=1, keepdims=True)
-        joints = joints + bias[:, 6:] + sensing.joint_position_noise.value(uniform[:, 6 : 6 + nu])
-        action = action + sensing.last_action_noise.value(uniform[:, 6 + nu :])
-        return self.contract.frame(gyro, gravity, command, joints, action)
+    def _sense(self, sensed: Sensed, bias: Array, uniform: Array) -> Array:
+        """One frame (n, frame_size) from true values, constant errors (n, 3+3+nu) and uniform numbers in [0, 1)."""
+        noise, start = {}, 0
+        for one in signal.noisy(self.contract.signals):
+            end = start + one.size(self.robot)
+            noise[one.name] = self.randomization.sensing.noise(one).value(uniform[:, start:end])
+            start = end
+        return self.contract.frame(sensed, Errors(bias[:, :3], bias[:, 3:6], bias[:, 6:]), noise)
 
     def _motion(
         self, state: WalkState, before: State, physics: State, readings: Readings, action: Array
     ) -> tuple[Motion, Array, Array, Array]:
         """What the rewards see, and the new air times, contacts and body velocity."""
         quaternion = physics.qpos[:, 3:7]
-        gravity = _to_body(quaternion, DOWN)
-        velocity = _to_body(quaternion, physics.qvel[:, :3])
+        gravity = to_body(quaternion, DOWN)
+        velocity = to_body(quaternion, physics.qvel[:, :3])
         force = jnp.sqrt(jnp.sum(jnp.square(readings.contact_force), axis=-1))
         contact = readings.contact_distance < 0.0
         foot_contact = contact[:, self.feet]
@@ -382,13 +358,15 @@ class Walk:
         torso = contact[:, self.torso]
         tilted = -gravity[:, 2] < np.cos(self.config.fall_tilt)
         fell = tilted | torso.any(axis=1) | ~readings.ok
+        offset = physics.qpos[:, 7:] - self.default_pose
         motion = Motion(
             command=state.goal,
             linear_velocity=velocity,
             angular_velocity=physics.qvel[:, 3:6],
             gravity=gravity,
             height=physics.qpos[:, 2],
-            joint_offset=physics.qpos[:, 7:] - self.default_pose,
+            joint_offset=offset,
+            abduction=offset[:, np.array(self.robot.abduction_joints)],
             joint_velocity=physics.qvel[:, 6:],
             joint_acceleration=(physics.qvel[:, 6:] - before.qvel[:, 6:]) / self.control_dt,
             torque=readings.joint_torque,
@@ -404,26 +382,3 @@ class Walk:
             fell=fell,
         )
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity
-
-
-def _quaternion(roll: Array, pitch: Array, yaw: Array) -> Array:
-    """Unit quaternions (n, 4), w x y z, of yaw, then pitch, then roll (intrinsic z-y-x)."""
-    cr, sr, cp, sp = jnp.cos(roll / 2), jnp.sin(roll / 2), jnp.cos(pitch / 2), jnp.sin(pitch / 2)
-    cy, sy = jnp.cos(yaw / 2), jnp.sin(yaw / 2)
-    return jnp.stack(
-        [
-            cr * cp * cy + sr * sp * sy,
-            sr * cp * cy - cr * sp * sy,
-            cr * sp * cy + sr * cp * sy,
-            cr * cp * sy - sr * sp * cy,
-        ],
-        axis=1,
-    )
-
-
-def _to_body(quaternion: Array, vector: Array | np.ndarray) -> Array:
-    """World vectors (n, 3) or (3,) in the body frames given by quaternions (n, 4)."""
-    w, xyz = quaternion[:, :1], -quaternion[:, 1:]
-    vector = jnp.broadcast_to(vector, xyz.shape)
-    t = 2.0 * jnp.cross(xyz, vector)
-    return vector + w * t + jnp.cross(xyz, t)

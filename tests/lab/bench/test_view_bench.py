@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from walkies.lab.bench import view
-from walkies.run.config import PUPPER_RECIPE, TrainConfig
+from walkies.run.config import WALKING_RECIPE, TrainConfig
 from walkies.show.viewer.learn import ROBOTS, Watch
 
-RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
+RECIPE = replace(WALKING_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
 SECONDS = 1.2
 """Long enough for two clips of motion, half a second each."""
 

@@ -16,12 +16,12 @@ import pytest
 from websockets.sync.client import connect
 
 from walkies.run import stages
-from walkies.run.config import PUPPER_RECIPE, TrainConfig
+from walkies.run.config import WALKING_RECIPE, TrainConfig
 from walkies.run.training import Training
 from walkies.show.viewer import learn, server
 from walkies.show.viewer.learn import CLIP, ROBOTS, Watch
 
-RECIPE = replace(PUPPER_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
+RECIPE = replace(WALKING_RECIPE, num_envs=ROBOTS, horizon=4, hidden=(8,), critic_hidden=(8,), minibatches=2, epochs=1)
 RECORD = {"steps": 64.0, "steps_per_s": 10.0, "episode_return": 1.5}
 
 

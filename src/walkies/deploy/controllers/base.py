@@ -16,10 +16,12 @@ class Sensors(NamedTuple):
     """(n, 4) unit quaternion w x y z, body to world"""
     joint_position: np.ndarray
     """(n, nu) rad"""
+    joint_velocity: np.ndarray | None = None
+    """(n, nu) rad/s; None is zeros: the frame of 2025 does not have them"""
     gravity: np.ndarray | None = None
-    """(n, 3) its direction in the body frame as read; None: what the orientation says"""
-    action_noise: np.ndarray | None = None
-    """(n, nu) added to what the policy is told of its last action"""
+    """(n, 3) its direction in the body frame; None: what the orientation says"""
+    noise: dict[str, np.ndarray] | None = None
+    """(n, size) by name of signal, which the idealized protocol adds to its frame; None: there is none"""
 
 
 class MotorCommand(NamedTuple):

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from walkies.deploy.contract import FADE_IN
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
+from walkies.tasks.contract import FADE_IN
+from walkies.tasks.signal import Sensed
 
 
 class GenericController:
@@ -55,13 +56,10 @@ class GenericController:
         gravity = gravity_in_body(sensors.orientation) if sensors.gravity is None else sensors.gravity
         if velocity_command is None:
             velocity_command = np.zeros_like(sensors.gyro)
-        frame = self.contract.frame(
-            sensors.gyro.astype(np.float32),
-            gravity.astype(np.float32),
-            velocity_command.astype(np.float32),
-            sensors.joint_position.astype(np.float32),
-            self.applied if sensors.action_noise is None else self.applied + sensors.action_noise,
-        )
+        joints, speeds = sensors.joint_position, sensors.joint_velocity
+        speeds = np.zeros_like(joints) if speeds is None else speeds
+        sensed = Sensed(sensors.gyro, gravity, velocity_command, joints, speeds, self.applied)
+        frame = self.contract.frame(sensed, noise=sensors.noise, dtype=np.float32)
         self.history = self.contract.push(self.history, frame)
         self.action = self.policy.act(self.history)
         finite = np.all(np.isfinite(self.action), axis=-1)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.deploy.contract import FADE_IN, FRAME_SIZE, OBSERVATION_CLIP, SLICES
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
-
-GRAVITY_Z = SLICES["gravity"].start + 2
+from walkies.tasks import signal
+from walkies.tasks.contract import FADE_IN, OBSERVATION_CLIP
+from walkies.tasks.signal import Sensed
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None)
     After a NaN action that is a NaN, and the controller fails again until its process is started anew.
     """
     n, joints = sensors.joint_position.shape
-    size = policy.observation_size
+    size, signals = policy.observation_size, signal.chosen(policy.observation)
     observation = np.zeros((n, size), np.float32) if before is None else before.observation.copy()
-    observation[:, GRAVITY_Z::FRAME_SIZE] = -1.0
+    initial = np.tile(signal.spread(signals, policy, lambda one: one.initial), policy.observation_history)
+    observation[:, initial != 0] = initial[initial != 0]
     nothing = np.zeros((n, joints))
     return Memory(
         ticks=0,
@@ -155,8 +156,9 @@ def _act(
         np.asarray(policy.joint_lower_limits, np.float32),
         np.asarray(policy.joint_upper_limits, np.float32),
     )
-    rotated = np.concatenate([observation[:, -FRAME_SIZE:], observation[:, :-FRAME_SIZE]], axis=-1)
-    rotated[:, SLICES["last_action"]] = applied
+    rotated = np.roll(observation, policy.frame_size, axis=-1)
+    if (place := policy.slices.get("last_action")) is not None:
+        rotated[:, place] = applied
     # NaN is looked for in what the joints would be told, last of all: an infinite action is clamped and carried out
     # (not where the fade-in is still zero), and the history has the NaN by then, so a re-activation fails as well.
     remembering = acting
@@ -229,7 +231,7 @@ class NeuralController:
 
     @property
     def applied(self) -> np.ndarray:
-        return self.memory.observation[:, SLICES["last_action"]]
+        return self.memory.observation[:, self.policy.slices["last_action"]]
 
     def activate(self, sensors: Sensors, before: Memory | None = None) -> None:
         """As the function of that name."""
@@ -257,13 +259,12 @@ def multiplex(config: ControllerConfig, message: np.ndarray | None, age: float) 
 
 def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndarray) -> np.ndarray:
     """The observation with the newest frame's sensor part renewed; its last action was put there after that action."""
-    observation = memory.observation.copy()
-    observation[:, SLICES["gyro"]] = sensors.gyro
-    observation[:, SLICES["gravity"]] = gravity
-    observation[:, SLICES["command"]] = memory.velocity_command
-    observation[:, SLICES["desired_up"]] = (0.0, 0.0, 1.0)
-    offset = sensors.joint_position.astype(np.float32) - np.asarray(policy.default_joint_pos, np.float32)
-    observation[:, SLICES["joint_position"]] = offset
+    observation, joints = memory.observation.copy(), sensors.joint_position
+    speed = np.zeros_like(joints) if sensors.joint_velocity is None else sensors.joint_velocity
+    last = observation[:, policy.slices.get("last_action", slice(0))]
+    sensed = Sensed(sensors.gyro, gravity, memory.velocity_command, joints, speed, last)
+    frame = signal.frame(signal.chosen(policy.observation), policy, sensed, dtype=np.float32)
+    observation[:, : policy.frame_size] = frame
     return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
 
 

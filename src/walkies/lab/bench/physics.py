@@ -22,7 +22,7 @@ from mujoco.batch import Batch
 from walkies.accel import library
 from walkies.accel.cpu import Threads, available_cores, use_cpu
 from walkies.bounds import Between
-from walkies.robots import get_robot, load_model
+from walkies.robots import DEFAULT, get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim import nominal_params
 from walkies.sim.base import State, initial_state
@@ -50,7 +50,7 @@ class Walking(NamedTuple):
 
 
 def command(
-    robot: str = "pupper",
+    robot: str = DEFAULT,
     /,
     robots: Annotated[int, Between(1, 100_000)] = 1024,
     rounds: Annotated[int, Between(5, 100_000)] = 7,
@@ -74,7 +74,7 @@ def command(
 
 
 def run(
-    robot: str = "pupper", *, robots: int = 1024, rounds: int = 7, threads: int | None = None, policy: str | None = None
+    robot: str = DEFAULT, *, robots: int = 1024, rounds: int = 7, threads: int | None = None, policy: str | None = None
 ) -> dict[str, Any]:
     """Rates in physics steps/s (medians over `rounds`), ratios, and quantiles of relative errors of qacc.
 
@@ -204,7 +204,8 @@ def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator
     def drive(k: int, state: State, readings: Any) -> np.ndarray:
         gyro = np.zeros((robots, 3), np.float32) if readings is None else np.asarray(readings.gyro)
         down = np.tile([0.0, 0.0, -1.0], (robots, 1)) if readings is None else np.asarray(readings.gravity)
-        sensors = Sensors(gyro, np.asarray(state.qpos[:, 3:7]), np.asarray(state.qpos[:, 7:]), down)
+        pose, joints, speeds = (np.asarray(x) for x in (state.qpos[:, 3:7], state.qpos[:, 7:], state.qvel[:, 6:]))
+        sensors = Sensors(gyro, pose, joints, speeds, down)
         if k == 0:
             controller.activate(sensors)
         return controller.tick(sensors, command).position

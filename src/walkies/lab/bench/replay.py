@@ -30,7 +30,7 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.judge.loop import Loop, Many, Sense, layout, nominal_plant, standing
 from walkies.judge.trace import Joystick
-from walkies.robots import get_robot
+from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 
@@ -116,13 +116,14 @@ def _senses(hidden: Hidden, recorder: Recorder, rng: np.random.Generator) -> Sen
     """Biased, noisy readings. The controller is activated with those of its first tick."""
     first: list[Sensors] = []
 
-    def sense(tick: int | None, gyro: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> Sensors:
+    def sense(tick: int | None, sensors: Sensors) -> Sensors:
         if tick == 0:
             return first.pop()
-        sensors = Sensors(
-            gyro + hidden.gyro_bias + recorder.gyro_noise * rng.standard_normal((1, 3)),
-            _jostled(orientation, recorder.gravity_noise * rng.standard_normal(3)),
-            joints + recorder.encoder_noise * rng.standard_normal(joints.shape),
+        gyro, orientation, joints, *_ = sensors
+        sensors = sensors._replace(
+            gyro=gyro + hidden.gyro_bias + recorder.gyro_noise * rng.standard_normal((1, 3)),
+            orientation=_jostled(orientation, recorder.gravity_noise * rng.standard_normal(3)),
+            joint_position=joints + recorder.encoder_noise * rng.standard_normal(joints.shape),
         )
         first.append(sensors)
         return sensors
@@ -216,7 +217,7 @@ def command(
     """
     if policy is None and not held:
         raise UserError("a walking robot needs a policy that walks: walkies bench replay --policy RUN --no-held")
-    robot = get_robot("pupper")
+    robot = get_robot(DEFAULT)
     ran = excitation(robot) if policy is None else read(policy / "policy.json" if policy.is_dir() else policy)
     nominal = float(np.median(model_for(robot).dof_frictionloss[6:]))
     rows, times = [], []

@@ -15,10 +15,11 @@ import numpy as np
 
 from walkies.accel.cpu import Threads, use_cpu
 from walkies.bounds import Between
+from walkies.robots import DEFAULT
 
 
 def command(
-    robot: str = "pupper",
+    robot: str = DEFAULT,
     /,
     rounds: Annotated[int, Between(1, 100_000)] = 7,
     threads: Threads | None = None,

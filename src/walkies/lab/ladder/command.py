@@ -11,6 +11,7 @@ from walkies.bounds import Between
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.rl.recipes import RECIPES
+from walkies.robots import DEFAULT
 from walkies.run.folders import from_dict, to_dict
 from walkies.terminal import say
 
@@ -29,7 +30,7 @@ AGES = (0, 1, 2, 3, 5, 8, 12, 20, 30)
 
 
 def command(
-    problem: str = "pupper",
+    problem: str = DEFAULT,
     /,
     seeds: Annotated[int, Between(1, REFERENCE_SEED)] = 3,
     samples: Annotated[int | None, Between(1, 10**12)] = None,

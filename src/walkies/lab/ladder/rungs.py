@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from walkies.errors import UserError
 from walkies.mdp import Env
 from walkies.rl.recipes import PPO, RECIPES, Recipe
+from walkies.robots import DEFAULT
 from walkies.run.folders import to_dict
 
 
@@ -60,8 +61,8 @@ def _double_integrator() -> Problem:
     return Problem(double_integrator, replace(_SMALL, gamma=0.95), step_size=3e-3, episodes=32, samples=200_000)
 
 
-def _pupper() -> Problem:
-    from walkies.run.config import PUPPER_RECIPE, TrainConfig, build
+def _walking() -> Problem:
+    from walkies.run.config import WALKING_RECIPE, TrainConfig, build
     from walkies.tasks import randomization, rewards
     from walkies.tasks.walk import WalkConfig
 
@@ -69,18 +70,18 @@ def _pupper() -> Problem:
     light = replace(weights, **{name: EFFORT_SHARE * getattr(weights, name) for name in rewards.EFFORT})
     task = WalkConfig(
         rewards=light,
-        effort=rewards.Growth(start=1.0),
+        effort=rewards.Ramp(start=1.0),
         randomization=randomization.NONE,
         episode_seconds=EPISODE_SECONDS,
     )
     # Fisher products need XLA's networks; the other recipes take the same, so that their times compare.
-    base = replace(PUPPER_RECIPE, networks="xla")
+    base = replace(WALKING_RECIPE, networks="xla")
     make = partial(build, TrainConfig(task=task))
     return Problem(make, base, step_size=5e-3, episodes=48, samples=1_000_000, world=to_dict(task))
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "pupper": _pupper,
+    DEFAULT: _walking,
     "cart-pole": _cart_pole,
     "pendulum": _pendulum,
     "double-integrator": _double_integrator,

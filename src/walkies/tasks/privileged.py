@@ -1,0 +1,90 @@
+"""What the critic is told besides what the policy senses: the true state, the drawn robot and its world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from walkies.geometry import DOWN, to_body
+from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization_draw import privileged_size
+from walkies.tasks.signal import COMMAND, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
+
+if TYPE_CHECKING:
+    from walkies.tasks.walk import Walk
+
+Privileged = Signal["Walk", Any]
+"""An element of the critic's observation; the source is a `walkies.tasks.walk.WalkState`."""
+
+FORCE_SCALE = 0.1
+"""1/N: lasting forces are about ±10 N."""
+
+
+def signals(randomization: Randomization) -> tuple[Privileged, ...]:
+    """The critic's observation under a randomization: where there are slopes it is told gravity, where there are
+    lasting forces, the force."""
+    factors = privileged_size(randomization)
+    found: list[Privileged] = [
+        Signal("angular_velocity", "rad/s", "of the base, body frame", three,
+               lambda s: s.physics.qvel[:, 3:6], signed(SPIN)),
+        Signal("down", "1", "into the ground, body frame", three,
+               lambda s: to_body(s.physics.qpos[:, 3:7], DOWN), signed(VECTOR)),
+        Signal("command", "m/s, m/s, rad/s", "what the robot is told", three, lambda s: s.command, signed(COMMAND)),
+        Signal("goal", "m/s, m/s, rad/s", "the velocity that is rewarded", three, lambda s: s.goal, signed(COMMAND)),
+        Signal("joint_position", "rad", "joint angles minus the default pose", _joints,
+               lambda s: s.physics.qpos[:, 7:], _mirrored_joints, express=lambda q, task: q - task.default_pose),
+        Signal("last_action", "1", "the action last executed", _joints, lambda s: s.action, _mirrored_joints),
+        Signal("velocity", "m/s", "of the base, body frame", three, lambda s: s.velocity, signed(VECTOR)),
+        Signal("height", "m", "of the base origin", _one, lambda s: s.physics.qpos[:, 2:3], signed(np.ones(1))),
+        Signal("joint_velocity", "rad/s", "of each joint", _joints, lambda s: s.physics.qvel[:, 6:], _mirrored_joints),
+        Signal("contact", "1", "whether each colliding sphere touches the ground", lambda task: len(task.spheres),
+               lambda s: s.contact.astype(jnp.float32), _mirrored_spheres),
+        Signal("air_time", "s", "of each foot since it last touched the ground", lambda task: len(task.feet),
+               lambda s: s.air_time, _mirrored_legs),
+        Signal("factors", "1", "how the drawn robot differs from the nominal one", lambda task: factors,
+               lambda s: s.factors, signed(np.ones(factors))),
+        Signal("fade_in", "1", "share of an action that is executed", _one,
+               lambda s: jnp.minimum(s.clock, 1.0)[:, None], signed(np.ones(1))),
+    ]  # fmt: skip
+    if not randomization.contact.slope.off:
+        found.append(Signal("gravity", "1", "unit vector of gravity, body frame", three,
+                            lambda s: to_body(s.physics.qpos[:, 3:7], s.down), signed(VECTOR)))  # fmt: skip
+    if not randomization.pushes.force.off:
+        found.append(Signal("force", "10 N", "force on the trunk that lasts, body frame", three,
+                            lambda s: to_body(s.physics.qpos[:, 3:7], FORCE_SCALE * s.force.now()),
+                            signed(VECTOR)))  # fmt: skip
+    return tuple(found)
+
+
+def _one(task: Any) -> int:
+    return 1
+
+
+def _joints(task: Walk) -> int:
+    return task.robot.num_joints
+
+
+def _mirrored_joints(task: Walk) -> Image:
+    return mirrored_joints(task.robot)
+
+
+def _mirrored_legs(task: Walk) -> Image:
+    legs = task.robot.mirror_legs
+    return Image(np.array(legs), np.ones(len(legs)))
+
+
+def _mirrored_spheres(task: Walk) -> Image:
+    """Feet and knees are paired by leg, torso spheres by their place."""
+    robot, model = task.robot, task.simulator.model
+    order = {name: i for i, name in enumerate(task.spheres)}
+    partner = np.arange(len(order))
+    for group in (robot.foot_geoms, robot.knee_geoms):
+        for name, other in zip(group, robot.mirror_legs, strict=True):
+            partner[order[name]] = order[group[other]]
+    place = np.array([model.geom(name).pos for name in robot.torso_geoms])
+    image = np.linalg.norm(place[:, None] - place[None] * VECTOR, axis=-1).argmin(axis=1)
+    for name, other in zip(robot.torso_geoms, image, strict=True):
+        partner[order[name]] = order[robot.torso_geoms[other]]
+    return Image(partner, np.ones(len(order)))

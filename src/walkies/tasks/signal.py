@@ -1,0 +1,290 @@
+"""Signals: one record per element of an observation, from which everything that must know it is derived.
+
+The training frame and its history, the critic's observation, the mirror image, `walkies explain`, lint, the metadata of
+exported files, the examination's and the controller twin's frame: all of them walk through a list of these records, and
+no offset within a frame is written by hand. To add an element to what policies can sense, add its record to `SIGNALS`
+and its name to `WalkConfig.observation`.
+
+The functions here are pure and take numpy and JAX arrays alike, so that training and the judge run the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from walkies.errors import UserError
+
+Array = Any
+"""numpy.ndarray or jax.Array"""
+Owner = TypeVar("Owner", contravariant=True)
+Source = TypeVar("Source", contravariant=True)
+
+
+class Jointed(Protocol):
+    """What an element of a frame must know of a robot."""
+
+    @property
+    def num_joints(self) -> int: ...
+
+
+class Sensed(NamedTuple):
+    """What the robot's sensors and its controller know when a frame is made, (n, …)."""
+
+    gyro: Array
+    """(n, 3) rad/s, body frame."""
+    gravity: Array
+    """(n, 3) unit vector, body frame."""
+    command: Array
+    """(n, 3) m/s, m/s, rad/s."""
+    joint_position: Array
+    """(n, nu) rad."""
+    joint_velocity: Array
+    """(n, nu) rad/s."""
+    last_action: Array
+    """(n, nu) the action last executed, fade-in applied."""
+
+
+class Errors(NamedTuple):
+    """Constant errors of the sensors of n robots."""
+
+    gyro: Array
+    """(n, 3) rad/s, added."""
+    mounting: Array
+    """(n, 3) rad: rotation vector of the IMU against the body."""
+    joint_position: Array
+    """(n, nu) rad, added."""
+
+
+class Image(NamedTuple):
+    """The left–right mirror image of a signal: element i is `sign[i]` times element `source[i]` of the original."""
+
+    source: np.ndarray
+    """Indices."""
+    sign: np.ndarray
+
+
+@dataclass(frozen=True)
+class Signal(Generic[Owner, Source]):
+    """One element of an observation. Owner: what knows sizes; Source: what it is read from."""
+
+    name: str
+    unit: str
+    meaning: str
+    size: Callable[[Owner], int]
+    """Numbers it has."""
+    read: Callable[[Source], Array]
+    """What a perfect sensor would say, (n, size)."""
+    mirror: Callable[[Owner], Image]
+    sensor: str = ""
+    """What of the robot makes it; empty for what only a simulator knows."""
+    noise: float = 0.0
+    """Usual noise of the sensor: uniform, ± this, in the signal's unit. 0: it has none, and takes no random numbers."""
+    distort: Callable[[Array, Errors | None, Array], Array] | None = None
+    """(what was read, constant errors if there are any, noise (n, size)) → what the sensor says; None: their sum."""
+    express: Callable[[Array, Owner], Array] | None = None
+    """What stands in the observation, where that is not what the sensor says."""
+    constant: tuple[float, ...] | None = None
+    """What it always is, on robots of today: nothing can be learned from it, and a policy is never given it."""
+    initial: tuple[float, ...] | None = None
+    """What the robot's buffer holds before the first frame; None: zeros."""
+    file_name: str = ""
+    """What policy files call it (`obs_spec` of pupper_gait_deploy); empty: `name`."""
+    ordinary: Callable[[np.random.Generator, int, int], np.ndarray] | None = None
+    """(generator, count, size) → values (count, size) such as it usually has, to try policies on; None: within ±1."""
+
+
+FrameSignal = Signal[Jointed, Sensed]
+"""An element of the frame that a robot's controller makes."""
+
+SPIN = np.array([-1.0, 1.0, -1.0])
+"""Signs under which an axial vector in the body frame (angular velocity) is mirrored."""
+VECTOR = np.array([1.0, -1.0, 1.0])
+"""… and an ordinary one."""
+COMMAND = np.array([1.0, -1.0, -1.0])
+"""… and forward velocity, leftward velocity, yaw rate."""
+
+
+def three(owner: Any) -> int:
+    return 3
+
+
+def signed(signs: np.ndarray) -> Callable[[Any], Image]:
+    """The mirror image of numbers that stay in their places."""
+    return lambda owner: Image(np.arange(len(signs)), signs)
+
+
+def per_joint(robot: Jointed) -> int:
+    return robot.num_joints
+
+
+def mirrored_joints(robot: Any) -> Image:
+    return Image(np.array(robot.mirror_joints), np.array(robot.mirror_signs))
+
+
+def misaligned(vector: Array, mounting: Array) -> Array:
+    """Vectors (n, 3) as an IMU reports them that is turned by small rotation vectors (n, 3), rad: v + δ × v."""
+    return vector + namespace(vector).cross(mounting, vector)
+
+
+def _gyro(value: Array, errors: Errors | None, noise: Array) -> Array:
+    if errors is not None:
+        value = misaligned(value, errors.mounting) + errors.gyro
+    return value + noise
+
+
+def _gravity(value: Array, errors: Errors | None, noise: Array) -> Array:
+    """A direction stays a unit vector, as the robot's filter makes it."""
+    if errors is not None:
+        value = misaligned(value, errors.mounting)
+    value = value + noise
+    return value / namespace(value).linalg.norm(value, axis=-1, keepdims=True)
+
+
+def _joint_position(value: Array, errors: Errors | None, noise: Array) -> Array:
+    if errors is not None:
+        value = value + errors.joint_position
+    return value + noise
+
+
+def _offset(value: Array, robot: Any) -> Array:
+    return value - namespace(value).asarray(robot.default_pose, dtype=value.dtype)
+
+
+def _up(sensed: Sensed) -> Array:
+    xp = namespace(sensed.gyro)
+    return xp.broadcast_to(xp.asarray([0.0, 0.0, 1.0], dtype=sensed.gyro.dtype), sensed.gyro.shape)
+
+
+def _lean(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """Gravity of a trunk that leans by up to 0.15."""
+    lean = rng.uniform(-0.15, 0.15, (count, 2))
+    return np.concatenate([lean, -np.sqrt(1 - (lean**2).sum(axis=1, keepdims=True))], axis=1)
+
+
+def _within(width: float) -> Callable[[np.random.Generator, int, int], np.ndarray]:
+    return lambda rng, count, size: rng.uniform(-width, width, (count, size))
+
+
+_SIGNALS: tuple[FrameSignal, ...] = (
+    Signal(
+        "gyro", "rad/s", "angular velocity of the base, body frame, as the IMU reports it", three,
+        read=lambda s: s.gyro, mirror=signed(SPIN), sensor="IMU", noise=0.1, distort=_gyro,
+        file_name="base_ang_vel", ordinary=_within(0.7),
+    ),
+    Signal(
+        "gravity", "1", "unit vector of gravity in the body frame, (0, 0, -1) when upright", three,
+        read=lambda s: s.gravity, mirror=signed(VECTOR), sensor="IMU", noise=0.05, distort=_gravity,
+        initial=(0.0, 0.0, -1.0), file_name="projected_gravity", ordinary=_lean,
+    ),
+    Signal(
+        "command", "m/s, m/s, rad/s", "commanded forward, leftward and yaw velocity", three,
+        read=lambda s: s.command, mirror=signed(COMMAND), sensor="gamepad",
+    ),
+    Signal(
+        "desired_up", "1", "desired world-up in the body frame; constant (0, 0, 1)", three,
+        read=_up, mirror=signed(VECTOR), sensor="gamepad", constant=(0.0, 0.0, 1.0),
+        file_name="desired_world_z",
+    ),
+    Signal(
+        "joint_position", "rad", "joint angles minus the default pose", per_joint,
+        read=lambda s: s.joint_position, mirror=mirrored_joints, sensor="encoders", noise=0.05,
+        distort=_joint_position, express=_offset, file_name="joint_pos_rel", ordinary=_within(0.3),
+    ),
+    Signal(
+        "last_action", "1", "the action the robot last executed, times its fade-in factor", per_joint,
+        read=lambda s: s.last_action, mirror=mirrored_joints, sensor="controller", noise=0.01,
+        ordinary=_within(0.5),
+    ),
+    Signal(
+        "joint_velocity", "rad/s", "joint velocities", per_joint,
+        read=lambda s: s.joint_velocity, mirror=mirrored_joints, sensor="encoders", noise=0.5,
+        file_name="joint_vel_rel",
+    ),
+)  # fmt: skip
+
+SIGNALS: dict[str, FrameSignal] = {signal.name: signal for signal in _SIGNALS}
+"""What a policy can sense. Noise: of the Stanford CS 123 course (pupperv3-mjx); of joint velocities, of mjlab."""
+
+FRAME = ("gyro", "gravity", "command", "desired_up", "joint_position", "last_action")
+"""The frame of the robot's controller of 2025 (`neural_controller`, pupperv3-monorepo), in order: 36 numbers of a robot
+with 12 joints."""
+
+
+def chosen(names: Sequence[str]) -> tuple[FrameSignal, ...]:
+    """The signals of a frame.
+
+    Raises:
+        UserError: one is unknown, or comes twice.
+    """
+    for i, name in enumerate(names):
+        if name not in SIGNALS:
+            raise UserError(f"unknown signal {name!r}; known signals: {', '.join(SIGNALS)}")
+        if name in names[:i]:
+            raise UserError(f"signal {name!r} comes twice; a frame holds each once")
+    return tuple(SIGNALS[name] for name in names)
+
+
+def slices(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> dict[str, slice]:
+    """Where each signal lies within a frame."""
+    ends = np.cumsum([0, *(signal.size(owner) for signal in signals)]).tolist()
+    return {signal.name: slice(*ends[i : i + 2]) for i, signal in enumerate(signals)}
+
+
+def total(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> int:
+    """Numbers of a frame."""
+    return sum(signal.size(owner) for signal in signals)
+
+
+def noisy(signals: Sequence[Signal[Owner, Any]]) -> tuple[Signal[Owner, Any], ...]:
+    """The signals that have noise. One draw of random numbers is cut into theirs, in this order."""
+    return tuple(signal for signal in signals if signal.noise)
+
+
+def frame(
+    signals: Sequence[Signal[Owner, Source]],
+    owner: Owner,
+    source: Source,
+    errors: Errors | None = None,
+    noise: dict[str, Array] | None = None,
+    dtype: Any = None,
+) -> Array:
+    """The signals of `source` side by side (n, size), as sensors with these errors and this noise report them.
+
+    noise: (n, size) by name of signal, in its unit. dtype: what sensors report in; None leaves it as it is.
+    """
+    parts = []
+    for signal in signals:
+        value = signal.read(source)
+        if noise is not None and signal.noise:
+            add = signal.distort or (lambda value, errors, noise: value + noise)
+            value = add(value, errors, noise[signal.name])
+        value = value if dtype is None else value.astype(dtype)
+        parts.append(value if signal.express is None else signal.express(value, owner))
+    return namespace(parts[0]).concatenate(parts, axis=-1)
+
+
+def mirror(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> Image:
+    """The mirror image of the signals side by side."""
+    parts = [signal.mirror(owner) for signal in signals]
+    starts = np.cumsum([0, *(len(part.source) for part in parts)])
+    source = np.concatenate([part.source + start for part, start in zip(parts, starts, strict=False)])
+    return Image(source, np.concatenate([part.sign for part in parts]).astype(float))
+
+
+def spread(signals: Sequence[Signal[Owner, Any]], owner: Owner, of: Callable[[Any], tuple[float, ...] | None]) -> Array:
+    """(size,) float32 of what `of` says about each signal; 0 where it says nothing."""
+    parts = [np.zeros(signal.size(owner)) if (v := of(signal)) is None else np.array(v) for signal in signals]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def namespace(array: Array) -> Any:
+    """The array library of `array`: numpy for numpy arrays, jax.numpy for everything JAX traces."""
+    if isinstance(array, np.ndarray):
+        return np
+    import jax.numpy
+
+    return jax.numpy
