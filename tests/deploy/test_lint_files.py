@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz import damaged
+from walkies.cli.lint import command
 from walkies.deploy import json_values
 from walkies.deploy import lint as module
 from walkies.deploy.findings import ERROR, SEVERITIES
-from walkies.deploy.lint import check, command, lint
+from walkies.deploy.lint import check, lint
 from walkies.deploy.policy_file import PolicyFileError, from_document, read
 
 

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from pupper_frame import SLICES
+from walkies.cli import export
 from walkies.deploy import onnx_file
 from walkies.deploy.policy_file import PROBES, Layer, PolicyFile, PolicyFileError, write
 from walkies.deploy.probes import extreme_observations, ordinary_observations
@@ -95,12 +96,12 @@ def test_a_wrong_model_is_never_left_behind(tmp_path, monkeypatch):
 
 def test_command_writes_beside_the_policy(tmp_path, capsys):
     write(tmp_path / "policy.json", policy_of("elu", "tanh"))
-    onnx_file.command(tmp_path)
+    export.command(tmp_path)
     assert (tmp_path / "policy.onnx").is_file() and "checked with onnxruntime" in capsys.readouterr().out
     spot = policy_of("elu", "tanh")
     write(tmp_path / "spot.json", PolicyFile(**{**vars(spot), "walkies": {"robot": "spot"}}))
-    with pytest.raises(UserError, match="robot 'spot' is unknown"):
-        onnx_file.command(tmp_path / "spot.json")
+    with pytest.raises(UserError, match="unknown robot 'spot'"):
+        export.command(tmp_path / "spot.json")
     write(tmp_path / "odd.json", PolicyFile(**{**vars(spot), "walkies": {"robot": ["spot"]}}))
-    with pytest.raises(UserError, match="is unknown"):
-        onnx_file.command(tmp_path / "odd.json")
+    with pytest.raises(UserError, match="unknown robot"):
+        export.command(tmp_path / "odd.json")

@@ -20,10 +20,12 @@ from walkies.deploy.controllers.neural_controller import (
     multiplex,
     tick,
 )
-from walkies.deploy.controllers.twin import World, model_for, rehearse
+from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.policy_file import Layer, PolicyFile, read
+from walkies.judge.trace import World, rehearse
 from walkies.robots import get_robot
 from walkies.tasks.contract import Contract
+from walkies.tasks.signal import Sensed
 
 PUPPER = get_robot("pupper")
 CONFIG = ControllerConfig()
@@ -125,7 +127,8 @@ def test_wrong_wiring_of_the_twin_fails_loudly(golden_policy, golden, mistake, m
 
 def test_the_twin_knows_nothing_of_training():
     """What runs on the robot gets a file, not the objects that trained it."""
-    code = "import sys, walkies.deploy.controllers.twin; print({'walkies.rl', 'walkies.tasks'} & {*sys.modules})"
+    training = {"walkies.rl", "walkies.run", "walkies.tasks.walk", "walkies.tasks.rewards"}
+    code = f"import sys, walkies.judge.trace; print({training} & {{*sys.modules}})"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert seen.strip() == "set()"
 
@@ -151,7 +154,8 @@ def test_policy_sees_what_training_computes(golden_policy):
         mujoco.mju_quat2Mat(rotation, np.array([w, x, y, z]))
         gravity = (rotation.reshape(3, 3).T @ [0, 0, -1.0])[None].astype(np.float32)
         gyro, joints = trace.qvel[k, :, 3:6].astype(np.float32), trace.qpos[k, :, 7:].astype(np.float32)
-        history = contract.push(history, contract.frame(gyro, gravity, command, joints, applied))
+        sensed = Sensed(gyro, gravity, command, joints, np.zeros_like(joints), applied)
+        history = contract.push(history, contract.frame(sensed))
         np.testing.assert_allclose(trace.observation[k], history, atol=1e-6)
         applied = np.float32(min(trace.time[k] - 1.0, 1.0)) * trace.action[k]
         np.testing.assert_allclose(trace.command.position[k], contract.target(applied), atol=1e-6)

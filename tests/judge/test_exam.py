@@ -12,11 +12,14 @@ import mujoco.batch
 import numpy as np
 import pytest
 
+from walkies.cli.exam import command
+from walkies.deploy.controllers import gravity_in_body
+from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.errors import UserError
-from walkies.judge import exam
-from walkies.judge.exam import command, examine
-from walkies.judge.loop import SOLVER_ITERATIONS, STAND, delayed_targets, drive, rotation_of, sense
+from walkies.judge import exam, report_card
+from walkies.judge.exam import SOLVER_ITERATIONS, STAND, drive, examine
+from walkies.judge.loop import Loop, Many, delayed, nominal_plant, rotation_of
 from walkies.judge.ranges import PHYSICS_STEPS, apply, draw
 from walkies.robots import get_robot, load_model
 from walkies.run.folders import find_policy
@@ -45,7 +48,7 @@ def standing():
 
 
 def test_standing_policy_survives_but_does_not_follow(standing):
-    drawn = draw(0, 4, BODIES)
+    drawn = draw(0, 4, BODIES, 12)
     counts = drawn.since_change >= 50
     assert standing["survival"] == 1.0 and not standing["passed"] and standing["falls"] == []
     speed = np.linalg.norm(drawn.command[..., :2], axis=-1)[counts].mean()
@@ -96,7 +99,7 @@ def plain_loop(policy, model, drawn, i, steps, fault=""):
     data.qpos[:] = [0, 0, 0.165, np.cos(drawn.yaw[i] / 2), 0, 0, np.sin(drawn.yaw[i] / 2), *pose]
 
     def gains(kp, kd):
-        kp, kd = kp * drawn.kp_scale[i], kd * drawn.kd_scale[i]
+        kp, kd = kp * drawn.kp[i], kd * drawn.kd[i]
         model.actuator_gainprm[:, 0], model.actuator_biasprm[:, 1], model.actuator_biasprm[:, 2] = kp, -kp, -kd
 
     imu = deque(maxlen=PHYSICS_STEPS + 1)
@@ -154,7 +157,7 @@ def driven():
     model = load_model(PUPPER, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     record, drawn = drive(TWITCHING, PUPPER, 2, 1)
     batch = mujoco.batch.Batch(model, 2)
-    apply(batch, PUPPER, TWITCHING, drawn)
+    apply(batch, PUPPER, drawn)
     assert np.any(drawn.command_delay > 0) and np.any(drawn.imu_delay > 0)
     return [batch.get_model(i) for i in range(2)], drawn, record
 
@@ -181,39 +184,52 @@ def test_sensed_frames_are_mujocos_own():
     model = load_model(PUPPER, visuals=False)
     data = mujoco.MjData(model)
     rng = np.random.default_rng(0)
+    loop = Loop(
+        Many(mujoco.batch.Batch(model, 1, 1)), PUPPER, GenericController(STANDING, PUPPER), nominal_plant(PUPPER, 1)
+    )
     for _ in range(10):
         quat = rng.normal(size=4)
         data.qpos[:7] = [0, 0, 1, *quat / np.linalg.norm(quat)]
         data.qvel[:] = rng.normal(size=model.nv)
         mujoco.mj_forward(model, data)
-        gyro, gravity = sense(
-            np.repeat(data.qpos[None, None], PHYSICS_STEPS + 1, axis=1),
-            np.repeat(data.qvel[None, None], PHYSICS_STEPS + 1, axis=1),
-            np.array([0]),
-        )
-        np.testing.assert_allclose(gyro[0], data.sensor("imu_gyro").data, atol=1e-12)
+        loop.qpos[:], loop.qvel[:] = data.qpos, data.qvel
+        loop.reset()
+        sensors = loop.read(None)
+        gravity = gravity_in_body(sensors.orientation)
+        np.testing.assert_allclose(sensors.gyro[0], data.sensor("imu_gyro").data, atol=1e-12)
         rotation = data.body("base_link").xmat.reshape(3, 3)
         np.testing.assert_allclose(rotation_of(data.qpos[None, 3:7])[0], rotation, atol=1e-12)
         np.testing.assert_allclose(rotation @ gravity[0], [0, 0, -1], atol=1e-12)
         assert np.max(np.abs(rotation.T @ gravity[0] - [0, 0, -1])) > 1e-3
 
 
-def test_delays_pick_the_right_physics_step():
-    """A hand-written queue of targets, and states numbered by time, for every delay."""
-    new, old = np.full((6, 12), 2.0), np.full((6, 12), 1.0)
-    delays = np.arange(6)
-    arrived = delayed_targets(new, old, delays)
-    for delay in delays:
-        queue = deque([1.0] * (delay + 1))
-        for physics_step in range(PHYSICS_STEPS):
-            queue.append(2.0)
-            queue.popleft()
-            assert np.all(arrived[delay, physics_step] == queue[0])
-    qvel = np.zeros((6, 6, 18))
-    qvel[:, :, 3] = np.arange(6)
-    qpos = np.zeros((6, 6, 19))
-    qpos[:, :, 3] = 1.0
-    np.testing.assert_array_equal(sense(qpos, qvel, delays)[0][:, 0], [5, 4, 3, 2, 1, 0])
+@pytest.mark.parametrize("steps_per_tick", [2, PHYSICS_STEPS])
+@pytest.mark.parametrize("ticks", [1, 3])
+def test_delays_pick_the_right_physics_step(steps_per_tick, ticks):
+    """A hand-written queue of targets, numbered by tick, for every delay."""
+    before, delays = 4, np.arange(4 * steps_per_tick + 1)
+    known = np.tile(np.arange(before + ticks, dtype=float)[None, :, None], (len(delays), 1, 12))
+    (arrived,) = delayed([known], before, delays, steps_per_tick)
+    for delay in delays.tolist():
+        queue = deque([0.0] * (delay + 1), maxlen=delay + 1)
+        for tick in range(before + ticks):
+            for step in range(steps_per_tick):
+                queue.append(float(tick))
+                if tick >= before:
+                    assert np.all(arrived[delay, (tick - before) * steps_per_tick + step] == queue[0])
+
+
+def test_the_imu_is_late_by_so_many_physics_steps():
+    model = load_model(PUPPER, visuals=False)
+    late = nominal_plant(PUPPER, 6)._replace(imu_delay=np.arange(6))
+    loop = Loop(Many(mujoco.batch.Batch(model, 6, 1)), PUPPER, GenericController(STANDING, PUPPER), late)
+    loop.qpos[:, 2] = 5.0
+    loop.qvel[:, 3:6] = [1.0, 2.0, 3.0]
+    loop.reset()
+    loop.activate()
+    motion = loop.advance(0)
+    assert len(np.unique(motion.qvel[0, :, 3])) == 6
+    np.testing.assert_array_equal(loop.read(1).gyro, motion.qvel[np.arange(6), 5 - np.arange(6), 3:6])
 
 
 def test_command_line_writes_the_report_where_the_run_is(tmp_path, capsys):
@@ -278,7 +294,7 @@ def test_a_card_that_cannot_be_written_is_printed(quick, tmp_path, monkeypatch, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write(tmp_path / "policy.json", STANDING)
-    monkeypatch.setattr(exam.exam_card, "write", full)
+    monkeypatch.setattr(report_card, "write", full)
     with pytest.raises(OSError, match="No space"):
         command(tmp_path)
     assert "Examination: FAILED" in capsys.readouterr().out
@@ -305,8 +321,8 @@ def test_a_policy_that_is_not_there_is_told_with_what_there_is(tmp_path, monkeyp
 
 def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="seed: got 10000, expected a whole number from 0 to 9999"):
-        draw(10_000, 1, BODIES)
+        draw(10_000, 1, BODIES, 12)
     with pytest.raises(UserError, match="--episodes: got 0"):
-        draw(0, 0, BODIES)
+        draw(0, 0, BODIES, 12)
     with pytest.raises(UserError, match="unknown robot 'spot'"):
         examine(replace(STANDING, walkies={"robot": "spot"}), 1)

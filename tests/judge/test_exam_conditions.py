@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.judge import ranges as ec
 from walkies.robots import get_robot, load_model
+from walkies.sim import conditions
+from walkies.sim.base import inertia_in_body_frame
 
 PUPPER = get_robot("pupper")
 BODIES = 13
@@ -15,17 +16,17 @@ BODIES = 13
 
 @pytest.fixture(scope="module")
 def drawn():
-    return ec.draw(3, 200, BODIES)
+    return ec.draw(3, 200, BODIES, 12)
 
 
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [
         ("friction", 0.5, 1.3),
-        ("mass_scale", 0.9, 1.25),
+        ("mass", 0.9, 1.25),
         ("payload", -0.1, 0.4),
-        ("kp_scale", 0.65, 1.05),
-        ("kd_scale", 0.8, 1.4),
+        ("kp", 0.65, 1.05),
+        ("kd", 0.8, 1.4),
         ("yaw", -np.pi, np.pi),
     ],
 )
@@ -63,11 +64,11 @@ def test_commands_cover_the_range_and_hold(drawn):
 
 
 def test_seeds_are_the_exams_own():
-    first, second = ec.draw(0, 3, BODIES), ec.draw(1, 3, BODIES)
+    first, second = ec.draw(0, 3, BODIES, 12), ec.draw(1, 3, BODIES, 12)
     seeds = np.concatenate([first.seed, second.seed])
     assert len(set(seeds)) == 6 and all(int(seed) in ec.EXAM_SEEDS for seed in seeds)
     assert not np.array_equal(first.friction, second.friction)
-    again = ec.draw(0, 5, BODIES)
+    again = ec.draw(0, 5, BODIES, 12)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b[:3])
 
@@ -75,49 +76,40 @@ def test_seeds_are_the_exams_own():
 def test_bodies_could_exist_and_carry_what_was_drawn(drawn):
     """Mass, centre of mass and inertia of each drawn robot, from MuJoCo's own numbers."""
     few = ec.Conditions(*(part[:12] for part in drawn))
-    layer = Layer(np.zeros((36, 12)), np.zeros(12), "tanh")
-    pose = PUPPER.default_pose
-    policy = PolicyFile((layer,), 1, 4.0, 0.2, (0.5,) * 12, pose, PUPPER.lower_limits, PUPPER.upper_limits)
     nominal = load_model(PUPPER, visuals=False)
     batch = mujoco.batch.Batch(nominal, 12)
-    ec.apply(batch, PUPPER, policy, few)
+    ec.apply(batch, PUPPER, few)
     trunk = nominal.body("base_link").id
     assert np.any(few.payload < 0) and np.any(few.payload > 0.2)
     for i in range(12):
         model = batch.get_model(i)
-        wanted = nominal.body_mass[1:] * few.mass_scale[i]
+        wanted = nominal.body_mass[1:] * few.mass[i]
         wanted[0] += few.payload[i]
         np.testing.assert_allclose(model.body_mass[1:], wanted)
         inertia = np.sort(model.body_inertia[1:], axis=-1)
         assert np.all(inertia > 0) and np.all(inertia[:, 2] <= inertia[:, :2].sum(axis=-1) * (1 + 1e-9))
-        np.testing.assert_allclose(model.body_inertia[2:], nominal.body_inertia[2:] * few.mass_scale[i, 1:, None])
+        np.testing.assert_allclose(model.body_inertia[2:], nominal.body_inertia[2:] * few.mass[i, 1:, None])
         moment = (wanted[0] - max(few.payload[i], 0)) * (nominal.body_ipos[trunk] + few.com_shift[i])
-        moment += max(few.payload[i], 0) * np.array([*nominal.body_ipos[trunk][:2], ec.PAYLOAD_HEIGHT])
+        moment += max(few.payload[i], 0) * np.array([*nominal.body_ipos[trunk][:2], conditions.PAYLOAD_HEIGHT])
         np.testing.assert_allclose(model.body_ipos[trunk], moment / wanted[0])
         np.testing.assert_allclose(model.geom_friction[:, 0], few.friction[i])
-        np.testing.assert_allclose(model.actuator_gainprm[:, 0], 4.0 * few.kp_scale[i])
-        gains = [-4.0 * few.kp_scale[i], -0.2 * few.kd_scale[i]]
-        np.testing.assert_allclose(model.actuator_biasprm[:, 1:3], [gains] * 12)
         assert model.body_invweight0[trunk, 0] != nominal.body_invweight0[trunk, 0]  # derived constants followed
 
 
 def test_payload_adds_the_inertia_of_a_point_on_the_back():
     """About the trunk's own centre of mass, in closed form: p m / (p + m) times the squared distance, about x and y."""
-    base = ec.draw(0, 1, BODIES)
-    plain = base._replace(mass_scale=np.ones((1, BODIES)), com_shift=np.zeros((1, 3)), payload=np.array([0.0]))
+    base = ec.draw(0, 1, BODIES, 12)
+    plain = base._replace(mass=np.ones((1, BODIES)), com_shift=np.zeros((1, 3)), payload=np.array([0.0]))
     nominal = load_model(PUPPER, visuals=False)
-    layer = Layer(np.zeros((36, 12)), np.zeros(12), "tanh")
-    pose = PUPPER.default_pose
-    policy = PolicyFile((layer,), 1, 4.0, 0.2, (0.5,) * 12, pose, PUPPER.lower_limits, PUPPER.upper_limits)
 
-    def trunk_inertia(conditions):
+    def trunk_inertia(drawn):
         batch = mujoco.batch.Batch(nominal, 1)
-        ec.apply(batch, PUPPER, policy, conditions)
+        ec.apply(batch, PUPPER, drawn)
         model = batch.get_model(0)
-        return ec._symmetric(ec.inertia_in_body_frame(model, 1))
+        return conditions.symmetric(inertia_in_body_frame(model, 1))
 
-    distance = ec.PAYLOAD_HEIGHT - nominal.body_ipos[1][2]
+    distance = conditions.PAYLOAD_HEIGHT - nominal.body_ipos[1][2]
     extra = 0.4 * 1.506 / (0.4 + 1.506) * distance**2
     added = trunk_inertia(plain._replace(payload=np.array([0.4]))) - trunk_inertia(plain)
     np.testing.assert_allclose(added, np.diag([extra, extra, 0.0]), atol=1e-9)
-    np.testing.assert_allclose(trunk_inertia(plain), ec._symmetric(ec.inertia_in_body_frame(nominal, 1)), atol=1e-9)
+    np.testing.assert_allclose(trunk_inertia(plain), conditions.symmetric(inertia_in_body_frame(nominal, 1)), atol=1e-9)

@@ -9,15 +9,15 @@ from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.judge import report as er
 from walkies.judge import report_card
-from walkies.judge.loop import Record, _empty_record
 from walkies.judge.ranges import CONTROL_DT, STEPS, draw
+from walkies.judge.record import Record, empty
 
 N = 3
 
 
 @pytest.fixture
 def drawn():
-    return draw(0, N, 13)
+    return draw(0, N, 13, 12)
 
 
 def perfect(drawn, **changes):
@@ -139,8 +139,8 @@ def test_a_thousand_episodes_fit_into_a_gigabyte():
 def _peak(n):
     tracemalloc.start()
     try:
-        drawn = draw(0, n, 13)
-        record = _empty_record(n, np.full(n, 30.0))._replace(alive=np.ones((n, STEPS), bool))
+        drawn = draw(0, n, 13, 12)
+        record = empty(n, 12, np.full(n, 30.0))._replace(alive=np.ones((n, STEPS), bool))
         er.report(drawn, record, 0, "pupper")
         return tracemalloc.get_traced_memory()[1]
     finally:

@@ -9,12 +9,13 @@ import pytest
 from rehearsal_policies import PUPPER, STANDING, TOPPLING, TWITCHING
 
 from walkies.deploy.controllers.neural_controller import gravity_in_body
-from walkies.deploy.controllers.twin import World, rehearse
 from walkies.judge import rehearsal_world as world
-from walkies.judge.loop import rollout
+from walkies.judge.loop import layout, rollout
 from walkies.judge.rehearsal_conditions import BASE, DEGREE, Condition, scripts
 from walkies.judge.rehearsal_drive import drive
+from walkies.judge.trace import World, rehearse
 from walkies.robots import load_spec
+from walkies.sim import conditions as vocabulary
 
 QUIET = replace(BASE, noise=0.0, friction=1.0)
 """The nominal model exactly, behind its queues."""
@@ -23,7 +24,7 @@ DT = 10 / 520
 
 def twin_end(condition, seed, actions, command_queue, imu_queue):
     """Where the tick-by-tick twin ends on the same script."""
-    script = scripts([seed], actions, DT)
+    script = scripts(PUPPER, [seed], actions, DT)
 
     def action_at(time):
         return int(np.clip(np.floor((time - 1.0) / DT + 1e-6), 0, actions - 1))
@@ -71,7 +72,7 @@ def test_falls_are_seen_and_told():
     assert set(fallen.cause) <= {"tilt", "trunk touched the ground"} and np.all(fallen.fell_at < 3.0)
     stood = drive(STANDING, PUPPER, [BASE] * 2, [0, 1], 3.0)
     assert set(stood.cause) == {""} and np.all(stood.fell_at == pytest.approx(3.0, abs=DT))
-    command = scripts([0, 1], 156, DT)
+    command = scripts(PUPPER, [0, 1], 156, DT)
     settled = command.since_change * DT >= 1.0
     speed = [np.linalg.norm(c[s][:, :2], axis=-1).mean() for c, s in zip(command.command, settled, strict=True)]
     np.testing.assert_allclose(stood.lin_vel_error, speed, atol=0.03)
@@ -97,12 +98,17 @@ def test_a_simulation_that_mujoco_gives_up_leaves_the_others_alone():
 
 def robots(*conditions, seeds=None, tick_rate=520.0):
     """(batch, given, script) of robots with their conditions applied."""
-    given = world.columns(conditions)
-    script = scripts(seeds or range(len(conditions)), 10, DT)
+    given = vocabulary.columns(conditions)
+    script = scripts(PUPPER, seeds or range(len(conditions)), 10, DT)
     model = world.model_for(PUPPER, tick_rate, bool(given["backlash"].any()))
     batch = mujoco.batch.Batch(model, len(conditions), 1)
     world.apply(batch, PUPPER, given, script)
     return batch, given, script
+
+
+def set_motors(batch, kp, kd, low, high):
+    vocabulary.set_servos(batch, kp, kd)
+    vocabulary.set_torque_limits(batch, low, high)
 
 
 def test_every_condition_reaches_the_simulation():
@@ -111,7 +117,7 @@ def test_every_condition_reaches_the_simulation():
         "friction": 0.05, "command_delay": 0.03, "imu_delay": 0.04, "payload": 0.4, "mass": 1.2, "com_x": 0.02,
         "com_y": 0.01, "push_speed": 0.3, "push_rate": 9.0, "side_force": 3.0, "slope": 0.1, "contact_time": 0.05,
         "elliptic": 1.0, "kp": 0.7, "kd": 1.3, "weak_leg": 0.5, "torque_limit": 0.3, "no_load_speed": 3.0,
-        "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05,
+        "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05, "frictionloss": 2.0, "gyro_bias": 0.1,
     }  # fmt: skip
     assert set(other) | {"tick_rate"} == set(Condition.__dataclass_fields__)
     usual = replace(BASE, push_speed=0.05, push_rate=3.0)
@@ -135,11 +141,13 @@ def test_every_condition_reaches_the_simulation():
 def test_slope_is_gravity_turned_and_the_imu_knows():
     angle = 7 * DEGREE
     batch, given, script = robots(replace(BASE, slope=angle), BASE)
-    down = world.down(given, script)
+    down = vocabulary.down(given["slope"], script.slope_direction)
     np.testing.assert_allclose(np.arccos(-down[:, 2]), [angle, 0.0], atol=1e-9)
     np.testing.assert_allclose(batch.expand("opt.gravity"), 9.81 * down, atol=1e-9)
     # A robot that lies flat on the ground sees gravity where it is.
-    np.testing.assert_allclose(gravity_in_body(world.level(given, script)), down, atol=1e-12)
+    np.testing.assert_allclose(
+        gravity_in_body(vocabulary.level(given["slope"], script.slope_direction)), down, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("friction", "slides"), [(0.05, True), (0.8, False)])
@@ -157,7 +165,7 @@ def test_side_force_accelerates_a_floating_robot():
     """½ F t² / m, against a robot beside it without that force."""
     batch, *_ = robots(replace(BASE, side_force=4.0), BASE)
     batch.bind("qpos")[:, 2] = 5.0
-    world.set_motors(batch, *(np.zeros((2, 12)),) * 4)
+    set_motors(batch, *(np.zeros((2, 12)),) * 4)
     centre = batch.bind("subtree_com")
     batch.rollout(104, np.zeros((2, 104, 12)))
     shift = centre[0, 0] - centre[1, 0]
@@ -188,16 +196,17 @@ def test_contacts_are_softer_or_elliptic():
 
 def test_motors():
     """Torque that falls with speed in a motor's own direction, and one leg that is weak."""
-    given = world.columns([replace(BASE, no_load_speed=10.0), replace(BASE, weak_leg=0.25, torque_limit=2.0)])
-    script = scripts([0, 1], 2, DT)
-    factor = world.strength(given, script, PUPPER)
+    given = vocabulary.columns([replace(BASE, no_load_speed=10.0), replace(BASE, weak_leg=0.25, torque_limit=2.0)])
+    script = scripts(PUPPER, [0, 1], 2, DT)
+    factor = vocabulary.strength(given["weak_leg"], script.weak_leg, PUPPER)
+    _, _, limit = vocabulary.motors_of(given, PUPPER, script.weak_leg)
     leg = script.weak_leg[1]
     np.testing.assert_array_equal(factor[0], 1.0)
     np.testing.assert_array_equal(
         factor[1].reshape(4, 3), np.where(np.arange(4) == leg, 0.25, 1.0)[:, None] * np.ones(3)
     )
     speed = np.tile([0.0, 5.0, 20.0, -5.0, -20.0, 10.0] * 2, (2, 1))
-    low, high = world.torque_limits(given, factor, speed)
+    low, high = vocabulary.torque_limits(limit, given["no_load_speed"], speed)
     np.testing.assert_allclose(high[0, :6], [3.0, 1.5, 0.0, 3.0, 3.0, 0.0])
     np.testing.assert_allclose(low[0, :6], [-3.0, -3.0, -3.0, -1.5, 0.0, -3.0])
     np.testing.assert_allclose(high[1], 2.0 * factor[1])
@@ -205,14 +214,14 @@ def test_motors():
 
 def test_backlash_is_play_between_motor_and_link():
     batch, *_ = robots(replace(BASE, backlash=0.02), replace(BASE, backlash=0.001))
-    model, where = batch.model, world.layout(batch.model, PUPPER)
+    model, where = batch.model, layout(batch.model, PUPPER)
     plain = world.model_for(PUPPER, 520.0, backlash=False)
     assert model.body_mass.sum() == pytest.approx(plain.body_mass.sum()) and model.nu == 12
     assert np.all(np.diff(where.qpos) == 2) and plain.nq == 19 and model.nq == 31
     batch.bind("qpos")[:, 2] = 0.165
     batch.bind("qpos")[:, where.qpos] = PUPPER.default_pose
     gains = (np.full((2, 12), 5.0), np.full((2, 12), 0.25), np.full((2, 12), -3.0), np.full((2, 12), 3.0))
-    world.set_motors(batch, *gains)
+    set_motors(batch, *gains)
     batch.rollout(1040, np.tile(PUPPER.default_pose, (2, 1040, 1)))
     gaps = np.abs(batch.bind("qpos")[:, where.qpos + 1])
     assert np.all(gaps.max(axis=1) > [0.018, 0.0008]), "the robot's weight lies on the ends of the play"
@@ -220,11 +229,11 @@ def test_backlash_is_play_between_motor_and_link():
 
 
 def test_sensors_are_askew_and_biased_by_what_was_asked(monkeypatch):
-    from walkies.judge import rehearsal_drive
+    from walkies.deploy.controllers import neural_controller
 
     seen = []
-    real = rehearsal_drive.tick
-    monkeypatch.setattr(rehearsal_drive, "tick", lambda *a, **k: seen.append(a[4]) or real(*a, **k))
+    real = neural_controller.tick
+    monkeypatch.setattr(neural_controller, "tick", lambda *a, **k: seen.append(a[4]) or real(*a, **k))
     conditions = [replace(QUIET, imu_tilt=0.1), replace(QUIET, encoder_bias=0.05), replace(QUIET, noise=2.0), QUIET]
     end = drive(STANDING, PUPPER, conditions, [1] * 4, 2 * DT).final_qpos
     start, first = seen[0], seen[520]

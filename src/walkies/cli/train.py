@@ -165,11 +165,12 @@ def attempt(what: str, make: Callable[[], object]) -> bool:
 
 
 def _examine(folder: RunFolder, config: TrainConfig) -> None:
+    from walkies.cli.exam import deliver
     from walkies.judge import exam, report_card
 
     say(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …")
     card = exam.examine_file(folder.policy, config.exam_episodes, threads=config.threads or 0)
-    exam.deliver(card, folder.path, report_card.markdown(card))
+    deliver(card, folder.path, report_card.markdown(card))
 
 
 def _film(folder: RunFolder) -> None:

@@ -1,4 +1,4 @@
-"""`walkies excite`: a policy file that only shakes the legs, for finding out what the servos of a held robot are like.
+"""A policy file that only shakes the legs, for finding out what the servos of a held robot are like.
 
 The robot's controller runs nothing but policies. So this is one: a single layer whose inputs are its own last actions,
 which makes oscillators a' = tanh(g R(θ) a), two joints each, every pair at another frequency. With g > 1 the origin
@@ -7,14 +7,11 @@ is unstable and tanh bounds the growth: a limit cycle (Strogatz, Nonlinear Dynam
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from walkies.deploy.policy_file import Layer, PolicyFile, write
-from walkies.robots import DEFAULT
+from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.robots.base import Robot
-from walkies.tasks.contract import CONTROL_DT, Contract, Damping, Stiffness
+from walkies.tasks.contract import CONTROL_DT, Contract
 
 GROWTH = 0.8
 """g = 1 + this times θ: grows within a second or two, but too little for slow oscillators to stand still at ±1."""
@@ -58,20 +55,3 @@ def oscillators(robot: Robot) -> list[tuple[int, int]]:
     within = [[joint for joint in leg if joint not in sideways] for leg in legs]
     pairs = [(leg[i], leg[i + 1]) for leg in within for i in range(0, len(leg) - 1, 2)]
     return pairs + list(zip(sideways[::2], sideways[1::2], strict=False))
-
-
-def command(
-    out: Path = Path("excite.json"), robot: str = DEFAULT, kp: Stiffness | None = None, kd: Damping | None = None
-) -> None:
-    """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
-
-    Args:
-        out: the file to write; the robot loads it as any policy. Hold the robot in the air, its legs free.
-        robot: whose.
-        kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
-        kd: N m s/rad, servo damping, likewise.
-    """
-    from walkies.robots import get_robot
-
-    write(out, excitation(get_robot(robot), kp, kd))
-    print(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")

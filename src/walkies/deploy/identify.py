@@ -17,6 +17,9 @@ import mujoco.batch
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.sim import conditions
+from walkies.sim.conditions import VOCABULARY
+from walkies.sim.params import actuated_dofs
 
 SUBSTEPS = 20
 """physics steps per control step: 1/1040 s at 520 Hz and 10 ticks per action, as in the controller twin"""
@@ -30,7 +33,7 @@ SETTLED = 0.05
 
 
 class Physics(NamedTuple):
-    """What is looked for, in C variations."""
+    """What is looked for, in C variations: quantities of `walkies.sim.conditions`, here in their own units."""
 
     latency: np.ndarray
     """(C,) s from sending a target to its effect"""
@@ -44,7 +47,17 @@ class Physics(NamedTuple):
     """(C,) 1"""
 
 
+QUANTITIES = {
+    "latency": "command_delay",
+    "kp": "kp",
+    "kd": "kd",
+    "frictionloss": "frictionloss",
+    "ground_friction": "friction",
+}
+"""What each of them is in `walkies.sim.conditions`."""
+UNITS = {name: VOCABULARY[of].of or VOCABULARY[of].unit for name, of in QUANTITIES.items()}
 NAMES = Physics._fields
+assert tuple(QUANTITIES) == NAMES
 
 
 class Windows(NamedTuple):
@@ -97,19 +110,15 @@ class Simulator:
         model.opt.timestep = period / SUBSTEPS
         self.period, self.shape = period, (variations, windows)
         self._batch = mujoco.batch.Batch(model, variations * windows, threads)
-        self._gain = self._batch.expand("actuator_gainprm")
-        self._bias = self._batch.expand("actuator_biasprm")
-        self._loss = self._batch.expand("dof_frictionloss")
-        self._friction = self._batch.expand("geom_friction")
+        self._joints = actuated_dofs(model)
 
     def run(self, physics: Physics, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """States after each control step: qpos (C, n, L, nq) and qvel (C, n, L, nv)."""
         variations, count = self.shape
         each = Physics(*(np.repeat(value, count) for value in physics))
-        self._gain[:, :, 0] = each.kp[:, None]
-        self._bias[:, :, 1], self._bias[:, :, 2] = -each.kp[:, None], -each.kd[:, None]
-        self._loss[:, 6:] = each.frictionloss[:, None]
-        self._friction[:, :, 0] = each.ground_friction[:, None]
+        conditions.set_servos(self._batch, each.kp[:, None], each.kd[:, None])
+        conditions.set_frictionloss(self._batch, self._joints, each.frictionloss[:, None])
+        conditions.set_friction(self._batch, each.ground_friction)
         control = drive(windows.target, physics.latency, self.period)
         steps = control.shape[2]
         batch = self._batch

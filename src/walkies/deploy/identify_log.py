@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.twin import model_for
-from walkies.deploy.identify import MAX_DELAY, NAMES, Fit, Physics, Simulator, gauss_newton, worse
+from walkies.deploy.identify import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
 from walkies.deploy.identify_bias import gyro_bias
 from walkies.deploy.identify_follow import follow
 from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
@@ -16,6 +16,7 @@ from walkies.deploy.logs_align import Log
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError
 from walkies.robots.base import Robot
+from walkies.sim.conditions import VOCABULARY
 
 TOLERANCE = {
     "latency": 0.004,
@@ -211,28 +212,28 @@ def _matters(problem: _Problem, begun: Measured, x: np.ndarray) -> bool:
 
 def _physics_estimates(fit: Fit, problem: _Problem, slippery: bool) -> list[Estimate]:
     deviation = np.sqrt(np.diag(fit.covariance))
-    units = ("s", "N m/rad", "N m s/rad", "N m", "1")
     found = []
     for x, sd, index in zip(fit.x, deviation, problem.known, strict=True):
         name = NAMES[index]
         sure = SURE * sd <= TOLERANCE[name]
         if index == 0:
-            found.append(Estimate(name, float(x), float(sd), units[index], None, bool(sure)))
+            found.append(Estimate(name, float(x), float(sd), UNITS[name], None, bool(sure)))
             continue
         value = float(problem.nominal[index] * np.exp(x))
         at_bound = abs(x) > FACTOR_BOUND - 0.05
         if name == "ground_friction":
             sure = sure and slippery
         reference = None if name == "ground_friction" else float(problem.nominal[index])
-        found.append(Estimate(name, value, float(value * sd), units[index], reference, bool(sure and not at_bound)))
+        found.append(Estimate(name, value, float(value * sd), UNITS[name], reference, bool(sure and not at_bound)))
     if len(found) < len(NAMES):
-        found.append(Estimate("ground_friction", float("nan"), float("inf"), "1", None, False))
+        found.append(Estimate("ground_friction", float("nan"), float("inf"), UNITS["ground_friction"], None, False))
     return found
 
 
 def _bias_estimates(bias: np.ndarray, deviation: np.ndarray) -> list[Estimate]:
+    unit, wanted = VOCABULARY["gyro_bias"].unit, TOLERANCE["gyro_bias"]
     return [
-        Estimate(f"gyro_bias_{axis}", float(b), float(s), "rad/s", 0.0, bool(SURE * s <= TOLERANCE["gyro_bias"]))
+        Estimate(f"gyro_bias_{axis}", float(b), float(s), unit, 0.0, bool(SURE * s <= wanted))
         for axis, b, s in zip("xyz", bias, deviation, strict=True)
     ]
 

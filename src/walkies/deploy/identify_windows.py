@@ -55,7 +55,7 @@ class Measured(NamedTuple):
 
     windows: Windows
     joints: np.ndarray
-    """(n, L, 12) rad"""
+    """(n, L, nu) rad"""
     gyro: np.ndarray
     """(n, L, 3) rad/s"""
     gravity: np.ndarray

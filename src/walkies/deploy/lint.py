@@ -7,13 +7,9 @@ the trouble was seen, and what to do about it. What is said of the robot is what
 from __future__ import annotations
 
 import difflib
-import json as json_module
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from walkies.deploy import lint_network, lint_robot
 from walkies.deploy.findings import (
@@ -32,7 +28,6 @@ from walkies.deploy.json_values import PolicyFileError, Problem
 from walkies.deploy.policy_file import from_document
 from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, load_document, problems, robot_of
 from walkies.files import shown
-from walkies.run.folders import find_policy
 
 MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
@@ -135,23 +130,6 @@ def check(document: dict[str, Any]) -> list[Finding]:
         runs = not any(finding.code in ("unsupported-frame", "unsupported-layer") for finding in found)
         found += _rules(document, runs)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
-
-
-def command(target: Annotated[Path, tyro.conf.Positional], /, json: bool = False) -> None:
-    """Check a policy file before it reaches a robot. Exit status 1 if there is an error or something it cannot check.
-
-    Args:
-        target: a run folder, or any policy.json, from walkies or from elsewhere.
-        json: print the findings as JSON.
-    """
-    path = find_policy(target)
-    found = lint(path)
-    if json:
-        print(json_module.dumps([asdict(finding) for finding in found], indent=2))
-    else:
-        print(text(path, found))
-    if any(finding.severity in (ERROR, UNCHECKED) for finding in found):
-        raise SystemExit(1)
 
 
 def text(path: Path, found: list[Finding]) -> str:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 
 import walkies
-from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError, read
+from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError
 from walkies.deploy.probes import extreme_observations, ordinary_observations
-from walkies.errors import UserError
 from walkies.files import writing
 from walkies.robots.base import Robot
-from walkies.run.folders import find_policy
 from walkies.tasks import signal
 from walkies.tasks.contract import OBSERVATION_CLIP
 
@@ -139,22 +136,3 @@ def _compare(path: Path, policy: PolicyFile, robot: Robot) -> Agreement:
     ordinary, _ = compare(ordinary_observations(policy.contract(robot), PROBES)[0])
     extreme, rounding = compare(extreme_observations(policy.observation_size, PROBES))
     return Agreement(ordinary, extreme, rounding)
-
-
-def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None = None) -> None:
-    """Write a policy as ONNX, verified with onnxruntime, with names, units, gains and limits in its metadata.
-
-    Args:
-        target: a run folder, or any policy.json.
-        out: where to write; default: policy.onnx beside the policy.json.
-    """
-    from walkies.robots import ROBOTS, get_robot
-
-    path = find_policy(target)
-    policy = read(path)
-    name = policy.robot_name
-    if name not in ROBOTS:
-        raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
-    out = out or path.with_suffix(".onnx")
-    agreement = export_onnx(out, policy, get_robot(name))
-    print(f"{out}: {agreement}; checked with onnxruntime")

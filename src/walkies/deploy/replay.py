@@ -1,31 +1,21 @@
-"""`walkies replay`: a log of the real robot against its policy file and the simulator.
+"""A log of the real robot against its policy file and the simulator.
 
 First whether the robot ran this policy as it should, then what the robot is like, then how to randomize for it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 
-from walkies.accel.cpu import MujocoThreads
-from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified, identify
-from walkies.deploy.logs import read
-from walkies.deploy.logs_align import Log, align, target_offset
+from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified
+from walkies.deploy.logs_align import Log, target_offset
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.policy_file import read as read_policy
-from walkies.errors import UserError
-from walkies.files import write_json
 from walkies.robots.base import Robot
-from walkies.run.folders import find_policy
 
 AGREE = 1e-4
 """Largest difference of an action from the policy's own answer: RTNeural computes in float32, in another order."""
-SHARE_PAIRED = 0.5
-"""Share of the steps with an observation whose answer must be in the log too for the comparison to mean something."""
 LITTLE, FAR, ODD = 0.7, 0.01, 2.5
 """A fit explains little if this share of the nominal robot's error is left; rad that is more than encoders' noise; a
 joint is odd if it is this many times as far off as the median joint."""
@@ -164,42 +154,3 @@ def as_json(log: Log, reproduction: Reproduction, found: Identified) -> dict[str
         },
         "randomization": {flag.replace("-", "_"): list(pair) for flag, pair in propose(found.estimates).items()},
     }
-
-
-def command(
-    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")],
-    policy: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")],
-    /,
-    held: bool | None = None,
-    out: Path | None = None,
-    threads: MujocoThreads = 0,
-) -> int:
-    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
-
-    Args:
-        log: a ROS 2 bag, or CSV, of ~/observation, ~/policy_output and ~/position_command.
-        policy: the policy.json that the robot ran, or its run folder.
-        held: whether the robot was held in the air, its legs free; default: look whether its trunk moves.
-        out: also write the result as JSON to this file.
-        threads: for MuJoCo, 0 for all cores.
-    """
-    from walkies.robots import ROBOTS, get_robot
-
-    path = find_policy(policy)
-    ran = read_policy(path)
-    name = ran.robot_name
-    if name not in ROBOTS:
-        raise UserError(f"{path}: robot {name!r} is unknown; known robots: {', '.join(sorted(ROBOTS))}")
-    robot = get_robot(name)
-    aligned = align(read(log), ran, robot)
-    reproduction = reproduce(aligned, ran)
-    if reproduction.compared < SHARE_PAIRED * aligned.received:
-        raise UserError(
-            f"{log}: only {reproduction.compared} of {aligned.received} observations have their policy_output in the "
-            "log; record both topics, from the same controller"
-        )
-    found = identify(aligned, ran, robot, held, threads)
-    print(describe(aligned, reproduction, found, robot))
-    if out is not None:
-        write_json(out, as_json(aligned, reproduction, found), indent=1)
-    return 0 if reproduction.reproduced else 1

@@ -7,26 +7,30 @@ robot's parts touch each other, and gives every episode another body, other moto
 
 from __future__ import annotations
 
-import json as json_module
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import tyro
+import mujoco
+import mujoco.batch
+import numpy as np
 
+from walkies import memory
+from walkies.deploy.controllers import MotorCommand, Sensors
+from walkies.deploy.controllers.generic import GenericController
+from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
-from walkies.judge import report_card
-from walkies.judge.loop import drive
-from walkies.judge.ranges import Episodes, EvaluationSeed
+from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
+from walkies.judge.ranges import CONTROL_DT, NOISE, TIMESTEP, Conditions, apply, draw
+from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report
 from walkies.judge.report_card import EPISODES, SEED, Card
-from walkies.robots import get_robot
+from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
-from walkies.run.folders import find_policy, refuse_unwritable
-from walkies.terminal import say
+from walkies.sim.conditions import bodies_of
+
+STAND = round(0.6 / CONTROL_DT)
+"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over."""
 
 
 def robot_of(policy: PolicyFile) -> Robot:
@@ -35,6 +39,56 @@ def robot_of(policy: PolicyFile) -> Robot:
         return get_robot(policy.robot_name)
     except ValueError as error:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
+
+
+def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0) -> tuple[Record, Conditions]:
+    """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
+    model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
+    model.opt.timestep = TIMESTEP
+    # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    sizes = len(bodies_of(model, robot)), robot.num_joints
+    episode = memory.size_of([*draw(seed, 1, *sizes), *empty(1, robot.num_joints, np.zeros(1))])
+    memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
+    return drive_under(policy, robot, model, draw(seed, episodes, *sizes), threads)
+
+
+def drive_under(
+    policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
+) -> tuple[Record, Conditions]:
+    """As `drive`, in a given model under given conditions."""
+    n = len(drawn.seed)
+    batch = mujoco.batch.Batch(model, n, threads)
+    apply(batch, robot, drawn)
+    weight = batch.expand("body_mass").sum(axis=1) * float(np.linalg.norm(model.opt.gravity))
+    controller = GenericController(policy, robot, 1.0 / CONTROL_DT)
+    nominal = nominal_plant(robot, n)
+    plant = nominal._replace(
+        kp=drawn.kp[:, None] * nominal.kp,
+        kd=drawn.kd[:, None] * nominal.kd,
+        command_delay=drawn.command_delay,
+        imu_delay=drawn.imu_delay,
+    )
+    loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn), feet=True)
+    target = controller.standing(n)
+    loop.reset(standing(model, robot, target, drawn.yaw))
+    loop.hold(MotorCommand(target, np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)), STAND)
+    loop.activate()
+    recorder = Recorder(loop, weight)
+    loop.walk(drawn.command, drawn.push, recorder)
+    return recorder.record, drawn
+
+
+def _noisy(drawn: Conditions) -> Sense:
+    """Readings with the drawn noise; joint velocities, which the robot's own frame has not, have none."""
+
+    def sense(action: int | None, sensors: Sensors) -> Sensors:
+        joints = sensors.joint_position.shape[1]
+        parts = np.split(drawn.noise[:, action or 0], np.cumsum([3, 3, joints]), axis=-1)
+        noise = dict(zip(NOISE, parts, strict=True))
+        return sensors._replace(noise={**noise, "joint_velocity": np.zeros_like(sensors.joint_position)})
+
+    return sense
 
 
 def examine(policy: PolicyFile, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:
@@ -51,46 +105,3 @@ def examine(policy: PolicyFile, episodes: int = EPISODES, seed: int = SEED, thre
 def examine_file(path: Path, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:
     """As `examine`, of a policy.json; the card says which file it was."""
     return {**examine(read(path), episodes, seed, threads), "policy": digest(path)}
-
-
-def command(
-    target: Annotated[Path, tyro.conf.Positional],
-    /,
-    episodes: Episodes = EPISODES,
-    seed: EvaluationSeed = SEED,
-    out: Path | None = None,
-    json: bool = False,
-) -> None:
-    """Examine a policy in MuJoCo, on robots, floors and delays it has never met, and print its report card.
-
-    The card of the default examination is a run's report.json and report_card.md; that of another seed or number of
-    episodes is written beside, into exams/.
-
-    Args:
-        target: a run folder, or any policy.json.
-        episodes: how many episodes of 20 seconds; 1000 tell a survival of 99% from one of 98%.
-        seed: of the examination; every number gives other robots and commands, none of them used in training.
-        out: folder for the card; a run folder gets it without being asked.
-        json: print the report as JSON.
-    """
-    path = find_policy(target)
-    folder = out if out is not None else (target if target.is_dir() else None)
-    if folder is not None:
-        refuse_unwritable(report_card.place(folder, episodes, seed)[0].parent)
-    started = time.perf_counter()
-    card = examine_file(path, episodes, seed)
-    seconds = time.perf_counter() - started
-    files = deliver(card, folder, json_module.dumps(card, indent=2) if json else report_card.markdown(card))
-    if not json:
-        say(f"{path} examined in {seconds:.0f} s." + (f" Written to {' and '.join(map(str, files))}." if files else ""))
-
-
-def deliver(card: Card, folder: Path | None, text: str) -> Sequence[Path]:
-    """Print `text`, which is `card` in words, and write the card into `folder`; the files.
-
-    What cannot be written is printed nevertheless.
-    """
-    try:
-        return () if folder is None else report_card.write(card, folder)
-    finally:
-        say(text)

@@ -1,198 +1,124 @@
-"""Drive many robots in MuJoCo with one policy file, exactly as its controller would, and record what happens."""
+"""The loop that closes a controller around MuJoCo. Policies from files are driven here and nowhere else.
+
+Examination, rehearsal, film, page, viewer and the bench of `walkies replay` differ in their controller, in what they
+put between it and the robot (`Plant`, `Sense`), and in what they record. `walkies bench physics` steps the native
+engine instead, since it measures from that engine's own states and warm starts; it shares the controller.
+
+Between two looks at its sensors a controller's commands are known in advance, so MuJoCo runs all their physics steps in
+one call, which changes no bit.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import mujoco
 import mujoco.batch
 import numpy as np
 
-from walkies import memory
-from walkies.deploy.controllers.neural_controller import ControllerConfig
-from walkies.deploy.policy_file import PolicyFile
-from walkies.judge.ranges import CONTROL_DT, PHYSICS_STEPS, STEPS, TIMESTEP, Conditions, apply, draw, set_gains
-from walkies.robots import load_model
+from walkies.deploy.controllers import Controller, MotorCommand, Sensors
 from walkies.robots.base import Robot
-from walkies.tasks import signal
-from walkies.tasks.contract import FADE_IN, Contract
-from walkies.tasks.signal import Sensed
+from walkies.sim import conditions
 
-SOLVER_ITERATIONS = 20
-"""of MuJoCo's Newton solver: converged in practice."""
-FALL_TILT = 0.9
-"""rad"""
-STAND = round(0.6 / CONTROL_DT)
-"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over."""
+Sense = Callable[["int | None", Sensors], Sensors]
+"""Makes readings noisy: of the action with this number (None: before the first), late and biased already."""
 
 
-class Record(NamedTuple):
-    """What happened, per control step, at its end. n episodes × STEPS. After a fall: zeros."""
-
-    alive: np.ndarray
-    """bool: had not fallen by the end of the step"""
-    velocity: np.ndarray
-    """(…, 3) m/s, base origin, body frame"""
-    yaw_rate: np.ndarray
-    """rad/s, body frame z"""
-    position: np.ndarray
-    """(…, 2) m, world"""
-    tilt: np.ndarray
-    """rad between the base's up and the world's"""
-    torque_square: np.ndarray
-    """N² m², mean over joints and physics steps"""
-    power: np.ndarray
-    """W, sum over joints of |torque × joint speed|, mean over physics steps"""
-    action: np.ndarray
-    """(…, 12)"""
-    slip: np.ndarray
-    """m/s, mean horizontal speed of the feet on the ground"""
-    contact: np.ndarray
-    """bool: some foot was on the ground"""
-    cause: np.ndarray
-    """(n,) str: why the episode ended early, or ''"""
-    fall_step: np.ndarray
-    """(n,) the step of the fall, or STEPS"""
-    weight: np.ndarray
-    """(n,) N"""
+def exact(action: int | None, sensors: Sensors) -> Sensors:
+    """The `Sense` of perfect sensors."""
+    return sensors
 
 
-def rotation_of(quat: np.ndarray) -> np.ndarray:
-    """Rotation matrices (…, 3, 3), body to world, of unit quaternions (…, 4) w x y z."""
-    w, x, y, z = np.moveaxis(quat, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+class Plant(NamedTuple):
+    """What lies between a controller and MuJoCo's model, for n robots."""
+
+    kp: np.ndarray
+    """(n, nu) factor on what the controller asks for"""
+    kd: np.ndarray
+    """(n, nu) likewise"""
+    torque_limit: np.ndarray
+    """(n, nu) N m, at rest"""
+    no_load_speed: np.ndarray
+    """(n,) rad/s, where torque has fallen to zero; infinite: nowhere"""
+    command_delay: np.ndarray
+    """(n,) int, physics steps"""
+    imu_delay: np.ndarray
+    """(n,) int, physics steps"""
+    encoder_bias: np.ndarray
+    """(n, nu) rad, for the policy and for the servo"""
 
 
-def delayed_targets(new: np.ndarray, previous: np.ndarray, delay: np.ndarray) -> np.ndarray:
-    """Targets (n, PHYSICS_STEPS, 12) that reach the motors in each physics step of a control step.
-
-    A target sent at the start of the step arrives `delay` (n,) physics steps later, 0 … PHYSICS_STEPS; until then the
-    `previous` one holds. Both (n, 12).
-    """
-    arrived = np.arange(PHYSICS_STEPS)[None, :, None] >= delay[:, None, None]
-    return np.where(arrived, new[:, None, :], previous[:, None, :])
+def nominal_plant(robot: Robot, n: int) -> Plant:
+    """Nothing late, nothing weak, nothing biased."""
+    ones, now = np.ones((n, robot.num_joints)), np.zeros(n, int)
+    return Plant(ones, ones, robot.torque_limit * ones, np.full(n, np.inf), now, now, 0.0 * ones)
 
 
-def sense(qpos: np.ndarray, qvel: np.ndarray, delay: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gyro (n, 3), rad/s, and gravity direction (n, 3), body frame, of an IMU late by `delay` (n,) physics steps.
+class Motion(NamedTuple):
+    """What n robots did in S physics steps. Robots that are not alive rest where they are."""
 
-    qpos, qvel: (n, PHYSICS_STEPS + 1, …), the states at the start and after each physics step of a control step.
-    """
-    rows, at = np.arange(len(delay)), PHYSICS_STEPS - delay
-    gyro = qvel[rows, at, 3:6]
-    gravity = -rotation_of(qpos[rows, at, 3:7])[:, 2, :]  # Rᵀ (0, 0, -1)
-    return gyro, gravity
-
-
-def noise_of(contract: Contract, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """One draw of noise (n, size), cut into that of each signal that has some."""
-    parts = signal.slices(noisy := signal.noisy(contract.signals), contract.robot)
-    return {one.name: drawn[:, parts[one.name]] for one in noisy}
-
-
-def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0) -> tuple[Record, Conditions]:
-    """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
-    model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
-    model.opt.timestep = TIMESTEP
-    # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    bodies = int(np.sum(model.body_rootid == model.body(robot.base_body).rootid[0]))
-    episode = memory.size_of([*draw(seed, 1, bodies), *_empty_record(1, np.zeros(1))])
-    memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
-    return drive_under(policy, robot, model, draw(seed, episodes, bodies), threads)
-
-
-def drive_under(
-    policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
-) -> tuple[Record, Conditions]:
-    """As `drive`, in a given model under given conditions."""
-    board = ControllerConfig()
-    # The motor board caps gains without a word, so a file that asks for more is examined with what it would get.
-    policy = replace(policy, kp=min(policy.kp, board.kp_cap), kd=min(policy.kd, board.kd_cap))
-    n = len(drawn.seed)
-    contract = policy.contract(robot)
-    batch = mujoco.batch.Batch(model, n, threads)
-    apply(batch, robot, policy, drawn)
-    weight = batch.expand("body_mass").sum(axis=1) * float(np.linalg.norm(model.opt.gravity))
-    target = np.repeat(contract.target(np.zeros((1, 12))), n, axis=0)
-    states = _stand(batch, robot, target, drawn, policy)
-    watch = Watch(model, robot)
-    record = _empty_record(n, weight)
-
-    history = np.repeat(contract.initial_history()[None], n, axis=0)
-    applied = np.zeros((n, 12), np.float32)
-    alive = np.ones(n, bool)
-    for step in range(STEPS):
-        gyro, gravity = sense(*states, drawn.imu_delay)
-        qpos, qvel = states[0][:, -1], states[1][:, -1]
-        sensed = Sensed(gyro, gravity, drawn.command[:, step], qpos[:, 7:], qvel[:, 6:], applied)
-        frame = contract.frame(sensed, noise=noise_of(contract, drawn.noise[:, step]), dtype=np.float32)
-        history = contract.push(history, frame)
-        action = policy.act(history)
-        finite = np.all(np.isfinite(action), axis=-1)
-        fade = np.float32(min(step * CONTROL_DT / FADE_IN, 1.0))
-        applied = fade * np.where(finite[:, None], action, np.float32(0))
-        previous, target = target, contract.target(applied.astype(np.float64))
-        batch.bind("qvel")[:, :2] += drawn.push[:, step]
-        control = delayed_targets(target, previous, drawn.command_delay)
-        states, physics_ok, rest = _advance(batch, control, alive, states)
-        alive = _judge(record, watch, step, states, rest, action, alive, finite, physics_ok)
-        if not alive.any():
-            break
-    return record, drawn
-
-
-def _stand(
-    batch: mujoco.batch.Batch, robot: Robot, target: np.ndarray, drawn: Conditions, policy: PolicyFile
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put every robot on its feet in the default pose and let it settle on the controller's start-up gains."""
-    n = len(target)
-    qpos = batch.bind("qpos")
-    qpos[:] = 0.0
-    qpos[:, 2] = robot.reset_height[0]
-    qpos[:, 3], qpos[:, 6] = np.cos(drawn.yaw / 2), np.sin(drawn.yaw / 2)
-    qpos[:, 7:] = target
-    batch.bind("qvel")[:] = 0.0
-    set_gains(batch, robot.init_kp * drawn.kp_scale, robot.init_kd * drawn.kd_scale)
-    states = (np.repeat(qpos[:, None], 6, axis=1), np.zeros((n, 6, batch.model.nv)))
-    everyone = np.ones(n, bool)
-    for _ in range(STAND):
-        states, _, _ = _advance(batch, np.repeat(target[:, None], PHYSICS_STEPS, axis=1), everyone, states)
-    set_gains(batch, policy.kp * drawn.kp_scale, policy.kd * drawn.kd_scale)
-    return states
-
-
-class _Rest(NamedTuple):
+    qpos: np.ndarray
+    """(n, S + 1, nq), from before the first step on"""
+    qvel: np.ndarray
+    """(n, S + 1, nv)"""
     torque: np.ndarray
-    """(n, PHYSICS_STEPS, 12) N m"""
-    foot: np.ndarray
-    """(n, PHYSICS_STEPS, sites, 3) m, before each physics step"""
+    """(n, S, nu) N m"""
+    command: MotorCommand
+    """(n, S, nu) each: what reached the motors"""
+    ok: np.ndarray
+    """(n,) bool: no warning, no error, finite"""
+    site_xpos: np.ndarray | None = None
+    """(n, S, sites, 3) m, before each step, where asked for"""
 
 
-def _advance(
-    batch: mujoco.batch.Batch, control: np.ndarray, alive: np.ndarray, states: tuple[np.ndarray, np.ndarray]
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, _Rest]:
-    """One control step of the robots alive; the others stay where they are.
+class Simulation(Protocol):
+    """MuJoCo, as the loop uses it."""
 
-    Returns (qpos, qvel) of shape (n, PHYSICS_STEPS + 1, …) from the start of the step on, ok (n,), and the rest.
-    """
-    ids = np.flatnonzero(alive)
-    n, model = len(alive), batch.model
-    qpos = np.repeat(states[0][:, -1:], PHYSICS_STEPS + 1, axis=1)
-    qvel = np.repeat(states[1][:, -1:], PHYSICS_STEPS + 1, axis=1)
-    torque, foot = np.zeros((n, PHYSICS_STEPS, model.nu)), np.zeros((n, PHYSICS_STEPS, model.nsite, 3))
-    ok = np.ones(n, bool)
-    qpos[:, 0], qvel[:, 0] = batch.bind("qpos"), batch.bind("qvel")
-    out, ok[ids] = rollout(batch, control[ids], ids, ("qpos", "qvel", "actuator_force", "site_xpos"))
-    qpos[ids, 1:], qvel[ids, 1:] = out["qpos"], out["qvel"]
-    torque[ids], foot[ids] = out["actuator_force"], out["site_xpos"]
-    return (qpos, qvel), ok, _Rest(torque, foot)
+    model: mujoco.MjModel
+    physics: conditions.Physics
+    """where motors are written"""
+    qpos: np.ndarray
+    """(n, nq), live"""
+    qvel: np.ndarray
+    """(n, nv), live"""
+
+    def rollout(
+        self, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """As the function `rollout`."""
+
+
+class Many:
+    """A `Simulation` of many robots on all cores."""
+
+    def __init__(self, batch: mujoco.batch.Batch) -> None:
+        self.model, self.physics, self.qpos, self.qvel = batch.model, batch, batch.bind("qpos"), batch.bind("qvel")
+
+    def rollout(
+        self, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        return rollout(self.physics, control, ids, fields)
+
+
+class One:
+    """A `Simulation` of one robot whose model somebody changes, and whose contacts somebody looks at, as it walks."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+        self.model, self.physics, self.data, self.qpos, self.qvel = model, model, data, data.qpos[None], data.qvel[None]
+
+    def rollout(
+        self, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        rows: dict[str, list[np.ndarray]] = {name: [] for name in fields}
+        for target in control[0]:
+            self.data.ctrl[:] = target
+            mujoco.mj_step(self.model, self.data)
+            for name, row in rows.items():
+                row.append(getattr(self.data, name).copy())
+        out = {name: np.array(row)[None] for name, row in rows.items()}
+        return out, np.array([bool(np.all(np.isfinite(self.qpos)) and np.all(np.isfinite(self.qvel)))])
 
 
 def rollout(
@@ -225,88 +151,210 @@ def rollout(
     return out, ok
 
 
-class Watch:
-    """Where to look for feet and trunk."""
+class Layout(NamedTuple):
+    """Where things lie in a model's arrays."""
 
-    def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
-        self.feet = np.array([model.site(name).id for name in robot.foot_sites])
-        self.foot_radius = np.array([model.geom(name).size[0] for name in robot.foot_geoms])
-        torso = [model.geom(name).id for name in robot.torso_geoms]
-        base = model.body(robot.base_body).id
-        if any(model.geom_bodyid[geom] != base for geom in torso):
-            raise ValueError("torso_geoms: expected spheres of the base body")
-        self.torso = model.geom_pos[torso]
-        self.torso_radius = model.geom_size[torso, 0]
-
-    def trunk_touches(self, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-        """(n,) whether some torso sphere reaches the ground, for base positions (n, 3) and rotations (n, 3, 3)."""
-        centres = position[:, 2:3] + np.einsum("nj,sj->ns", rotation[:, 2, :], self.torso)
-        return np.any(centres <= self.torso_radius, axis=-1)
+    qpos: np.ndarray
+    """(nu,) addresses of the motors' angles"""
+    qvel: np.ndarray
+    """(nu,) of their speeds"""
+    trunk: int
+    """body"""
 
 
-def _empty_record(n: int, weight: np.ndarray) -> Record:
-    def zeros(*shape: int, dtype: type = float) -> np.ndarray:
-        return np.zeros((n, STEPS, *shape), dtype)
-
-    return Record(
-        alive=zeros(dtype=bool),
-        velocity=zeros(3),
-        yaw_rate=zeros(),
-        position=zeros(2),
-        tilt=zeros(),
-        torque_square=zeros(),
-        power=zeros(),
-        action=zeros(12),
-        slip=zeros(),
-        contact=zeros(dtype=bool),
-        cause=np.full(n, "", dtype="U32"),
-        fall_step=np.full(n, STEPS),
-        weight=weight,
-    )
+def layout(model: mujoco.MjModel, robot: Robot) -> Layout:
+    """Addresses of the robot's motors and trunk, whatever other joints there are."""
+    joints = [model.joint(name) for name in robot.joint_names]
+    addresses = np.array([joint.qposadr[0] for joint in joints]), np.array([joint.dofadr[0] for joint in joints])
+    return Layout(*addresses, trunk=model.body(robot.base_body).id)
 
 
-def _judge(
-    record: Record,
-    watch: Watch,
-    step: int,
-    states: tuple[np.ndarray, np.ndarray],
-    rest: _Rest,
-    action: np.ndarray,
-    alive: np.ndarray,
-    finite: np.ndarray,
-    physics_ok: np.ndarray,
-) -> np.ndarray:
-    """Write one step into the record; who is still alive, (n,) bool."""
-    qpos, qvel = states[0][:, -1], states[1][:, -1]
-    rotation = rotation_of(qpos[:, 3:7])
-    tilt = np.arccos(np.clip(rotation[:, 2, 2], -1, 1))
-    causes = {
-        "action not finite": ~finite,
-        "physics diverged": ~physics_ok,
-        "trunk touched the ground": watch.trunk_touches(qpos[:, :3], rotation),
-        "tilt": tilt > FALL_TILT,
-    }
-    fallen = alive & np.any(list(causes.values()), axis=0)
-    for name, mask in causes.items():
-        record.cause[fallen & mask & (record.cause == "")] = name
-    record.fall_step[fallen] = step
-    alive = alive & ~fallen
+def standing(model: mujoco.MjModel, robot: Robot, joints: np.ndarray | Sequence[float], yaw: np.ndarray) -> np.ndarray:
+    """qpos (n, nq) of robots just above the ground, headings (n,) rad, joints (nu,) or (n, nu) rad."""
+    qpos = np.zeros((len(yaw), model.nq))
+    qpos[:, 2] = robot.reset_height[0]
+    qpos[:, 3], qpos[:, 6] = np.cos(yaw / 2), np.sin(yaw / 2)
+    qpos[:, layout(model, robot).qpos] = joints
+    return qpos
 
-    record.alive[:, step] = alive
-    live = np.flatnonzero(alive)
-    record.velocity[live, step] = np.einsum("nij,ni->nj", rotation[live], qvel[live, :3])
-    record.yaw_rate[live, step] = qvel[live, 5]
-    record.position[live, step] = qpos[live, :2]
-    record.tilt[live, step] = tilt[live]
-    record.action[live, step] = action[live]
-    record.torque_square[live, step] = np.mean(rest.torque[live] ** 2, axis=(1, 2))
-    speed = states[1][live, :-1, 6:]
-    record.power[live, step] = np.abs(rest.torque[live] * speed).sum(axis=-1).mean(axis=-1)
 
-    foot = rest.foot[live][:, :, watch.feet]
-    moved = np.linalg.norm(np.diff(foot[..., :2], axis=1), axis=-1) / TIMESTEP
-    on_ground = (foot[:, 1:, :, 2] <= watch.foot_radius) & (foot[:, :-1, :, 2] <= watch.foot_radius)
-    count = on_ground.sum(axis=(1, 2))
-    record.slip[live, step] = (moved * on_ground).sum(axis=(1, 2)) / np.maximum(count, 1)
-    record.contact[live, step] = count > 0
-    return alive
+def rotation_of(quat: np.ndarray) -> np.ndarray:
+    """Rotation matrices (…, 3, 3), body to world, of unit quaternions (…, 4) w x y z."""
+    w, x, y, z = np.moveaxis(quat, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def delayed(known: Sequence[np.ndarray], before: int, delay: np.ndarray, steps_per_tick: int) -> list[np.ndarray]:
+    """What is in force in each physics step, (n, S, …), of what was sent once per tick, each (n, before + ticks, …).
+
+    before: ticks of `known` that lie before the first of the S physics steps. delay: (n,) physics steps.
+    """
+    step = np.arange(steps_per_tick * (known[0].shape[1] - before))
+    index = before + (step[None] - delay[:, None]) // steps_per_tick
+    return [part[np.arange(len(part))[:, None], index] for part in known]
+
+
+class Loop:
+    """n robots, each with its controller and its plant.
+
+    Robots stand where `simulation.qpos` says when `reset` is called; `hold` them if wished, then `activate` and
+    `advance`. Whoever records says who is still `alive`; the others stay where they are.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        robot: Robot,
+        controller: Controller,
+        plant: Plant,
+        sense: Sense = exact,
+        *,
+        feet: bool = False,
+        longest_delay: int | None = None,
+    ) -> None:
+        """feet: record `site_xpos`. longest_delay: physics steps that a command will ever take, if plants change."""
+        self.simulation, self.robot, self.controller, self.plant, self.sense = (
+            simulation, robot, controller, plant, sense
+        )  # fmt: skip
+        self.where = layout(simulation.model, robot)
+        self.steps_per_tick = max(1, round(1.0 / (controller.tick_rate * simulation.model.opt.timestep)))
+        longest = int(plant.command_delay.max()) if longest_delay is None else longest_delay
+        self.kept = -(-longest // self.steps_per_tick)
+        """Commands, one a tick, that may still be on their way."""
+        self.fields = ("qpos", "qvel", "actuator_force", *(("site_xpos",) if feet else ()))
+        self.qpos, self.qvel = simulation.qpos, simulation.qvel
+        self.reset()
+
+    def reset(self, qpos: np.ndarray | None = None) -> None:
+        """Forget all that was sensed and sent; with `qpos` (n, nq), put the robots there, at rest."""
+        if qpos is not None:
+            self.qpos[:], self.qvel[:] = qpos, 0.0
+        self.alive = np.ones(len(self.qpos), bool)
+        self.imu = np.repeat(self._imu_now()[:, None], int(self.plant.imu_delay.max()) + 1, axis=1)
+        self.sent: list[np.ndarray] | None = None
+
+    def hold(self, command: MotorCommand, ticks: int) -> None:
+        """Ticks in which no controller runs, under one command (n, nu)."""
+        self._physics(
+            MotorCommand(*(np.repeat(part[:, None], ticks * self.steps_per_tick, axis=1) for part in command))
+        )
+
+    def activate(self) -> None:
+        """Start the controller. What it sends first holds until it has arrived."""
+        self.sent = None
+        self.controller.activate(self.read(None))
+
+    def read(self, action: int | None) -> Sensors:
+        """What the controller reads now."""
+        late = self.imu[np.arange(len(self.imu)), -1 - self.plant.imu_delay]
+        joints, speeds = self.qpos[:, self.where.qpos] + self.plant.encoder_bias, self.qvel[:, self.where.qvel]
+        return self.sense(action, Sensors(late[:, :3], late[:, 3:], joints, speeds))
+
+    def advance(
+        self,
+        action: int | None = None,
+        command: np.ndarray | None = None,
+        push: np.ndarray | None = None,
+        *,
+        ticks: int | None = None,
+        stop: bool = False,
+    ) -> Motion:
+        """Some ticks; the controller's sensors are read as the first one begins.
+
+        Args:
+            action: its number, where the first tick begins one; for `sense`.
+            command: (n, 3) velocity command, m/s, m/s, rad/s; None where there never was one.
+            push: (n, 2) m/s, added to the base's velocity after the reading.
+            ticks: how many; default: until the sensors are read again.
+            stop: whether an emergency stop is published.
+        """
+        sensors = self.read(action)
+        if push is not None:
+            self.qvel[:, :2] += push
+        ticks = ticks or self.controller.ahead
+        asked = [self.controller.tick(sensors, command, stop) for _ in range(ticks)]
+        return self._physics(self._arriving(asked))
+
+    def walk(
+        self, commands: np.ndarray, pushes: np.ndarray | None, record: Callable[[int | None, Motion], None]
+    ) -> None:
+        """Start-up, and then an action for each of the commands (n, A, 3) and pushes (n, A, 2) while one is alive.
+
+        record: is told the number of the action (None: start-up) and what happened.
+        """
+        while self.controller.start_up and self.alive.any():
+            record(None, self.advance())
+        for action in range(commands.shape[1]):
+            if not self.alive.any():
+                break
+            push = None if pushes is None else pushes[:, action]
+            record(action, self.advance(action, commands[:, action], push))
+
+    def _imu_now(self) -> np.ndarray:
+        """(n, 7): angular velocity and orientation of the trunk, in MuJoCo's frame."""
+        return np.concatenate([self.qvel[:, 3:6], self.qpos[:, 3:7]], axis=-1)
+
+    def _arriving(self, asked: list[MotorCommand]) -> MotorCommand:
+        """What reaches the motors in each of the next physics steps, (n, S, nu).
+
+        Before the first command has arrived it holds already, as in the queue of the robot's own simulator.
+        """
+        new = [np.stack(parts, axis=1) for parts in zip(*asked, strict=True)]
+        if self.sent is None:
+            self.sent = [np.repeat(part[:, :1], self.kept, axis=1) for part in new]
+        known = [np.concatenate(pair, axis=1) for pair in zip(self.sent, new, strict=True)]
+        self.sent = [part[:, part.shape[1] - self.kept :] for part in known]
+        return MotorCommand(*delayed(known, self.kept, self.plant.command_delay, self.steps_per_tick))
+
+    def _physics(self, command: MotorCommand) -> Motion:
+        """Physics steps of the robots alive under `command` (n, S, nu)."""
+        ids, plant, physics = np.flatnonzero(self.alive), self.plant, self.simulation.physics
+        kp, kd = command.kp * plant.kp[:, None], command.kd * plant.kd[:, None]
+        position = (command.position - plant.encoder_bias[:, None])[ids]  # the servo trusts the same encoder
+        before = self.qpos[:, None].copy(), self.qvel[:, None].copy()
+        parts, fine = [], np.ones(len(ids), bool)
+        for start, end in self._stretches(kp[ids], kd[ids]):
+            low, high = conditions.torque_limits(plant.torque_limit, plant.no_load_speed, self.qvel[:, self.where.qvel])
+            conditions.set_servos(physics, kp[:, start], kd[:, start])
+            conditions.set_torque_limits(physics, low, high)
+            out, ok = self.simulation.rollout(position[:, start:end], ids, self.fields)
+            parts.append(out)
+            fine &= ok
+        if len(parts) > 1:
+            out = {name: np.concatenate([part[name] for part in parts], axis=1) for name in self.fields}
+        if len(ids) < len(self.alive):
+            out, fine = self._with_the_fallen(out, fine, ids)
+        qpos, qvel = (
+            np.concatenate([now, out[name]], axis=1) for now, name in zip(before, ("qpos", "qvel"), strict=True)
+        )
+        kept = self.imu.shape[1]
+        felt = np.concatenate([qvel[:, 1:][:, -kept:, 3:6], qpos[:, 1:][:, -kept:, 3:7]], axis=-1)
+        self.imu = np.concatenate([self.imu[:, felt.shape[1] :], felt], axis=1)
+        return Motion(qpos, qvel, out["actuator_force"], command, fine, out.get("site_xpos"))
+
+    def _with_the_fallen(
+        self, out: dict[str, np.ndarray], fine: np.ndarray, ids: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """What a rollout of the robots `ids` gave, for all robots: the others rest."""
+        n = len(self.alive)
+        every = {name: np.zeros((n, *values.shape[1:])) for name, values in out.items()}
+        every["qpos"][:], every["qvel"][:] = self.qpos[:, None], self.qvel[:, None]
+        for name, values in out.items():
+            every[name][ids] = values
+        ok = np.zeros(n, bool)
+        ok[ids] = fine
+        return every, ok
+
+    def _stretches(self, kp: np.ndarray, kd: np.ndarray) -> list[tuple[int, int]]:
+        """Stretches of physics steps over which nothing in the model changes."""
+        steps = kp.shape[1]
+        if np.isfinite(self.plant.no_load_speed).any():
+            return [(k, k + 1) for k in range(steps)]
+        changed = ((kp[:, 1:] != kp[:, :-1]) | (kd[:, 1:] != kd[:, :-1])).any(axis=(0, 2))
+        edges = [0, *(np.flatnonzero(changed) + 1).tolist(), steps]
+        return list(itertools.pairwise(edges))

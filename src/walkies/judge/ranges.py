@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, NamedTuple
 
-import mujoco
 import mujoco.batch
 import numpy as np
 
 from walkies.bounds import Between, refuse
-from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
-from walkies.sim.base import inertia_in_body_frame
+from walkies.sim import conditions
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
@@ -40,25 +38,20 @@ ZERO_COMMANDS = 0.15
 """Share of commands that are exactly zero."""
 COMMAND_SECONDS = (3.0, 5.0)
 """How long a command holds."""
-FRICTION = (0.5, 1.3)
-MASS_SCALE = (0.9, 1.25)
-"""of each body, with its inertia"""
-PAYLOAD = (-0.1, 0.4)
-"""kg: on the trunk's back where positive, taken from the trunk's own mass (inertia in proportion) where negative."""
-PAYLOAD_HEIGHT = 0.1
-"""m above the base origin, over the trunk's centre of mass: on the robot's back."""
-COM_SHIFT = np.array([0.02, 0.005, 0.0])
-"""± m, of the trunk's centre of mass"""
-KP_SCALE = (0.65, 1.05)
-KD_SCALE = (0.8, 1.4)
-COMMAND_DELAY = (0.0, 0.020)
-"""s, held for an episode and rounded to physics steps"""
-IMU_DELAY = (0.0, 0.020)
-"""s, likewise"""
-PUSH_RATE = 1.0
-"""pushes per second, on average"""
-PUSH_SPEED = (0.0, 0.25)
-"""m/s added to the base's velocity in a random horizontal direction"""
+RANGES: dict[str, tuple[float, float]] = {
+    "friction": (0.5, 1.3),
+    "mass": (0.9, 1.25),  # each body for itself
+    "payload": (-0.1, 0.4),
+    "com_x": (-0.02, 0.02),
+    "com_y": (-0.005, 0.005),
+    "kp": (0.65, 1.05),
+    "kd": (0.8, 1.4),
+    "command_delay": (0.0, 0.020),  # held for an episode and rounded to physics steps; likewise:
+    "imu_delay": (0.0, 0.020),
+    "push_speed": (0.0, 0.25),
+}
+"""Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
+PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
 renormalized after it."""
@@ -71,15 +64,15 @@ class Conditions(NamedTuple):
     """(n,)"""
     friction: np.ndarray
     """(n,)"""
-    mass_scale: np.ndarray
+    mass: np.ndarray
     """(n, bodies), the base first"""
     payload: np.ndarray
     """(n,) kg"""
     com_shift: np.ndarray
     """(n, 3) m"""
-    kp_scale: np.ndarray
+    kp: np.ndarray
     """(n,)"""
-    kd_scale: np.ndarray
+    kd: np.ndarray
     """(n,)"""
     command_delay: np.ndarray
     """(n,) physics steps"""
@@ -96,10 +89,10 @@ class Conditions(NamedTuple):
     push: np.ndarray
     """(n, STEPS, 2) m/s added to the base's world velocity before the step."""
     noise: np.ndarray
-    """(n, STEPS, 30) float32: gyro, gravity, joint positions, last action"""
+    """(n, STEPS, 6 + 2 nu) float32: gyro, gravity, joint positions, last action"""
 
 
-def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Conditions:
+def draw(seed: int, episodes: int, num_bodies: int, num_joints: int) -> Conditions:
     """Conditions of `episodes` episodes of examination number `seed`.
 
     Raises:
@@ -115,24 +108,27 @@ def draw(seed: int, episodes: int, num_bodies: int, num_joints: int = 12) -> Con
 def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
     rng = np.random.default_rng(seed)
 
-    def delay(seconds: tuple[float, float]) -> np.ndarray:
-        return np.array(round(rng.uniform(*seconds) / TIMESTEP))
+    def one(name: str) -> np.ndarray:
+        return np.array(rng.uniform(*RANGES[name]))
+
+    def delay(name: str) -> np.ndarray:
+        return np.array(round(rng.uniform(*RANGES[name]) / TIMESTEP))
 
     command, since, until = _draw_commands(rng)
     direction = rng.uniform(-np.pi, np.pi, STEPS)
-    speed = rng.uniform(*PUSH_SPEED, STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
+    speed = rng.uniform(*RANGES["push_speed"], STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
     readings = np.repeat(list(NOISE.values())[:3], [3, 3, num_joints])
     action = np.full(num_joints, NOISE["last_action"])
     return Conditions(
         seed=np.array(seed),
-        friction=np.array(rng.uniform(*FRICTION)),
-        mass_scale=rng.uniform(*MASS_SCALE, num_bodies),
-        payload=np.array(rng.uniform(*PAYLOAD)),
-        com_shift=rng.uniform(-COM_SHIFT, COM_SHIFT),
-        kp_scale=np.array(rng.uniform(*KP_SCALE)),
-        kd_scale=np.array(rng.uniform(*KD_SCALE)),
-        command_delay=delay(COMMAND_DELAY),
-        imu_delay=delay(IMU_DELAY),
+        friction=one("friction"),
+        mass=rng.uniform(*RANGES["mass"], num_bodies),
+        payload=one("payload"),
+        com_shift=rng.uniform(*np.array([RANGES["com_x"], RANGES["com_y"], (0.0, 0.0)]).T),
+        kp=one("kp"),
+        kd=one("kd"),
+        command_delay=delay("command_delay"),
+        imu_delay=delay("imu_delay"),
         yaw=np.array(rng.uniform(-np.pi, np.pi)),
         command=command,
         since_change=since,
@@ -157,68 +153,8 @@ def _draw_commands(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np
     return command, since, until
 
 
-def bodies_of(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
-    """Ids of the robot's bodies, the base first: the base and everything that hangs from it."""
-    base = model.body(robot.base_body).id
-    return np.flatnonzero(model.body_rootid == model.body_rootid[base])
-
-
-def apply(batch: mujoco.batch.Batch, robot: Robot, policy: PolicyFile, drawn: Conditions) -> None:
-    """Give every simulation of `batch` its own body and motors. Derived constants follow, as in a real other robot."""
-    set_bodies(batch, robot, drawn.mass_scale, drawn.payload, drawn.com_shift)
-    batch.expand("geom_friction")[:, :, 0] = drawn.friction[:, None]
-    set_gains(batch, policy.kp * drawn.kp_scale, policy.kd * drawn.kd_scale)
+def apply(batch: mujoco.batch.Batch, robot: Robot, drawn: Conditions) -> None:
+    """Give every simulation of `batch` its own body and floor. Derived constants follow, as in a real other robot."""
+    conditions.set_bodies(batch, robot, drawn.mass, drawn.payload, drawn.com_shift)
+    conditions.set_friction(batch, drawn.friction)
     batch.set_const()
-
-
-def set_bodies(
-    batch: mujoco.batch.Batch, robot: Robot, mass_scale: np.ndarray, payload: np.ndarray, com_shift: np.ndarray
-) -> None:
-    """Scale bodies (n, bodies), load the trunk (n,) kg and shift its centre of mass (n, 3) m; `set_const` is yours."""
-    model = batch.model
-    bodies = bodies_of(model, robot)
-    batch.expand("body_mass")[:, bodies] = model.body_mass[bodies] * mass_scale
-    batch.expand("body_inertia")[:, bodies] = model.body_inertia[bodies] * mass_scale[:, :, None]
-    _load_trunk(batch, bodies[0], payload, com_shift)
-
-
-def set_gains(batch: mujoco.batch.Batch, kp: np.ndarray, kd: np.ndarray) -> None:
-    """Position servos with stiffness kp and damping kd, each (n,), on all joints: τ = kp (target - q) - kd q̇."""
-    batch.expand("actuator_gainprm")[:, :, 0] = kp[:, None]
-    batch.expand("actuator_biasprm")[:, :, 1] = -kp[:, None]
-    batch.expand("actuator_biasprm")[:, :, 2] = -kd[:, None]
-
-
-def _load_trunk(batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com_shift: np.ndarray) -> None:
-    """Shift the trunk's centre of mass and add the payload (parallel-axis theorem), or take mass away in proportion."""
-    model = batch.model
-    mass, ipos = batch.expand("body_mass"), batch.expand("body_ipos")
-    principal, iquat = batch.expand("body_inertia"), batch.expand("body_iquat")
-    for i, payload in enumerate(payloads):
-        own = mass[i, trunk]
-        centre = model.body_ipos[trunk] + com_shift[i]
-        inertia = _symmetric(inertia_in_body_frame(model, trunk)) * own / model.body_mass[trunk]
-        if payload < 0:
-            inertia *= (own + payload) / own
-            combined = centre
-        else:
-            load = np.array([model.body_ipos[trunk][0], model.body_ipos[trunk][1], PAYLOAD_HEIGHT])
-            combined = (own * centre + payload * load) / (own + payload)
-            inertia += own * _point_inertia(centre - combined) + payload * _point_inertia(load - combined)
-        mass[i, trunk] = own + payload
-        ipos[i, trunk] = combined
-        values, axes = np.linalg.eigh(inertia)
-        if np.linalg.det(axes) < 0:
-            axes[:, 0] *= -1
-        principal[i, trunk] = values
-        mujoco.mju_mat2Quat(iquat[i, trunk], np.ascontiguousarray(axes).ravel())
-
-
-def _symmetric(six: np.ndarray) -> np.ndarray:
-    xx, yy, zz, xy, xz, yz = six
-    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-
-
-def _point_inertia(r: np.ndarray) -> np.ndarray:
-    """Inertia (3, 3) per kg of a point at r (3,)."""
-    return r @ r * np.eye(3) - np.outer(r, r)

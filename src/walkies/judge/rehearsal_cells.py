@@ -73,7 +73,7 @@ def run(
     Raises:
         UserError: the robots of a job would not fit into memory.
     """
-    refuse_too_many(max((len(job.seeds) for job in jobs), default=0), seconds)
+    refuse_too_many(policy, robot, max((len(job.seeds) for job in jobs), default=0), seconds)
     digest = hashlib.sha256(json.dumps(policy.document(), sort_keys=True).encode()).hexdigest()
     names = [_name(job, seconds, digest) for job in jobs]
     rows = {

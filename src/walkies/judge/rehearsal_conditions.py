@@ -1,7 +1,8 @@
 """Under which conditions a policy is rehearsed: one number each, so that a margin can be read off.
 
 A rehearsed robot is a `Condition` and a seed. The condition says how heavy, how slippery, how late; the seed draws
-everything that has no size: commands, directions, times of pushes, which leg is the weak one.
+everything that has no size: commands, directions, times of pushes, which leg is the weak one. What each number means
+and how it is told to MuJoCo stands in `walkies.sim.conditions`; here are the ranges.
 """
 
 from __future__ import annotations
@@ -13,64 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from walkies.judge.ranges import COMMAND_RANGE, COMMAND_SECONDS, NOISE, ZERO_COMMANDS
+from walkies.robots.base import Robot
+from walkies.sim.conditions import Condition
 
-
-@dataclass(frozen=True)
-class Condition:
-    """One robot in one world. The defaults are the nominal robot behind the queues of its own simulator.
-
-    Numbers of the robot: pupperv3-monorepo, ros2_ws (control queue 8 and IMU queue 10 ticks of 1/520 s).
-    """
-
-    friction: float = 0.8
-    """(1) sliding friction of every contact: wood or linoleum under rubber"""
-    command_delay: float = 8 / 520
-    """(s) from the controller to the motors"""
-    imu_delay: float = 10 / 520
-    """(s) age of IMU readings"""
-    payload: float = 0.0
-    """(kg) on the back; negative: taken from the trunk"""
-    mass: float = 1.0
-    """(×) of all bodies, inertia with it"""
-    com_x: float = 0.0
-    """(m) the trunk's centre of mass, forward"""
-    com_y: float = 0.0
-    """(m) … leftward"""
-    push_speed: float = 0.0
-    """(m/s) that each push adds to the base, horizontally, in a random direction"""
-    push_rate: float = 1.0
-    """(1/s) pushes, on average"""
-    side_force: float = 0.0
-    """(N) that never stops, on the trunk, in one horizontal direction of the world"""
-    slope: float = 0.0
-    """(rad) of the ground, in a random direction"""
-    contact_time: float = 0.02
-    """(s) time constant of contacts (MuJoCo's solref): short is hard ground, long is a mat"""
-    elliptic: float = 0.0
-    """1: elliptic friction cones and impratio 100, as in the robot's own simulator; 0: pyramids, as in training"""
-    kp: float = 1.0
-    """(×) stiffness of all servos"""
-    kd: float = 1.0
-    """(×) damping of all servos"""
-    weak_leg: float = 1.0
-    """(×) torque of one leg, chosen at random: gains and limit"""
-    torque_limit: float = 3.0
-    """(N m) of every motor at rest"""
-    no_load_speed: float = np.inf
-    """(rad/s) at which a joint's torque has fallen to zero, linearly"""
-    backlash: float = 0.0
-    """(rad) each joint's play to either side of its motor"""
-    noise: float = 1.0
-    """(×) sensor noise of the Stanford CS 123 course"""
-    imu_tilt: float = 0.0
-    """(rad) by which the IMU is mounted askew"""
-    encoder_bias: float = 0.0
-    """(rad) by which each joint's zero is off, up or down, for the policy and for the servo"""
-    tick_rate: float = 520.0
-    """(Hz) of the controller; ten ticks make an action"""
-
-
-BASE = Condition()
+BASE = Condition(command_delay=8 / 520, imu_delay=10 / 520, torque_limit=3.0, tick_rate=520.0)
+"""The nominal robot behind the queues of its own simulator (pupperv3-monorepo, ros2_ws: control queue 8 and IMU queue
+10 ticks of 1/520 s)."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +165,7 @@ class Script(NamedTuple):
     push_direction: np.ndarray
     """(n, A, 2) unit vectors"""
     noise: np.ndarray
-    """(n, A, 17) float32 in the course's half-widths: gyro (rad/s), roll and pitch (rad), joint angles (rad)"""
+    """(n, A, 5 + nu) float32 in the course's half-widths: gyro (rad/s), roll and pitch (rad), joint angles (rad)"""
     force_direction: np.ndarray
     """(n,) rad"""
     slope_direction: np.ndarray
@@ -226,21 +175,24 @@ class Script(NamedTuple):
     weak_leg: np.ndarray
     """(n,) index"""
     encoder_sign: np.ndarray
-    """(n, 12) ±1"""
+    """(n, nu) ±1"""
+    gyro_sign: np.ndarray
+    """(n, 3) ±1"""
 
 
-def scripts(seeds: Sequence[int], actions: int, dt: float) -> Script:
+def scripts(robot: Robot, seeds: Sequence[int], actions: int, dt: float) -> Script:
     """The scripts of robots with these seeds over `actions` actions of `dt` seconds."""
-    return Script(*(np.stack(parts) for parts in zip(*(_script(seed, actions, dt) for seed in seeds), strict=True)))
+    each = (_script(robot, seed, actions, dt) for seed in seeds)
+    return Script(*(np.stack(parts) for parts in zip(*each, strict=True)))
 
 
-def _script(seed: int, actions: int, dt: float) -> Script:
+def _script(robot: Robot, seed: int, actions: int, dt: float) -> Script:
     rng = np.random.default_rng([seed, 0])
     angles = rng.uniform(-np.pi, np.pi, 4)
-    leg, sign = np.array(rng.integers(4)), rng.choice([-1.0, 1.0], 12)
+    leg, sign = np.array(rng.integers(len(robot.leg_names))), rng.choice([-1.0, 1.0], robot.num_joints)
     command, since = _commands(rng, actions, dt)
     direction = rng.uniform(-np.pi, np.pi, actions)
-    width = np.repeat([NOISE["gyro"], NOISE["gravity"], NOISE["joint_position"]], [3, 2, 12])
+    width = np.repeat([NOISE["gyro"], NOISE["gravity"], NOISE["joint_position"]], [3, 2, robot.num_joints])
     return Script(
         yaw=angles[0],
         command=command,
@@ -253,6 +205,7 @@ def _script(seed: int, actions: int, dt: float) -> Script:
         imu_axis=angles[3],
         weak_leg=leg,
         encoder_sign=sign,
+        gyro_sign=np.random.default_rng([seed, 2]).choice([-1.0, 1.0], 3),
     )
 
 

@@ -1,52 +1,28 @@
-"""Conditions of a rehearsal, written into MuJoCo: bodies, motors, gears, ground."""
+"""Conditions of a rehearsal, written into MuJoCo and into the loop around it."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import NamedTuple
 
 import mujoco
 import mujoco.batch
 import numpy as np
 
+from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
-from walkies.judge.ranges import set_bodies
-from walkies.judge.rehearsal_conditions import Condition, Script
+from walkies.judge.loop import Plant, Sense, rotation_of
+from walkies.judge.rehearsal_conditions import Script
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
+from walkies.sim import conditions
 
-ELLIPTIC_IMPRATIO = 100.0
-"""of the robot's own simulator (pupperv3-monorepo, pupper_v3_description)"""
-GAP = "_gap"
-GAP_ARMATURE, GAP_DAMPING, GAP_SOLREF = 1e-5, 1e-3, (0.004, 1.0)
-"""kg m², N m s/rad and (s, 1): next to nothing between the ends of the play, and hard at them."""
-
-
-class Layout(NamedTuple):
-    """Where things lie in this model's arrays."""
-
-    qpos: np.ndarray
-    """(12,) addresses of the motors' angles"""
-    qvel: np.ndarray
-    """(12,) of their speeds"""
-    trunk: int
-    """body"""
+Given = dict[str, np.ndarray]
+"""Each quantity of n robots, as `walkies.sim.conditions.columns` has them."""
 
 
 def model_for(robot: Robot, tick_rate: float, backlash: bool) -> mujoco.MjModel:
-    """The twin's model; with `backlash` each link hangs on its motor by a joint of small play, `name` + GAP."""
+    """The twin's model; with `backlash` each link hangs on its motor by a joint of small play."""
     spec = load_spec(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     if backlash:
-        for name in robot.joint_names:
-            joint = spec.joint(name)
-            gap = joint.parent.add_joint(name=name + GAP, type=mujoco.mjtJoint.mjJNT_HINGE, axis=joint.axis)
-            gap.range, gap.limited = (-1e-3, 1e-3), mujoco.mjtLimited.mjLIMITED_TRUE
-            gap.armature, gap.frictionloss = GAP_ARMATURE, 0.0
-            gap.damping[0] = GAP_DAMPING
-            gap.solref_limit = GAP_SOLREF
-        for key in list(spec.keys):
-            spec.delete(key)
+        conditions.add_gaps(spec, robot)
     model = spec.compile()
     model.opt.timestep = 1.0 / (tick_rate * PHYSICS_PER_TICK)
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
@@ -54,76 +30,88 @@ def model_for(robot: Robot, tick_rate: float, backlash: bool) -> mujoco.MjModel:
     return model
 
 
-def layout(model: mujoco.MjModel, robot: Robot) -> Layout:
-    """Addresses of the robot's motors and trunk, whatever other joints there are."""
-    joints = [model.joint(name) for name in robot.joint_names]
-    addresses = np.array([joint.qposadr[0] for joint in joints]), np.array([joint.dofadr[0] for joint in joints])
-    return Layout(*addresses, trunk=model.body(robot.base_body).id)
-
-
-def columns(conditions: Sequence[Condition]) -> dict[str, np.ndarray]:
-    """Each field of the conditions as an array (n,)."""
-    return {f.name: np.array([getattr(condition, f.name) for condition in conditions]) for f in fields(Condition)}
-
-
-def apply(batch: mujoco.batch.Batch, robot: Robot, given: dict[str, np.ndarray], script: Script) -> None:
-    """Give every robot of the batch its body, ground, contacts, play and torque limit. Gains are the driver's."""
+def apply(batch: mujoco.batch.Batch, robot: Robot, given: Given, script: Script) -> None:
+    """Give every robot of the batch its body, ground, contacts and play. Motors are the loop's (`plant`)."""
     model, n = batch.model, batch.nsim
-    bodies = int(np.sum(model.body_rootid == model.body(robot.base_body).id))
-    batch.expand("geom_solref")[:, :, 0] = given["contact_time"][:, None]
-    if given["elliptic"].any():
-        elliptic = given["elliptic"] > 0
-        batch.expand("opt.cone")[elliptic] = int(mujoco.mjtCone.mjCONE_ELLIPTIC)
-        batch.expand("opt.impratio")[elliptic] = ELLIPTIC_IMPRATIO
+    bodies = len(conditions.bodies_of(model, robot))
+    conditions.set_contact_time(batch, given["contact_time"])
+    conditions.set_elliptic(batch, given["elliptic"])
     if given["slope"].any():
-        batch.expand("opt.gravity")[:] = float(np.linalg.norm(model.opt.gravity)) * down(given, script)
+        conditions.set_gravity(batch, conditions.down(given["slope"], script.slope_direction))
     if given["backlash"].any():
-        gaps = [model.joint(name + GAP).id for name in robot.joint_names]
-        play = np.maximum(given["backlash"], 1e-6)[:, None]
-        batch.expand("jnt_range")[:, gaps] = np.stack([-play, play], axis=-1)
-    batch.expand("geom_friction")[:, :, 0] = given["friction"][:, None]
+        conditions.set_backlash(batch, robot, given["backlash"])
+    if np.any(given["frictionloss"] != 1.0):
+        dofs = [model.joint(name).dofadr[0] for name in robot.joint_names]
+        conditions.set_frictionloss(
+            batch, np.array(dofs), model.dof_frictionloss[dofs] * given["frictionloss"][:, None]
+        )
+    conditions.set_friction(batch, given["friction"])
     shift = np.stack([given["com_x"], given["com_y"], np.zeros(n)], axis=-1)
-    set_bodies(batch, robot, np.repeat(given["mass"][:, None], bodies, axis=1), given["payload"], shift)
+    conditions.set_bodies(batch, robot, np.repeat(given["mass"][:, None], bodies, axis=1), given["payload"], shift)
     batch.set_const()
-    batch.bind("xfrc_applied")[:, model.body(robot.base_body).id, :2] = given["side_force"][:, None] * np.stack(
-        [np.cos(script.force_direction), np.sin(script.force_direction)], axis=-1
+    conditions.set_side_force(batch, robot, given["side_force"], script.force_direction)
+
+
+def plant(given: Given, script: Script, robot: Robot, timestep: float) -> Plant:
+    """Motors, delays and encoders."""
+    kp, kd, limit = conditions.motors_of(given, robot, script.weak_leg)
+    return Plant(
+        kp=kp,
+        kd=kd,
+        torque_limit=limit,
+        no_load_speed=given["no_load_speed"],
+        command_delay=np.round(given["command_delay"] / timestep).astype(int),
+        imu_delay=np.round(given["imu_delay"] / timestep).astype(int),
+        encoder_bias=given["encoder_bias"][:, None] * script.encoder_sign,
     )
 
 
-def level(given: dict[str, np.ndarray], script: Script) -> np.ndarray:
-    """Quaternions (n, 4) that turn the ground's frame, in which MuJoCo works, into the level frame of gravity."""
-    half = given["slope"] / 2
-    axis = np.stack([np.cos(script.slope_direction), np.sin(script.slope_direction)], axis=-1)
-    return np.concatenate([np.cos(half)[:, None], np.sin(half)[:, None] * axis, np.zeros((len(half), 1))], axis=-1)
+def pushes(given: Given, script: Script, dt: float) -> np.ndarray:
+    """(n, A, 2) m/s added to each base at the beginning of each action of `dt` seconds."""
+    happens = script.chance < (given["push_rate"] * dt)[:, None]
+    return (given["push_speed"][:, None] * happens)[:, :, None] * script.push_direction
 
 
-def down(given: dict[str, np.ndarray], script: Script) -> np.ndarray:
-    """Unit vectors (n, 3) of gravity in the ground's frame: the level frame's −z turned back."""
-    s, c = np.sin(given["slope"]), np.cos(given["slope"])
-    x, y = np.cos(script.slope_direction), np.sin(script.slope_direction)
-    return np.stack([s * y, -s * x, -c], axis=-1)
+def senses(given: Given, script: Script) -> Sense:
+    """Readings that are noisy and askew, of an IMU that knows the slope."""
+    level = conditions.level(given["slope"], script.slope_direction)
+    askew = _turn(given["imu_tilt"], script.imu_axis)
+    turn, bias = rotation_of(askew), given["gyro_bias"][:, None] * script.gyro_sign
+
+    def sense(action: int | None, sensors: Sensors) -> Sensors:
+        noise = script.noise[:, action or 0] * (given["noise"] * (action is not None))[:, None]
+        body = _product(askew, _turn_xy(noise[:, 3:5]))
+        return sensors._replace(
+            gyro=np.einsum("nij,ni->nj", turn, sensors.gyro) + noise[:, :3] + bias,
+            orientation=_product(_product(level, sensors.orientation), body),
+            joint_position=sensors.joint_position + noise[:, 5:],
+        )
+
+    return sense
 
 
-def strength(given: dict[str, np.ndarray], script: Script, robot: Robot) -> np.ndarray:
-    """(n, 12) factor on each motor's torque."""
-    legs = np.repeat(np.arange(len(robot.leg_names)), robot.num_joints // len(robot.leg_names))
-    return np.where(legs[None] == script.weak_leg[:, None], given["weak_leg"][:, None], 1.0)
+def _turn(angle: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Quaternions (n, 4) of turns by `angle` about an axis in the x-y plane at angle `axis`, (n,) rad each."""
+    return _turn_xy(angle[:, None] * np.stack([np.cos(axis), np.sin(axis)], axis=-1))
 
 
-def torque_limits(given: dict[str, np.ndarray], factor: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest torque (n, 12), N m, of motors at joint speeds (n, 12), rad/s.
-
-    As in a DC motor the torque that can be had falls linearly with the speed in its own direction, to nothing at the
-    no-load speed; against it, it stays.
-    """
-    limit = given["torque_limit"][:, None] * factor
-    share = speed / given["no_load_speed"][:, None]
-    return -limit * np.clip(1 + share, 0, 1), limit * np.clip(1 - share, 0, 1)
+def _turn_xy(vector: np.ndarray) -> np.ndarray:
+    """Quaternions (n, 4) of rotation vectors (n, 2) in the x-y plane."""
+    angle = np.linalg.norm(vector, axis=-1, keepdims=True)
+    scale = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle
+    return np.concatenate([np.cos(angle / 2), scale * vector, np.zeros_like(angle)], axis=-1)
 
 
-def set_motors(batch: mujoco.batch.Batch, kp: np.ndarray, kd: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """Servos with τ = clip(kp (target - q) - kd q̇, low, high), all (n, 12)."""
-    batch.expand("actuator_gainprm")[:, :, 0] = kp
-    batch.expand("actuator_biasprm")[:, :, 1] = -kp
-    batch.expand("actuator_biasprm")[:, :, 2] = -kd
-    batch.expand("actuator_forcerange")[:] = np.stack([low, high], axis=-1)
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Quaternion product (n, 4): first b, then a."""
+    aw, ax, ay, az = a.T
+    bw, bx, by, bz = b.T
+    return np.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        axis=-1,
+    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from walkies.judge.loop import Record
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Conditions
+from walkies.judge.record import Record
 from walkies.judge.report_card import Card, Fall, uncertainty
 
 FALLEN_LINEAR = 1.0
@@ -160,10 +160,10 @@ def _fall(drawn: Conditions, record: Record, i: int) -> Fall:
         "command_before": drawn.command[i, max(0, step - int(drawn.since_change[i, step]) - 1)].tolist(),
         "friction": float(drawn.friction[i]),
         "payload_kg": float(drawn.payload[i]),
-        "trunk_mass_scale": float(drawn.mass_scale[i, 0]),
+        "trunk_mass_scale": float(drawn.mass[i, 0]),
         "com_shift_m": drawn.com_shift[i].tolist(),
-        "kp_scale": float(drawn.kp_scale[i]),
-        "kd_scale": float(drawn.kd_scale[i]),
+        "kp_scale": float(drawn.kp[i]),
+        "kd_scale": float(drawn.kd[i]),
         "command_delay_ms": float(drawn.command_delay[i] * 4),
         "imu_delay_ms": float(drawn.imu_delay[i] * 4),
         "last_push_m_s": float(np.linalg.norm(drawn.push[i, max(0, step - 50) : step + 1], axis=-1).max()),

@@ -89,6 +89,8 @@ class Robot:
     """± m/s forward and leftward and rad/s of yaw: what its gamepad can ask for."""
     plausible: Plausible
     """What policies for this robot may say."""
+    protocol: str = "generic"
+    """The control protocol that it speaks, of `walkies.deploy.controllers`."""
 
     @property
     def num_joints(self) -> int:

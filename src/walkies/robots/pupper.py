@@ -59,4 +59,5 @@ PUPPER = Robot(
     swing=(0.45, 0.25, 0.55) * 4,
     gamepad=(0.75, 0.5, 2.0),
     plausible=_PLAUSIBLE,
+    protocol="neural_controller",
 )

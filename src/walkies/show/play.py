@@ -20,7 +20,7 @@ import tyro
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.judge.exam import robot_of
-from walkies.judge.loop import FALL_TILT
+from walkies.judge.falls import FALL_TILT
 from walkies.robots import load_model
 from walkies.run.folders import RunFolder, find_policy
 from walkies.show import theme

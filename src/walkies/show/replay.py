@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import mujoco
+import mujoco.batch
 import numpy as np
 
+from walkies.deploy.controllers import MotorCommand
+from walkies.deploy.controllers.generic import GenericController
+from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile
+from walkies.judge.loop import Loop, Many, Motion, nominal_plant, rotation_of, standing
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
-from walkies.tasks.contract import FADE_IN
-from walkies.tasks.signal import Sensed
 
-SOLVER_ITERATIONS = 20
 SETTLE = 0.5
 """s on the controller's start-up gains in the default pose, before the policy and the record begin."""
 
@@ -94,46 +96,29 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
     """
     robot = robot or get_robot(policy.robot_name)
     model = load_model(robot, solver_iterations=SOLVER_ITERATIONS, visuals=False)
-    data = mujoco.MjData(model)
-    contract = policy.contract(robot)
-    substeps = max(1, round(policy.control_dt / model.opt.timestep))
     commands = clip_commands(policy, expand(script, policy.control_dt))
-
-    data.qpos[2] = robot.reset_height[0]
-    data.qpos[7:] = contract.target(np.zeros(robot.num_joints))
-    data.ctrl[:] = data.qpos[7:]
-    _set_gains(model, robot.init_kp, robot.init_kd)
-    for _ in range(round(SETTLE / model.opt.timestep)):
-        mujoco.mj_step(model, data)
-    _set_gains(model, policy.kp, policy.kd)
-
-    feet = [model.geom(name).id for name in robot.foot_geoms]
-    rows = len(commands) * substeps
-    result = Trajectory(
+    controller = GenericController(policy, robot)
+    loop = Loop(Many(mujoco.batch.Batch(model, 1, 1)), robot, controller, nominal_plant(robot, 1))
+    target = controller.standing(1)
+    loop.reset(standing(model, robot, target, np.zeros(1)))
+    gains = (np.full(target.shape, gain) for gain in (robot.init_kp, robot.init_kd))
+    loop.hold(MotorCommand(target, *gains), round(SETTLE / (model.opt.timestep * loop.steps_per_tick)))
+    loop.activate()
+    motions: list[Motion] = []
+    loop.walk(commands[None], None, lambda action, motion: motions.append(motion))
+    before, qpos, qvel = (
+        np.concatenate(part)
+        for part in zip(*((m.qpos[0, :-1], m.qpos[0, 1:], m.qvel[0, 1:]) for m in motions), strict=True)
+    )
+    return Trajectory(
         robot.name,
         float(model.opt.timestep),
-        np.zeros((rows, model.nq), np.float32),
-        np.repeat(commands, substeps, axis=0),
-        np.zeros((rows, 3), np.float32),
-        np.zeros((rows, len(feet)), bool),
-        np.zeros((rows, model.nu), np.float32),
+        qpos.astype(np.float32),
+        np.repeat(commands, loop.steps_per_tick, axis=0),
+        _velocity(qpos, qvel).astype(np.float32),
+        _touching(model, before, [model.geom(name).id for name in robot.foot_geoms]),
+        np.concatenate([motion.torque[0] for motion in motions]).astype(np.float32),
     )
-    history, applied = contract.initial_history(), np.zeros(robot.num_joints, np.float32)
-    for step, command in enumerate(commands):
-        rotation = np.zeros(9)
-        mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
-        gravity = -rotation[6:].astype(np.float32)  # Rᵀ (0, 0, −1)
-        joints = data.qpos[7:].astype(np.float32)
-        gyro, speed = data.qvel[3:6].astype(np.float32), data.qvel[6:].astype(np.float32)
-        frame = contract.frame(Sensed(gyro, gravity, command, joints, speed, applied))
-        history = contract.push(history, frame)
-        fade = np.float32(min(step * policy.control_dt / FADE_IN, 1.0))
-        applied = fade * policy.act(history)
-        data.ctrl[:] = contract.target(applied.astype(np.float64))
-        for row in range(step * substeps, (step + 1) * substeps):
-            mujoco.mj_step(model, data)
-            _write(result, row, data, feet)
-    return result
 
 
 def expand(script: Sequence[Segment], control_dt: float) -> np.ndarray:
@@ -179,18 +164,17 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return (total[end] - total[start]) / (end - start).reshape(-1, *[1] * (values.ndim - 1))
 
 
-def _set_gains(model: mujoco.MjModel, kp: float, kd: float) -> None:
-    model.actuator_gainprm[:, 0] = kp
-    model.actuator_biasprm[:, 1] = -kp
-    model.actuator_biasprm[:, 2] = -kd
+def _velocity(qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+    """(T, 3) forward, leftward and yaw velocity in the body frame."""
+    horizontal = np.einsum("nij,ni->nj", rotation_of(qpos[:, 3:7]), qvel[:, :3])[:, :2]
+    return np.concatenate([horizontal, qvel[:, 5:6]], axis=1)
 
 
-def _write(result: Trajectory, row: int, data: mujoco.MjData, feet: list[int]) -> None:
-    result.qpos[row] = data.qpos
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, data.qpos[3:7])
-    result.velocity[row, :2] = (rotation.reshape(3, 3).T @ data.qvel[:3])[:2]
-    result.velocity[row, 2] = data.qvel[5]
-    touching = {int(geom) for geom in data.contact.geom[data.contact.dist < 0].ravel()} if data.ncon else set()
-    result.contact[row] = [foot in touching for foot in feet]
-    result.torque[row] = data.actuator_force
+def _touching(model: mujoco.MjModel, qpos: np.ndarray, geoms: Sequence[int]) -> np.ndarray:
+    """(T, geoms) bool: whether each touches anything, in the states in which physics steps began."""
+    data, touching = mujoco.MjData(model), np.zeros((len(qpos), len(geoms)), bool)
+    for row, state in zip(touching, qpos, strict=True):
+        data.qpos[:] = state
+        mujoco.mj_fwdPosition(model, data)
+        row[:] = np.isin(geoms, data.contact.geom[data.contact.dist < 0])
+    return touching

@@ -17,7 +17,7 @@ from walkies.show.viewer import settings as world
 from walkies.show.viewer.gauges import Gauges, ground_forces
 from walkies.show.viewer.settings import Settings
 from walkies.show.viewer.walker import COMMAND_RANGE, MAX_PUSH, Moment, Walker, command_range
-from walkies.tasks.rewards import RewardWeights, Shape
+from walkies.tasks.rewards import RewardParams, RewardWeights
 
 POLICY = policy_file.read(Path(__file__).parents[2] / "browser" / "policy.json")
 ROBOT = robot_of(POLICY)
@@ -192,12 +192,12 @@ def test_latency_delays_what_reaches_the_motors_by_so_many_ticks() -> None:
         driver.walker.change(Settings(latency=latency))
         driver.run(2.2)
         driver.walker.drive(np.array([0.7, 0.0, 0.0]))
-        before = driver.walker._queue[-1].position[0]
+        before = driver.walker.loop.sent[0][0, -1]
         asked, index = None, 0
         while asked is None or not np.array_equal(driver.walker.data.ctrl, asked):
             driver.walker.advance()
             index += 1
-            if asked is None and not np.array_equal(newest := driver.walker._queue[-1].position[0], before):
+            if asked is None and not np.array_equal(newest := driver.walker.loop.sent[0][0, -1], before):
                 asked, index = newest.copy(), 0
             assert index < 100
         arrivals[latency] = index
@@ -327,7 +327,7 @@ def test_the_picture_has_the_same_bodies_as_the_physics_but_for_the_payload_at_t
 
 def test_gauges_see_a_standing_robot_stand() -> None:
     driver = Driver()
-    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), Shape())
+    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), RewardParams())
     for moment in driver.run(3.0):
         contact, terms = gauges.read(driver.walker, moment, 0.02)
     assert contact == [True] * 4
@@ -340,7 +340,7 @@ def test_gauges_see_a_standing_robot_stand() -> None:
 
 def test_gauges_see_feet_leave_the_ground() -> None:
     driver = Driver()
-    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), Shape())
+    gauges = Gauges(ROBOT, driver.walker.model, RewardWeights(), RewardParams())
     driver.walker.data.qpos[2] += 0.5
     mujoco.mj_forward(driver.walker.model, driver.walker.data)
     contact, _ = gauges.read(driver.walker, driver.walker.moment(), 0.02)

@@ -8,11 +8,12 @@ It knows nothing but the policy file. Numbers are float32 where the robot's are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
 from walkies.tasks import signal
@@ -43,30 +44,6 @@ class ControllerConfig:
     """N m s/rad, likewise."""
     command_timeout: float = 0.5
     """s of silence after which the velocity multiplexer commands zero."""
-
-
-class Sensors(NamedTuple):
-    """What the controller reads."""
-
-    gyro: np.ndarray
-    """(n, 3) rad/s, body frame"""
-    orientation: np.ndarray
-    """(n, 4) unit quaternion w x y z, body to world"""
-    joint_position: np.ndarray
-    """(n, nu) rad"""
-    joint_velocity: np.ndarray | None = None
-    """(n, nu) rad/s; None is zeros: the frame of 2025 does not have them"""
-
-
-class MotorCommand(NamedTuple):
-    """What the controller, or the board after its clamps, asks of the motors: τ = kp (position - q) - kd q̇."""
-
-    position: np.ndarray
-    """(n, nu) rad"""
-    kp: np.ndarray
-    """(n, nu) N m/rad"""
-    kd: np.ndarray
-    """(n, nu) N m s/rad"""
 
 
 class Memory(NamedTuple):
@@ -102,19 +79,19 @@ def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None)
     set again: all else is still there from the last walk, because upstream resizes the buffer without clearing it.
     After a NaN action that is a NaN, and the controller fails again until its process is started anew.
     """
-    n = len(sensors.joint_position)
+    n, joints = sensors.joint_position.shape
     size, signals = policy.observation_size, signal.chosen(policy.observation)
     observation = np.zeros((n, size), np.float32) if before is None else before.observation.copy()
     initial = np.tile(signal.spread(signals, policy, lambda one: one.initial), policy.observation_history)
     observation[:, initial != 0] = initial[initial != 0]
-    nothing = np.zeros((n, 12))
+    nothing = np.zeros((n, joints))
     return Memory(
         ticks=0,
         counter=-1,
         start_position=np.array(sensors.joint_position),
         velocity_command=np.zeros((n, 3)),
         observation=observation,
-        action=np.zeros((n, 12), np.float32),
+        action=np.zeros((n, joints), np.float32),
         command=MotorCommand(nothing, nothing, nothing),
         stopped=np.zeros(n, bool),
         failed=np.zeros(n, bool),
@@ -137,7 +114,7 @@ def tick(
     velocity_command: (n, 3) the latest message, None if there never was one. emergency_stop: whether a stop was
     published since the last tick (for all or (n,)); it is latched at once, but obeyed only with the next action.
     """
-    n = len(memory.stopped)
+    n, joints = memory.start_position.shape
     nobody = np.zeros(n, bool)
     stopped = memory.stopped | emergency_stop
     time = memory.ticks / config.tick_rate
@@ -145,8 +122,8 @@ def tick(
     if time < config.init_duration:
         share = time / config.init_duration
         position = memory.start_position * (1 - share) + np.array(policy.default_joint_pos) * share
-        command = MotorCommand(position, np.full((n, 12), robot.init_kp), np.full((n, 12), robot.init_kd))
-        command = _where(memory.failed, _limp(n), command)
+        command = MotorCommand(position, np.full((n, joints), robot.init_kp), np.full((n, joints), robot.init_kd))
+        command = _where(memory.failed, _limp(n, joints), command)
         return memory._replace(command=command), command
     fade = np.float32(min((time - config.init_duration) / config.fade_in_duration, 1.0))
     counter = (memory.counter + 1) % config.repeat_action
@@ -156,6 +133,14 @@ def tick(
     if velocity_command is not None:
         memory = memory._replace(velocity_command=np.array(velocity_command, float))
 
+    return _act(config, policy, memory, sensors, fade)
+
+
+def _act(
+    config: ControllerConfig, policy: PolicyFile, memory: Memory, sensors: Sensors, fade: np.float32
+) -> tuple[Memory, MotorCommand]:
+    """A tick in which the controller looks at its sensors, and the policy acts unless something speaks against it."""
+    stopped, (n, joints) = memory.stopped, memory.start_position.shape
     gravity = gravity_in_body(sensors.orientation)
     tilted = ~stopped & (-gravity[:, 2] < np.cos(config.max_body_angle))
     blind = not policy.use_imu and np.any(np.abs(sensors.orientation - [1.0, 0, 0, 0]) > 1e-3, axis=-1)
@@ -180,10 +165,10 @@ def tick(
     failed |= acting & np.any(np.isnan(target), axis=-1)
     acting = acting & ~failed
     gains = policy.kp * config.gain_multiplier, policy.kd * config.gain_multiplier
-    walk = MotorCommand(target.astype(float), np.full((n, 12), gains[0]), np.full((n, 12), gains[1]))
+    walk = MotorCommand(target.astype(float), np.full((n, joints), gains[0]), np.full((n, joints), gains[1]))
     command = _where(acting, walk, memory.command)  # a robot found tilted keeps its last command until the next action
-    command = _where(stopped, _limp(n)._replace(kd=np.full((n, 12), config.estop_kd)), command)
-    command = _where(failed, _limp(n), command)
+    command = _where(stopped, _limp(n, joints)._replace(kd=np.full((n, joints), config.estop_kd)), command)
+    command = _where(failed, _limp(n, joints), command)
     memory = memory._replace(
         observation=np.where(remembering[:, None], rotated, memory.observation),
         seen=np.where(acting[:, None], observation, memory.seen),
@@ -206,6 +191,62 @@ def board(config: ControllerConfig, robot: Robot, command: MotorCommand) -> Moto
     )
 
 
+class NeuralController:
+    """`tick` and `board` with their memory; see `walkies.deploy.controllers.Controller`."""
+
+    failure = "controller failed"
+    memory: Memory
+    asked: MotorCommand
+    """the last command before the board's clamps"""
+
+    def __init__(
+        self, policy: PolicyFile, robot: Robot, tick_rate: float | None = None, config: ControllerConfig | None = None
+    ) -> None:
+        """tick_rate: Hz; default: that of `config`."""
+        config = config or ControllerConfig()
+        self.policy, self.robot = policy, robot
+        self.config = config if tick_rate is None else replace(config, tick_rate=tick_rate)
+        self.tick_rate, self.action_ticks = self.config.tick_rate, self.config.repeat_action
+
+    @property
+    def start_up(self) -> int:
+        """Ticks of interpolation that are left."""
+        whole = int(np.ceil(self.config.init_duration * self.config.tick_rate - 1e-9))
+        return max(whole - self.memory.ticks, 0)
+
+    @property
+    def ahead(self) -> int:
+        """Ticks until the sensors are looked at again, or the policy begins to act."""
+        if self.start_up:
+            return min(self.start_up, self.action_ticks)
+        return self.action_ticks - (self.memory.counter + 1) % self.action_ticks
+
+    @property
+    def failed(self) -> np.ndarray:
+        return self.memory.failed
+
+    @property
+    def action(self) -> np.ndarray:
+        return self.memory.action
+
+    @property
+    def applied(self) -> np.ndarray:
+        return self.memory.observation[:, self.policy.slices["last_action"]]
+
+    def activate(self, sensors: Sensors, before: Memory | None = None) -> None:
+        """As the function of that name."""
+        self.memory = activate(self.policy, sensors, before)
+
+    def tick(
+        self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False
+    ) -> MotorCommand:
+        """As the function of that name, and then the board."""
+        self.memory, self.asked = tick(
+            self.config, self.policy, self.robot, self.memory, sensors, velocity_command, emergency_stop
+        )
+        return board(self.config, self.robot, self.asked)
+
+
 def multiplex(config: ControllerConfig, message: np.ndarray | None, age: float) -> np.ndarray | None:
     """The velocity command after the multiplexer: the latest message, or zero once it is older than the time-out.
 
@@ -214,12 +255,6 @@ def multiplex(config: ControllerConfig, message: np.ndarray | None, age: float) 
     if message is None:
         return None
     return message if age <= config.command_timeout else np.zeros_like(message)
-
-
-def gravity_in_body(orientation: np.ndarray) -> np.ndarray:
-    """Unit gravity (n, 3) in the body frame for quaternions (n, 4) w x y z: Rᵀ (0, 0, -1)."""
-    w, x, y, z = orientation.T
-    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
 
 
 def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndarray) -> np.ndarray:
@@ -233,8 +268,8 @@ def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndar
     return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
 
 
-def _limp(n: int) -> MotorCommand:
-    return MotorCommand(np.zeros((n, 12)), np.zeros((n, 12)), np.zeros((n, 12)))
+def _limp(n: int, joints: int) -> MotorCommand:
+    return MotorCommand(*(np.zeros((n, joints)) for _ in MotorCommand._fields))
 
 
 def _where(mask: np.ndarray, yes: MotorCommand, no: MotorCommand) -> MotorCommand:

@@ -28,7 +28,6 @@ from walkies.sim import nominal_params
 from walkies.sim.base import State
 from walkies.sim.native import NativeSimulator
 from walkies.sim.params import read_params
-from walkies.tasks.signal import Sensed
 
 SUBSTEPS = 5
 CONTROL_STEPS = 4
@@ -199,25 +198,22 @@ def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
 
 
 def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
-    """An exported policy under random commands, as the robot's controller runs it."""
+    """An exported policy under random commands, as the robot's controller runs it once it has faded in."""
+    from walkies.deploy.controllers import Sensors
+    from walkies.deploy.controllers.generic import GenericController
     from walkies.deploy.policy_file import read
 
-    policy = read(path)
-    contract = policy.contract(robot)
+    controller = GenericController(read(path), robot, fade_in=0.0)
     command = rng.uniform([-0.75, -0.5, -2.0], [0.75, 0.5, 2.0], (robots, 3)).astype(np.float32)
-    memory = {
-        "history": np.tile(contract.initial_history(), (robots, 1)),
-        "action": np.zeros((robots, contract.robot.num_joints), np.float32),
-    }
 
     def drive(k: int, state: State, readings: Any) -> np.ndarray:
         imu = np.tile(np.array([0, 0, 0, 0, 0, -1], np.float32), (robots, 1))
         imu = imu if readings is None else np.asarray(readings.imu[:, -1])
-        joints, speed = np.asarray(state.qpos[:, 7:]), np.asarray(state.qvel[:, 6:])
-        frame = contract.frame(Sensed(imu[:, :3], imu[:, 3:], command, joints, speed, memory["action"]))
-        memory["history"] = contract.push(memory["history"], frame)
-        memory["action"] = policy.act(memory["history"])
-        return contract.target(memory["action"])
+        pose, joints, speeds = (np.asarray(x) for x in (state.qpos[:, 3:7], state.qpos[:, 7:], state.qvel[:, 6:]))
+        sensors = Sensors(imu[:, :3], pose, joints, speeds, imu[:, 3:])
+        if k == 0:
+            controller.activate(sensors)
+        return controller.tick(sensors, command).position
 
     return drive
 

@@ -7,7 +7,6 @@ noise, jitter and losses, and identified. The table says how far off the estimat
 from __future__ import annotations
 
 import sys
-from collections import deque
 from json import dumps
 from pathlib import Path
 from time import process_time
@@ -19,8 +18,9 @@ import numpy as np
 
 from walkies.accel.cpu import MujocoThreads
 from walkies.bounds import Between, Seed
-from walkies.deploy.controllers.neural_controller import ControllerConfig, MotorCommand, Sensors, activate, board, tick
-from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, Joystick, model_for
+from walkies.deploy.controllers import Sensors
+from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController
+from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, model_for
 from walkies.deploy.excite import excitation
 from walkies.deploy.identify_log import TOLERANCE, Identified, identify
 from walkies.deploy.identify_windows import HELD_HEIGHT, hold
@@ -28,8 +28,11 @@ from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.logs_align import align
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
+from walkies.judge.loop import Loop, Many, Sense, layout, nominal_plant, standing
+from walkies.judge.trace import Joystick
 from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
+from walkies.sim import conditions
 
 
 class Hidden(NamedTuple):
@@ -83,41 +86,55 @@ def record(
     recorder, config = recorder or Recorder(), config or ControllerConfig()
     rng = np.random.default_rng(seed)
     batch = _robot(robot, config, hidden, held)
-    state, velocity, ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")
-    height = HELD_HEIGHT if held else robot.reset_height[0]
-    state[0] = [0, 0, height, 1, 0, 0, 0, *policy.default_joint_pos]
-    gain, bias = batch.expand("actuator_gainprm"), batch.expand("actuator_biasprm")
-    imu: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=round(hidden.imu_delay * config.tick_rate) + 1)
-    queue: deque[MotorCommand] = deque(maxlen=round(hidden.latency * config.tick_rate) + 1)
-    memory, published = None, []
+    controller, nominal = NeuralController(policy, robot, config=config), nominal_plant(robot, 1)
+    plant = nominal._replace(
+        kp=hidden.kp * nominal.kp,
+        kd=hidden.kd * nominal.kd,
+        command_delay=np.array([PHYSICS_PER_TICK * round(hidden.latency * config.tick_rate)]),
+        imu_delay=np.array([PHYSICS_PER_TICK * round(hidden.imu_delay * config.tick_rate)]),
+    )
+    loop = Loop(Many(batch), robot, controller, plant, _senses(hidden, recorder, rng))
+    start = standing(batch.model, robot, policy.default_joint_pos, np.zeros(1))
+    if held:
+        start[:, 2] = HELD_HEIGHT
+    loop.reset(start)
+    loop.activate()
+    published = []
     for k in range(round(seconds * config.tick_rate)):
         time = k / config.tick_rate
-        imu.append((velocity[:, 3:6].copy(), state[:, 3:7].copy()))
-        gyro, orientation = imu[0]
-        sensors = Sensors(
-            gyro + hidden.gyro_bias + recorder.gyro_noise * rng.standard_normal((1, 3)),
-            _jostled(orientation, recorder.gravity_noise * rng.standard_normal(3)),
-            state[:, 7:] + recorder.encoder_noise * rng.standard_normal((1, 12)),
-        )
-        memory = activate(policy, sensors) if memory is None else memory
         message = joystick(time)
         wanted = None if message is None else np.broadcast_to(np.asarray(message, float), (1, 3))
-        memory, asked = tick(config, policy, robot, memory, sensors, wanted)
-        if memory.acted[0]:
-            published.append((time, memory.seen[0], memory.action[0], asked.position[0]))
-        queue.append(board(config, robot, asked))
-        gain[:, :, 0] = queue[0].kp * hidden.kp
-        bias[:, :, 1], bias[:, :, 2] = -gain[:, :, 0], -queue[0].kd * hidden.kd
-        ctrl[:] = queue[0].position
-        batch.step(nstep=PHYSICS_PER_TICK)
+        loop.advance(k, wanted, ticks=1)
+        now = controller.memory
+        if now.acted[0]:
+            published.append((time, now.seen[0], now.action[0], controller.asked.position[0]))
     times, *topics = (np.array(column) for column in zip(*published, strict=True))
     return Recording(*(_received(times, values, recorder, rng) for values in topics))
 
 
+def _senses(hidden: Hidden, recorder: Recorder, rng: np.random.Generator) -> Sense:
+    """Biased, noisy readings. The controller is activated with those of its first tick."""
+    first: list[Sensors] = []
+
+    def sense(tick: int | None, sensors: Sensors) -> Sensors:
+        if tick == 0:
+            return first.pop()
+        gyro, orientation, joints, *_ = sensors
+        sensors = sensors._replace(
+            gyro=gyro + hidden.gyro_bias + recorder.gyro_noise * rng.standard_normal((1, 3)),
+            orientation=_jostled(orientation, recorder.gravity_noise * rng.standard_normal(3)),
+            joint_position=joints + recorder.encoder_noise * rng.standard_normal(joints.shape),
+        )
+        first.append(sensors)
+        return sensors
+
+    return sense
+
+
 def _robot(robot: Robot, config: ControllerConfig, hidden: Hidden, held: bool) -> mujoco.batch.Batch:
     model = model_for(robot, config)
-    model.dof_frictionloss[6:] *= hidden.frictionloss
-    model.geom_friction[:, 0] = hidden.ground_friction
+    model.dof_frictionloss[layout(model, robot).qvel] *= hidden.frictionloss
+    conditions.set_friction(model, np.array([hidden.ground_friction]))
     model.body_mass[model.body(robot.base_body).id] += hidden.payload
     mujoco.mj_setConst(model, mujoco.MjData(model))
     if held:

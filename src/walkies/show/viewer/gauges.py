@@ -8,7 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from walkies.judge.loop import FALL_TILT
+from walkies.judge.falls import FALL_TILT
 from walkies.robots.base import Robot
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards
@@ -23,7 +23,7 @@ class Gauges:
             role: np.array([model.geom(name).id for name in names])
             for role, names in (("feet", robot.foot_geoms), ("knees", robot.knee_geoms), ("torso", robot.torso_geoms))
         }
-        self.default_pose = np.array(robot.default_pose)
+        self.default_pose, self.abduction = np.array(robot.default_pose), np.array(robot.abduction_joints)
         self.terms = tuple(name for name in rewards.terms_of(weights) if getattr(weights, name))
         self._reward = _compiled(weights, shape)
         self._air_time = np.zeros(len(self.geoms["feet"]))
@@ -47,7 +47,8 @@ class Gauges:
             angular_velocity=data.qvel[3:6].copy(),
             gravity=down,
             height=data.qpos[2] - walker.ground_height(data.qpos[:2]),
-            joint_offset=data.qpos[7:] - self.default_pose,
+            joint_offset=(offset := data.qpos[7:] - self.default_pose),
+            abduction=offset[self.abduction],
             joint_velocity=data.qvel[6:].copy(),
             joint_acceleration=(data.qvel[6:] - self._joint_velocity) / dt,
             torque=moment.torque,

@@ -12,9 +12,9 @@ import numpy as np
 
 from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
-from walkies.judge.ranges import PAYLOAD_HEIGHT
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
+from walkies.sim import conditions
 from walkies.sim.params import ground_geom
 
 PAYLOAD_BODY = "payload"
@@ -26,8 +26,11 @@ SLOPE_SPEED = 5.0
 """degrees/s at which the ground tilts: the feet stay on it."""
 
 
+NOMINAL = conditions.Condition()
+
+
 class Slider(NamedTuple):
-    """One number that a person may change."""
+    """One number that a person may change: a quantity of `walkies.sim.conditions`, in units that people like."""
 
     name: str
     label: str
@@ -41,9 +44,9 @@ class Slider(NamedTuple):
 class Settings:
     """The world's properties."""
 
-    friction: float = 0.8
+    friction: float = NOMINAL.friction
     """Sliding friction between robot and ground."""
-    payload: float = 0.0
+    payload: float = NOMINAL.payload
     """kg on the robot's back."""
     latency: float = 0.0
     """ms from the controller's command to the motors."""
@@ -51,8 +54,21 @@ class Settings:
     """Share of the motors' stiffness, damping and greatest torque."""
     slope: float = 0.0
     """degrees by which the ground rises along the world's x axis."""
-    ground: float = 20.0
+    ground: float = 1e3 * NOMINAL.contact_time
     """ms, time constant of contacts (MuJoCo's solref): short is hard ground, long is a mat."""
+
+    @property
+    def condition(self) -> conditions.Condition:
+        """The same in SI units. `strength` is the share of the greatest torque too."""
+        return conditions.Condition(
+            friction=self.friction,
+            payload=self.payload,
+            command_delay=1e-3 * self.latency,
+            kp=self.strength,
+            kd=self.strength,
+            slope=math.radians(self.slope),
+            contact_time=1e-3 * self.ground,
+        )
 
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """These settings with some replaced; each is cut to its slider's range, and what is no number is left out."""
@@ -92,7 +108,7 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     """The robot at the controller twin's time step, with a payload of no weight on its back."""
     spec = load_spec(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     base = spec.body(robot.base_body)
-    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], PAYLOAD_HEIGHT])
+    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], conditions.PAYLOAD_HEIGHT])
     payload.explicitinertial = True
     payload.mass, payload.inertia = WEIGHTLESS, [WEIGHTLESS * PAYLOAD_SIZE**2] * 3
     model = spec.compile()
@@ -103,19 +119,18 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     return model
 
 
-def write(model: mujoco.MjModel, robot: Robot, settings: Settings) -> None:
-    """Give `model` the friction, ground, payload and greatest torque of `settings`. The others act while it walks."""
-    model.geom_friction[:, 0] = settings.friction
-    model.geom_solref[:, 0] = 1e-3 * settings.ground
-    mass = max(settings.payload, WEIGHTLESS)
+def write(model: mujoco.MjModel, settings: Settings) -> None:
+    """Give `model` the friction, ground and payload of `settings`. The others act while it walks."""
+    wanted = settings.condition
+    conditions.set_friction(model, np.array([wanted.friction]))
+    conditions.set_contact_time(model, np.array([wanted.contact_time]))
+    mass = max(wanted.payload, WEIGHTLESS)
     payload = model.body(PAYLOAD_BODY).id
     if model.body_mass[payload] != mass:
         model.body_mass[payload] = mass
         model.body_inertia[payload] = mass * (2.0 * PAYLOAD_SIZE) ** 2 / 6.0
         mujoco.mj_setConst(model, mujoco.MjData(model))
         _free_ground(model)
-    limit = robot.torque_limit * settings.strength
-    model.actuator_forcerange[:] = (-limit, limit)
 
 
 def _free_ground(model: mujoco.MjModel) -> None:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 
-from walkies.deploy.controllers.neural_controller import (
-    ControllerConfig,
-    Memory,
-    MotorCommand,
-    Sensors,
-    activate,
-    board,
-    multiplex,
-    tick,
-)
+from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController, multiplex
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK
 from walkies.deploy.policy_file import PolicyFile
+from walkies.judge.loop import Loop, One, nominal_plant
 from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.settings import Settings
@@ -46,9 +37,9 @@ class Moment(NamedTuple):
     velocity: np.ndarray
     """(3,) what the base does, body frame."""
     action: np.ndarray
-    """(12,) with its fade-in"""
+    """(nu,) with its fade-in"""
     torque: np.ndarray
-    """(12,) N m"""
+    """(nu,) N m"""
     tilt: float
     """rad between the robot's up and the world's"""
     stopped: bool
@@ -57,9 +48,6 @@ class Moment(NamedTuple):
 
 class Walker:
     """A robot that walks; not to be touched by more than one thread."""
-
-    _memory: Memory
-    """What the controller remembers between ticks."""
 
     def __init__(
         self,
@@ -77,6 +65,11 @@ class Walker:
         self.settings = Settings()
         self.time = 0.0
         self.dt = 1.0 / self.config.tick_rate
+        self.controller = NeuralController(policy, robot, config=self.config)
+        longest = LONGEST_QUEUE * PHYSICS_PER_TICK
+        self.loop = Loop(
+            One(self.model, self.data), robot, self.controller, nominal_plant(robot, 1), longest_delay=longest
+        )
         self._message: np.ndarray | None = None
         self._published = -np.inf
         self._stop = False
@@ -93,7 +86,7 @@ class Walker:
         height = self.robot.reset_height[0] / np.cos(world.ground_angle(self.model, self.floor))
         qpos[:3] = (*place, self.ground_height(place) + height)
         mujoco.mju_mulQuat(qpos[3:7], ground, np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
-        self.data.qpos[7:] = self.policy.default_joint_pos
+        qpos[self.loop.where.qpos] = self.policy.default_joint_pos
         mujoco.mj_forward(self.model, self.data)
         self._stop = False
         self._activate()
@@ -104,13 +97,21 @@ class Walker:
         self.policy = policy
         self._activate()
         if stopped:  # past its beginning, in which it would brace the legs whatever was pressed
-            ticks = math.ceil(self.config.init_duration * self.config.tick_rate)
-            self._memory = self._memory._replace(ticks=ticks, stopped=np.ones(1, bool))
+            now = self.controller
+            now.memory = now.memory._replace(ticks=now.start_up, stopped=np.ones(1, bool))
 
     def change(self, settings: Settings) -> None:
         """Change the world."""
         self.settings = settings
-        world.write(self.model, self.robot, settings)
+        world.write(self.model, settings)
+        nominal, wanted = nominal_plant(self.robot, 1), settings.condition
+        delay = PHYSICS_PER_TICK * round(wanted.command_delay * self.config.tick_rate)
+        self.loop.plant = nominal._replace(
+            kp=wanted.kp * nominal.kp,
+            kd=wanted.kd * nominal.kd,
+            torque_limit=settings.strength * nominal.torque_limit,
+            command_delay=np.array([delay]),
+        )
 
     def drive(self, command: np.ndarray) -> None:
         """Publish a velocity command (3,), cut to the policy's range. It is obeyed until half a second of silence."""
@@ -130,29 +131,20 @@ class Walker:
     @property
     def stopped(self) -> bool:
         """Whether the emergency stop was pressed, or the controller stopped by its own limit on the tilt."""
-        return self._stop or bool(self._memory.stopped[0])
+        return self._stop or bool(self.controller.memory.stopped[0])
 
     def advance(self) -> Moment | None:
         """One tick of the controller and the physics that goes with it; a `Moment` where the controller may act."""
         self._tilt_ground()
-        data, config = self.data, self.config
-        sensors = _sense(data)
-        message = multiplex(config, self._message, self.clock() - self._published)
-        self._memory, asked = tick(config, self.policy, self.robot, self._memory, sensors, message, self._stop)
+        message = multiplex(self.config, self._message, self.clock() - self._published)
+        self.loop.advance(command=message, ticks=1, stop=self._stop)
         self._stop = False
-        self._queue.append(board(config, self.robot, asked))
-        delay = round(1e-3 * self.settings.latency * config.tick_rate)
-        command = self._queue[max(len(self._queue) - 1 - delay, 0)]
-        kp, kd = self.settings.strength * command.kp[0], self.settings.strength * command.kd[0]
-        self.model.actuator_gainprm[:, 0], self.model.actuator_biasprm[:, 1] = kp, -kp
-        self.model.actuator_biasprm[:, 2] = -kd
-        data.ctrl[:] = command.position[0]
-        mujoco.mj_step(self.model, data, PHYSICS_PER_TICK)
+        data = self.data
         if not (np.all(np.isfinite(data.qpos)) and np.all(np.abs(data.qvel) < 1e3)):
             self.reset()
         self.time += self.dt
         self._ticks += 1
-        return self.moment() if self._ticks % config.repeat_action == 0 else None
+        return self.moment() if self._ticks % self.config.repeat_action == 0 else None
 
     def moment(self) -> Moment:
         """The robot now."""
@@ -165,10 +157,10 @@ class Walker:
             time=self.time,
             command=np.zeros(3) if message is None else message[0].copy(),
             velocity=np.array([velocity[0], velocity[1], self.data.qvel[5]]),
-            action=self._memory.observation[0, self.policy.slices["last_action"]].astype(float),
+            action=self.controller.applied[0].astype(float),
             torque=self.data.actuator_force.copy(),
             tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
-            stopped=self.stopped or bool(self._memory.failed[0]),
+            stopped=self.stopped or bool(self.controller.failed[0]),
         )
 
     def ground_height(self, place: np.ndarray) -> float:
@@ -179,12 +171,13 @@ class Walker:
 
     def _activate(self) -> None:
         self._ticks = 0
-        self._memory = activate(self.policy, _sense(self.data))
-        self._queue: deque[MotorCommand] = deque(maxlen=LONGEST_QUEUE)
+        self.controller.policy = self.policy
+        self.loop.reset()
+        self.loop.activate()
 
     def _tilt_ground(self) -> None:
         """Bring the ground nearer to the slope that was asked for."""
-        wanted, now = np.radians(self.settings.slope), world.ground_angle(self.model, self.floor)
+        wanted, now = self.settings.condition.slope, world.ground_angle(self.model, self.floor)
         if abs(wanted - now) < 1e-9:
             return
         step = np.radians(world.SLOPE_SPEED) * self.dt
@@ -211,7 +204,3 @@ def _pair(value: Any) -> tuple[float, float] | None:
     """A lowest and a highest number out of JSON, or None where it is no such thing."""
     low, high = map(world.finite, value) if isinstance(value, list | tuple) and len(value) == 2 else (None, None)
     return (low, high) if low is not None and high is not None and low <= high else None
-
-
-def _sense(data: mujoco.MjData) -> Sensors:
-    return Sensors(data.qvel[None, 3:6].copy(), data.qpos[None, 3:7].copy(), data.qpos[None, 7:].copy())

@@ -1,0 +1,56 @@
+"""`walkies replay`: a log of the real robot against its policy file and the simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from walkies.accel.cpu import MujocoThreads
+from walkies.deploy.identify_log import identify
+from walkies.deploy.logs import read
+from walkies.deploy.logs_align import align
+from walkies.deploy.policy_file import read as read_policy
+from walkies.deploy.replay import as_json, describe, reproduce
+from walkies.errors import UserError
+from walkies.files import write_json
+from walkies.judge.exam import robot_of
+from walkies.run.folders import find_policy
+
+SHARE_PAIRED = 0.5
+"""Share of the steps with an observation whose answer must be in the log too for the comparison to mean something."""
+
+
+def command(
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")],
+    policy: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")],
+    /,
+    held: bool | None = None,
+    out: Path | None = None,
+    threads: MujocoThreads = 0,
+) -> int:
+    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
+
+    Args:
+        log: a ROS 2 bag, or CSV, of ~/observation, ~/policy_output and ~/position_command.
+        policy: the policy.json that the robot ran, or its run folder.
+        held: whether the robot was held in the air, its legs free; default: look whether its trunk moves.
+        out: also write the result as JSON to this file.
+        threads: for MuJoCo, 0 for all cores.
+    """
+    path = find_policy(policy)
+    ran = read_policy(path)
+    robot = robot_of(ran)
+    aligned = align(read(log), ran, robot)
+    reproduction = reproduce(aligned, ran)
+    if reproduction.compared < SHARE_PAIRED * aligned.received:
+        raise UserError(
+            f"{log}: only {reproduction.compared} of {aligned.received} observations have their policy_output in the "
+            "log; record both topics, from the same controller"
+        )
+    found = identify(aligned, ran, robot, held, threads)
+    print(describe(aligned, reproduction, found, robot))
+    if out is not None:
+        write_json(out, as_json(aligned, reproduction, found), indent=1)
+    return 0 if reproduction.reproduced else 1

@@ -1,0 +1,80 @@
+"""What every control protocol offers to the loop that closes it around a simulator (`walkies.judge.loop`)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Sensors(NamedTuple):
+    """What a controller reads of n robots."""
+
+    gyro: np.ndarray
+    """(n, 3) rad/s, body frame"""
+    orientation: np.ndarray
+    """(n, 4) unit quaternion w x y z, body to world"""
+    joint_position: np.ndarray
+    """(n, nu) rad"""
+    joint_velocity: np.ndarray | None = None
+    """(n, nu) rad/s; None is zeros: the frame of 2025 does not have them"""
+    gravity: np.ndarray | None = None
+    """(n, 3) its direction in the body frame; None: what the orientation says"""
+    noise: dict[str, np.ndarray] | None = None
+    """(n, size) by name of signal, which the idealized protocol adds to its frame; None: there is none"""
+
+
+class MotorCommand(NamedTuple):
+    """What the controller, or the board after its clamps, asks of the motors: τ = kp (position - q) - kd q̇."""
+
+    position: np.ndarray
+    """(n, nu) rad"""
+    kp: np.ndarray
+    """(n, nu) N m/rad"""
+    kd: np.ndarray
+    """(n, nu) N m s/rad"""
+
+
+class Controller(Protocol):
+    """One policy under one control protocol, for n robots at once; it remembers what it must between ticks."""
+
+    tick_rate: float
+    """Hz"""
+    action_ticks: int
+    """Ticks per action of the policy."""
+    failure: str
+    """What a robot died of whose controller failed."""
+
+    @property
+    def start_up(self) -> int:
+        """Ticks until the policy acts for the first time."""
+
+    @property
+    def ahead(self) -> int:
+        """Ticks, the next one included, whose commands follow from the sensors of the next one: at least 1."""
+
+    @property
+    def failed(self) -> np.ndarray:
+        """(n,) bool: gave up on this robot"""
+
+    @property
+    def action(self) -> np.ndarray:
+        """(n, nu) float32, the policy's last output"""
+
+    @property
+    def applied(self) -> np.ndarray:
+        """(n, nu) float32, the same times its fade-in: what the policy is told that it did"""
+
+    def activate(self, sensors: Sensors) -> None:
+        """Begin anew."""
+
+    def tick(
+        self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False
+    ) -> MotorCommand:
+        """One tick: what the motors are told. velocity_command: (n, 3) m/s, m/s, rad/s; None if there never was one."""
+
+
+def gravity_in_body(orientation: np.ndarray) -> np.ndarray:
+    """Unit gravity (n, 3) in the body frame for quaternions (n, 4) w x y z: Rᵀ (0, 0, -1)."""
+    w, x, y, z = orientation.T
+    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)

@@ -1,0 +1,72 @@
+"""The idealized protocol: one action per tick, at a fixed rate, with history, fade-in, and the motor board's clamps.
+
+What training trains with and the examination and the film drive with; `neural_controller` is what runs on a robot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
+from walkies.deploy.controllers.neural_controller import ControllerConfig
+from walkies.deploy.policy_file import PolicyFile
+from walkies.robots.base import Robot
+from walkies.tasks.contract import FADE_IN
+from walkies.tasks.signal import Sensed
+
+
+class GenericController:
+    """See the module and `Controller`."""
+
+    action_ticks = 1
+    start_up = 0
+    ahead = 1
+    failure = "action not finite"
+
+    def __init__(
+        self, policy: PolicyFile, robot: Robot, tick_rate: float | None = None, fade_in: float = FADE_IN
+    ) -> None:
+        """tick_rate: Hz; default: the file's. fade_in: s over which actions grow to full size."""
+        self.tick_rate = tick_rate or 1.0 / policy.control_dt
+        self.fade_in = fade_in
+        board = ControllerConfig()
+        # The motor board caps gains without a word, so a file that asks for more is driven with what it would get.
+        self.policy = replace(policy, kp=min(policy.kp, board.kp_cap), kd=min(policy.kd, board.kd_cap))
+        self.contract = self.policy.contract(robot)
+
+    def standing(self, n: int) -> np.ndarray:
+        """Joint targets (n, nu), rad, of the default pose."""
+        return np.repeat(self.contract.target(np.zeros((1, len(self.policy.action_scale)))), n, axis=0)
+
+    def activate(self, sensors: Sensors) -> None:
+        """Begin anew, with the history that the robot's buffer holds before the first frame."""
+        n = len(sensors.joint_position)
+        self.actions = 0
+        self.history = np.repeat(self.contract.initial_history()[None], n, axis=0)
+        self.action = np.zeros(sensors.joint_position.shape, np.float32)
+        self.applied = self.action
+        self.failed = np.zeros(n, bool)
+
+    def tick(
+        self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False
+    ) -> MotorCommand:
+        """One action. There is no emergency stop; a robot whose action is not finite keeps its default pose."""
+        gravity = gravity_in_body(sensors.orientation) if sensors.gravity is None else sensors.gravity
+        if velocity_command is None:
+            velocity_command = np.zeros_like(sensors.gyro)
+        joints, speeds = sensors.joint_position, sensors.joint_velocity
+        speeds = np.zeros_like(joints) if speeds is None else speeds
+        sensed = Sensed(sensors.gyro, gravity, velocity_command, joints, speeds, self.applied)
+        frame = self.contract.frame(sensed, noise=sensors.noise, dtype=np.float32)
+        self.history = self.contract.push(self.history, frame)
+        self.action = self.policy.act(self.history)
+        finite = np.all(np.isfinite(self.action), axis=-1)
+        self.failed = ~finite
+        seconds = self.actions * (1.0 / self.tick_rate)
+        fade = np.float32(min(seconds / self.fade_in, 1.0) if self.fade_in else 1.0)
+        self.applied = fade * np.where(finite[:, None], self.action, np.float32(0))
+        self.actions += 1
+        position = self.contract.target(self.applied.astype(np.float64))
+        return MotorCommand(position, np.full(position.shape, self.policy.kp), np.full(position.shape, self.policy.kd))
