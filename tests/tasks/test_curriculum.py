@@ -27,7 +27,7 @@ from walkies.tasks.randomization_draw import draw
 from walkies.tasks.walk import Walk, WalkConfig
 
 KEY = jax.random.key(0)
-DT, SUBSTEPS = 0.004, 5
+DT = 0.004
 WILD = replace(
     WALKIES,
     contact=replace(WALKIES.contact, softness=Range(0.6, 1.5), friction=Range(0.3, 0.5)),
