@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +17,8 @@ from walkies.errors import UserError
 from walkies.mdp import Discrete, Env, Observation, Outcome, map_shapes
 from walkies.rl import distributions, networks, normalize, sizes, train
 from walkies.rl.distributions import Categorical, masked
+from walkies.rl.pathwise import short_horizon
 from walkies.rl.pathwise.short_horizon import SHORT_HORIZON
-from walkies.rl.pathwise.short_horizon import make_iteration as make_short_horizon
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import PPO, RECIPES, TRPO, Recipe
 from walkies.rl.rollout import rollout, start
@@ -46,35 +48,36 @@ class InADict:
         return Observation({"seen": seen.policy}, {"known": seen.critic})
 
 
-def trained(recipe: Recipe, env: Env, make: Any = train.make_iteration, iterations: int = 3) -> tuple[list, dict]:
-    """Leaves of the state after some iterations, and the last metrics."""
-    state, iterate = train.init(recipe, env, jax.random.key(0)), make(recipe, env)
-    for _ in range(iterations):
-        state, metrics = iterate(state)
-    plain = state._replace(key=jax.random.key_data(state.key))
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(plain)], {n: float(value) for n, value in metrics.items()}
+def program(recipe: Recipe, env: Env, iterate: Any) -> str:
+    """What an iteration is compiled from, without the names of its arguments and results."""
+    state = train.shapes(recipe, env, jax.random.key(0))
+    text = jax.jit(partial(iterate, recipe, env)).lower(state).as_text()
+    return re.sub(r'jax\.result_info = "[^"]*"', "", text)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "env", "make"),
+    ("recipe", "env", "iterate"),
     [
-        (replace(PPO, **SMALL, networks="native", normalize_reward=True), CartPole(), train.make_iteration),
-        (replace(PPO, **SMALL, bound="mean", time_limits="rollout_end"), Pendulum(), train.make_iteration),
-        (replace(TRPO, **SMALL), Pendulum(), train.make_iteration),
-        (replace(RECIPES["reinforce"], **SMALL), CartPole(time_limit=10), train.make_iteration),
-        (replace(SHORT_HORIZON, **SMALL), Pendulum(), make_short_horizon),
+        (replace(PPO, **SMALL, networks="native", normalize_reward=True), CartPole(), train.iterate),
+        (replace(PPO, **SMALL, bound="mean", time_limits="rollout_end"), Pendulum(), train.iterate),
+        (replace(TRPO, **SMALL), Pendulum(), train.iterate),
+        (replace(RECIPES["reinforce"], **SMALL), CartPole(time_limit=10), train.iterate),
+        (replace(SHORT_HORIZON, **SMALL), Pendulum(), short_horizon.iterate),
     ],
     ids=["ppo", "ppo-box", "trpo", "reinforce", "short-horizon"],
 )
-def test_a_dictionary_of_one_vector_trains_as_the_vector(recipe, env, make):
-    """Bit for bit. Control: another seed of the environment's parameters is another training."""
-    flat, told = trained(recipe, env, make)
-    tree, told_too = trained(recipe, InADict(env), make)
+def test_a_dictionary_of_one_vector_trains_as_the_vector(recipe, env, iterate):
+    """Its iteration is the same program, so the training is the same bit for bit. Control: another γ is another one."""
+    flat = program(recipe, env, iterate)
+    assert program(recipe, InADict(env), iterate) == flat
+    assert program(replace(recipe, gamma=0.9 * recipe.gamma), env, iterate) != flat
+
+
+def test_both_trainings_begin_with_the_same_numbers():
+    states = [train.init(replace(PPO, **SMALL), env, jax.random.key(0)) for env in (CartPole(), InADict(CartPole()))]
+    flat, tree = (jax.tree.leaves(state._replace(key=jax.random.key_data(state.key))) for state in states)
     for a, b in zip(flat, tree, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert told == told_too
-    other, _ = trained(replace(recipe, gamma=0.9 * recipe.gamma, initial_std=0.9), env, make)
-    assert any(not np.array_equal(a, b) for a, b in zip(flat, other, strict=True))
 
 
 @dataclass(frozen=True)
@@ -134,15 +137,15 @@ LOOKING = replace(
 
 
 def test_an_image_and_a_vector_train_a_network_of_ones_own(monkeypatch):
-    """To tell the side takes both; the gradient and the natural gradient go through the network."""
+    """To tell the side takes both. Natural gradients go through the network too, as far as to be traced."""
     monkeypatch.setitem(networks.ARCHITECTURES, "eyes", Eyes)
     state, iterate = train.init(LOOKING, Look(), jax.random.key(0)), train.make_iteration(LOOKING, Look())
-    for _ in range(40):
+    for _ in range(30):
         state, metrics = iterate(state)
     assert float(metrics["reward"]) > 0.9  # by chance, and by either alone: 0.5
     assert state.normalizers.policy.origin["eyes"].shape == (8, 8, 1)
     natural = replace(TRPO, num_envs=16, horizon=4, hidden=(8,), critic_hidden=(8,), architecture="eyes")
-    assert np.isfinite(trained(natural, Look(), iterations=2)[1]["policy_loss"])
+    assert "convolution" in program(natural, Look(), train.iterate)
 
 
 def test_what_a_network_cannot_take_is_said():
@@ -230,8 +233,8 @@ def test_an_invalid_action_is_never_taken():
         assert bool(jnp.isfinite(record.log_probs).all())
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_learns_behind_a_mask(name):
+@pytest.mark.parametrize("name", ["reinforce", "trpo", "ppo"])
+def test_recipes_learn_behind_a_mask(name):
     """Numbers stay finite, no invalid action is taken, and the best open door is found more often than by chance."""
     recipe = replace(RECIPES[name], **SMALL | dict(num_envs=64, horizon=4), learning_rate=3e-2)
     state, iterate = train.init(recipe, Doors(), jax.random.key(0)), train.make_iteration(recipe, Doors())

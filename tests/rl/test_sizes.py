@@ -57,7 +57,7 @@ def held(recipe, env):
     def iteration(state, key):
         policy = train.make_policy(recipe, env)
         params, normalizer = state.learner.params.policy, state.normalizers.policy
-        value, steps = partial(train._value, recipe, state), train.steps_per_iteration(recipe, env)
+        value, steps = partial(train.values, recipe, state), train.steps_per_iteration(recipe, env)
         _, record = rollout(env, policy, params, normalizer, value, state.actors, key, steps)
         return record, train.make_batch(recipe, env, policy, state, record), state.learner, state.learner.params
 
