@@ -79,7 +79,8 @@ def main(robots: int = 1024, turns: int = 200) -> None:
         ratio = np.array(seconds[name]) / seconds[order[0]]
         low, high = np.quantile([np.median(rng.choice(ratio, turns)) for _ in range(1000)], [0.025, 0.975])
         print(
-            f"{name:<26}{1e3 * statistics.median(seconds[name]):>8.3f} ms{np.median(ratio):>8.3f} [{low:.3f}, {high:.3f}]"
+            f"{name:<26}{1e3 * statistics.median(seconds[name]):>8.3f} ms"
+            f"{np.median(ratio):>8.3f} [{low:.3f}, {high:.3f}]"
         )
 
 

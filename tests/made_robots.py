@@ -67,6 +67,8 @@ def make(folder: Path, legs: int, joints: int) -> Robot:
         kp=20.0,
         kd=0.6,
         torque_limit=8.0,
+        kp_cap=100.0,
+        kd_cap=10.0,
         init_kp=20.0,
         init_kd=0.6,
         foot_geoms=tuple(f"{name}_foot" for name in names),

@@ -67,11 +67,11 @@ def test_its_policy_has_its_own_size(robot, run, capsys):
 def test_it_is_explained_examined_and_rehearsed(robot, run, capsys):
     told = said(capsys, "explain", robot.name)
     assert all(name in told for name in robot.joint_names)
-    assert "3 episodes" in said(capsys, "exam", run, "--episodes", "3", "--seed", "9", "--threads", "1")
+    assert "3 episodes" in said(capsys, "exam", run, "--episodes", "3", "--seed", "9")
 
 
 def test_it_is_filmed_and_played(robot, run, capsys, tmp_path):
-    said(capsys, "film", run, "--out", tmp_path / "film.mp4", "--seconds", "1", "--size", "64", "48")
+    said(capsys, "film", run, "--out", tmp_path / "film.mp4", "--seconds", "1", "--size", "64", "64")
     assert (tmp_path / "film.mp4").stat().st_size > 1000
     play = Play(stages_of(run), WalkConfig(), "a run", listen(port=0))
     try:

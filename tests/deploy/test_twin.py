@@ -76,7 +76,7 @@ def scripted(policy):
     for k in range(plain_controller.ACTIONS):
         gyro, quat, joints, command = (np.array([part]) for part in plain_controller.sensors(k))
         memory, asked = tick_until_action(policy, memory, Sensors(gyro, quat, joints), config, velocity_command=command)
-        rows.append((memory.seen[0], memory.action[0], board(CONFIG, PUPPER, asked).position[0]))
+        rows.append((memory.seen[0], memory.action[0], board(PUPPER, asked).position[0]))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
@@ -184,7 +184,7 @@ def test_start_up_interpolates_then_fades_in():
 
 def test_commands_are_clamped_twice_and_gains_capped():
     far = MotorCommand(np.array([[9.0] * 12, [-9.0] * 12]), np.full((2, 12), 50.0), np.full((2, 12), 3.0))
-    clamped = board(CONFIG, PUPPER, far)
+    clamped = board(PUPPER, far)
     np.testing.assert_allclose(clamped.position[0], np.array(PUPPER.upper_limits) - 0.1)
     np.testing.assert_allclose(clamped.position[1], np.array(PUPPER.lower_limits) + 0.1)
     assert clamped.position[1, 0] == pytest.approx(-1.12) and clamped.position[0, 0] == pytest.approx(2.41)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
@@ -23,10 +22,9 @@ GROSS = 10.0
 
 def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """Stiffness and damping, and whether the IMU is used."""
-    config = ControllerConfig()
     for key, value, cap, plausible in (
-        ("kp", policy.kp, config.kp_cap, robot.plausible.kp),
-        ("kd", policy.kd, config.kd_cap, robot.plausible.kd),
+        ("kp", policy.kp, robot.kp_cap, robot.plausible.kp),
+        ("kd", policy.kd, robot.kd_cap, robot.plausible.kd),
     ):
         if value > cap:
             message = f"{value:g} is above the board's cap: the robot will use {cap:g} without a word"

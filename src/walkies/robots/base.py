@@ -64,6 +64,10 @@ class Robot:
     """N m s/rad, servo damping, likewise."""
     torque_limit: float
     """N m"""
+    kp_cap: float
+    """N m/rad, what the motor board allows at most."""
+    kd_cap: float
+    """N m s/rad, likewise."""
     init_kp: float
     init_kd: float
     """Gains while the controller moves to the default pose after activation."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
-from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
 from walkies.tasks.contract import FADE_IN
@@ -31,9 +30,8 @@ class GenericController:
         """tick_rate: Hz; default: the file's. fade_in: s over which actions grow to full size."""
         self.tick_rate = tick_rate or 1.0 / policy.control_dt
         self.fade_in = fade_in
-        board = ControllerConfig()
         # The motor board caps gains without a word, so a file that asks for more is driven with what it would get.
-        self.policy = replace(policy, kp=min(policy.kp, board.kp_cap), kd=min(policy.kd, board.kd_cap))
+        self.policy = replace(policy, kp=min(policy.kp, robot.kp_cap), kd=min(policy.kd, robot.kd_cap))
         self.contract = self.policy.contract(robot)
 
     def standing(self, n: int) -> np.ndarray:

@@ -38,10 +38,6 @@ class ControllerConfig:
     estop_kd: float = 0.1
     """N m s/rad that remain after an emergency stop."""
     gain_multiplier: float = 1.0
-    kp_cap: float = 10.0
-    """N m/rad, what the board allows at most."""
-    kd_cap: float = 1.0
-    """N m s/rad, likewise."""
     command_timeout: float = 0.5
     """s of silence after which the velocity multiplexer commands zero."""
 
@@ -181,13 +177,13 @@ def _act(
     return memory, command
 
 
-def board(config: ControllerConfig, robot: Robot, command: MotorCommand) -> MotorCommand:
+def board(robot: Robot, command: MotorCommand) -> MotorCommand:
     """The motor board's own clamps: positions inside the joint limits by the robot's inset, gains under its caps."""
     lower, upper = robot.target_limits()
     return MotorCommand(
         np.clip(command.position, lower, upper),
-        np.clip(command.kp, 0.0, config.kp_cap),
-        np.clip(command.kd, 0.0, config.kd_cap),
+        np.clip(command.kp, 0.0, robot.kp_cap),
+        np.clip(command.kd, 0.0, robot.kd_cap),
     )
 
 
@@ -244,7 +240,7 @@ class NeuralController:
         self.memory, self.asked = tick(
             self.config, self.policy, self.robot, self.memory, sensors, velocity_command, emergency_stop
         )
-        return board(self.config, self.robot, self.asked)
+        return board(self.robot, self.asked)
 
 
 def multiplex(config: ControllerConfig, message: np.ndarray | None, age: float) -> np.ndarray | None:
