@@ -21,6 +21,7 @@ from walkies.rl import networks
 
 SIZES = {"policy": (108, 128, 64, 12), "critic": (85, 64, 64, 1)}
 """Of the default recipe."""
+APPLY = {"xla": networks.apply, "native": faster.faster(networks.apply)}
 
 
 def main(samples: int = 1024, rounds: int = 200, activation: str = "elu", threads: int | None = None) -> None:
@@ -44,7 +45,7 @@ def main(samples: int = 1024, rounds: int = 200, activation: str = "elu", thread
         inputs = jax.random.normal(keys[1], (samples, sizes[0]))
         direction = jax.random.normal(keys[2], (samples, sizes[-1]))
         for what, make in {"forwards": forwards, "forwards and backwards": backwards}.items():
-            calls = {kind: jax.jit(make(faster.chosen(kind), activation)) for kind in ("xla", "native")}
+            calls = {kind: jax.jit(make(apply, activation)) for kind, apply in APPLY.items()}
             spent = interleaved(calls, (layers, inputs, direction), rounds)
             print(
                 f"{name:7} {'-'.join(map(str, sizes)):15} {what:23} XLA {spent['xla']:7.0f} µs"

@@ -120,14 +120,13 @@ const Kernel<T>* find_kernel(int legs, int joints) {
   return nullptr;
 }
 
-constexpr int kParamsPerBody = 11, kParamsPerJoint = 7, kParamsPerRobot = 1 + 3 + 2 + 7 + 2;
+constexpr int kParamsPerBody = 11, kParamsPerJoint = 8, kParamsPerRobot = 1 + 3 + 2 + 7;
 
 template <class T>
-ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In target, In disturbance,
-                Out qpos_out, Out qvel_out, Out warmstart_out, Out targets_out, Out distance, Out force, Out position,
-                Out velocity, Out torque, Out acceleration, Out gyro, Out gravity, Out ok,
-                ffi::Span<const double> constants, int64_t legs, int64_t joints, int64_t substeps, int64_t threads, int64_t iterations,
-                int64_t line_search, double line_tolerance, double tolerance) {
+ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In push, Out qpos_out,
+                Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
+                Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t legs, int64_t joints,
+                int64_t threads, int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
   const Choice& choice = chosen();
   if (!choice.table) return ffi::Error::InvalidArgument(choice.error);
   const Kernel<T>* kernel = find_kernel<T>(int(legs), int(joints));
@@ -141,10 +140,11 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
     return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
   };
   const int64_t param_rows = params.dimensions()[0];
-  const bool disturbed = disturbance.element_count() > 0;
+  const int64_t substeps = targets.dimensions()[1];
+  const bool pushed = push.element_count() > 0;
   if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
-      !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, kTargetMemory * nu) ||
-      !fits(target, robots, nu) || (disturbed && !fits(disturbance, robots, kDisturbance))) {
+      !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, substeps * nu) ||
+      (pushed && !fits(push, robots, 3))) {
     return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) +
                                        " robots");
   }
@@ -162,11 +162,10 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
   kernel->load(constants.begin(), constants.size(), model.get());
   const Call<T> call{robots, param_rows, int(substeps),
                      {int(iterations), int(line_search), line_tolerance, tolerance},
-                     in(params), in(qpos), in(qvel), in(warmstart), in(targets), in(target),
-                     disturbed ? in(disturbance) : nullptr,
-                     out(qpos_out), out(qvel_out), out(warmstart_out), out(targets_out),
+                     in(params), in(qpos), in(qvel), in(warmstart), in(targets), pushed ? in(push) : nullptr,
+                     out(qpos_out), out(qvel_out), out(warmstart_out),
                      out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
-                     out(gyro), out(gravity), static_cast<uint8_t*>(ok->untyped_data())};
+                     out(imu), static_cast<uint8_t*>(ok->untyped_data())};
   in_parallel(pool, (robots + kernel->lanes - 1) / kernel->lanes, threads,
               [&](int64_t block) { kernel->run(model.get(), call, block); });
   return ffi::Error::Success();
@@ -186,11 +185,10 @@ auto with_outputs(Binding&& binding) {
 }
 
 auto bind() {
-  return with_outputs<13>(with_inputs<7>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
+  return with_outputs<11>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
       .Attr<ffi::Span<const double>>("constants")
       .Attr<int64_t>("legs")
       .Attr<int64_t>("joints")
-      .Attr<int64_t>("substeps")
       .Attr<int64_t>("threads")
       .Attr<int64_t>("iterations")
       .Attr<int64_t>("line_search")
@@ -209,8 +207,10 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 
 #define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
 
-WALKIES_EXPORT XLA_FFI_Error* walkies_step_float32(XLA_FFI_CallFrame* frame) { return walkies::handle<float>(frame); }
-WALKIES_EXPORT XLA_FFI_Error* walkies_step_float64(XLA_FFI_CallFrame* frame) { return walkies::handle<double>(frame); }
+// A name is good for one set of arguments and results: where those change, it changes too, and a library from before is
+// refused instead of misunderstood.
+WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float32(XLA_FFI_CallFrame* frame) { return walkies::handle<float>(frame); }
+WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float64(XLA_FFI_CallFrame* frame) { return walkies::handle<double>(frame); }
 
 // Name of the instruction set in use, or the reason why there is none, after "error: ".
 WALKIES_EXPORT const char* walkies_isa() {

@@ -1,4 +1,4 @@
-// One control step of a block of robots, one robot per lane: load, step, check, store.
+// One call's work for a block of robots, one robot per lane: load, step, check, store.
 #pragma once
 
 #include "step.h"
@@ -21,17 +21,7 @@ template <class V, int L, int J>
 struct Outputs {
   Vec3<V> position[kMaxSpheres], velocity[kMaxSpheres];
   V distance[kMaxSpheres];
-  Vec3<V> gyro, gravity;
 };
-
-template <class V>
-WALKIES_INLINE void read_imu(Mask<V> when, Vec3<V> omega, const V q[4], Vec3<V> world_down, Vec3<V>& gyro,
-                             Vec3<V>& gravity) {
-  if (!any(when)) return;
-  Vec3<V> down = rotate_back(from_quaternion(q[0], q[1], q[2], q[3]), world_down);
-  gyro = {when ? omega.x : gyro.x, when ? omega.y : gyro.y, when ? omega.z : gyro.z};
-  gravity = {when ? down.x : gravity.x, when ? down.y : gravity.y, when ? down.z : gravity.z};
-}
 
 // Where the spheres are, and how they move, at the end of the control step.
 template <class V, int L, int J>
@@ -69,12 +59,32 @@ WALKIES_INLINE Mask<V> is_sane(const RobotState<V, L, J>& s) {
          within(&s.velocity.x, 3, fast) & within(&s.omega.x, 3, fast) & within(s.qd[0], L * J, fast);
 }
 
+// Physics steps between which targets are fetched and readings of the IMU written.
+constexpr int kBatch = 8;
+
+// Runs the call's physics steps; returns the lanes in which no target was unusable.
 template <class V, int L, int J>
-WALKIES_INLINE void select_state(Mask<V> m, const RobotState<V, L, J>& other, RobotState<V, L, J>& s) {
-  constexpr int size = sizeof(RobotState<V, L, J>) / sizeof(V);
-  V* to = reinterpret_cast<V*>(&s);
-  const V* from = reinterpret_cast<const V*>(&other);
-  for (int i = 0; i < size; i++) to[i] = m ? to[i] : from[i];
+WALKIES_INLINE Mask<V> run_steps(Physics<V, L, J>& w, const Call<Scalar<V>>& call, const int64_t row[], int used) {
+  constexpr int joints = L * J;
+  const Scalar<V> far = kMaxNumber;
+  const RobotState<V, L, J>& s = w.state;
+  const V weight = sqrt(dot(w.params.gravity, w.params.gravity));
+  const Vec3<V> down = Scalar<V>(1) / max(weight, splat<V>(Scalar<V>(1e-15))) * w.params.gravity;
+  Mask<V> given = weight == weight;
+  for (int begun = 0; begun < call.substeps; begun += kBatch) {
+    const int steps = call.substeps - begun < kBatch ? call.substeps - begun : kBatch;
+    V target[kBatch][L][J];
+    Vec3<V> imu[kBatch][2];  // gyro, gravity
+    load_rows(call.targets + begun * joints, row, steps * joints, target[0][0], int64_t(call.substeps) * joints);
+    given = given & within(target[0][0], steps * joints, far);
+    for (int i = 0; i < steps; i++) {
+      physics_step(w, call.solver, target[i]);
+      imu[i][0] = s.omega;
+      imu[i][1] = rotate_back(from_quaternion(s.quaternion[0], s.quaternion[1], s.quaternion[2], s.quaternion[3]), down);
+    }
+    store_rows(&imu[0][0].x, 6 * steps, row[0], used, call.imu + begun * 6, int64_t(call.substeps) * 6);
+  }
+  return given;
 }
 
 template <class V, int L, int J>
@@ -95,29 +105,20 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
 
   RobotParams<V, L, J> params;
   load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params), param_count);
-  V qpos[nq], qvel[nv], warmstart[nv], old_targets[kTargetMemory * joints], target[joints];
+  V qpos[nq], qvel[nv], warmstart[nv], push[3] = {};
   load_rows(call.qpos, row, nq, qpos, nq);
   load_rows(call.qvel, row, nv, qvel, nv);
   load_rows(call.warmstart, row, nv, warmstart, nv);
-  load_rows(call.targets, row, kTargetMemory * joints, old_targets, kTargetMemory * joints);
-  load_rows(call.target, row, joints, target, joints);
+  if (call.push) load_rows(call.push, row, 3, push, 3);
 
   const V zero = V{};
-  V disturbance[kDisturbance] = {};
-  if (call.disturbance) load_rows(call.disturbance, row, kDisturbance, disturbance, kDisturbance);
-  const Vec3<V> push{disturbance[0], disturbance[1], disturbance[2]};
-  const V* lateness = disturbance + 3;
   // Of broken parameters every number is NaN. In other numbers min, max and comparisons would hide a NaN before it
   // reached the new state: a motor clamped to its limit looks like any other.
   const S far = kMaxNumber;
-  Mask<V> given = (params.command_delay == params.command_delay) & within(qpos, nq, far) & within(qvel, nv, far) &
-                  within(warmstart, nv, far) & within(old_targets, kTargetMemory * joints, far) &
-                  within(target, joints, far) & within(disturbance, kDisturbance, far);
-  for (int n = 0; n < kTargetMemory; n++) given = given & (lateness[n] >= zero);
-  const bool pushed = any((push.x != zero) | (push.y != zero) | (push.z != zero));
-  const V weight = sqrt(dot(params.gravity, params.gravity));
-  const Vec3<V> down = S(1) / max(weight, splat<V>(S(1e-15))) * params.gravity;
-  Physics<V, L, J> w{model, params, pushed, push};
+  const Mask<V> given = (params.friction == params.friction) & within(qpos, nq, far) & within(qvel, nv, far) &
+                        within(warmstart, nv, far) & within(push, 3, far);
+  const bool pushed = any((push[0] != zero) | (push[1] != zero) | (push[2] != zero));
+  Physics<V, L, J> w{model, params, pushed, {push[0], push[1], push[2]}};
   RobotState<V, L, J>& s = w.state;
   s.position = {qpos[0], qpos[1], qpos[2]};
   V norm = S(1) / sqrt(qpos[3] * qpos[3] + qpos[4] * qpos[4] + qpos[5] * qpos[5] + qpos[6] * qpos[6]);
@@ -134,70 +135,11 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     w.acceleration.base[3 + i] = warmstart[i];
   }
 
-  const RobotState<V, L, J> before = s;
-  Outputs<V, L, J> out;
-  out.gyro = {zero, zero, zero};
-  out.gravity = {zero, zero, zero};
-  for (int step = 0; step < call.substeps; step++) {
-    read_imu<V>(params.imu_delay == S(call.substeps - step), s.omega, s.quaternion, down, out.gyro, out.gravity);
-    // The newest target that has been on its way for `command_delay` steps and its own lateness; target number n came n
-    // control steps ago. Once one is in force no older one comes back, however late it is.
-    V current[L][J];
-    const bool on_time = !any(params.command_delay + lateness[0] > S(step));
-    for (int i = 0; i < joints; i++) {
-      if (on_time) {
-        current[i / J][i % J] = target[i];
-        continue;
-      }
-      V t = old_targets[(kTargetMemory - 2) * joints + i];
-      for (int n = kTargetMemory - 2; n >= 0; n--) {
-        auto arrived = params.command_delay + lateness[n] <= S(step + n * call.substeps);
-        t = arrived ? (n == 0 ? target[i] : old_targets[(n > 0 ? n - 1 : 0) * joints + i]) : t;
-      }
-      current[i / J][i % J] = t;
-    }
-    physics_step(w, call.solver, current);
-  }
-  read_imu<V>(params.imu_delay <= zero, s.omega, s.quaternion, down, out.gyro, out.gravity);
+  const Mask<V> targets_given = run_steps(w, call, row, used);
   keep_forces(w);
-
-  // A robot that blew up, or was given what is unusable, comes back where it was, at rest; if that was no sane state, in
-  // the model's own pose.
-  const Mask<V> ok = given & is_sane<V, L, J>(s) & within(w.acceleration.base, 6, far) &
+  const Mask<V> ok = given & targets_given & is_sane<V, L, J>(s) & within(w.acceleration.base, 6, far) &
                      within(w.acceleration.leg[0], joints, far);
-  const bool all_ok = !any(lanes_not(ok));
-  if (!all_ok) {
-    RobotState<V, L, J> rest = before, home;
-    const S* q0 = model.fallback_qpos;
-    home.position = {splat<V>(q0[0]), splat<V>(q0[1]), splat<V>(q0[2])};
-    for (int i = 0; i < 4; i++) home.quaternion[i] = splat<V>(model.fallback_qpos[3 + i]);
-    for (int i = 0; i < joints; i++) {
-      home.q[i / J][i % J] = splat<V>(model.fallback_qpos[7 + i]);
-      home.qd[i / J][i % J] = zero;
-      rest.qd[i / J][i % J] = zero;
-    }
-    home.velocity = home.omega = rest.velocity = rest.omega = {zero, zero, zero};
-    select_state<V, L, J>(is_sane<V, L, J>(rest), home, rest);
-    select_state<V, L, J>(ok, rest, s);
-    for (int i = 0; i < 6; i++) w.acceleration.base[i] = keep(ok, w.acceleration.base[i]);
-    for (int i = 0; i < joints; i++) {
-      w.acceleration.leg[i / J][i % J] = keep(ok, w.acceleration.leg[i / J][i % J]);
-      w.last.torque[i / J][i % J] = keep(ok, w.last.torque[i / J][i % J]);
-      // A target that is unusable must not stay in the memory.
-      for (int n = 0; n < kTargetMemory - 1; n++) {
-        V& t = old_targets[n * joints + i];
-        t = abs(t) <= far ? t : s.q[i / J][i % J];
-      }
-      target[i] = abs(target[i]) <= far ? target[i] : s.q[i / J][i % J];
-    }
-    for (int i = 0; i < model.spheres; i++) {
-      Vec3<V>& f = w.last.force[i];
-      f = {keep(ok, f.x), keep(ok, f.y), keep(ok, f.z)};
-    }
-    const auto falls = within(&down.x, 3, S(2));
-    const Vec3<V> somewhere{keep(falls, down.x), keep(falls, down.y), falls ? down.z : splat<V>(S(-1))};
-    read_imu<V>(lanes_not(ok), s.omega, s.quaternion, somewhere, out.gyro, out.gravity);
-  }
+  Outputs<V, L, J> out;
   read_spheres(w, out);
 
   for (int i = 0; i < 3; i++) {
@@ -216,18 +158,12 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   store_rows(qpos, nq, first, used, call.qpos_out);
   store_rows(qvel, nv, first, used, call.qvel_out);
   store_rows(warmstart, nv, first, used, call.warmstart_out);
-  V memory[kTargetMemory * joints];
-  for (int i = 0; i < joints; i++) memory[i] = target[i];
-  for (int i = 0; i < (kTargetMemory - 1) * joints; i++) memory[joints + i] = old_targets[i];
-  store_rows(memory, kTargetMemory * joints, first, used, call.targets_out);
   store_rows(out.distance, model.spheres, first, used, call.distance);
   store_rows(&w.last.force[0].x, 3 * model.spheres, first, used, call.force);
   store_rows(&out.position[0].x, 3 * model.spheres, first, used, call.position);
   store_rows(&out.velocity[0].x, 3 * model.spheres, first, used, call.velocity);
   store_rows(&w.last.torque[0][0], joints, first, used, call.torque);
   store_rows(&w.acceleration.base[3], 3, first, used, call.acceleration);
-  store_rows(&out.gyro.x, 3, first, used, call.gyro);
-  store_rows(&out.gravity.x, 3, first, used, call.gravity);
   V flags = ok ? splat<V>(1) : zero;
   const S* flag = reinterpret_cast<const S*>(&flags);
   for (int i = 0; i < used; i++) call.ok[first + i] = flag[i] != S(0);

@@ -6,8 +6,6 @@
 
 namespace walkies {
 
-constexpr int kTargetMemory = 4;
-constexpr int kDisturbance = 3 + kTargetMemory;  // force on the base (world), lateness of each target
 constexpr int kMaxLegSpheres = 4;
 constexpr int kMaxBaseSpheres = 16;
 constexpr int kMaxSpheres = 40;
@@ -24,13 +22,15 @@ template <class T>
 struct Call {
   int64_t robots;
   int64_t param_rows;  // robots, or 1 for parameters shared by all
-  int substeps;
+  int substeps;        // physics steps, 0 for the readings of the state as it is
   SolverSettings solver;
 
-  const T *params, *qpos, *qvel, *warmstart, *targets, *target;
-  const T* disturbance;  // kDisturbance numbers per robot, or null
-  T *qpos_out, *qvel_out, *warmstart_out, *targets_out;
-  T *distance, *force, *position, *velocity, *torque, *acceleration, *gyro, *gravity;
+  const T *params, *qpos, *qvel, *warmstart;
+  const T* targets;  // substeps × joints numbers per robot
+  const T* push;     // 3 numbers per robot: force on the base (world), or null
+  T *qpos_out, *qvel_out, *warmstart_out;
+  T *distance, *force, *position, *velocity, *torque, *acceleration;
+  T* imu;  // substeps × 6 numbers per robot
   uint8_t* ok;
 };
 

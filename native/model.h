@@ -32,7 +32,6 @@ struct Sphere {
 template <class S, int L, int J>
 struct Model {
   S timestep, inverse_impratio;
-  S fallback_qpos[7 + L * J];
   JointConstants<S> joints[L][J];
   int spheres, base_count, leg_count[L];
   Sphere<S> base[kMaxBaseSpheres], leg[L][kMaxLegSpheres];
@@ -41,7 +40,7 @@ struct Model {
 // Numbers before the spheres; the Python side writes them in this order.
 template <int L, int J>
 constexpr size_t constants_before_spheres() {
-  return 2 + (7 + L * J) + L * J * 27 + 1;
+  return 2 + L * J * 27 + 1;
 }
 
 template <class S, int L, int J>
@@ -50,7 +49,6 @@ void load_model(const double* c, size_t, void* storage) {
   auto next = [&c]() { return S(*c++); };
   m.timestep = next();
   m.inverse_impratio = S(1) / next();
-  for (S& q : m.fallback_qpos) q = next();
   for (auto& leg : m.joints) {
     for (auto& j : leg) {
       for (S& p : j.position) p = next();
@@ -87,7 +85,9 @@ struct BodyParams {
 
 template <class V>
 struct JointParams {
-  V kp, kd, torque_limit, damping, friction, armature;
+  V kp, kd, torque_limit;
+  V slowing;  // 1 / torque_speed
+  V damping, friction, armature;
   V inverse_weight;  // 1 / dof_invweight0
 };
 
@@ -100,7 +100,6 @@ struct RobotParams {
   Vec3<V> gravity;
   V contact_stiffness, contact_damping;
   ImpedanceCurve<V> contact_impedance;
-  V command_delay, imu_delay;
 };
 
 template <class V, int L, int J>

@@ -1,4 +1,4 @@
-// One physics step, as mj_step with the Euler integrator does it, and one control step of a block of robots.
+// One physics step, as mj_step with the Euler integrator does it.
 #pragma once
 
 #include "solver.h"
@@ -29,10 +29,11 @@ struct Physics {
   Rows<V, L, J> rows;
 };
 
-// Motor torques, passive damping; dry friction and joint limits as constraint rows.
+// Motor torques, passive damping; dry friction and joint limits as constraint rows. As in a DC motor, the torque to be
+// had falls linearly with the speed in its own direction; against it, it stays.
 template <class V, int L, int J>
 WALKIES_NOINLINE void start_joints(Physics<V, L, J>& w, const V target[L][J]) {
-  const V zero = V{};
+  const V zero = V{}, one = splat<V>(1);
   Mask<V> any_limit = zero < zero;
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
     WALKIES_UNROLL for (int k = 0; k < J; k++) {
@@ -40,7 +41,9 @@ WALKIES_NOINLINE void start_joints(Physics<V, L, J>& w, const V target[L][J]) {
       const JointParams<V>& p = w.params.joint[l][k];
       V q = w.state.q[l][k], qd = w.state.qd[l][k];
       V control = clamp(target[l][k], splat<V>(c.control_lower), splat<V>(c.control_upper));
-      V torque = clamp(p.kp * (control - q) - p.kd * qd, -p.torque_limit, p.torque_limit);
+      V share = p.slowing * qd;
+      V low = -p.torque_limit * clamp(one + share, zero, one), high = p.torque_limit * clamp(one - share, zero, one);
+      V torque = clamp(p.kp * (control - q) - p.kd * qd, low, high);
       w.last.torque[l][k] = torque;
       w.force.leg[l][k] += torque - p.damping * qd;
 
@@ -60,7 +63,6 @@ WALKIES_NOINLINE void start_joints(Physics<V, L, J>& w, const V target[L][J]) {
   }
   w.rows.limits = any(any_limit);
   if (!w.rows.limits) return;
-  const Scalar<V> one = 1;
   WALKIES_NO_UNROLL for (int l = 0; l < L; l++) {
     WALKIES_NO_UNROLL for (int k = 0; k < J; k++) {
       const JointConstants<Scalar<V>>& c = w.model.joints[l][k];

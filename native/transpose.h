@@ -54,9 +54,9 @@ WALKIES_NOINLINE void load_rows(const float* data, const int64_t row[], int coun
   }
 }
 
-// Writes the first `used` lanes as rows `first`, `first` + 1, …
-WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int used, float* data) {
-  float* to = data + first * count;
+// Writes `count` numbers of the first `used` lanes into rows `first`, `first` + 1, …, which are `stride` numbers long.
+WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int used, float* data, int64_t stride) {
+  float* to = data + first * stride;
   int c = 0;
   while (c < count && count >= WALKIES_LANES) {
     if (c + WALKIES_LANES > count) c = count - WALKIES_LANES;
@@ -64,22 +64,28 @@ WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int 
     WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) block[i] = in[c + i];
     transpose_square<WALKIES_LANES / 2>(block);
     if (used == WALKIES_LANES) {
-      WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) store_unaligned(block[i], to + i * count + c);
+      WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) store_unaligned(block[i], to + i * stride + c);
     } else {
-      for (int i = 0; i < used; i++) store_unaligned(block[i], to + i * count + c);
+      for (int i = 0; i < used; i++) store_unaligned(block[i], to + i * stride + c);
     }
     c += WALKIES_LANES;
   }
   for (; c < count; c++) {
-    for (int i = 0; i < used; i++) to[i * count + c] = in[c][i];
+    for (int i = 0; i < used; i++) to[i * stride + c] = in[c][i];
   }
 }
 
 inline void load_rows(const double* data, const int64_t row[], int count, double* out, int64_t stride) {
   for (int c = 0; c < count; c++) out[c] = data[row[0] * stride + c];
 }
-inline void store_rows(const double* in, int count, int64_t first, int, double* data) {
-  for (int c = 0; c < count; c++) data[first * count + c] = in[c];
+inline void store_rows(const double* in, int count, int64_t first, int, double* data, int64_t stride) {
+  for (int c = 0; c < count; c++) data[first * stride + c] = in[c];
+}
+
+// Rows of `count` numbers.
+template <class V>
+WALKIES_INLINE void store_rows(const V* in, int count, int64_t first, int used, Scalar<V>* data) {
+  store_rows(in, count, first, used, data, count);
 }
 
 }  // namespace walkies::WALKIES_NS

@@ -1,5 +1,6 @@
 """walkies: legged robots learn to walk, on the computer you have."""
 
+from walkies import renamed
 from walkies.gymnasium import registration
 from walkies.show import gl
 
@@ -7,3 +8,4 @@ __version__ = "0.1.0"
 
 gl.postpone()
 registration.announce()
+renamed.install()

@@ -8,7 +8,7 @@ independent copies. Two things are deliberately *not* part of it, because they a
   `terminated`; the rollout (`walkies.rl.rollout`) adds `truncated`, and bootstraps there (Pardo et al. 2018).
 - **Resetting.** A terminal state is the end. The rollout starts the next episode.
 
-Arrays lead with the environment axis, `(num_envs, …)`.
+Arrays lead with the environment axis, `(num_envs, …)`. An observation is an array of any shape, or a PyTree of arrays.
 """
 
 from __future__ import annotations
@@ -39,15 +39,22 @@ class Discrete(NamedTuple):
 
 Space = Box | Discrete
 
+Sizes = Any
+"""The arrays of an observation, without the environment axis: n for a vector of n numbers, a tuple of ints for an array
+of that shape, or a PyTree (dict, list, NamedTuple) of these."""
+
 
 class Observation(NamedTuple):
     """What is seen of a state: `policy` is what the agent acts on, `critic` what training may also know.
 
-    policy: (num_envs, observation_size). critic: (num_envs, privileged_size), the same array if nothing is privileged.
+    policy: of `observation_size`, each array (num_envs, …). critic: of `privileged_size`, the same if nothing is
+    privileged. action_mask: (num_envs, n) bool for a `Discrete` space, true where an action is valid, at least once in
+    each environment; None where every action is. Invalid actions are never taken.
     """
 
-    policy: Array
-    critic: Array
+    policy: Any
+    critic: Any
+    action_mask: Array | None = None
 
 
 class Outcome(NamedTuple):
@@ -66,13 +73,13 @@ class Env(Protocol[S]):
     """A batch of independent copies of one MDP as three pure functions, jittable and free of hidden state."""
 
     @property
-    def observation_size(self) -> int:
-        """Length of `Observation.policy`."""
+    def observation_size(self) -> Sizes:
+        """Of `Observation.policy`."""
         ...
 
     @property
-    def privileged_size(self) -> int:
-        """Length of `Observation.critic`."""
+    def privileged_size(self) -> Sizes:
+        """Of `Observation.critic`."""
         ...
 
     @property
@@ -119,6 +126,21 @@ class ChangingEnv(Env[S], Protocol[S]):
         metrics: mean () over the rollout of each quantity that `step` reports.
         """
         ...
+
+
+def map_shapes(function: Callable[[tuple[int, ...]], Any], sizes: Sizes) -> Any:
+    """`function` of each array's shape, in an observation's place of that array.
+
+    map_shapes(jnp.zeros, {"eyes": (8, 8, 1), "body": 3}) is a dict of an image and a vector of zeros.
+    """
+
+    def is_size(x: Any) -> bool:
+        return isinstance(x, int) or (type(x) is tuple and all(isinstance(n, int) for n in x))
+
+    def of(size: int | tuple[int, ...]) -> Any:
+        return function((size,) if isinstance(size, int) else size)
+
+    return jax.tree.map(of, sizes, is_leaf=is_size)
 
 
 def select(mask: Array, on_true: S, on_false: S) -> S:

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from walkies.accel import library
-from walkies.rl import learner
+from walkies.rl import updates
 from walkies.rl.recipes import PPO
 
 SHAPES = [(108, 128), (128,), (7, 3), (1,), (0,), (70, 70)]
@@ -29,7 +29,7 @@ def made(scale: float, seed: int = 0) -> tuple[list, list]:
 
 
 def by_optax(gradient, params, moments, rate):
-    """The definition, whatever `learner.adam` does."""
+    """The definition, whatever `updates.adam` does."""
     transform = optax.chain(optax.clip_by_global_norm(PPO.max_grad_norm), optax.scale_by_adam(eps=PPO.adam_epsilon))
     direction, moments = transform.update(gradient, moments)
     return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
@@ -37,13 +37,13 @@ def by_optax(gradient, params, moments, rate):
 
 @pytest.mark.parametrize("scale", [0.01, 0.999, 1.001, 50.0])
 def test_twenty_steps_are_those_of_optax(scale):
-    """Short gradients and shortened ones. Control: without the norm limit the long ones' moments would differ."""
+    """Short gradients and clipped ones. Control: without the norm limit the long ones' moments would differ."""
     ours, _ = theirs, _ = made(scale)
-    mine = other = learner.start(PPO, ours)
-    assert "walkies_adam" in str(jax.make_jaxpr(lambda g, p, m: learner.adam(PPO, g, p, m, 1e-2))(ours, ours, mine))
+    mine = other = updates.start(PPO, ours)
+    assert "walkies_adam" in str(jax.make_jaxpr(lambda g, p, m: updates.adam(PPO, g, p, m, 1e-2))(ours, ours, mine))
     for i in range(20):
         _, gradient = made(scale, seed=i)
-        ours, mine = jax.jit(lambda g, p, m: learner.adam(PPO, g, p, m, 1e-2))(gradient, ours, mine)
+        ours, mine = jax.jit(lambda g, p, m: updates.adam(PPO, g, p, m, 1e-2))(gradient, ours, mine)
         theirs, other = jax.jit(by_optax)(gradient, theirs, other, 1e-2)
     assert jax.tree.structure(mine) == jax.tree.structure(other)
     # The correction 1 − β₂ᵗ is computed in double here and in single precision there, where it is off by up to 6e-5.
@@ -56,17 +56,17 @@ def test_twenty_steps_are_those_of_optax(scale):
         unlimited = optax.scale_by_adam(eps=PPO.adam_epsilon)
         state = unlimited.init(theirs)
         _, state = unlimited.update(made(scale)[1], state)
-        _, limited = learner.adam(PPO, made(scale)[1], theirs, learner.start(PPO, theirs), 1e-2)
+        _, limited = updates.adam(PPO, made(scale)[1], theirs, updates.start(PPO, theirs), 1e-2)
         assert float(jnp.abs(state.mu[0]).max()) > 1.0005 * float(jnp.abs(limited[1].mu[0]).max())
 
 
 def test_arguments_stay_what_they_were():
     """It works in place only where nobody looks."""
     params, gradient = made(1.0)
-    moments = learner.start(PPO, params)
+    moments = updates.start(PPO, params)
     before = jax.tree.map(np.array, (params, gradient, moments))
-    new, _ = learner.adam(PPO, gradient, params, moments, 1e-2)
-    both = jax.jit(lambda g, p, m: (p, learner.adam(PPO, g, p, m, 1e-2)))(gradient, params, moments)
+    new, _ = updates.adam(PPO, gradient, params, moments, 1e-2)
+    both = jax.jit(lambda g, p, m: (p, updates.adam(PPO, g, p, m, 1e-2)))(gradient, params, moments)
     jax.tree.map(np.testing.assert_array_equal, (params, gradient, moments), before)
     jax.tree.map(np.testing.assert_array_equal, both[0], before[0])
     assert float(jnp.abs(new[0] - params[0]).max()) > 1e-3
@@ -77,9 +77,9 @@ def test_a_bad_gradient_is_not_hidden(bad):
     """One number that is none spoils the step, as it does with optax; it is not taken for a short gradient."""
     params, gradient = made(1.0)
     gradient[1] = gradient[1].at[5].set(bad)
-    moments = learner.start(PPO, params)
+    moments = updates.start(PPO, params)
     ours, theirs = (f(gradient, params, moments) for f in (
-        lambda g, p, m: learner.adam(PPO, g, p, m, 1e-2)[0], lambda g, p, m: by_optax(g, p, m, 1e-2)[0]))  # fmt: skip
+        lambda g, p, m: updates.adam(PPO, g, p, m, 1e-2)[0], lambda g, p, m: by_optax(g, p, m, 1e-2)[0]))  # fmt: skip
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(jnp.isnan(a), jnp.isnan(b))
     assert bool(jnp.isnan(ours[1][5]))
@@ -88,37 +88,37 @@ def test_a_bad_gradient_is_not_hidden(bad):
 def test_parameters_and_moments_are_renewed_in_place():
     """All but the gradient lie where they lay before. Control: the program that optax makes does not say so."""
     params, gradient = made(1.0)
-    moments = learner.start(PPO, params)
+    moments = updates.start(PPO, params)
     programs = [
         jax.jit(lambda g, p, m, f=f: f(g, p, m)).lower(gradient, params, moments).as_text()
-        for f in (lambda g, p, m: learner.adam(PPO, g, p, m, 1e-2), lambda g, p, m: by_optax(g, p, m, 1e-2))
+        for f in (lambda g, p, m: updates.adam(PPO, g, p, m, 1e-2), lambda g, p, m: by_optax(g, p, m, 1e-2))
     ]
     assert [program.count("#stablehlo.output_operand_alias") for program in programs] == [3 * len(SHAPES), 0]
 
 
 def test_nothing_to_learn_is_left_to_optax():
     """A recipe without a value function has no parameters there: the step counts and gives nothing back."""
-    params, (_, adam) = learner.adam(PPO, [], [], learner.start(PPO, []), 1e-3)
+    params, (_, adam) = updates.adam(PPO, [], [], updates.start(PPO, []), 1e-3)
     assert params == [] and int(adam.count) == 1
 
 
 def test_double_precision_is_left_to_optax():
     with jax.enable_x64(True):
         params = [jnp.ones((3, 2))]
-        program = jax.make_jaxpr(lambda p: learner.adam(PPO, p, p, learner.start(PPO, p), 1e-2))(params)
+        program = jax.make_jaxpr(lambda p: updates.adam(PPO, p, p, updates.start(PPO, p), 1e-2))(params)
         assert params[0].dtype == jnp.float64 and "walkies_adam" not in str(program)
 
 
 PROGRAM = """
 import jax, numpy as np
-from walkies.rl import learner
+from walkies.rl import updates
 from walkies.rl.recipes import PPO
 params = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(((108, 128), (3,), (70, 70)))]
-moments = learner.start(PPO, params)
+moments = updates.start(PPO, params)
 for i in range(3):
     keys = jax.random.split(jax.random.key(10 + i), len(params))
     gradient = [jax.random.normal(key, p.shape) for key, p in zip(keys, params)]
-    params, moments = learner.adam(PPO, gradient, params, moments, 1e-2)
+    params, moments = updates.adam(PPO, gradient, params, moments, 1e-2)
 print(hash(tuple(np.asarray(x).tobytes() for x in jax.tree.leaves((params, moments)))), repr(float(params[0].sum())))
 """
 

@@ -164,7 +164,7 @@ def test_what_does_not_fit_goes_to_xla():
     layers, inputs, _ = made((8, 16, 4), 6)
     assert not faster.fits(layers, inputs.astype(jnp.bfloat16), "elu")
     assert not faster.fits([layers[0]] * 9, inputs, "elu")
-    chosen = faster.chosen("native")
+    chosen = faster.faster(networks.apply)
     values = chosen(layers, inputs.astype(jnp.bfloat16), "elu")
     np.testing.assert_array_equal(values, networks.apply(layers, inputs.astype(jnp.bfloat16), "elu"))
 

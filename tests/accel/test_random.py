@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from walkies.accel import library, random
-from walkies.rl import train
+from walkies.rl import train, updates
 from walkies.run.config import TrainConfig, build
+
+permute = random.faster_permutation(updates.permutation)
 
 SHAPES = [(), (1,), (7, 9), (64,), (513, 67), (0,), (3, 5, 2)]
 """Whole vectors and parts of them, one thread's share and several, and nothing."""
@@ -89,18 +91,18 @@ def test_normal_numbers_are_normal():
 def test_permutation_is_the_sorted_one(count, by_jax):
     """Both ways of making it give the same order. Control: the next key's is another."""
     for key in KEYS:
-        order = random.permutation(key, count)
-        assert "walkies_permutation" in str(jax.make_jaxpr(lambda key: random.permutation(key, count))(key))
+        order = permute(key, count)
+        assert "walkies_permutation" in str(jax.make_jaxpr(lambda key: permute(key, count))(key))
         assert order.dtype == jnp.int32
         np.testing.assert_array_equal(np.sort(order), np.arange(count))
-        np.testing.assert_array_equal(order, by_jax(random.permutation, key, count))
+        np.testing.assert_array_equal(order, by_jax(permute, key, count))
     if count > 3:
-        assert (random.permutation(KEYS[0], count) != random.permutation(KEYS[1], count)).any()
+        assert (permute(KEYS[0], count) != permute(KEYS[1], count)).any()
 
 
 def test_permutation_is_uniform():
     """Each index lands everywhere equally often (χ² over positions of 5,000 permutations of 6)."""
-    draws = jax.jit(jax.vmap(lambda key: random.permutation(key, 6)))(jax.random.split(jax.random.key(0), 5000))
+    draws = jax.jit(jax.vmap(lambda key: permute(key, 6)))(jax.random.split(jax.random.key(0), 5000))
     counts = np.stack([np.bincount(draws[:, i], minlength=6) for i in range(6)])
     assert ((counts - 5000 / 6) ** 2 / (5000 / 6)).sum() < 60.0  # 25 degrees of freedom: p ≈ 1e-4
 
@@ -134,9 +136,11 @@ def test_training_draws_natively():
 
 PROGRAM = """
 import sys, jax, numpy as np
-from walkies import random
+from walkies.accel import random
+from walkies.rl.updates import permutation
 key = jax.random.key(5)
-drawn = random.uniform(key, (513, 67)), random.normal(key, (513, 67)), random.permutation(key, 12288)
+permute = random.faster_permutation(permutation)
+drawn = random.uniform(key, (513, 67)), random.normal(key, (513, 67)), permute(key, 12288)
 np.savez(sys.argv[1], *drawn)
 """
 

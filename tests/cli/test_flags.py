@@ -179,7 +179,7 @@ def test_a_command_is_not_begun_with_a_number_out_of_range(monkeypatch, capsys):
 
 def test_a_record_that_refuses_its_values_is_named_by_its_flags(capsys):
     assert cli.run(["train", "--recipe.no-baseline"]) == 2
-    assert capsys.readouterr().err.startswith("walkies: --recipe: weight gae needs a value function")
+    assert capsys.readouterr().err.startswith("walkies: --recipe: advantage gae needs a value function")
     shares = ["--task.commands.zero-probability", "0.6", "--task.commands.axis-probability", "0.5"]
     assert cli.run(["explain", *shares]) == 2
     assert capsys.readouterr().err.startswith("walkies: --task.commands: zero_probability 0.6 and axis_probability 0.5")

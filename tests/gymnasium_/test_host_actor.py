@@ -23,7 +23,7 @@ POLICIES = [
 
 
 def a_case(policy: Policy):
-    """Parameters whose head is not near zero, statistics of something, and raw observations (4, 5)."""
+    """Parameters whose outputs are not near zero, statistics of something, and raw observations (4, 5)."""
     params = jax.tree.map(lambda x: x + 0.3, policy.init(jax.random.key(1)))
     seen = 3.0 + 2.0 * jax.random.normal(jax.random.key(2), (100, 5))
     observation = 3.0 + 2.0 * jax.random.normal(jax.random.key(3), (4, 5))
@@ -37,12 +37,12 @@ def test_samples_and_actions_are_those_of_the_policy(policy):
     noise = actor._noise(isinstance(policy.action_space, Discrete), jax.random.key(4), (3, 4, policy_size(policy)))
     for row in range(3):
         sample, action = act(observation, row)
-        head, log_prob = actor.score(policy, params, normalizer, observation, sample)
-        distribution = policy.distribution(params, normalizer(jnp.asarray(observation)))
+        dist_params, log_prob = actor.score(policy, params, normalizer, observation, sample)
+        distribution = policy.apply(params, normalizer(jnp.asarray(observation)))
         if isinstance(policy.action_space, Discrete):
-            expected = jnp.argmax(head + noise[row], axis=-1)
+            expected = jnp.argmax(dist_params + noise[row], axis=-1)
         else:
-            expected = head + jnp.exp(params.log_std) * noise[row]
+            expected = dist_params + jnp.exp(params.log_std) * noise[row]
         np.testing.assert_allclose(sample, expected, atol=2e-5)
         np.testing.assert_allclose(action, policy.action(jnp.asarray(sample)), atol=2e-6)
         np.testing.assert_allclose(log_prob, distribution.log_prob(jnp.asarray(sample)), atol=1e-5)
@@ -60,7 +60,7 @@ def test_discrete_samples_have_the_probabilities_of_the_policy():
     same = np.repeat(observation[:1], 20_000, axis=0)
     act = actor.make_actor(policy, params, normalizer, jax.random.key(5), num_envs=20_000, horizon=1)
     frequency = np.bincount(act(same, 0)[0], minlength=3) / 20_000
-    expected = jax.nn.softmax(policy.head(params, normalizer(jnp.asarray(observation[0]))))
+    expected = jax.nn.softmax(policy.dist_params(params, normalizer(jnp.asarray(observation[0]))))
     np.testing.assert_allclose(frequency, expected, atol=4 * 0.5 / np.sqrt(20_000))
 
 
@@ -72,7 +72,7 @@ def test_the_clip_of_the_normalizer_holds_here_too():
     key = jax.random.key(6)
     act = actor.make_actor(policy, params, clipped, key, 4, 1)
     np.testing.assert_array_equal(act(far, 0)[0], act(further, 0)[0])
-    head = policy.head(params, clipped(jnp.asarray(far)))
-    np.testing.assert_allclose(actor.score(policy, params, clipped, far, np.zeros((4, 2)))[0], head, atol=1e-6)
+    dist_params = policy.dist_params(params, clipped(jnp.asarray(far)))
+    np.testing.assert_allclose(actor.score(policy, params, clipped, far, np.zeros((4, 2)))[0], dist_params, atol=1e-6)
     free = actor.make_actor(policy, jax.tree.map(lambda x: 1e-3 * x, params), normalizer, key, 4, 1)
     assert not np.array_equal(free(far, 0)[0], free(further, 0)[0])

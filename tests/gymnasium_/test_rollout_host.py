@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from walkies.errors import UserError
 from walkies.gymnasium.adapter import from_gymnasium_space
-from walkies.gymnasium.rollout import rollout_host, start_host
+from walkies.gymnasium.rollout import rollout, start
 from walkies.rl import normalize
 from walkies.rl.advantages import gae
 from walkies.rl.policy import Policy
@@ -60,10 +60,10 @@ def collect(mode):
     """Two rollouts in a row."""
     envs = SyncVectorEnv([Dice] * NUM_ENVS, autoreset_mode=mode)
     policy = Policy(2, from_gymnasium_space(envs.single_action_space), hidden=(4,))
-    params, actors = policy.init(jax.random.key(0)), start_host(envs, seed=0)
+    params, actors = policy.init(jax.random.key(0)), start(envs, seed=0)
     records = []
     for key in jax.random.split(jax.random.key(1)):
-        actors, record = rollout_host(envs, policy, params, normalize.init(2), value, actors, key, HORIZON)
+        actors, record = rollout(envs, policy, params, normalize.init(2), value, actors, key, HORIZON)
         records.append(record)
     return records
 
@@ -134,7 +134,7 @@ def test_unknown_autoreset_mode_is_an_error():
     envs = SyncVectorEnv([Dice])
     envs.metadata = {}
     with pytest.raises(UserError, match="autoreset_mode"):
-        rollout_host(envs, None, None, None, value, None, jax.random.key(0), 1)
+        rollout(envs, None, None, None, value, None, jax.random.key(0), 1)
 
 
 class Exacting(gymnasium.Env):
@@ -161,11 +161,11 @@ class Exacting(gymnasium.Env):
 def test_environments_get_actions_of_their_own_type_and_within_their_bounds(space, careless, monkeypatch):
     envs = SyncVectorEnv([lambda: Exacting(space)] * NUM_ENVS)
     policy = Policy(2, from_gymnasium_space(space), hidden=(4,))
-    params, actors = policy.init(jax.random.key(0)), start_host(envs, seed=0)
+    params, actors = policy.init(jax.random.key(0)), start(envs, seed=0)
     if careless:
         monkeypatch.setattr("walkies.gymnasium.rollout.into_box", lambda space: lambda action: action)
     with pytest.raises(AssertionError) if careless else nullcontext():
-        rollout_host(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 20)
+        rollout(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 20)
 
 
 class Breaking(Dice):
@@ -209,13 +209,13 @@ MODE = AutoresetMode
 def test_a_number_that_is_not_finite_is_told_with_its_environment(mode, broken, told):
     envs = SyncVectorEnv([Breaking, lambda: Breaking(**broken), Breaking], autoreset_mode=mode)
     policy = Policy(2, from_gymnasium_space(envs.single_action_space), hidden=(4,))
-    params, actors = policy.init(jax.random.key(0)), start_host(envs, seed=0)
+    params, actors = policy.init(jax.random.key(0)), start(envs, seed=0)
     with pytest.raises(UserError, match=f"{told}.*Nothing was learned.*wrappers") if told else nullcontext():
-        rollout_host(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 6)
+        rollout(envs, policy, params, normalize.init(2), value, actors, jax.random.key(1), 6)
 
 
 def test_a_first_observation_that_is_not_finite_is_told():
     envs = SyncVectorEnv([Breaking, lambda: Breaking(after=NAN)])
-    start_host(envs)
+    start(envs)
     with pytest.raises(UserError, match="observation of environment 1 is nan"):
-        start_host(envs)
+        start(envs)

@@ -13,7 +13,7 @@ from walkies.envs.classic import CartPole
 from walkies.envs.probes import action_reward
 from walkies.errors import UserError
 from walkies.gymnasium.adapter import ToGymnasiumVector
-from walkies.gymnasium.training import init_host, make_host_iteration, run_host, shape_of
+from walkies.gymnasium.training import env_spec, init, make_iteration, run
 from walkies.mdp import Discrete
 from walkies.rl.recipes import PPO
 from walkies.rl.train import make_policy
@@ -29,14 +29,14 @@ def trained():
     """A probe whose episodes last one step, in NEXT_STEP mode: every second row is a reset."""
     envs = ToGymnasiumVector(action_reward().mdp, 16, autoreset_mode=AutoresetMode.NEXT_STEP)
     history = []
-    training, returns = run_host(RECIPE, envs, 0, 20, lambda i, metrics: history.append(metrics))
+    training, returns = run(RECIPE, envs, 0, 20, lambda i, metrics: history.append(metrics))
     return envs, training, returns, history
 
 
 def test_the_probe_is_solved_although_half_the_rows_are_resets(trained):
     envs, training, returns, _ = trained
-    policy = make_policy(RECIPE, shape_of(envs))
-    logits = policy.distribution(training.state.learner.params.policy, np.ones((1, 1), np.float32)).logits
+    policy = make_policy(RECIPE, env_spec(envs))
+    logits = policy.apply(training.state.learner.params.policy, np.ones((1, 1), np.float32)).logits
     assert float(jax.nn.softmax(logits)[0, 1]) > 0.95
     assert returns[0] < 0.5 < 0.9 < returns[-1]
 
@@ -49,22 +49,22 @@ def test_episodes_are_counted_once(trained):
 
 
 def test_the_outline_of_a_vector_environment():
-    shape = shape_of(ToGymnasiumVector(CartPole(), 2))
+    shape = env_spec(ToGymnasiumVector(CartPole(), 2))
     assert (shape.observation_size, shape.action_space) == (4, Discrete(2))
-    with pytest.raises(UserError, match="rollout_host"):
+    with pytest.raises(UserError, match="rollout"):
         shape.step(None, None, None)
 
 
 @pytest.mark.parametrize(("change", "message"), [({"num_envs": 3}, "num_envs"), ({"whole_episodes": True}, "whole")])
 def test_what_the_loop_cannot_do_is_refused(change, message):
     with pytest.raises(UserError, match=message):
-        init_host(replace(RECIPE, **change), ToGymnasiumVector(CartPole(), 16), 0)
+        init(replace(RECIPE, **change), ToGymnasiumVector(CartPole(), 16), 0)
 
 
 def test_numbers_that_are_not_finite_are_named_and_not_learned_from(trained):
     """Rewards of 1e30 are finite, their squares are not; the same training learns on from rewards of 1."""
     envs, training, *_ = trained
-    iterate = make_host_iteration(RECIPE, envs)
+    iterate = make_iteration(RECIPE, envs)
     before = jax.device_get(training.state.learner)
     with pytest.MonkeyPatch.context() as patch:
         step = envs.step

@@ -1,4 +1,4 @@
-"""T6–T14: weights of the log-probability, by their defining properties, in float64."""
+"""T6–T14: advantage estimators, by their defining properties, in float64."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from walkies.rl import advantages
 
 GAMMA, LAM = 0.9, 0.8
-WEIGHTS = {name: jax.jit(function) for name, function in advantages.WEIGHTS.items()}
-gae, reward_to_go, full_return = WEIGHTS["gae"], WEIGHTS["reward_to_go"], WEIGHTS["full_return"]
+ADVANTAGES = {name: jax.jit(function) for name, function in advantages.ADVANTAGES.items()}
+gae, reward_to_go, full_return = ADVANTAGES["gae"], ADVANTAGES["reward_to_go"], ADVANTAGES["full_return"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,19 +115,19 @@ def test_a_time_limit_is_not_death():
     assert error(gae(*only_deaths, GAMMA, LAM), by_hand(only_deaths, GAMMA, LAM, one_mask=True)) < 1e-12
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("name", ADVANTAGES)
 def test_episodes_do_not_leak_into_each_other(name):
     """T9: a batch with an end inside is its two parts computed apart. Control: without the end it is not."""
     case = random_case(3)
     done = case.done.copy()
     done[3] = True
     case = case._replace(done=done)
-    whole = WEIGHTS[name](*case, GAMMA, LAM)
-    parts = [WEIGHTS[name](*(x[part] for x in case), GAMMA, LAM) for part in (slice(0, 4), slice(4, None))]
+    whole = ADVANTAGES[name](*case, GAMMA, LAM)
+    parts = [ADVANTAGES[name](*(x[part] for x in case), GAMMA, LAM) for part in (slice(0, 4), slice(4, None))]
     assert error(whole, np.vstack(parts)) < 1e-12
     done = case.done.copy()
     done[3] = False
-    joined = WEIGHTS[name](*case._replace(done=done, terminated=case.terminated & done), GAMMA, LAM)
+    joined = ADVANTAGES[name](*case._replace(done=done, terminated=case.terminated & done), GAMMA, LAM)
     assert error(joined, np.vstack(parts)) > 0.05
 
 

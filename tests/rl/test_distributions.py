@@ -100,7 +100,7 @@ def test_actions_stay_in_their_box(bound):
     policy = Policy(2, Box(1, -2.0, 6.0), hidden=(4,), bound=bound)
     params = policy.init(jax.random.key(0))
     params = params._replace(layers=[(1000.0 * w, b) for w, b in params.layers])
-    distribution = policy.distribution(params, jax.random.normal(jax.random.key(1), (500, 2)))
+    distribution = policy.apply(params, jax.random.normal(jax.random.key(1), (500, 2)))
     actions = policy.action(distribution.sample(jax.random.key(2)))
     assert -2.0 <= actions.min() < -1.9 and 5.9 < actions.max() <= 6.0
     assert (float(jnp.abs(distribution.mode()).max()) <= 1.0) == (bound == "mean")

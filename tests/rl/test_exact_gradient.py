@@ -37,7 +37,7 @@ class Problem:
         self.exact = jax.jit(lambda theta: evaluate(mdp, jax.nn.softmax(theta), gamma, HORIZON))(self.theta)
         self.probability = jax.jit(self._probability)
         self.gradient = jax.jit(self._gradient)
-        self.weigh = jax.jit(self._weigh, static_argnums=(0, 3))
+        self.advantage = jax.jit(self._advantage, static_argnums=(0, 3))
         self.mass = self.probability(self.theta)
 
     def log_policy(self, theta, states, actions):
@@ -57,13 +57,13 @@ class Problem:
             )
         )
 
-    def _weigh(self, weight, v, lam=1.0, cut=False):
+    def _advantage(self, estimator, v, lam=1.0, cut=False):
         """Ψ of every step for values v (HORIZON + 1, S). At the horizon the episode ends, or is cut and would go on."""
         states, at_end = self.rollouts.states, self.time == HORIZON - 1
         done = self.rollouts.terminated | at_end
         terminated = self.rollouts.terminated if cut else done
         values = v[self.time, states[:-1]] * self.rollouts.valid
-        return weight(
+        return estimator(
             jnp.asarray(self.rollouts.rewards), values, v[self.time + 1, states[1:]], jnp.asarray(terminated), done,
             self.gamma, lam,
         )  # fmt: skip
@@ -165,21 +165,21 @@ def test_the_world_drops_out_of_the_score(problem):
 
 
 RIGHT = {
-    "full return": lambda p, wrong: p.weigh(advantages.full_return, zeros(p)),
-    "reward to go": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.reward_to_go, zeros(p)),
-    "reward to go, any baseline": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.reward_to_go, wrong),
-    "GAE(0, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.0),
-    "GAE(.5, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.5),
-    "GAE(.95, V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, p.exact.v, 0.95),
-    "GAE(1, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 1.0),
+    "full return": lambda p, wrong: p.advantage(advantages.full_return, zeros(p)),
+    "reward to go": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.reward_to_go, zeros(p)),
+    "reward to go, any baseline": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.reward_to_go, wrong),
+    "GAE(0, V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, p.exact.v, 0.0),
+    "GAE(.5, V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, p.exact.v, 0.5),
+    "GAE(.95, V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, p.exact.v, 0.95),
+    "GAE(1, any V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, wrong, 1.0),
 }
 WRONG = {
-    "reward to go without γ^t": lambda p, wrong: p.weigh(advantages.reward_to_go, zeros(p)),
+    "reward to go without γ^t": lambda p, wrong: p.advantage(advantages.reward_to_go, zeros(p)),
     "baseline that knows the action": lambda p, wrong: (
-        GAMMA**p.time * (p.weigh(advantages.reward_to_go, zeros(p)) - p.rollouts.actions)
+        GAMMA**p.time * (p.advantage(advantages.reward_to_go, zeros(p)) - p.rollouts.actions)
     ),
-    "GAE(0, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 0.0),
-    "GAE(.5, any V)": lambda p, wrong: GAMMA**p.time * p.weigh(advantages.gae, wrong, 0.5),
+    "GAE(0, any V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, wrong, 0.0),
+    "GAE(.5, any V)": lambda p, wrong: GAMMA**p.time * p.advantage(advantages.gae, wrong, 0.5),
 }
 
 
@@ -195,11 +195,11 @@ def test_biased_estimators_are_told_apart(problem, wrong_v, name):
     assert problem.error(WRONG[name](problem, wrong_v)) > 1e-3
 
 
-@pytest.mark.parametrize("weight", advantages.WEIGHTS.values(), ids=list(advantages.WEIGHTS))
-def test_the_undiscounted_form_needs_no_discount_factor(weight):
+@pytest.mark.parametrize("estimator", advantages.ADVANTAGES.values(), ids=list(advantages.ADVANTAGES))
+def test_the_undiscounted_form_needs_no_discount_factor(estimator):
     """T1 at γ = 1, the form every recipe uses: Ψ as the library gives it, with no γ^t."""
     problem = Problem(random_tabular(seed=3), gamma=1.0)
-    assert problem.error(problem.weigh(weight, problem.exact.v, 0.7)) < EXACT
+    assert problem.error(problem.advantage(estimator, problem.exact.v, 0.7)) < EXACT
 
 
 def scores(family, parameters):
@@ -252,7 +252,7 @@ def test_reward_shift(name, terminal):
     shifted = Tabular(**{**mdp.__dict__, "reward": mdp.reward + 1.0})
     gradients = []
     for p in (Problem(mdp, gamma=1.0), Problem(shifted, gamma=1.0)):
-        gradients.append(p.gradient(p.weigh(advantages.WEIGHTS[name], zeros(p))))
+        gradients.append(p.gradient(p.advantage(advantages.ADVANTAGES[name], zeros(p))))
     difference = float(jnp.max(jnp.abs(gradients[0] - gradients[1])))
     assert difference < 1e-12 if terminal == 0 else difference > 1e-2
 
@@ -298,11 +298,11 @@ def test_batch_of_two_episodes_is_their_length_weighted_mean():
 def test_exact_values_give_the_exact_advantage(problem, wrong_v, lam):
     """T16: V^π ⇒ E[A_t | s, a] = Q − V at every step for any λ. Control: with another V, A + V is Q at λ = 1 only."""
     expected = np.asarray(problem.exact.q - problem.exact.v[:HORIZON, :, None])
-    mean = problem.conditional_mean(problem.weigh(advantages.gae, problem.exact.v, lam))
+    mean = problem.conditional_mean(problem.advantage(advantages.gae, problem.exact.v, lam))
     seen = ~np.isnan(mean)
     assert seen[:, ~problem.mdp.terminal].all()
     np.testing.assert_allclose(mean[seen], expected[seen], atol=1e-12)
-    off = problem.conditional_mean(problem.weigh(advantages.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
+    off = problem.conditional_mean(problem.advantage(advantages.gae, wrong_v, lam)) + wrong_v[:HORIZON, :, None]
     error = np.max(np.abs(off - np.asarray(problem.exact.q))[seen])
     assert error < 1e-12 if lam == 1.0 else error > 1e-1
 
@@ -313,20 +313,20 @@ def undiscounted(request):
         return Problem(random_tabular(seed=3, states=2 + request.param, terminal=request.param), gamma=1.0)
 
 
-@pytest.mark.parametrize("name", advantages.WEIGHTS)
+@pytest.mark.parametrize("name", advantages.ADVANTAGES)
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_which_estimators_are_biased(undiscounted, name, lam):
     """Over whole episodes at γ = 1: GAE where λ < 1, by the errors of its values; nothing else, whatever the values."""
     wrong_v = np.random.default_rng(0).normal(size=(HORIZON + 1, undiscounted.mdp.num_states))
     for v, right in ((undiscounted.exact.v, True), (wrong_v, name != "gae" or lam == 1.0)):
-        bias = undiscounted.error(undiscounted.weigh(advantages.WEIGHTS[name], v, lam))
+        bias = undiscounted.error(undiscounted.advantage(advantages.ADVANTAGES[name], v, lam))
         assert bias < EXACT if right else bias > 1e-3
 
 
-@pytest.mark.parametrize("name", advantages.WEIGHTS)
+@pytest.mark.parametrize("name", advantages.ADVANTAGES)
 def test_below_one_only_the_full_return_is_unbiased_without_its_factor(problem, name):
     """γ^t is left out: even with the true values the others then are gradients of nothing."""
-    bias = problem.error(problem.weigh(advantages.WEIGHTS[name], problem.exact.v, 0.5))
+    bias = problem.error(problem.advantage(advantages.ADVANTAGES[name], problem.exact.v, 0.5))
     assert bias < EXACT if name == "full_return" else bias > 1e-3
 
 
@@ -336,6 +336,6 @@ def test_a_cut_episode_is_as_right_as_the_value_it_goes_on_with(problem, wrong_v
     policy = jax.nn.softmax(problem.theta)
     v, q = evaluate(problem.mdp, policy, problem.gamma, 2 * HORIZON)
     for values, right in ((v[: HORIZON + 1], True), (wrong_v, False)):
-        mean = problem.conditional_mean(problem.weigh(advantages.WEIGHTS[name], values, lam, True))
+        mean = problem.conditional_mean(problem.advantage(advantages.ADVANTAGES[name], values, lam, True))
         error = np.nanmax(np.abs(mean + np.asarray(values)[:HORIZON, :, None] - np.asarray(q[:HORIZON])))
         assert error < 1e-12 if right else error > 1e-1

@@ -36,7 +36,7 @@ def learn(name, iterations=ITERATIONS):
     seen = jnp.asarray(probe.observations, jnp.float32)
     params = state.learner.params
     values = networks.apply(params.critic, seen, RECIPE.activation)[..., 0]
-    chances = jax.nn.softmax(make_policy(RECIPE, probe.mdp).distribution(params.policy, seen).logits)[:, 1]
+    chances = jax.nn.softmax(make_policy(RECIPE, probe.mdp).apply(params.policy, seen).logits)[:, 1]
     return probe, np.asarray(values), np.asarray(chances)
 
 

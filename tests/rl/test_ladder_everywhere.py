@@ -17,9 +17,9 @@ from walkies.envs.lqr import Threshold, double_integrator
 from walkies.envs.probes import probes
 from walkies.envs.tabular import random_tabular
 from walkies.rl import train
-from walkies.rl.learner import Params, init_learner
 from walkies.rl.recipes import RECIPES, Recipe
 from walkies.rl.rollout import rollout
+from walkies.rl.updates import Params, init_learner
 from walkies.run.config import TrainConfig, build
 from walkies.tasks.walk import WalkConfig
 

@@ -13,8 +13,7 @@ from jax.flatten_util import ravel_pytree
 from walkies.mdp import Box, Discrete
 from walkies.rl.distributions import Categorical, Normal, TanhNormal
 from walkies.rl.policy import Policy
-from walkies.rl.trpo.conjugate_gradient import conjugate_gradient
-from walkies.rl.trpo.fisher import fisher_product
+from walkies.rl.trpo.fisher import conjugate_gradient, fisher_product
 from walkies.rl.trpo.natural_step import natural_step
 
 SAMPLES = 24
@@ -33,7 +32,7 @@ class Case:
         self.policy = Policy(3, space, hidden=(5,), bound=bound)
         keys = jax.random.split(jax.random.key(0), 4)
         self.observations = jax.random.normal(keys[0], (SAMPLES, 3))
-        # Larger than at the start, so that the head is not nearly zero.
+        # Larger than at the start, so that the output is not nearly zero.
         params = jax.tree.map(
             lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size).reshape(x.shape)), self.policy.init(keys[1])
         )
@@ -44,7 +43,7 @@ class Case:
         self.direction = jnp.sin(1.0 + jnp.arange(self.theta.size))
 
     def distribution(self, theta):
-        return self.policy.distribution(self.unravel(theta), self.observations)
+        return self.policy.apply(self.unravel(theta), self.observations)
 
     def kl(self, theta):
         return jnp.mean(self.old.kl(self.distribution(theta)))

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from walkies.rl.batch import standardize
 from walkies.rl.distributions import Normal
 from walkies.rl.objectives import (
     OBJECTIVES,
@@ -16,6 +15,7 @@ from walkies.rl.objectives import (
     clipped_value_loss,
     kl_penalty,
     score,
+    standardize,
     surrogate,
     value_loss,
 )

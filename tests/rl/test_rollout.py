@@ -12,8 +12,7 @@ from toys import Counter
 
 from walkies.rl.advantages import gae
 from walkies.rl.policy import Policy
-from walkies.rl.record import Actors, Rollout
-from walkies.rl.rollout import rollout, start
+from walkies.rl.rollout import EpisodeState, Rollout, rollout, start
 
 
 def run(env, num_envs, horizon, rollouts=1, stagger=False, value=lambda x: 10.0 * x[..., 0], seed=0, **options):
@@ -139,7 +138,7 @@ def test_the_world_gets_the_clipped_action_and_the_record_the_sample():
     np.testing.assert_allclose(
         record.observations.critic[1:, :, 2], np.clip(record.samples[:-1, :, 0], -1.0, 1.0), atol=1e-7
     )
-    scored = policy.wrap(params, record.heads).log_prob(record.samples)
+    scored = policy.distribution(params, record.dist_params).log_prob(record.samples)
     np.testing.assert_allclose(record.log_probs, scored, atol=1e-6)
 
 
@@ -147,4 +146,4 @@ def test_metrics_are_means():
     """What the environment reports comes back averaged over time and copies."""
     *_, records = run(Counter(), 3, 4)
     assert float(records[0].metrics["steps"]) == pytest.approx(2.5)
-    assert isinstance(run(Counter(), 3, 4)[2], Actors)
+    assert isinstance(run(Counter(), 3, 4)[2], EpisodeState)

@@ -35,7 +35,7 @@ def test_the_window_is_the_pathwise_return_with_a_value_at_the_end():
         return networks.apply(critic, observations, RECIPE.activation)[..., 0]
 
     def plain(params, end):
-        act = lambda params, observation, noise: policy.head(params, observation)  # noqa: E731
+        act = lambda params, observation, noise: policy.dist_params(params, observation)  # noqa: E731
         start = state.actors.state
         return -pathwise_return(ENV, act, params, start, jax.random.key(0), RECIPE.horizon, RECIPE.gamma, value=end)
 

@@ -36,7 +36,7 @@ def test_what_does_not_fit_is_refused(changes, message):
     [
         {"minibatches": 60},
         {"time_limits": "rollout_end", "horizon": 500},
-        {"step": "gradient_step", "baseline": False, "weight": "reward_to_go", "minibatches": 7},
+        {"update": "gradient_step", "baseline": False, "advantage": "reward_to_go", "minibatches": 7},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -57,7 +57,7 @@ def held(recipe, env):
     def iteration(state, key):
         policy = train.make_policy(recipe, env)
         params, normalizer = state.learner.params.policy, state.normalizers.policy
-        value, steps = partial(train._value, recipe, state), train.steps_per_iteration(recipe, env)
+        value, steps = partial(train.values, recipe, state), train.steps_per_iteration(recipe, env)
         _, record = rollout(env, policy, params, normalizer, value, state.actors, key, steps)
         return record, train.make_batch(recipe, env, policy, state, record), state.learner, state.learner.params
 

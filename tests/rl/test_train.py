@@ -113,10 +113,43 @@ def test_whole_episodes_count_only_first_episodes():
         train.steps_per_iteration(recipe, Counter())
 
 
+def explained_variance(recipe: Recipe, corrupt: float = 0.0) -> float | None:
+    """The metric of one iteration, with `corrupt` added to the targets of rows that do not count."""
+    env = Counter(lifetimes=(3, 5), time_limit=8)
+    state = train.init(recipe, env, jax.random.key(0))
+
+    @jax.jit
+    def reported(state):
+        policy, params = train.make_policy(recipe, env), state.learner.params.policy
+        value = lambda seen: train.values(recipe, state, seen)  # noqa: E731
+        actors, record = rollout(env, policy, params, state.normalizers.policy, value, state.actors, state.key, 8)
+        batch = train.make_batch(recipe, env, policy, state, record)
+        batch = batch._replace(target=batch.target + corrupt * (1.0 - batch.mask))
+        ended = (recipe, state, state.learner, actors, state.discounted_return, record, batch, {})
+        return train.finish_iteration(*ended)[1], batch
+
+    metrics, batch = reported(state)
+    if "explained_variance" in metrics:
+        counts = np.asarray(batch.mask) > 0
+        residual, target = (np.asarray(x)[counts] for x in (batch.target - batch.value, batch.target))
+        expected = 1.0 - residual.var() / target.var()
+        assert float(metrics["explained_variance"]) == pytest.approx(expected, abs=1e-4)
+    return metrics.get("explained_variance")
+
+
+def test_explained_variance_is_of_a_value_function_on_samples_that_count():
+    """Not reported without a baseline; rows after an episode's end are nothing to it, whatever they hold."""
+    whole = replace(SMALL, num_envs=8, whole_episodes=True)
+    assert float(explained_variance(whole)) == float(explained_variance(whole, corrupt=1e3))
+    assert explained_variance(replace(whole, advantage="reward_to_go", baseline=False)) is None
+    # Control: where every row counts, it is there too.
+    assert explained_variance(replace(SMALL, num_envs=8)) is not None
+
+
 def mirror_error(state: train.TrainState, recipe: Recipe) -> float:
     policy = train.make_policy(recipe, Target())
     x = jnp.linspace(0.3, 1.0, 21)[:, None]
-    mean = lambda x: policy.head(state.learner.params.policy, state.normalizers.policy(x))  # noqa: E731
+    mean = lambda x: policy.dist_params(state.learner.params.policy, state.normalizers.policy(x))  # noqa: E731
     return float(jnp.abs(mean(-x) + mean(x)).mean())
 
 
@@ -137,9 +170,9 @@ def test_mirrored_samples_teach_the_other_side():
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(weight="gae", baseline=False), "value function"),
+        (dict(advantage="gae", baseline=False), "value function"),
         (dict(gamma=1.1), "gamma"),
-        (dict(whole_episodes=True, step="natural_step"), "whole_episodes"),
+        (dict(whole_episodes=True, update="natural_step"), "whole_episodes"),
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(options, message):

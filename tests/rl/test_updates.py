@@ -13,9 +13,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from toys import Counter, Target
 
-from walkies.rl import learner, losses, minibatches, normalize, train, updates
-from walkies.rl.batch import Batch, standardize
-from walkies.rl.objectives import METRICS, OBJECTIVES, Terms
+from walkies.rl import normalize, train, updates
+from walkies.rl.objectives import METRICS, OBJECTIVES, Batch, Terms, policy_loss, standardize
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe
 from walkies.rl.rollout import rollout
 
@@ -56,8 +55,8 @@ def test_the_first_minibatch_starts_at_ratio_one(symmetry):
 
     def worst(update_between):
         policy, state, batch = acted(recipe, Target(), update_between)
-        distribution = policy.distribution(state.learner.params.policy, batch.policy_observation)
-        kl = policy.wrap(state.learner.params.policy, batch.head).kl(distribution)
+        distribution = policy.apply(state.learner.params.policy, batch.policy_observation)
+        kl = policy.distribution(state.learner.params.policy, batch.dist_params).kl(distribution)
         return float(jnp.abs(jnp.exp(distribution.log_prob(batch.sample) - batch.log_prob) - 1.0).max()), kl
 
     ratio_error, kl = worst(update_between=False)
@@ -72,15 +71,17 @@ def first_batch():
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("step", updates.STEPS)
+@pytest.mark.parametrize("step", updates.UPDATES)
 def test_what_means_nothing_is_not_reported(first_batch, objective, step):
     """A clip fraction where something is clipped, not where the same number is the price of the KL; a value loss where
     there is a value function."""
     policy, _, batch = first_batch
     for baseline in (True, False):
-        recipe = replace(PPO, **small_sizes(), objective=objective, step=step, baseline=baseline, weight="reward_to_go")
+        recipe = replace(
+            PPO, **small_sizes(), objective=objective, update=step, baseline=baseline, advantage="reward_to_go"
+        )
         learner = train.shapes(recipe, Counter(), jax.random.key(0)).learner
-        _, metrics = jax.eval_shape(partial(updates.STEPS[step], recipe, policy), learner, batch, jax.random.key(0))
+        _, metrics = jax.eval_shape(partial(updates.UPDATES[step], recipe, policy), learner, batch, jax.random.key(0))
         assert ("clip_fraction" in metrics) == (objective == "clipped")
         assert ("value_loss" in metrics) == baseline
         assert {"policy_loss", "kl", "entropy"} <= set(metrics)
@@ -110,12 +111,14 @@ def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name)
     def score_gradient(params):
         """∇ mean of −A log π at `params`, with A standardized as every recipe here does."""
         advantage = standardize(batch.advantage, batch.mask)
-        log_prob = lambda p: policy.distribution(p, batch.policy_observation).log_prob(batch.sample)  # noqa: E731
+        log_prob = lambda p: policy.apply(p, batch.policy_observation).log_prob(batch.sample)  # noqa: E731
         return ravel_pytree(jax.grad(lambda p: -jnp.mean(advantage * log_prob(p)))(params))[0]
 
-    learner, _ = jax.jit(partial(updates.STEPS[recipe.step], recipe, policy))(state.learner, batch, jax.random.key(0))
+    learner, _ = jax.jit(partial(updates.UPDATES[recipe.update], recipe, policy))(
+        state.learner, batch, jax.random.key(0)
+    )
     expected = jax.jit(score_gradient)(start)
-    if recipe.step == "natural_step":
+    if recipe.update == "natural_step":
         moved = ravel_pytree(start)[0] - ravel_pytree(learner.params.policy)[0]
         cosine = float(moved @ expected / jnp.linalg.norm(moved) / jnp.linalg.norm(expected))
         assert cosine == pytest.approx(1.0, abs=1e-5)
@@ -124,7 +127,7 @@ def test_every_recipe_takes_its_first_step_along_one_gradient(first_batch, name)
         np.testing.assert_allclose(given, expected, atol=1e-6)
 
     later = jax.tree.map(lambda x: x + 0.1, start)
-    loss = partial(losses.policy_loss, recipe, policy, start)
+    loss = partial(policy_loss, recipe, policy, start)
     standard = batch._replace(advantage=standardize(batch.advantage, batch.mask))
     after = ravel_pytree(jax.jit(lambda p: jax.grad(loss, has_aux=True)(p, standard)[0])(later))[0]
     same = float(jnp.abs(after - jax.jit(score_gradient)(later)).max()) < 1e-6
@@ -138,7 +141,7 @@ def test_one_epoch_of_one_minibatch_is_the_policy_gradient():
     policy, state, batch = acted(ppo, Counter(lifetimes=(3,)))
 
     def stepped(recipe):
-        step = jax.jit(partial(updates.STEPS[recipe.step], recipe, policy))
+        step = jax.jit(partial(updates.UPDATES[recipe.update], recipe, policy))
         return ravel_pytree(step(state.learner, batch, jax.random.key(2))[0].params)[0]
 
     np.testing.assert_allclose(stepped(ppo), stepped(vpg), atol=1e-6)
@@ -158,14 +161,14 @@ def test_minibatches_partition_the_batch(count, parts):
     def advantages(carry, part):
         return carry, part.advantage
 
-    _, seen = jax.jit(lambda key: minibatches.epochs(advantages, 0, batch, key, recipe))(jax.random.key(0))
+    _, seen = jax.jit(lambda key: updates.epochs(advantages, 0, batch, key, recipe))(jax.random.key(0))
     assert seen.shape == (5, parts, count // parts)
     for epoch in seen:
         np.testing.assert_array_equal(np.sort(epoch.ravel()), np.arange(count))
     orders = {tuple(epoch.ravel()) for epoch in np.asarray(seen)}
     assert len(orders) == 5
     with pytest.raises(ValueError, match="minibatches"):
-        minibatches.epochs(lambda c, p: (c, p), 0, batch, jax.random.key(0), replace(recipe, minibatches=7))
+        updates.epochs(lambda c, p: (c, p), 0, batch, jax.random.key(0), replace(recipe, minibatches=7))
 
 
 def numbered(count: int) -> Batch:
@@ -217,9 +220,11 @@ def test_the_kl_stop_stops():
 def test_the_step_size_follows_the_kl(kl, factor):
     """T33: the table around a target of 0.01, and its bounds."""
     recipe = replace(PPO, schedule="kl", target_kl=0.01, min_learning_rate=1e-5, max_learning_rate=1e-2)
-    assert float(updates.led_by_kl(recipe, jnp.float32(1e-3), jnp.float32(kl))) == pytest.approx(1e-3 * factor)
+    assert float(updates.adapt_learning_rate(recipe, jnp.float32(1e-3), jnp.float32(kl))) == pytest.approx(
+        1e-3 * factor
+    )
     for bound in (1e-5, 1e-2):
-        rate = float(updates.led_by_kl(recipe, jnp.float32(bound), jnp.float32(kl)))
+        rate = float(updates.adapt_learning_rate(recipe, jnp.float32(bound), jnp.float32(kl)))
         assert rate == pytest.approx(np.clip(bound * factor, 1e-5, 1e-2))
 
 
@@ -244,7 +249,7 @@ def test_a_long_gradient_keeps_its_direction():
     """
     gradient = {"a": jnp.array([30.0, 0.4]), "b": jnp.array([[-0.1]])}
     flat = ravel_pytree(gradient)[0]
-    _, moments = learner.adam(replace(PPO, max_grad_norm=1.0), gradient, gradient, learner.start(PPO, gradient), 1e-3)
+    _, moments = updates.adam(replace(PPO, max_grad_norm=1.0), gradient, gradient, updates.start(PPO, gradient), 1e-3)
     ours = ravel_pytree(optax.tree.get(moments, "mu"))[0] / 0.1
     cosine = lambda x: float(x @ flat / jnp.linalg.norm(x) / jnp.linalg.norm(flat))  # noqa: E731
     assert float(jnp.linalg.norm(ours)) == pytest.approx(1.0) and cosine(ours) == pytest.approx(1.0)

@@ -51,7 +51,7 @@ def evaluate(recipe: Recipe, state: train.TrainState) -> float:
     policy = train.make_policy(recipe, ENV)
     start = ENV.reset(jax.random.key(99), 1000)
     seen = state.normalizers.policy(ENV.observe(start).policy)
-    action = policy.action(policy.distribution(state.learner.params.policy, seen).mode())
+    action = policy.action(policy.apply(state.learner.params.policy, seen).mode())
     return float(ENV.step(start, action, jax.random.key(0))[1].reward.mean())
 
 

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from sim.random_robots import held
 from walkies.robots import PUPPER, load_model
-from walkies.sim.base import TARGET_MEMORY, Disturbance, Params, State
+from walkies.sim.base import Params, State
 from walkies.sim.native import NativeSimulator
 from walkies.sim.params import read_params
 
@@ -154,9 +155,8 @@ def random_states(model: mujoco.MjModel, n: int, rng: np.random.Generator, pose:
     return qpos, qvel, warmstart, target
 
 
-def make_state(qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, target: np.ndarray) -> State:
-    memory = np.repeat(np.asarray(target)[:, None], TARGET_MEMORY, axis=1)
-    return State(*(jnp.asarray(x) for x in (qpos, qvel, warmstart, memory)))
+def make_state(qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray) -> State:
+    return State(*(jnp.asarray(x) for x in (qpos, qvel, warmstart)))
 
 
 def engine_accelerations(
@@ -170,11 +170,8 @@ def engine_accelerations(
 ) -> np.ndarray:
     """qacc of the engine: the warm start after a single physics step. force: (n, 3) N on the base, or none."""
     simulator = NativeSimulator(model, 1, solver, threads=1, dtype=dtype)
-    prepared, target = simulator.prepare(params, len(target)), jnp.asarray(target)
-    disturbance = None
-    if force is not None:
-        disturbance = Disturbance(jnp.asarray(force), jnp.zeros((len(target), TARGET_MEMORY)))
-    after, readings = jax.jit(simulator.step)(prepared, state, target, disturbance)
+    prepared = simulator.prepare(params, len(target))
+    after, readings = jax.jit(simulator.step)(prepared, state, held(target, 1), force)
     assert readings.ok.all()
     return np.asarray(after.qacc_warmstart)
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from walkies.robots import PUPPER
 from walkies.sim import nominal_params
-from walkies.sim.base import Params, State, initial_state
+from walkies.sim.base import Params, State
 
 
 def random_params(model: mujoco.MjModel, num_envs: int, seed: int) -> Params:
-    """Parameters far from the nominal ones in everything, delays included."""
+    """Parameters far from the nominal ones in everything; motors that weaken with speed and others that do not."""
     rng = np.random.default_rng(seed)
 
     def scaled(leaf: jax.Array, low: float, high: float) -> jax.Array:
@@ -33,6 +33,7 @@ def random_params(model: mujoco.MjModel, num_envs: int, seed: int) -> Params:
         kp=scaled(nominal.kp, 0.6, 2.0),
         kd=scaled(nominal.kd, 0.5, 1.5),
         torque_limit=scaled(nominal.torque_limit, 0.2, 1),
+        torque_speed=jnp.asarray(rng.choice([np.inf, 30.0, 10.0, 3.0], (num_envs, 12))),
         dof_damping=scaled(nominal.dof_damping, 0, 3),
         dof_frictionloss=scaled(nominal.dof_frictionloss, 0, 2),
         dof_armature=scaled(nominal.dof_armature, 0.5, 2),
@@ -41,10 +42,8 @@ def random_params(model: mujoco.MjModel, num_envs: int, seed: int) -> Params:
         contact_solimp=scaled(nominal.contact_solimp, 0.8, 1),
         body_invweight0=scaled(nominal.body_invweight0, 0.7, 1.3),
         dof_invweight0=scaled(nominal.dof_invweight0, 0.7, 1.3),
-        command_delay=jnp.asarray(rng.permutation(16)[:num_envs], jnp.int32),
-        imu_delay=jnp.asarray(np.arange(num_envs) % 6, jnp.int32),
     )
-    return jax.tree.map(lambda leaf: leaf if leaf.dtype == jnp.int32 else leaf.astype(dtype), params)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
 
 def random_start(num_envs: int, control_steps: int, seed: int) -> tuple[State, np.ndarray]:
@@ -57,9 +56,10 @@ def random_start(num_envs: int, control_steps: int, seed: int) -> tuple[State, n
     qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=1, keepdims=True)
     targets = pose + rng.normal(0, 0.9, (control_steps, num_envs, 12))
     dtype = jnp.zeros(()).dtype
-    state = initial_state(
-        jnp.asarray(qpos, dtype),
-        jnp.asarray(rng.normal(0, 1, (num_envs, 18)), dtype),
-        jnp.asarray(np.tile(pose, (num_envs, 1)), dtype),
-    )
-    return state, targets.astype(dtype)
+    qvel = jnp.asarray(rng.normal(0, 1, (num_envs, 18)), dtype)
+    return State(jnp.asarray(qpos, dtype), qvel, jnp.zeros_like(qvel)), targets.astype(dtype)
+
+
+def held(target: object, steps: int = 5) -> jax.Array:
+    """Targets (n, nu) that hold for so many physics steps: (n, steps, nu)."""
+    return jnp.repeat(jnp.asarray(target)[:, None], steps, axis=1)

@@ -1,4 +1,4 @@
-"""Parameters read out of a model, principal axes, and when a delayed target is in force."""
+"""Parameters read out of a model, and principal axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from walkies.robots import PUPPER, load_model
 from walkies.sim import nominal_params
-from walkies.sim.mujoco import targets_in_force
 from walkies.sim.params import mixed_contact, read_params
 from walkies.sim.principal import principal_inertia
 
@@ -59,7 +58,7 @@ def test_nominal_parameters_of_pupper() -> None:
     assert params.friction == 1
     assert np.isclose(params.body_mass.sum(), 3.17) and params.body_mass.shape == (13,)
     assert (params.kp == 5).all() and (params.kd == 0.25).all() and (params.torque_limit == 3).all()
-    assert params.command_delay == 0 and params.imu_delay == 0
+    assert np.isinf(params.torque_speed).all()
     moments, quaternion = principal_inertia(params.body_inertia)
     np.testing.assert_allclose(moments, np.sort(model.body_inertia[1:], axis=1), rtol=1e-9)
     assert quaternion.shape == (13, 4)
@@ -118,40 +117,3 @@ def test_principal_axes_are_a_rotation_that_gives_the_inertia_back(entries: list
     assert np.isclose(np.linalg.norm(quaternion), 1)
     np.testing.assert_allclose(rotation @ np.diag(found) @ rotation.T, full, atol=1e-17)
     np.testing.assert_allclose(found, np.sort(moments) * 1e-4, rtol=1e-12)
-
-
-def test_a_late_target_is_dropped_once_it_is_overtaken_and_none_comes_back() -> None:
-    """Against a list of arrivals, physics step by physics step: in force is the newest that is there."""
-    substeps, steps, n = 5, 60, 20
-    rng = np.random.default_rng(0)
-    delay, extra = rng.integers(0, 8, n), rng.integers(0, 8, (steps, n))
-    arrival = substeps * np.arange(steps)[:, None] + delay + extra
-    lateness = np.zeros((n, 4))
-    newest = np.zeros(n, int)
-    overtaken = 0
-    for k in range(steps):
-        lateness = np.concatenate([extra[k][:, None], lateness[:, :3]], axis=1)
-        in_force = k - targets_in_force(delay, substeps, lateness)
-        for s in range(substeps):
-            there = arrival[: k + 1] <= substeps * k + s
-            expected = np.where(there.any(axis=0), k - np.argmax(there[::-1], axis=0), -1)
-            seen = expected >= 0
-            np.testing.assert_array_equal(in_force[seen, s], expected[seen])
-            assert (in_force[seen, s] >= newest[seen]).all()
-            newest = np.maximum(newest, in_force[:, s])
-    overtaken = (arrival[:-1] >= arrival[1:]).sum()
-    assert overtaken > 50, "the case that matters occurs"
-
-
-@pytest.mark.parametrize("substeps", [1, 4, 5])
-def test_a_target_is_in_force_once_its_delay_has_passed(substeps: int) -> None:
-    delays = np.arange(3 * substeps + 1)
-    found = targets_in_force(delays, substeps)
-    for delay in delays:
-        queue = [None] * delay
-        for control_step in range(6):
-            for s in range(substeps):
-                queue.append(control_step)
-                now = queue.pop(0)
-                if now is not None:
-                    assert found[delay, s] == control_step - now

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from physics import native_cases as cases
 
+from sim import native_cases as cases
 from walkies import cli
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.lab.bench import physics as bench

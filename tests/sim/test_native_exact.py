@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from physics import native_cases as cases
 
+from sim import native_cases as cases
+from sim.random_robots import held
 from walkies.sim.base import Params
 
 BOUND = 1e-9
@@ -43,7 +43,7 @@ def compare(
     found = cases.engine_accelerations(
         model,
         cases.stacked_params(models, states),
-        cases.make_state(*stacked),
+        cases.make_state(*stacked[:3]),
         stacked[3],
         "exact",
         "float64",
@@ -74,7 +74,7 @@ def plain_case() -> tuple[mujoco.MjModel, tuple[np.ndarray, ...], np.ndarray]:
     return model, states, cases.reference(cases.converged(model), states)
 
 
-@pytest.mark.parametrize("name", [n for n in Params._fields if not n.endswith("delay")])
+@pytest.mark.parametrize("name", [n for n in Params._fields if n != "torque_speed"])
 def test_every_parameter_matters(
     name: str, plain_case: tuple[mujoco.MjModel, tuple[np.ndarray, ...], np.ndarray]
 ) -> None:
@@ -84,7 +84,7 @@ def test_every_parameter_matters(
     errors = {}
     for label, factor in (("right", 1.0), ("wrong", 1.001)):
         params = right._replace(**{name: getattr(right, name) * factor})
-        found = cases.engine_accelerations(model, params, cases.make_state(*states), states[3], "exact", "float64")
+        found = cases.engine_accelerations(model, params, cases.make_state(*states[:3]), states[3], "exact", "float64")
         errors[label] = cases.relative_error(found, truth).max()
     assert errors["right"] <= BOUND
     assert errors["wrong"] > 1e4 * BOUND
@@ -98,7 +98,7 @@ def test_the_force_matters(plain_case: tuple[mujoco.MjModel, tuple[np.ndarray, .
     right = cases.stacked_params([model], 1)
 
     def error(push: np.ndarray | None) -> float:
-        arguments = (model, right, cases.make_state(*states), states[3], "exact", "float64")
+        arguments = (model, right, cases.make_state(*states[:3]), states[3], "exact", "float64")
         return cases.relative_error(cases.engine_accelerations(*arguments, push), truth).max()
 
     assert error(force) <= BOUND
@@ -115,7 +115,7 @@ def test_velocity_terms_matter(plain_case: tuple[mujoco.MjModel, tuple[np.ndarra
     for part in (slice(0, 3), slice(3, 6)):
         turned = qvel.copy()
         turned[:, part] = np.einsum("nij,nj->ni", rotation.reshape(-1, 3, 3), qvel[:, part])
-        state = cases.make_state(qpos, turned, warmstart, target)
+        state = cases.make_state(qpos, turned, warmstart)
         found = cases.engine_accelerations(model, cases.stacked_params([model], 1), state, target, "exact", "float64")
         assert cases.relative_error(found, truth).max() > 1e6 * BOUND
 
@@ -132,12 +132,12 @@ def test_half_a_second_equals_mujoco() -> None:
     simulator = cases.NativeSimulator(model, 5, "exact", threads=1, dtype="float64")
     params = simulator.prepare(cases.stacked_params([model], 1), n)
     step = jax.jit(simulator.step)
-    state = cases.make_state(qpos, qvel * 0.3, warmstart, targets[0])
+    state = cases.make_state(qpos, qvel * 0.3, warmstart)
     data = [mujoco.MjData(reference) for _ in range(n)]
     for i, d in enumerate(data):
         d.qpos, d.qvel = qpos[i], 0.3 * qvel[i]
     for target in targets:
-        state, readings = step(params, state, jnp.asarray(target))
+        state, readings = step(params, state, held(target))
         for d, control in zip(data, target, strict=True):
             d.ctrl = control
             mujoco.mj_step(reference, d, 5)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from physics import native_cases as cases
 
+from sim import native_cases as cases
+from sim.random_robots import held
 from walkies.robots import PUPPER
 from walkies.sim.base import Params, Readings, State
 from walkies.sim.native import NativeSimulator
@@ -29,7 +30,7 @@ def run(
     simulator = NativeSimulator(model, substeps, "exact", threads=1, dtype="float64")
     prepared, step = simulator.prepare(params, len(target)), jax.jit(simulator.step)
     for _ in range(steps):
-        state, readings = step(prepared, state, jnp.asarray(target))
+        state, readings = step(prepared, state, held(target, substeps))
     assert readings.ok.all()
     return state, readings
 
@@ -60,7 +61,7 @@ def tumbling(model: mujoco.MjModel, n: int = 4) -> tuple[State, np.ndarray]:
     """Robots that spin high above the ground while their motors flail."""
     qpos, qvel, warmstart, target = cases.random_states(model, n, np.random.default_rng(0), cases.POSE)
     qpos[:, 2] = 10
-    return cases.make_state(qpos, qvel, warmstart * 0, target), target
+    return cases.make_state(qpos, qvel, warmstart * 0), target
 
 
 def test_free_flight_conserves_momentum() -> None:
@@ -100,14 +101,14 @@ def test_energy_is_conserved_without_losses() -> None:
 def test_a_robot_stands_still_and_the_ground_carries_it() -> None:
     model = cases.pupper()
     qpos = np.array([[0, 0, PUPPER.standing_height + 0.01, 1, 0, 0, 0, *cases.POSE]])
-    state = cases.make_state(qpos, np.zeros((1, 18)), np.zeros((1, 18)), cases.POSE[None])
+    state = cases.make_state(qpos, np.zeros((1, 18)), np.zeros((1, 18)))
     state, readings = run(model, read_params(model), state, cases.POSE[None], substeps=5, steps=100)
     assert abs(float(state.qpos[0, 2]) - PUPPER.standing_height) < 2e-3
     # MuJoCo's dry friction is soft: joints creep by some thousandths of a rad/s.
     assert np.abs(state.qvel).max() < 1e-2
     weight = 9.81 * model.body_subtreemass[1]
     np.testing.assert_allclose(readings.contact_force.sum(axis=1), [[0, 0, weight]], atol=1e-2 * weight)
-    np.testing.assert_allclose(readings.gravity, [[0, 0, -1]], atol=0.02)
+    np.testing.assert_allclose(readings.imu[:, -1, 3:], [[0, 0, -1]], atol=0.02)
 
 
 def test_a_pushed_robot_obeys_newton() -> None:
@@ -115,7 +116,7 @@ def test_a_pushed_robot_obeys_newton() -> None:
     model = fine_model(1e-6)
     qpos, qvel, warmstart, target = cases.random_states(model, 12, np.random.default_rng(1), cases.POSE)
     qpos[:, 2] = np.random.default_rng(2).uniform(0.08, 0.13, 12)
-    state = cases.make_state(qpos, qvel, warmstart * 0, target)
+    state = cases.make_state(qpos, qvel, warmstart * 0)
     after, readings = run(model, read_params(model), state, target, substeps=1)
     change = (momenta(model, after)[0] - momenta(model, state)[0]) / model.opt.timestep
     ground = np.asarray(readings.contact_force.sum(axis=1))
@@ -125,41 +126,3 @@ def test_a_pushed_robot_obeys_newton() -> None:
     np.testing.assert_allclose(change, ground + weight, atol=1e-4 * scale)
     # Negative control: without the ground's forces the law fails.
     assert np.abs(change - weight).max() > 0.1 * scale
-
-
-def test_delays_equal_a_plain_loop_with_delayed_controls() -> None:
-    """Every command delay against mj_step with the controls shifted by hand; every IMU delay against its history."""
-    model = cases.pupper()
-    substeps, steps, n = 5, 5, 16
-    rng = np.random.default_rng(4)
-    targets = cases.POSE + 0.3 * rng.normal(size=(steps, n, 12))
-    params = read_params(model)._replace(
-        command_delay=jnp.arange(n, dtype=jnp.int32), imu_delay=jnp.arange(n, dtype=jnp.int32) % (substeps + 1)
-    )
-    params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n, *leaf.shape[1:])), params)
-    qpos = np.tile([0, 0, 0.17, 1, 0, 0, 0, *cases.POSE], (n, 1))
-    state = cases.make_state(qpos, np.zeros((n, 18)), np.zeros((n, 18)), np.tile(cases.POSE, (n, 1)))
-    simulator = NativeSimulator(model, substeps, "exact", threads=1, dtype="float64")
-    prepared, step = simulator.prepare(params, n), jax.jit(simulator.step)
-    for target in targets:
-        state, readings = step(prepared, state, jnp.asarray(target))
-    reference = cases.converged(model)
-
-    def loop(robot: int, delay: int) -> tuple[np.ndarray, np.ndarray]:
-        """Final qpos, and the angular velocity after every physics step."""
-        data = mujoco.MjData(reference)
-        data.qpos = qpos[robot]
-        history = []
-        for k in range(steps * substeps):
-            data.ctrl = targets[(k - delay) // substeps, robot] if k >= delay else cases.POSE
-            mujoco.mj_step(reference, data)
-            history.append(data.qvel[3:6].copy())
-        return data.qpos, np.stack(history)
-
-    for robot in range(n):
-        final, gyro = loop(robot, delay=robot)
-        np.testing.assert_allclose(state.qpos[robot], final, atol=1e-8)
-        np.testing.assert_allclose(readings.gyro[robot], gyro[-1 - robot % (substeps + 1)], atol=1e-6)
-    # Negative control: one physics step of delay more is a different motion.
-    assert np.abs(np.asarray(state.qpos[3]) - loop(3, delay=4)[0]).max() > 1e-4
-    np.testing.assert_array_equal(state.targets, targets[:0:-1].transpose(1, 0, 2))

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from physics import native_cases as cases
-from physics import test_unusable as unusable
 
+from sim import native_cases as cases
+from sim import test_unusable as unusable
+from sim.random_robots import held
 from walkies.accel import library
 from walkies.errors import UserError
 from walkies.lab.bench import physics as bench
@@ -38,9 +39,7 @@ def control_step(solver: str = "train", threads: int | None = 1, **changes: obje
     state = walking().state._replace(**changes)
     n = len(state.qpos)
     simulator = NativeSimulator(model, 5, solver, threads)
-    return jax.jit(simulator.step)(
-        simulator.prepare(read_params(model), n), state, jnp.asarray(walking().targets[0, :n])
-    )
+    return jax.jit(simulator.step)(simulator.prepare(read_params(model), n), state, held(walking().targets[0, :n]))
 
 
 def assert_same_bits(a: object, b: object) -> None:
@@ -84,7 +83,7 @@ def test_half_a_second_stays_within_single_precision() -> None:
     simulator = NativeSimulator(model, 5, "exact", 1)
     params, step, state = simulator.prepare(read_params(model), n), jax.jit(simulator.step), start
     for target in targets:
-        state, _ = step(params, state, jnp.asarray(target, jnp.float32))
+        state, _ = step(params, state, held(target.astype(np.float32)))
     truth = mujoco_end(False)
     apart = np.abs(np.asarray(state.qpos) - truth).max(axis=1)
     noise = np.abs(mujoco_end(True) - truth).max(axis=1)
@@ -142,7 +141,7 @@ def test_shared_parameters_equal_one_set_per_robot() -> None:
     simulator = NativeSimulator(model, 5, "train", 1)
     shared = simulator.prepare_shared(read_params(model))
     assert shared.shape[0] == 1
-    found = jax.jit(simulator.step)(shared, walking().state, jnp.asarray(walking().targets[0]))
+    found = jax.jit(simulator.step)(shared, walking().state, held(walking().targets[0]))
     assert_same_bits(found, control_step())
 
 
@@ -157,33 +156,22 @@ def test_a_broken_robot_is_reported_and_touches_no_other(field: str, value: floa
     if not (field == "qpos" and value == 1e5):
         expected_ok[broken] = False
         np.testing.assert_array_equal(readings.ok, expected_ok)
-        assert not np.any(state.qvel[broken])
     others = np.arange(len(array)) != broken
     assert_same_bits(jax.tree.map(lambda x: x[others], (state, readings)), jax.tree.map(lambda x: x[others], whole))
-    for leaf in jax.tree.leaves((state, readings)):
-        assert np.isfinite(np.asarray(leaf)).all()
-
-
-def test_an_exploding_robot_comes_back_where_it_was() -> None:
-    fast = walking().state.qvel.at[7, 10].set(5e4)
-    state, readings = control_step(qvel=fast)
-    assert not readings.ok[7]
-    np.testing.assert_allclose(state.qpos[7], walking().state.qpos[7], atol=1e-6)
-    np.testing.assert_array_equal(state.qvel[7], 0)
 
 
 ISA_SCRIPT = """
 import json, sys
 sys.path.insert(0, "tests")
-from physics import native_cases as cases
+from sim import native_cases as cases
 import numpy as np
 model = cases.pupper()
 states = cases.random_states(model, 5, np.random.default_rng(0), cases.POSE)
 params = cases.stacked_params([model], 1)
-found = cases.engine_accelerations(model, params, cases.make_state(*states), states[3], "exact", "float32")
+found = cases.engine_accelerations(model, params, cases.make_state(*states[:3]), states[3], "exact", "float32")
 from walkies.accel import library
-from physics import test_unusable as cases
-ok = cases.stepper("native")(cases.given().after("target", np.nan))[1].ok
+from sim import test_unusable as cases
+ok = cases.stepper("native")(cases.given().after("targets", np.nan))[1].ok
 print(json.dumps([library.isa(), library.lanes(), found.tolist(), ok.tolist()]))
 """
 
@@ -206,7 +194,7 @@ def test_an_instruction_set_can_be_forced() -> None:
     model = cases.pupper()
     states = cases.random_states(model, 5, np.random.default_rng(0), cases.POSE)
     params = cases.stacked_params([model], 1)
-    own = cases.engine_accelerations(model, params, cases.make_state(*states), states[3], "exact", "float32")
+    own = cases.engine_accelerations(model, params, cases.make_state(*states[:3]), states[3], "exact", "float32")
     assert cases.relative_error(np.array(found), own).max() < 1e-3
 
 
@@ -265,7 +253,12 @@ def test_wrong_arguments_are_named(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("NETWORK_TARGETS", ("walkies_of_tomorrow",)), ("NETWORK_ISA", "walkies_of_tomorrow")]
+    ("name", "value"),
+    [
+        ("TARGETS", {"float32": "walkies_of_tomorrow"}),
+        ("NETWORK_TARGETS", ("walkies_of_tomorrow",)),
+        ("NETWORK_ISA", "walkies_of_tomorrow"),
+    ],
 )
 def test_a_library_from_before_a_change_asks_to_be_built_again(monkeypatch, name, value):
     library.library.__wrapped__()  # control: this one has all it should

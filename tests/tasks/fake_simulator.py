@@ -1,6 +1,6 @@
 """A simulator with no dynamics: joints jump to their targets, the base stays where it was put.
 
-What it is given of a disturbance it keeps in the warm start, where tests find it.
+The force it is given, and the targets of the step, it keeps in the warm start, where tests find them.
 """
 
 from functools import cache
@@ -29,8 +29,9 @@ class StillSimulator:
     def prepare(self, params, num_envs):
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (num_envs, *x.shape[1:])), params)
 
-    def step(self, params, state, target, disturbance=None):
-        n = target.shape[0]
+    def step(self, params, state, targets, force=None):
+        n, steps, _ = targets.shape
+        target = targets[:, -1] if steps else state.qpos[:, 7:]
         spheres = len(self.spheres)
         ok = (state.qpos[:, 2] > 0.0) & jnp.isfinite(target).all(axis=1)
         target = jnp.where(ok[:, None], target, state.qpos[:, 7:])
@@ -44,15 +45,13 @@ class StillSimulator:
             contact_velocity=jnp.zeros((n, spheres, 3)),
             joint_torque=jnp.zeros((n, 12)),
             base_acceleration=jnp.zeros((n, 3)),
-            gyro=state.qvel[:, 3:6],
-            gravity=gravity,
+            imu=jnp.repeat(jnp.concatenate([state.qvel[:, 3:6], gravity], axis=1)[:, None], steps, axis=1),
             ok=ok,
         )
-        targets = jnp.concatenate([target[:, None], state.targets[:, :-1]], axis=1)
         given = state.qacc_warmstart
-        if disturbance is not None:
-            given = given.at[:, :7].set(jnp.concatenate(disturbance, axis=1))
-        return State(qpos, state.qvel, given, targets), readings
+        if force is not None:
+            given = given.at[:, :3].set(force).at[:, 3 : 3 + steps].set(targets[:, :, 0])
+        return State(qpos, state.qvel, given), readings
 
 
 @cache

@@ -27,7 +27,7 @@ from walkies.tasks.randomization_draw import draw
 from walkies.tasks.walk import Walk, WalkConfig
 
 KEY = jax.random.key(0)
-DT, SUBSTEPS = 0.004, 5
+DT = 0.004
 WILD = replace(
     WALKIES,
     contact=replace(WALKIES.contact, softness=Range(0.6, 1.5), friction=Range(0.3, 0.5)),
@@ -52,7 +52,7 @@ def nominal():
 def drawing(name: str | None, moving: bool):
     """The compiled draw of a set (None: nothing randomized), narrowed to a difficulty or as it is."""
     config, params = SETS.get(name, NONE), nominal_params(load_model(PUPPER), PUPPER)
-    return jax.jit(lambda d: draw(KEY, 64, at(config, d) if moving else config, params, DT, SUBSTEPS))
+    return jax.jit(lambda d: draw(KEY, 64, at(config, d) if moving else config, params, DT))
 
 
 def drawn(name: str | None, difficulty: float | None = None):
@@ -90,7 +90,7 @@ def test_difficulty_zero_is_the_nominal_robot(name):
         np.testing.assert_allclose(robots.params.gravity[:3, 2], -9.81, rtol=1e-6)
         assert np.allclose(robots.privileged[:, :9], expected.privileged, atol=1e-6) == equal
     robots = drawn(name, 0.0)
-    assert not np.any(robots.sensor_bias) and (robots.imu_lag is None or not np.any(robots.imu_lag))
+    assert not np.any(robots.sensor_bias) and not np.any(robots.delays.imu)
     assert robots.down is None or np.array_equal(robots.down, np.broadcast_to([0.0, 0.0, -1.0], (64, 3)))
 
 
@@ -119,14 +119,10 @@ def test_the_critic_is_told_what_was_drawn(nominal):
     told = np.array(robots.privileged)
     np.testing.assert_allclose(told[:, 0], robots.params.friction - 1.0, atol=1e-6)
     assert told[:, 0].min() >= 0.4 * -0.6 - 1e-6 and told[:, 0].max() <= 0.4 * 0.4 + 1e-6
-    np.testing.assert_allclose(told[:, 8] * 0.02, robots.params.imu_delay * DT + _lag(robots), atol=DT / 2 + 1e-6)
+    np.testing.assert_allclose(told[:, 8] * 0.02, robots.delays.imu * DT, atol=DT / 2 + 1e-6)
     shift = robots.params.body_ipos[:, 0, 0] - nominal.body_ipos[0, 0, 0]
     assert np.corrcoef(told[:, 3], shift)[0, 1] > 0.9
     assert not np.allclose(told, drawn("walkies").privileged)
-
-
-def _lag(robots):
-    return 0.0 if robots.imu_lag is None else robots.imu_lag * DT * SUBSTEPS
 
 
 def metrics(fell=0.0, lin_vel_error=0.0):

@@ -1,15 +1,13 @@
-"""What is drawn during an episode comes as often and as strong as it says; late readings are the right ones."""
+"""What is drawn during an episode comes as often and as strong as it says."""
 
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from walkies.sim.base import TARGET_MEMORY
 from walkies.tasks import disturbances, signal
 from walkies.tasks.disturbances import Force
 from walkies.tasks.randomization import NONE, Range
@@ -79,26 +77,6 @@ def test_a_force_holds_still_while_it_lasts(forces):
     changes = np.abs(forces[1:] - forces[:-1]).max(axis=-1)[both]
     # Only where one force follows another without a gap.
     assert (changes > 0).mean() < 0.01 and both.sum() > 10_000
-
-
-def test_lateness_is_uniform_and_moves_on_with_its_target():
-    lateness = jnp.zeros((5000, TARGET_MEMORY))
-    before = disturbances.late(lateness, jax.random.uniform(KEY, (5000, 1)), Range(0.0, 0.012), 0.004)
-    counts = np.bincount(np.array(before[:, 0]).astype(int))
-    expected = 5000 * np.array([1, 2, 2, 1]) / 6  # rounding halves the ends
-    assert stats.chisquare(counts, expected).pvalue > 1e-3
-    after = disturbances.late(before, jnp.zeros((5000, 1)), Range(0.0, 0.012), 0.004)
-    np.testing.assert_array_equal(after[:, 1:], before[:, :-1])
-    assert not after[:, 0].any()
-
-
-def test_a_lagged_reading_is_the_one_of_so_many_steps_ago():
-    imu = disturbances.LateImu(jnp.array([0, 1, 2, 2]), jnp.full((4, 2, 6), -1.0))
-    for step in range(5):
-        imu, gyro, gravity = disturbances.lagged(imu, jnp.full((4, 3), step), jnp.full((4, 3), 10.0 * step))
-        expected = np.array([step - k if step >= k else np.nan for k in (0, 1, 2, 2)])
-        for seen, scale in ((gyro, 1), (gravity, 10)):
-            np.testing.assert_array_equal(seen[:, 0], np.where(np.isnan(expected), -1, scale * expected))
 
 
 def test_a_misaligned_imu_turns_what_it_sees():

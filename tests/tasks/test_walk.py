@@ -12,7 +12,7 @@ from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.tasks.randomization import NONE, Pushes, Randomization, Range, Sensing
-from walkies.tasks.rewards import Growth
+from walkies.tasks.rewards import Ramp
 from walkies.tasks.walk import Start, WalkConfig
 
 QUIET = WalkConfig(
@@ -182,19 +182,22 @@ def test_a_late_imu_shows_what_was_sensed_whole_control_steps_ago():
 
 
 def test_what_comes_during_an_episode_reaches_the_simulator():
-    """Force and lateness that the simulator is given are those of the state, and the critic is told of the force."""
+    """Force and delays that the simulator is given are those of the state, and the critic is told of the force."""
     config = disturbed(
         latency=replace(NONE.latency, command_jitter=Range(0.008, 0.008)),
         pushes=replace(NONE.pushes, force=Range(3.0, 3.0), force_interval=0.02),
     )
     walk = still_walk(config)
     state = walk.reset(KEY, 4)
-    for _ in range(2):
-        state, _ = walk.step(state, jnp.zeros((4, 12)), KEY)
-    force, lateness = (np.array(state.physics.qacc_warmstart[:, s]) for s in (slice(0, 3), slice(3, 7)))
+    for action in (jnp.zeros((4, 12)), jnp.full((4, 12), 0.1)):
+        state, _ = walk.step(state, action, KEY)
+    force, targets = (np.array(state.physics.qacc_warmstart[:, s]) for s in (slice(0, 3), slice(3, 8)))
     np.testing.assert_allclose(np.linalg.norm(force, axis=1), 3.0, rtol=1e-6)
     np.testing.assert_array_equal(force, state.force.now())
-    np.testing.assert_array_equal(lateness, [[2, 2, 0, 0]] * 4)
+    np.testing.assert_array_equal(state.lateness, [[2, 2, 0, 0]] * 4)
+    sent = np.array(state.physics.targets[:, :, 0])
+    assert (sent[:, 0] != sent[:, 1]).all()
+    np.testing.assert_array_equal(targets, sent[:, [1, 1, 0, 0, 0]])
     expected = [0.1 * rotation(q).T @ f for q, f in zip(np.array(state.physics.qpos[:, 3:7]), force, strict=True)]
     np.testing.assert_allclose(walk.observe(state).critic[:, -3:], expected, atol=1e-6)
 
@@ -222,7 +225,7 @@ def test_sizes_are_as_declared():
 
 
 def test_the_task_of_a_moment_depends_on_the_count_of_steps_alone():
-    walk = plain_walk(replace(QUIET, effort=Growth(start=0.0, steps=100)))
+    walk = plain_walk(replace(QUIET, effort=Ramp(start=0.0, steps=100)))
     state = walk.reset(KEY, 4)
 
     def cost(task):
@@ -242,7 +245,7 @@ def test_training_tells_the_task_how_far_it_is():
         PPO, num_envs=4, horizon=5, hidden=(8,), critic_hidden=(8,), minibatches=1, time_limits="rollout_end"
     )
     seen = {}
-    for name, growth in {"growing": Growth(0.0, 40), "constant": Growth(1.0, 40)}.items():
+    for name, growth in {"growing": Ramp(0.0, 40), "constant": Ramp(1.0, 40)}.items():
         walk = plain_walk(replace(QUIET, effort=growth))
         state = train.init(recipe, walk, KEY)
         iterate = train.make_iteration(recipe, walk)

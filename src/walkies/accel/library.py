@@ -14,8 +14,8 @@ from walkies.errors import UserError
 
 LIBRARY = "libwalkies_native.so"
 
-TARGETS = {"float32": "walkies_step_float32", "float64": "walkies_step_float64"}
-"""Name of the physics step's custom call in each precision; also the library's symbol."""
+TARGETS = {"float32": "walkies_physics_float32", "float64": "walkies_physics_float64"}
+"""Name of the custom call that steps physics, in each precision; also the library's symbol."""
 
 NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")
 """Custom calls of neural networks; also the library's symbols."""
@@ -34,6 +34,11 @@ PERMUTATION_TARGET = "walkies_permutation"
 
 ADAM_TARGET = "walkies_adam"
 """Custom call of Adam's step; also the library's symbol."""
+
+SWITCH = "WALKIES_ACCEL"
+"""Environment variable: 0 has everything but the native simulator computed by its definition in JAX."""
+SETTINGS = {"": True, "1": True, "0": False}
+"""Its values."""
 
 
 def _candidates() -> list[Path]:
@@ -98,12 +103,30 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def available() -> bool:
-    """Whether the library is here and runs on this processor."""
+    """Whether the library may stand in for definitions: it is here, runs on this processor, and SWITCH lets it.
+
+    Raises:
+        UserError: SWITCH has another value than those in SETTINGS.
+    """
+    if not switched_on():
+        return False
     try:
         library()
     except UserError:
         return False
     return True
+
+
+def switched_on() -> bool:
+    """What SWITCH says.
+
+    Raises:
+        UserError: another value than those in SETTINGS.
+    """
+    value = os.environ.get(SWITCH, "")
+    if value not in SETTINGS:
+        raise UserError(f"{SWITCH} is {value!r}; expected 0 or 1")
+    return SETTINGS[value]
 
 
 def isa() -> str:

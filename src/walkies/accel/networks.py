@@ -1,8 +1,8 @@
-"""`networks.apply` for large batches on a CPU: one custom call forwards, one backwards.
+"""Multilayer perceptrons for large batches on a CPU: one custom call forwards, one backwards.
 
 XLA runs a network layer by layer over the whole batch, each layer's activations travelling to memory and back. Here a
-few dozen samples go through all layers while they are in the cache, on all cores. Same function, same gradient, up to
-rounding (the tests compare them); `networks.apply` is the definition.
+few dozen samples go through all layers while they are in the cache, on all cores. A faster implementation of
+the same function, equal up to rounding (the tests compare them). The caller has the definition.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import numpy as np
 
 from walkies.accel.library import available, library
 from walkies.errors import UserError
-from walkies.rl import networks
-from walkies.rl.networks import Layers
 
 Array = jax.Array
+Layers = list[tuple[Array, Array]]
+"""One (weights (in, out), bias (out,)) per layer, from input to output."""
+Apply = Callable[[Layers, Array, str], Array]
+"""(layers, inputs (…, in), activation) → outputs (…, out)."""
 
 ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
 """Codes of the custom calls."""
@@ -28,15 +30,24 @@ LINE = 16
 """float32 numbers in a cache line."""
 
 
+def faster(definition: Apply) -> Apply:
+    """`definition`, by the native library where it fits."""
+
+    def chosen(layers: Layers, inputs: Array, activation: str) -> Array:
+        return (apply if fits(layers, inputs, activation) else definition)(layers, inputs, activation)
+
+    return chosen
+
+
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:
-    """Whether `apply` can stand in for `networks.apply`: float32, on a CPU, at most eight layers."""
+    """Whether `apply` can stand in for the definition: float32, on a CPU, at most eight layers."""
     single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
     return single and activation in ACTIVATIONS and len(layers) <= 8 and jax.default_backend() == "cpu" and available()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def apply(layers: Layers, inputs: Array, activation: str) -> Array:
-    """Outputs (…, out) for inputs (…, in), as `networks.apply`.
+    """Outputs (…, out) for inputs (…, in); `activation` follows every layer but the last.
 
     Differentiable once, backwards, by `layers` alone: observations are data.
     """
@@ -81,12 +92,3 @@ def _call(name: str, results: list, layers: Layers, activation: str, rows: Array
     call = jax.ffi.ffi_call(name, results, vmap_method="sequential")
     return call(rows, *jax.tree.leaves(layers), *more, layers=np.int64(len(layers)),
                 activation=np.int64(ACTIVATIONS[activation]))  # fmt: skip
-
-
-def chosen(name: str) -> Callable[[Layers, Array, str], Array]:
-    """The function that a recipe's choice of networks, `xla` or `native`, stands for."""
-    return networks.apply if name == "xla" else _where_it_fits
-
-
-def _where_it_fits(layers: Layers, inputs: Array, activation: str) -> Array:
-    return (apply if fits(layers, inputs, activation) else networks.apply)(layers, inputs, activation)

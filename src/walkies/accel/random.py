@@ -8,6 +8,8 @@ itself is asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,8 @@ import numpy as np
 from walkies.accel import library
 
 Array = jax.Array
+Permutation = Callable[[Array, int], Array]
+"""(key, count) → 0 … count − 1 in random order (count,), int32."""
 
 KINDS = {"uniform": 1, "normal": 2}
 """Codes of the custom call."""
@@ -38,19 +42,20 @@ def normal(key: Array, shape: tuple[int, ...], dtype: jnp.dtype | type = float) 
     return _numbers("normal", key, shape)
 
 
-def permutation(key: Array, count: int) -> Array:
-    """0 … count − 1 in random order (count,), int32.
+def faster_permutation(definition: Permutation) -> Permutation:
+    """`definition`, one sort of words with random bits above and the index below, by the native library where it fits.
 
-    Not that of `jax.random.permutation`, which sorts pairs twice, but one sort of single words: random bits above and
-    the index below. Where random bits tie, their order is that of their indices: enough for minibatches, within which
-    order does not matter.
+    The same order, bit for bit.
     """
-    if _fits(key, jnp.float32):
-        return jax.ffi.ffi_call(library.PERMUTATION_TARGET, jax.ShapeDtypeStruct((count,), jnp.int32),
-                                vmap_method="sequential")(jax.random.key_data(key))  # fmt: skip
-    width = (count - 1).bit_length()
-    words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
-    return (jnp.sort(words) & ((1 << width) - 1)).astype(jnp.int32)
+
+    def chosen(key: Array, count: int) -> Array:
+        if not _fits(key, jnp.float32):
+            return definition(key, count)
+        shape = jax.ShapeDtypeStruct((count,), jnp.int32)
+        call = jax.ffi.ffi_call(library.PERMUTATION_TARGET, shape, vmap_method="sequential")
+        return call(jax.random.key_data(key))
+
+    return chosen
 
 
 def _fits(key: Array, dtype: jnp.dtype | type) -> bool:

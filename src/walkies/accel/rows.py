@@ -1,11 +1,12 @@
 """Rows of many arrays at once: taken as a minibatch, or replaced where episodes end.
 
-The native library copies whole rows of all arrays in one call; without it, or elsewhere than on a CPU, XLA does the
-same array by array.
+The native library copies whole rows of all arrays in one call; without it, or elsewhere than on a CPU, the caller's
+definition does the same, array by array.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,16 +14,24 @@ import jax
 import jax.numpy as jnp
 
 from walkies.accel import library
-from walkies.mdp import select
 
 Array = jax.Array
 T = TypeVar("T")
 
 
-def taker(tree: T) -> Callable[[Array], T]:
-    """A function from rows (rows,) int32 to those rows of every leaf (samples, …) of `tree`."""
-    leaves, structure = jax.tree.flatten(tree)
-    if _native():
+Taker = Callable[[T], Callable[[Array], T]]
+"""tree → (rows (rows,) int32 → those rows of every leaf (samples, …) of it)."""
+Select = Callable[[Array, T, T], T]
+"""(mask (rows,), tree, other) → rows of `tree` where the mask holds, of `other` elsewhere."""
+
+
+def faster_taker(definition: Taker) -> Taker:
+    """`definition`, by the native library where it fits."""
+
+    def taker(tree: T) -> Callable[[Array], T]:
+        if not _native():
+            return definition(tree)
+        leaves, structure = jax.tree.flatten(tree)
 
         def take(rows: Array) -> T:
             shapes = [jax.ShapeDtypeStruct((*rows.shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
@@ -30,18 +39,26 @@ def taker(tree: T) -> Callable[[Array], T]:
             return jax.tree.unflatten(structure, call(rows, *leaves))
 
         return take
-    return lambda rows: jax.tree.map(lambda leaf: leaf[rows], tree)
+
+    return taker
 
 
-def replace(mask: Array, by: T, tree: T) -> T:
-    """`tree` with the rows of `by` where `mask` (rows,) holds: `walkies.mdp.select`, in place where memory allows."""
-    alike = jax.tree.map(lambda a, b: a.shape == b.shape and a.shape[:1] == mask.shape and a.dtype == b.dtype, by, tree)
-    plain = all(isinstance(x.dtype, jnp.dtype) for x in jax.tree.leaves(tree))
-    return _replace(mask, by, tree) if plain and _native() and jax.tree.all(alike) else select(mask, by, tree)
+def faster_select(definition: Select) -> Select:
+    """`definition`, by the native library where it fits: then in place, where memory allows."""
+
+    def select(mask: Array, by: T, tree: T) -> T:
+        alike = jax.tree.map(
+            lambda a, b: a.shape == b.shape and a.shape[:1] == mask.shape and a.dtype == b.dtype, by, tree
+        )
+        plain = all(isinstance(x.dtype, jnp.dtype) for x in jax.tree.leaves(tree))
+        fits = plain and _native() and jax.tree.all(alike)
+        return _replace(definition, mask, by, tree) if fits else definition(mask, by, tree)
+
+    return select
 
 
-@jax.custom_jvp
-def _replace(mask: Array, by: T, tree: T) -> T:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _replace(definition: Select, mask: Array, by: T, tree: T) -> T:
     leaves, structure = jax.tree.flatten(tree)
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
     here = {1 + len(leaves) + i: i for i in range(len(leaves))}
@@ -50,11 +67,11 @@ def _replace(mask: Array, by: T, tree: T) -> T:
 
 
 @_replace.defjvp
-def _derivative(primals: tuple, tangents: tuple) -> tuple:
+def _derivative(definition: Select, primals: tuple, tangents: tuple) -> tuple:
     mask, by, tree = primals
     # Integers have tangents of their own empty type.
-    return select(mask, by, tree), jax.tree.map(
-        lambda a, b: a if a.dtype == jax.dtypes.float0 else select(mask, a, b), *tangents[1:]
+    return definition(mask, by, tree), jax.tree.map(
+        lambda a, b: a if a.dtype == jax.dtypes.float0 else definition(mask, a, b), *tangents[1:]
     )
 
 

@@ -134,9 +134,12 @@ def wrong_sums() -> int:
 
 def engine() -> Finding:
     """Does the native engine load, and for which instruction set?"""
-    from walkies.accel.library import isa, lanes, network_isa
+    from walkies.accel.library import SWITCH, isa, lanes, network_isa, switched_on
 
     found = f"{isa()}, {lanes()} robots per instruction; networks by {network_isa()}"
+    if not switched_on():
+        advice = f"Training is slower than it could be: {SWITCH}=0 leaves all but the simulator to JAX. unset {SWITCH}"
+        return Finding("note", found, advice)
     if isa() == "baseline" and platform.machine() in ("x86_64", "AMD64"):
         advice = "This CPU lacks AVX2 (or WALKIES_ISA forbids it): the engine is 2 to 4 times slower than it could be."
         return Finding("note", found, advice)

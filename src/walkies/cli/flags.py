@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from walkies import bounds
+from walkies import bounds, renamed
 from walkies.errors import UserError
 
 
@@ -48,7 +49,35 @@ def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> i
     receive.__doc__ = function.__doc__
     receive.__signature__ = signature  # type: ignore[attr-defined]
     receive.__annotations__ = {name: _described(hint) for name, hint in _hints(function).items()}
-    return tyro.cli(receive, prog=prog, args=list(arguments), registry=_registry())
+    return tyro.cli(receive, prog=prog, args=_today(function, arguments), registry=_registry())
+
+
+def _today(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
+    """The arguments with today's names of flags; of each old one a line says which that is."""
+    old: dict[str, str] = {}
+    for name, hint in _hints(function).items():
+        old |= _old_flags(bounds.unwrapped(hint)[0], flag_name(name, hint))
+    found: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        now = old.get(name.replace("_", "-")) if name.startswith("--") else None
+        if now is not None:
+            print(f"walkies: {name} is now {now}; the old name goes after one release", file=sys.stderr)
+        found.append(argument if now is None else now + equals + value)
+    return found
+
+
+def _old_flags(kind: Any, path: str) -> dict[str, str]:
+    """Old flag → new flag of each renamed field of a record and its parts."""
+    if not dataclasses.is_dataclass(kind):
+        return {}
+    found = {
+        bounds.flag(bounds.joined(path, old)): bounds.flag(bounds.joined(path, new))
+        for old, new in renamed.old_fields(kind).items()
+    }
+    for name, hint in bounds.fields_of(kind).items():  # type: ignore[arg-type]
+        found |= _old_flags(bounds.unwrapped(hint)[0], bounds.joined(path, name))
+    return found
 
 
 def made(function: Callable[..., Any], given: inspect.BoundArguments) -> inspect.BoundArguments:

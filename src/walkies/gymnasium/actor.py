@@ -1,8 +1,8 @@
 """Acting in NumPy, for loops in Python: for a handful of environments a compiled call costs more than its arithmetic.
 
-Only the choice of the sample happens here. Its log-probability and its head are computed afterwards for the whole
-rollout, by the same compiled function that learns from them: the importance ratio starts at 1 whatever rounding NumPy
-has, because any sample near the mean is a sample.
+Only the choice of the sample happens here. Its log-probability and the distribution's parameters are computed later for
+the whole rollout, by the same compiled function that learns from them: the importance ratio starts at 1 whatever
+rounding NumPy has, because any sample near the mean is a sample.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from walkies.errors import UserError
 from walkies.mdp import Discrete
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
@@ -32,10 +33,12 @@ def make_actor(
 ) -> Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
     """A function (raw observations (num_envs, size) float32, row) → (samples, what the environments receive).
 
-    All randomness of the rollout's `horizon` rows is drawn here.
+    All randomness of the rollout's `horizon` rows is drawn here. Raises UserError for networks other than dense ones.
     """
-    head_size = params.layers[-1][1].shape[0]
-    noise = np.asarray(_noise(isinstance(policy.action_space, Discrete), key, (horizon, num_envs, head_size)))
+    if policy.architecture != "dense":
+        raise UserError(f"architecture is {policy.architecture!r}; in Gymnasium's environments only dense networks act")
+    size = params.layers[-1][1].shape[0]
+    noise = np.asarray(_noise(isinstance(policy.action_space, Discrete), key, (horizon, num_envs, size)))
     layers, log_std = jax.device_get((params.layers, params.log_std))
     see = _normalization(normalizer)
     activation, std = ACTIVATIONS[policy.activation], np.exp(log_std)
@@ -44,11 +47,11 @@ def make_actor(
         x = see(observation)
         for weights, bias in layers[:-1]:
             x = activation(x @ weights + bias)
-        head = x @ layers[-1][0] + layers[-1][1]
+        dist_params = x @ layers[-1][0] + layers[-1][1]
         if isinstance(policy.action_space, Discrete):
-            sample = np.argmax(head + noise[row], axis=-1).astype(np.int32)
+            sample = np.argmax(dist_params + noise[row], axis=-1).astype(np.int32)
             return sample, sample
-        mean = np.tanh(head) if policy.bound == "mean" else head
+        mean = np.tanh(dist_params) if policy.bound == "mean" else dist_params
         sample = mean + std * noise[row]
         return sample, bounded(sample)
 
@@ -60,14 +63,17 @@ def make_actor(
 def score(
     policy: Policy, params: PolicyParams, normalizer: Normalizer, observations: Array, samples: Array
 ) -> tuple[Array, Array]:
-    """Heads (…, size or n) and log-probabilities (…,) of samples (…, size) or (…,) at raw observations (…, size)."""
-    head = policy.head(params, normalizer(observations))
-    return head, policy.wrap(params, head).log_prob(samples)
+    """`dist_params` (…, size or n) and log-probabilities (…,).
+
+    observations: raw (…, size). samples: (…, size) or (…,).
+    """
+    dist_params = policy.dist_params(params, normalizer(observations))
+    return dist_params, policy.distribution(params, dist_params).log_prob(samples)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _noise(discrete: bool, key: Array, shape: tuple[int, ...]) -> Array:
-    """What turns heads into samples: Gumbel noise, whose argmax with logits is categorical, or standard normal."""
+    """Noise that makes samples: Gumbel, whose argmax with logits is categorical, or standard normal."""
     return jax.random.gumbel(key, shape) if discrete else jax.random.normal(key, shape)
 
 

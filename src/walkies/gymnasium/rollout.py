@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.gymnasium import numbers
 from walkies.gymnasium.actor import make_actor, score
@@ -25,7 +26,7 @@ from walkies.gymnasium.adapter import into_box
 from walkies.mdp import Observation
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import Policy, PolicyParams
-from walkies.rl.record import Rollout
+from walkies.rl.rollout import Rollout
 
 Array = jax.Array
 
@@ -33,7 +34,7 @@ MODES = ("NextStep", "SameStep", "Disabled")
 """Values of gymnasium.vector.AutoresetMode."""
 
 
-class HostActors(NamedTuple):
+class VectorState(NamedTuple):
     """Where each environment is; lives from one rollout to the next. NumPy arrays."""
 
     observation: np.ndarray
@@ -46,13 +47,13 @@ class HostActors(NamedTuple):
     """(num_envs,) undiscounted sum of rewards in this episode."""
 
 
-def start_host(envs: Any, seed: int | None = None) -> HostActors:
+def start(envs: Any, seed: int | None = None) -> VectorState:
     """Reset every environment of a gymnasium.vector.VectorEnv. Raises UserError for observations not finite."""
     observation, _ = envs.reset(seed=seed)
     n = envs.num_envs
     seen = np.asarray(observation, np.float32)
     numbers.refuse_observations(seen)
-    return HostActors(seen, np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
+    return VectorState(seen, np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n))
 
 
 def autoreset_mode(envs: Any) -> str:
@@ -64,17 +65,17 @@ def autoreset_mode(envs: Any) -> str:
     return str(name)
 
 
-def rollout_host(
+def rollout(
     envs: Any,
     policy: Policy,
     params: PolicyParams,
     normalizer: Normalizer,
     value: Callable[[Array], Array],
-    actors: HostActors,
+    actors: VectorState,
     key: Array,
     horizon: int,
     whole_episodes: bool = False,
-) -> tuple[HostActors, Rollout]:
+) -> tuple[VectorState, Rollout]:
     """Act for `horizon` steps in every environment of a gymnasium.vector.VectorEnv.
 
     normalizer: of observations, frozen for the whole rollout. value: raw observations (…, size) → V (…,); called once.
@@ -85,7 +86,7 @@ def rollout_host(
     """
     mode, contained = autoreset_mode(envs), into_box(envs.single_action_space)
     if whole_episodes:
-        actors = start_host(envs)
+        actors = start(envs)
     unfinished = np.ones(envs.num_envs, bool)
     act = make_actor(policy, params, normalizer, key, envs.num_envs, horizon)
     rows: list[tuple[np.ndarray, ...]] = []
@@ -117,21 +118,21 @@ def rollout_host(
              truncated, reached, np.where(done, total, 0.0).astype(np.float32), np.where(done, length, 0), valid)
         )  # fmt: skip
         waits = done if mode == "NextStep" else np.zeros_like(done)
-        actors = HostActors(following, waits, np.where(done, 0, length), np.where(done, 0.0, total))
+        actors = VectorState(following, waits, np.where(done, 0, length), np.where(done, 0.0, total))
         unfinished &= ~done
         if whole_episodes and not unfinished.any():
             break
 
     columns = [_padded(np.stack([np.asarray(row[i]) for row in rows]), horizon) for i in range(len(rows[0]))]
     observation, sample, reward, terminated, truncated, reached, returns, lengths, valid = columns
-    head, log_prob = score(policy, params, normalizer, observation, sample)
+    dist_params, log_prob = score(policy, params, normalizer, observation, sample)
     cut_values = jnp.where(truncated, value(jnp.asarray(reached)), 0.0) if truncated.any() else jnp.zeros_like(reward)
     last = jnp.asarray(actors.observation)
     return actors, Rollout(
         observations=Observation(jnp.asarray(observation), jnp.asarray(observation)),
         samples=jnp.asarray(sample),
         log_probs=log_prob,
-        heads=head,
+        dist_params=dist_params,
         rewards=jnp.asarray(reward),
         terminated=jnp.asarray(terminated),
         truncated=jnp.asarray(truncated),
@@ -148,3 +149,6 @@ def _padded(column: np.ndarray, horizon: int) -> np.ndarray:
     """`column` (rows, num_envs, …) with zeros behind it, (horizon, num_envs, …): shapes that are compiled once."""
     missing = horizon - len(column)
     return column if not missing else np.concatenate([column, np.zeros((missing, *column.shape[1:]), column.dtype)])
+
+
+renamed.names(globals(), HostActors="VectorState", start_host="start", rollout_host="rollout")

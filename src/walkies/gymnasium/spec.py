@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.gymnasium.adapter import from_gymnasium_space
 from walkies.mdp import Box, Key, Observation, Outcome, Space
@@ -16,7 +17,7 @@ Array = jax.Array
 
 
 @dataclass(frozen=True)
-class Shape:
+class EnvSpec:
     """An `Env` in outline: what learning asks of it. Acting happens elsewhere, so there is nothing to step."""
 
     observation_size: int
@@ -35,7 +36,7 @@ class Shape:
         raise UserError("this environment lives in Gymnasium; act in it by walkies.gymnasium.rollout")
 
 
-def shape_of(envs: Any) -> Shape:
+def env_spec(envs: Any) -> EnvSpec:
     """The outline of a gymnasium.vector.VectorEnv. Raises UserError for spaces that are not flat.
 
     Its time limit is the one that the environment was registered with, if it was; Gymnasium applies it itself.
@@ -47,4 +48,7 @@ def shape_of(envs: Any) -> Shape:
             " Wrap the environment, for example in gymnasium.wrappers.FlattenObservation."
         )
     limit = getattr(envs.spec, "max_episode_steps", None)
-    return Shape(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)
+    return EnvSpec(seen.size, seen.size, from_gymnasium_space(envs.single_action_space), limit)
+
+
+renamed.names(globals(), Shape="EnvSpec", shape_of="env_spec")

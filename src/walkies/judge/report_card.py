@@ -96,7 +96,8 @@ def about(card: Card) -> str:
     limit = next((mark["pass_mark"] for mark in card["marks"] if mark["key"] == "survival"), None)
     unsure = ""
     if limit is not None and share.low < limit <= share.high:
-        unsure = f", which does not settle whether it is {limit:.0%}; `--episodes {TELLING}` tells more"
+        more = f"`--episodes {TELLING}` tells" if card["episodes"] < TELLING else "more episodes, or another seed, tell"
+        unsure = f", which does not settle whether it is {limit:.0%}; {more} more"
     return (
         f"{card['episodes']} episodes of {card['episode_seconds']:g} s in MuJoCo, examination seed {card['seed']}. "
         f"Survival is {share.value:.1%}, its 95% interval {share.low:.1%} … {share.high:.1%}{unsure}."

@@ -1,4 +1,4 @@
-"""What weighs the log-probability: three answers to "how good was this action?".
+"""Advantage estimators: three answers to "how good was this action?".
 
 ∇J = E Σ_t ∇log π(a_t | s_t) Ψ_t, Ψ the full return, the reward to go, or the advantage (Schulman et al. 2016, eq. 1).
 Over whole episodes at γ = 1, what this does to the mean of the estimate:
@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+
+from walkies import renamed
 
 Array = jax.Array
 
@@ -93,4 +95,6 @@ def discounted_sums_parallel(x: Array, done: Array, factor: float) -> Array:
     return jax.lax.associative_scan(compose, (slopes, x), reverse=True)[1]
 
 
-WEIGHTS: dict[str, Callable[..., Array]] = {"full_return": full_return, "reward_to_go": reward_to_go, "gae": gae}
+ADVANTAGES: dict[str, Callable[..., Array]] = {"full_return": full_return, "reward_to_go": reward_to_go, "gae": gae}
+
+renamed.names(globals(), WEIGHTS="ADVANTAGES")

@@ -18,6 +18,9 @@ from walkies.accel import random
 
 Array = jax.Array
 
+INVALID = -1e9
+"""Logit of an action that must not be taken: its probability is 0 in any precision, and adds 0 to entropy and KL, where
+an infinity would make them NaN."""
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -116,6 +119,14 @@ class Categorical(NamedTuple):
     def kl(self, other: Any) -> Array:
         """KL(self ‖ other) (…,), nats, to another of its kind."""
         return jnp.sum(jnp.exp(self.log_probs) * (self.log_probs - other.log_probs), axis=-1)
+
+
+def masked(logits: Array, valid: Array | None) -> Array:
+    """Logits (…, n) under which only actions that are `valid` (…, n) have a probability; all are where that is None.
+
+    The distribution is that of the others' logits alone; an invalid one gets no gradient.
+    """
+    return logits if valid is None else jnp.where(valid, logits, INVALID)
 
 
 Distribution = Normal | TanhNormal | Categorical

@@ -39,7 +39,7 @@ def refuse(metrics: Mapping[str, float], learner: Any, iteration: int) -> None:
     """Refuse to go on from an iteration in which a number went wrong.
 
     Args:
-        metrics: of the iteration, on the host, as `walkies.rl.train.account` names them.
+        metrics: of the iteration, on the host, as `walkies.rl.train.finish_iteration` names them.
         learner: PyTree in which the error looks for what went wrong; not looked at where all is well.
         iteration: which one it was.
 

@@ -7,10 +7,12 @@ statistics than it acted under is another policy (the importance ratio would sta
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from walkies.mdp import Sizes, map_shapes
 
 Array = jax.Array
 
@@ -22,7 +24,7 @@ OBSERVATION_CLIP = 10.0
 
 
 class Normalizer(NamedTuple):
-    """Moments of everything seen so far.
+    """Moments of everything seen so far, of each number of an observation: an array, or a PyTree of arrays.
 
     They are kept of x − origin, origin being the first value seen: an input that never moved then has a variance of
     exactly zero, which rounding would otherwise hide, and a large offset costs no precision.
@@ -30,12 +32,11 @@ class Normalizer(NamedTuple):
 
     samples: Array
     """() how many, float."""
-    origin: Array
-    """(size,)"""
-    offset: Array
-    """(size,) mean of x − origin."""
-    variance: Array
-    """(size,)"""
+    origin: Any
+    """As an observation: (size,), or a PyTree of (…)."""
+    offset: Any
+    """Mean of x − origin."""
+    variance: Any
 
     @property
     def limit(self) -> float:
@@ -43,19 +44,28 @@ class Normalizer(NamedTuple):
         return math.inf
 
     @property
-    def mean(self) -> Array:
-        """(size,)"""
-        return self.origin + self.offset
+    def mean(self) -> Any:
+        """As an observation."""
+        return jax.tree.map(lambda origin, offset: origin + offset, self.origin, self.offset)
 
     @property
-    def scale(self) -> Array:
-        """(size,) factor after centring: 1/σ, exactly 0 for inputs that never moved, 1 before anything was seen."""
-        scale = jnp.where(self.variance > 0.0, 1.0 / jnp.maximum(jnp.sqrt(self.variance), MIN_STD), 0.0)
-        return jnp.where(self.samples > 0.0, scale, 1.0)
+    def scale(self) -> Any:
+        """Factor after centring: 1/σ, exactly 0 for inputs that never moved, 1 before anything was seen."""
 
-    def __call__(self, x: Array) -> Array:
-        """(x − mean) · scale for x (…, size)."""
-        return (x - self.mean) * self.scale
+        def of(variance: Array) -> Array:
+            scale = jnp.where(variance > 0.0, 1.0 / jnp.maximum(jnp.sqrt(variance), MIN_STD), 0.0)
+            return jnp.where(self.samples > 0.0, scale, 1.0)
+
+        return jax.tree.map(of, self.variance)
+
+    def __call__(self, x: Any) -> Any:
+        """(x − mean) · scale for observations x, arrays (…, *shape)."""
+        return jax.tree.map(lambda x, mean, scale: (x - mean) * scale, x, self.mean, self.scale)
+
+    def leading(self, x: Any) -> tuple[int, ...]:
+        """The shape of a batch of observations: its arrays' axes before those of a single one."""
+        batch, one = jax.tree.leaves(x)[0], jax.tree.leaves(self.origin)[0]
+        return batch.shape[: batch.ndim - one.ndim]
 
 
 class ClippedNormalizer(Normalizer):
@@ -68,29 +78,38 @@ class ClippedNormalizer(Normalizer):
     def limit(self) -> float:
         return OBSERVATION_CLIP
 
-    def __call__(self, x: Array) -> Array:
-        """(x − mean) · scale within the limits, for x (…, size)."""
-        return jnp.clip(super().__call__(x), -self.limit, self.limit)
+    def __call__(self, x: Any) -> Any:
+        """(x − mean) · scale within the limits, for observations x."""
+        return jax.tree.map(lambda x: jnp.clip(x, -self.limit, self.limit), super().__call__(x))
 
 
-def init(size: int, dtype: jnp.dtype = jnp.float32) -> Normalizer:
+def init(sizes: Sizes, dtype: jnp.dtype = jnp.float32) -> Normalizer:
     """Statistics of nothing: the identity."""
-    zeros = jnp.zeros(size, dtype)
+    zeros = map_shapes(lambda shape: jnp.zeros(shape, dtype), sizes)
     return Normalizer(jnp.zeros((), dtype), zeros, zeros, zeros)
 
 
-def update(old: Normalizer, x: Array) -> Normalizer:
-    """Statistics of what `old` has seen and of x (…, size) (Chan, Golub & LeVeque 1979, eq. 2.1)."""
-    x = x.reshape(-1, x.shape[-1])
-    origin = jnp.where(old.samples > 0.0, old.origin, x[0])
-    shifted = x - origin
-    offset = shifted.mean(axis=0)
-    variance = jnp.mean(jnp.square(shifted - offset), axis=0)
-    weight = x.shape[0] / (old.samples + x.shape[0])
-    delta = offset - old.offset
-    return old._replace(
-        samples=old.samples + x.shape[0],
-        origin=origin,
-        offset=old.offset + weight * delta,
-        variance=(1.0 - weight) * old.variance + weight * variance + weight * (1.0 - weight) * delta * delta,
+def update(old: Normalizer, x: Any) -> Normalizer:
+    """Statistics of what `old` has seen and of observations x, arrays (…, *shape)."""
+    before = (old.origin, old.offset, old.variance)
+    columns = [jax.tree.leaves(tree) for tree in (*before, x)]
+    merged = [_merge(old.samples, *leaves) for leaves in zip(*columns, strict=True)]
+    origin, offset, variance = (
+        jax.tree.unflatten(jax.tree.structure(tree), leaves)
+        for tree, leaves in zip(before, zip(*merged, strict=True), strict=True)
     )
+    samples = old.samples + math.prod(old.leading(x))
+    return old._replace(samples=samples, origin=origin, offset=offset, variance=variance)
+
+
+def _merge(samples: Array, origin: Array, offset: Array, variance: Array, x: Array) -> tuple[Array, Array, Array]:
+    """Moments of one array (Chan, Golub & LeVeque 1979, eq. 2.1)."""
+    x = x.reshape(-1, *origin.shape)
+    origin = jnp.where(samples > 0.0, origin, x[0])
+    shifted = x - origin
+    mean = shifted.mean(axis=0)
+    new_variance = jnp.mean(jnp.square(shifted - mean), axis=0)
+    weight = x.shape[0] / (samples + x.shape[0])
+    delta = mean - offset
+    offset = offset + weight * delta
+    return origin, offset, (1.0 - weight) * variance + weight * new_variance + weight * (1.0 - weight) * delta * delta

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from walkies.accel import networks as faster
 from walkies.errors import UserError
-from walkies.mdp import Box, Discrete, Space
+from walkies.mdp import Discrete, Sizes, Space
 from walkies.rl import networks
-from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal
+from walkies.rl.distributions import Categorical, Distribution, Normal, TanhNormal, masked
+from walkies.rl.networks import Network
 
 Array = jax.Array
 
@@ -26,7 +26,8 @@ def _no_mirror(sample: Array) -> Array:
 class PolicyParams(NamedTuple):
     """θ of a policy. log_std: (size,), or (0,) for discrete actions."""
 
-    layers: networks.Layers
+    layers: Any
+    """The network's; of a dense one, `networks.Layers`."""
     log_std: Array
 
 
@@ -34,7 +35,7 @@ class PolicyParams(NamedTuple):
 class Policy:
     """The shape of a policy; its parameters live outside. Observations are expected normalised."""
 
-    observation_size: int
+    observation_size: Sizes
     action_space: Space
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
@@ -49,6 +50,8 @@ class Policy:
     """What computes the network; see `Recipe.networks`."""
     mirror: Callable[[Array], Array] = _no_mirror
     """Samples (…, size) of the mirrored robot, where there is one."""
+    architecture: str = "dense"
+    """One of `networks.ARCHITECTURES`."""
 
     def __post_init__(self) -> None:
         if self.activation not in networks.ACTIVATIONS:
@@ -56,27 +59,38 @@ class Policy:
         if not self.initial_std > 0.0:
             raise UserError(f"initial_std is {self.initial_std}; a standard deviation must be positive")
 
+    @property
+    def network(self) -> Network:
+        """From observations to `dist_params`, but for the tanh of `bound` "mean"."""
+        return networks.make(self.architecture, self.hidden, self.activation, self.networks)
+
     def init(self, key: Array) -> PolicyParams:
-        """Draw parameters: orthogonal layers, a head near zero, σ = initial_std."""
+        """Draw parameters: outputs near zero, σ = initial_std."""
         out = self.action_space.n if isinstance(self.action_space, Discrete) else self.action_space.size
-        layers = networks.init(key, (self.observation_size, *self.hidden, out), head_gain=0.01)
+        layers = self.network.init(key, self.observation_size, out, output_gain=0.01)
         size = 0 if isinstance(self.action_space, Discrete) else out
-        return PolicyParams(layers, jnp.full(size, math.log(self.initial_std), layers[0][0].dtype))
+        return PolicyParams(layers, jnp.full(size, math.log(self.initial_std), jax.tree.leaves(layers)[0].dtype))
 
-    def head(self, params: PolicyParams, observation: Array) -> Array:
-        """What of the distribution depends on the observation (…, observation_size): mean or logits (…, size or n)."""
-        out = faster.chosen(self.networks)(params.layers, observation, self.activation)
-        return jnp.tanh(out) if self.bound == "mean" and isinstance(self.action_space, Box) else out
+    def dist_params(self, params: PolicyParams, observation: Any, action_mask: Array | None = None) -> Array:
+        """The distribution's observation-dependent parameters, mean or logits (…, size or n).
 
-    def wrap(self, params: PolicyParams, head: Array) -> Distribution:
-        """The distribution that has this `head` (…, size or n)."""
+        observation: normalized, arrays (…, *shape). action_mask: (…, n) of `mdp.Observation`.
+        """
+        out = self.network.apply(params.layers, observation)
         if isinstance(self.action_space, Discrete):
-            return Categorical(head)
-        return TanhNormal(head, params.log_std) if self.bound == "sample" else Normal(head, params.log_std)
+            return masked(out, action_mask)
+        return jnp.tanh(out) if self.bound == "mean" else out
 
-    def distribution(self, params: PolicyParams, observation: Array) -> Distribution:
-        """π_θ(· | observation) for normalised observations (…, observation_size)."""
-        return self.wrap(params, self.head(params, observation))
+    def distribution(self, params: PolicyParams, dist_params: Array) -> Distribution:
+        """The distribution that has these `dist_params` (…, size or n)."""
+        if isinstance(self.action_space, Discrete):
+            return Categorical(dist_params)
+        kind = TanhNormal if self.bound == "sample" else Normal
+        return kind(dist_params, params.log_std)
+
+    def apply(self, params: PolicyParams, observation: Any, action_mask: Array | None = None) -> Distribution:
+        """π_θ(· | observation); arguments as of `dist_params`."""
+        return self.distribution(params, self.dist_params(params, observation, action_mask))
 
     def action(self, sample: Array) -> Array:
         """What the environment receives for samples (…, size) or (…,). The rollout keeps and scores the samples."""

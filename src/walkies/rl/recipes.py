@@ -1,4 +1,4 @@
-"""Algorithms as records. Three choices make them: what weighs the log-probability, what is minimised, how to step.
+"""Algorithms as records of three choices: advantage, objective, update.
 
 The named recipes at the end are the ladder; read them side by side. They differ in these choices, and besides in λ, in
 the line search, or in whether whole episodes are played and a value function is learned.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from walkies import renamed
 from walkies.bounds import AtMost, Between, Share, refuse, written
 from walkies.errors import UserError
 
@@ -18,15 +19,16 @@ StepSize = Annotated[float, Between(0.0, 10.0)]
 """Adam's."""
 
 
+@renamed.fields(weight="advantage", step="update")
 @dataclass(frozen=True)
 class Recipe:
     """Everything that defines a policy-gradient algorithm and its settings."""
 
-    weight: Literal["full_return", "reward_to_go", "gae"] = "gae"
-    """What weighs the log-probability of an action (walkies.rl.advantages)."""
+    advantage: Literal["full_return", "reward_to_go", "gae"] = "gae"
+    """Advantage estimator (walkies.rl.advantages)."""
     objective: Literal["score", "surrogate", "clipped", "kl_penalty"] = "clipped"
-    """What is minimised (walkies.rl.objectives)."""
-    step: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
+    """What is minimized (walkies.rl.objectives)."""
+    update: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
     """How the policy's parameters move (walkies.rl.updates)."""
 
     num_envs: Annotated[int, Between(1, 10**7)] = 1024
@@ -56,6 +58,8 @@ class Recipe:
     normalize_reward: bool = False
     """Divide rewards by the running deviation of the discounted return, and keep them within ±10."""
 
+    architecture: str = "dense"
+    """Kind of both networks: a name in walkies.rl.networks.ARCHITECTURES."""
     hidden: Widths = (128, 128)
     """Widths of the policy's hidden layers."""
     critic_hidden: Widths = (128, 128)
@@ -92,7 +96,7 @@ class Recipe:
     minibatches: Annotated[int, Between(1, 10**6)] = 4
     """Parts into which each pass divides the batch."""
     max_grad_norm: Annotated[float, Between(0.0, 1e9, "(]")] = 1.0
-    """Gradients longer than this are shortened, policy and value function apart, direction kept."""
+    """Global-norm gradient clipping, of policy and value function apart."""
     adam_epsilon: Annotated[float, Between(0.0, 1.0, "(]")] = 1e-5
     """Adam's ε."""
     objective_coefficient: Annotated[float, Between(0.0, 1e9)] = 0.2
@@ -100,7 +104,7 @@ class Recipe:
     entropy_coefficient: Annotated[float, Between(-1000.0, 1000.0)] = 0.0
     """Weight of the entropy bonus, per nat."""
     value_clip: Annotated[float | None, Between(0.0, 1e9, "(]")] = None
-    """Keep new values within this of the old ones in the value loss; depends on the reward's scale."""
+    """Keep new values within this of V_old in the value loss; depends on the reward's scale."""
     symmetry: Literal["none", "augment", "loss"] = "none"
     """Use the environment's mirror: learn from mirrored samples too, or penalise actions that are not mirror images."""
     symmetry_coefficient: Annotated[float, Between(0.0, 1e6)] = 1.0
@@ -115,9 +119,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         refuse(self, Recipe, name=str)
-        if self.weight == "gae" and not self.baseline:
-            raise UserError("weight gae needs a value function; set baseline, or choose reward_to_go")
-        if self.whole_episodes and self.step == "natural_step":
+        if self.advantage == "gae" and not self.baseline:
+            raise UserError("advantage gae needs a value function; set baseline, or choose reward_to_go")
+        if self.whole_episodes and self.update == "natural_step":
             raise UserError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
         if not self.min_learning_rate <= self.max_learning_rate:
             raise UserError(
@@ -126,13 +130,15 @@ class Recipe:
             )
 
 
-REINFORCE = Recipe(weight="full_return", objective="score", step="gradient_step", baseline=False, whole_episodes=True)
-REINFORCE_BASELINE = replace(REINFORCE, weight="reward_to_go", baseline=True)
-A2C = Recipe(weight="gae", objective="score", step="gradient_step", lam=1.0)
-VPG = Recipe(weight="gae", objective="score", step="gradient_step", lam=0.97)
-NPG = Recipe(weight="gae", objective="surrogate", step="natural_step", line_search=False)
-TRPO = Recipe(weight="gae", objective="surrogate", step="natural_step")
-PPO = Recipe(weight="gae", objective="clipped", step="minibatch_epochs")
+REINFORCE = Recipe(
+    advantage="full_return", objective="score", update="gradient_step", baseline=False, whole_episodes=True
+)  # fmt: skip
+REINFORCE_BASELINE = replace(REINFORCE, advantage="reward_to_go", baseline=True)
+A2C = Recipe(advantage="gae", objective="score", update="gradient_step", lam=1.0)
+VPG = Recipe(advantage="gae", objective="score", update="gradient_step", lam=0.97)
+NPG = Recipe(advantage="gae", objective="surrogate", update="natural_step", line_search=False)
+TRPO = Recipe(advantage="gae", objective="surrogate", update="natural_step")
+PPO = Recipe(advantage="gae", objective="clipped", update="minibatch_epochs")
 
 RECIPES = {
     "reinforce": REINFORCE,

@@ -17,22 +17,81 @@ that ends twice within one rollout starts twice from the same state.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from walkies.accel.rows import replace
-from walkies.mdp import Env
+from walkies import renamed
+from walkies.accel.rows import faster_select
+from walkies.mdp import Env, Observation, select
 from walkies.rl.policy import Policy, PolicyParams
-from walkies.rl.record import Actors, Rollout
 
 Array = jax.Array
 Resets = Literal["step", "rollout"]
 TimeLimits = Literal["exact", "rollout_end"]
 
 
-def start(env: Env, key: Array, num_envs: int, stagger: bool) -> Actors:
+class EpisodeState(NamedTuple):
+    """The environments and how far each is in its episode; lives from one rollout to the next."""
+
+    state: Any
+    """State of the environment, leaves (num_envs, …)."""
+    age: Array
+    """(num_envs,) int32 steps on the clock of the time limit; staggered at the start."""
+    length: Array
+    """(num_envs,) int32 steps really taken in this episode."""
+    episode_return: Array
+    """(num_envs,) undiscounted sum of rewards in this episode."""
+
+
+class Rollout(NamedTuple):
+    """What happened, (time, num_envs, …)."""
+
+    observations: Observation
+    samples: Array
+    """What the policy drew and is scored on; the environment received `policy.action(sample)`."""
+    log_probs: Array
+    dist_params: Array
+    """The observation-dependent parameters of the acting distributions, for KL(old ‖ new)."""
+    rewards: Array
+    terminated: Array
+    """bool: the state reached is terminal."""
+    truncated: Array
+    """bool: the episode was cut by the time limit, not by the world. Never together with `terminated`."""
+    cut_values: Array | None
+    """V of the state reached, where truncated. None where only the last row can be: `last` is that state then."""
+    last: Observation
+    """What is seen after the last row, (num_envs, …): the state reached, or the new episode if `cut_values` has it."""
+    episode_returns: Array
+    """Undiscounted return of the episode that ended here, else 0."""
+    episode_lengths: Array
+    """int32 length of the episode that ended here, else 0."""
+    metrics: dict[str, Array]
+    """Mean () of each quantity that the environment reports."""
+    valid: Array | None = None
+    """bool: false in a row that is no transition (`walkies.gymnasium.rollout`). None: every row is one."""
+
+    @property
+    def done(self) -> Array:
+        """The next row belongs to another episode."""
+        return self.terminated | self.truncated
+
+    @property
+    def critic_observations(self) -> Any:
+        """Of every row and then of `last`, (time + 1, num_envs, …)."""
+        return jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), self.observations.critic, self.last.critic)
+
+    def next_values(self, values: Array) -> Array:
+        """v' (time, num_envs) of the states really reached.
+
+        values: (time + 1, num_envs), V of `critic_observations`.
+        """
+        following = values[1:]
+        return following if self.cut_values is None else jnp.where(self.truncated, self.cut_values, following)
+
+
+def start(env: Env, key: Array, num_envs: int, stagger: bool) -> EpisodeState:
     """Fresh environments. stagger: ages uniform over the time limit, so that robots are not cut all at once."""
     reset_key, age_key = jax.random.split(key)
     zeros = jnp.zeros(num_envs, jnp.int32)
@@ -40,7 +99,8 @@ def start(env: Env, key: Array, num_envs: int, stagger: bool) -> Actors:
         jax.random.randint(age_key, (num_envs,), 0, env.time_limit, jnp.int32) if stagger and env.time_limit else zeros
     )
     state = env.reset(reset_key, num_envs)
-    return Actors(state, age, zeros, jnp.zeros(num_envs, env.observe(state).policy.dtype))
+    numbers = [x.dtype for x in jax.tree.leaves(env.observe(state).policy) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return EpisodeState(state, age, zeros, jnp.zeros(num_envs, numbers[0] if numbers else float))
 
 
 def rollout(
@@ -48,17 +108,17 @@ def rollout(
     policy: Policy,
     params: PolicyParams,
     normalize: Any,
-    value: Callable[[Array], Array],
-    actors: Actors,
+    value: Callable[[Any], Array],
+    actors: EpisodeState,
     key: Array,
     horizon: int,
     resets: Resets = "step",
     time_limits: TimeLimits = "exact",
-) -> tuple[Actors, Rollout]:
+) -> tuple[EpisodeState, Rollout]:
     """Act for `horizon` steps in every environment.
 
-    normalize: raw policy observations (…, size) → what the policy sees, frozen for the whole rollout.
-    value: raw critic observations (num_envs, size) → V (num_envs,); called only where "exact" time limits cut.
+    normalize: raw policy observations → what the policy sees, frozen for the whole rollout.
+    value: raw critic observations (num_envs, …) → V (num_envs,); called only where "exact" time limits cut.
     """
     num_envs = actors.age.shape[0]
     limit = env.time_limit
@@ -66,19 +126,21 @@ def rollout(
     reset_key, step_key, last_key = jax.random.split(key, 3)
     spare = env.reset(reset_key, num_envs) if resets == "rollout" else None
 
-    def restart(actors: Actors, done: Array, key: Array) -> Actors:
+    def restart(actors: EpisodeState, done: Array, key: Array) -> EpisodeState:
         state = env.reset(key, num_envs) if spare is None else spare
         zeros = jnp.zeros_like(actors.age)
-        return replace(done, Actors(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors)
+        return faster_select(select)(
+            done, EpisodeState(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors
+        )
 
-    def step(actors: Actors, key: Array) -> tuple[Actors, Rollout]:
+    def step(actors: EpisodeState, key: Array) -> tuple[EpisodeState, Rollout]:
         act_key, world_key, restart_key = jax.random.split(key, 3)
         observation = env.observe(actors.state)
-        head = policy.head(params, normalize(observation.policy))
-        distribution = policy.wrap(params, head)
+        dist_params = policy.dist_params(params, normalize(observation.policy), observation.action_mask)
+        distribution = policy.distribution(params, dist_params)
         sample = distribution.sample(act_key)
         state, outcome = env.step(actors.state, policy.action(sample), world_key)
-        reached = Actors(state, actors.age + 1, actors.length + 1, actors.episode_return + outcome.reward)
+        reached = EpisodeState(state, actors.age + 1, actors.length + 1, actors.episode_return + outcome.reward)
         if exact and limit is not None:
             truncated = ~outcome.terminated & (reached.age >= limit)
             cut_values = jax.lax.cond(
@@ -90,7 +152,7 @@ def rollout(
             observations=observation,
             samples=sample,
             log_probs=distribution.log_prob(sample),
-            heads=head,
+            dist_params=dist_params,
             rewards=outcome.reward,
             terminated=outcome.terminated,
             truncated=truncated,
@@ -114,3 +176,6 @@ def rollout(
         episode_lengths=jnp.where(rows.done, rows.episode_lengths, 0),
         metrics=jax.tree.map(jnp.mean, rows.metrics),
     )
+
+
+renamed.names(globals(), Actors="EpisodeState")

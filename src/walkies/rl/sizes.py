@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 from walkies import memory
 from walkies.errors import UserError
-from walkies.mdp import Discrete, Env
+from walkies.mdp import Discrete, Env, Sizes, map_shapes
 from walkies.rl.recipes import Recipe
 
 FLOAT = 4
@@ -31,7 +32,7 @@ def refuse(recipe: Recipe, env: Env, steps: int) -> None:
             f"horizon {steps} is more than the {limit} steps of an episode, which time_limits rollout_end ends only "
             f"with a rollout; expected at most {limit}, or time_limits exact"
         )
-    if recipe.step == "minibatch_epochs" or recipe.baseline:
+    if recipe.update == "minibatch_epochs" or recipe.baseline:
         minibatch_size(recipe, recipe.num_envs * steps * (2 if recipe.symmetry == "augment" else 1))
     what = f"{recipe.num_envs:,} environments × {steps:,} steps, layers of {recipe.hidden} and {recipe.critic_hidden},"
     remedy = "take fewer environments (num_envs), a shorter horizon, smaller networks or less history"
@@ -55,13 +56,22 @@ def minibatch_size(recipe: Recipe, samples: int) -> int:
 def needed(recipe: Recipe, env: Env, steps: int) -> int:
     """Bytes that a training surely takes: its samples and its networks, the two arrays that grow with its settings.
 
-    Activations, the environments and XLA's own copies come on top: Pupper's default task takes three times its samples.
+    Networks of other architectures count as dense ones. Activations, the environments and XLA's own copies come on top:
+    Pupper's default task takes three times its samples.
     """
     space = env.action_space
     actions, outputs = (1, space.n) if isinstance(space, Discrete) else (space.size, space.size)
-    sample = env.observation_size + env.privileged_size + actions + outputs + SCALARS
+    seen, privileged = _numbers(env.observation_size), _numbers(env.privileged_size)
+    sample = seen + privileged + actions + outputs + SCALARS
     samples = recipe.num_envs * steps * sample * COPIES
-    critic = (env.privileged_size, *recipe.critic_hidden, 1) if recipe.baseline else ()
-    networks = ((env.observation_size, *recipe.hidden, outputs), critic)
+    critic = (privileged, *recipe.critic_hidden, 1) if recipe.baseline else ()
+    networks = ((seen, *recipe.hidden, outputs), critic)
     parameters = sum((n + 1) * m for network in networks for n, m in itertools.pairwise(network))
     return FLOAT * (samples + PER_PARAMETER * parameters)
+
+
+def _numbers(sizes: Sizes) -> int:
+    """How many numbers an observation has."""
+    counts: list[int] = []
+    map_shapes(lambda shape: counts.append(math.prod(shape)), sizes)
+    return sum(counts)

@@ -1,4 +1,4 @@
-"""Learning: one iteration — act, weigh, step, refresh statistics — as one compiled function of one PyTree."""
+"""One iteration — act, estimate advantages, update, refresh statistics — as one compiled function of one PyTree."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from walkies.accel import networks as faster
+from walkies import renamed
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import finite, networks, normalize, sizes
-from walkies.rl.advantages import WEIGHTS, discounted_sums
-from walkies.rl.batch import Batch
-from walkies.rl.learner import Learner, Params, init_learner
+from walkies.rl import finite, normalize, objectives, sizes
+from walkies.rl.advantages import ADVANTAGES, discounted_sums
 from walkies.rl.normalize import Normalizer
+from walkies.rl.objectives import Batch, masked_variance
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
-from walkies.rl.record import Actors, Rollout
-from walkies.rl.rollout import rollout, start
-from walkies.rl.updates import STEPS
+from walkies.rl.rollout import EpisodeState, Rollout, rollout, start
+from walkies.rl.updates import UPDATES, Learner, Params, init_learner
 
 Array = jax.Array
 Metrics = dict[str, Array]
@@ -44,7 +42,7 @@ class TrainState(NamedTuple):
 
     learner: Learner
     normalizers: Normalizers
-    actors: Actors
+    actors: EpisodeState
     discounted_return: Array
     """(num_envs,) Σ γ^k r back to the episode's start; carried for the reward scale."""
     key: Array
@@ -69,6 +67,7 @@ def make_policy(recipe: Recipe, env: Env) -> Policy:
         networks=recipe.networks,
         bound=recipe.bound,
         initial_std=recipe.initial_std,
+        architecture=recipe.architecture,
         **({} if mirror is None else {"mirror": mirror.mirror_action}),
     )
 
@@ -94,7 +93,7 @@ def shapes(recipe: Recipe, env: Env, key: Array) -> TrainState:
 def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     policy_key, critic_key, env_key, key = jax.random.split(key, 4)
     policy = make_policy(recipe, env)
-    critic = networks.init(critic_key, (env.privileged_size, *recipe.critic_hidden, 1)) if recipe.baseline else []
+    critic = objectives.critic_network(recipe).init(critic_key, env.privileged_size, 1) if recipe.baseline else []
     curriculum = env.begin() if hasattr(env, "begin") else None
     actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
@@ -109,11 +108,11 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
         episode_length=jnp.zeros((), dtype),
         curriculum=curriculum,
     )
-    return jax.tree.map(_strong, state)
+    return jax.tree.map(strip_weak_type, state)
 
 
-def _strong(x: Array) -> Array:
-    """The same without JAX's mark of a Python number: an iteration's result has none, and is not compiled again."""
+def strip_weak_type(x: Array) -> Array:
+    """The same without weak_type: an iteration's result has none, and so it is not compiled twice."""
     return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jnp.asarray(x, x.dtype)
 
 
@@ -145,7 +144,7 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
         policy,
         state.learner.params.policy,
         state.normalizers.policy,
-        partial(_value, recipe, state),
+        partial(values, recipe, state),
         actors,
         act_key,
         steps_per_iteration(recipe, world),
@@ -169,18 +168,18 @@ def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
 def learn(
     recipe: Recipe, env: Env, state: TrainState, actors: Any, discounted: Array, record: Rollout, key: Array
 ) -> tuple[TrainState, Metrics]:
-    """The half of an iteration that comes after acting, whoever has acted: weigh, step, account.
+    """The half of an iteration that comes after acting, whoever has acted: estimate advantages, update, finish.
 
     Of `env` only its sizes, its action space and its mirror matter. actors, discounted: where acting ended, and the
     running discounted return (num_envs,) where it began.
     """
     policy = make_policy(recipe, env)
     batch = make_batch(recipe, env, policy, state, record)
-    learner, metrics = STEPS[recipe.step](recipe, policy, _scheduled(recipe, state), batch, key)
-    return account(recipe, state, learner, actors, discounted, record, batch, metrics)
+    learner, metrics = UPDATES[recipe.update](recipe, policy, _scheduled(recipe, state), batch, key)
+    return finish_iteration(recipe, state, learner, actors, discounted, record, batch, metrics)
 
 
-def account(
+def finish_iteration(
     recipe: Recipe,
     state: TrainState,
     learner: Learner,
@@ -215,7 +214,6 @@ def account(
             (record.episode_lengths, state.episode_length),
         )
     )
-    residual = batch.target - batch.value
     metrics = record.metrics | metrics
     metrics |= {
         "reward": jnp.mean(record.rewards),
@@ -226,8 +224,11 @@ def account(
         "samples": jnp.sum(batch.mask[: record.rewards.size]),
         "learning_rate": learner.learning_rate,
         "largest_parameter": finite.largest(learner.params),
-        "explained_variance": 1.0 - jnp.var(residual) / jnp.maximum(jnp.var(batch.target), 1e-12),
     }
+    if recipe.baseline:
+        unexplained = masked_variance(batch.target - batch.value, batch.mask)
+        total = jnp.maximum(masked_variance(batch.target, batch.mask), 1e-12)
+        metrics["explained_variance"] = 1.0 - unexplained / total
     if learner.params.policy.log_std.size:
         metrics["std"] = jnp.mean(jnp.exp(learner.params.policy.log_std))
     state = TrainState(learner, normalizers, actors, discounted, state.key, state.iteration + 1, mean_return,
@@ -246,18 +247,17 @@ def steps_per_iteration(recipe: Recipe, env: Env) -> int:
 
 def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, record: Rollout) -> Batch:
     """What to learn from `record`, one row per sample, mirror images last."""
-    critic_observations = jnp.concatenate([record.observations.critic, record.last.critic[None]])
-    values = _value(recipe, state, critic_observations)
+    v = values(recipe, state, record.critic_observations)
     rewards = record.rewards
     if recipe.normalize_reward:
         rewards = jnp.clip(rewards * state.normalizers.discounted_return.scale, -REWARD_CLIP, REWARD_CLIP)
-    outcome = (values[:-1], record.next_values(values), record.terminated, record.done)
-    advantages = WEIGHTS[recipe.weight](rewards, *outcome, recipe.gamma, recipe.lam)
-    # The value function regresses on what its baseline was subtracted from; for full_return on the return from here on.
-    if recipe.weight == "full_return":
-        targets = WEIGHTS["reward_to_go"](rewards, *outcome, recipe.gamma) + values[:-1]
+    outcome = (v[:-1], record.next_values(v), record.terminated, record.done)
+    advantages = ADVANTAGES[recipe.advantage](rewards, *outcome, recipe.gamma, recipe.lam)
+    # The value target is what the baseline was subtracted from; for full_return the return from here on.
+    if recipe.advantage == "full_return":
+        targets = ADVANTAGES["reward_to_go"](rewards, *outcome, recipe.gamma) + v[:-1]
     else:
-        targets = advantages + values[:-1]
+        targets = advantages + v[:-1]
     mask = jnp.ones_like(rewards)
     if recipe.whole_episodes:
         mask = (jnp.cumsum(record.done, axis=0) - record.done == 0).astype(rewards.dtype)
@@ -274,12 +274,13 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
         if mirrored and recipe.symmetry == "loss"
         else None,
         sample=record.samples,
-        head=record.heads,
+        dist_params=record.dist_params,
         log_prob=record.log_probs,
         advantage=advantages,
         target=targets,
-        value=values[:-1],
+        value=v[:-1],
         mask=mask,
+        action_mask=record.observations.action_mask,
     )
     if mirrored and recipe.symmetry == "augment":
         batch = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), batch, _mirror(policy, state, mirrored, batch))
@@ -300,24 +301,24 @@ def _mirror(policy: Policy, state: TrainState, observations: Observation, batch:
     start at 1 for both.
     """
     seen = state.normalizers.policy(observations.policy)
-    head = policy.head(state.learner.params.policy, seen)
+    dist_params = policy.dist_params(state.learner.params.policy, seen, observations.action_mask)
     sample = policy.mirror(batch.sample)
     return batch._replace(
         policy_observation=seen,
         critic_observation=state.normalizers.critic(observations.critic),
         sample=sample,
-        head=head,
-        log_prob=policy.wrap(state.learner.params.policy, head).log_prob(sample),
+        dist_params=dist_params,
+        log_prob=policy.distribution(state.learner.params.policy, dist_params).log_prob(sample),
+        action_mask=observations.action_mask,
     )
 
 
-def _value(recipe: Recipe, state: TrainState, observations: Array) -> Array:
-    """V (…,) of raw critic observations (…, size); zero without a value function."""
+def values(recipe: Recipe, state: TrainState, observations: Any) -> Array:
+    """V (…,) of raw critic observations, arrays (…, *shape); zero without a value function."""
+    normalizer = state.normalizers.critic
     if not recipe.baseline:
-        return jnp.zeros(observations.shape[:-1], observations.dtype)
-    seen = state.normalizers.critic(observations)
-    network = faster.chosen(recipe.networks)
-    return network(state.learner.params.critic, seen, recipe.activation)[..., 0]
+        return jnp.zeros(normalizer.leading(observations), normalizer.samples.dtype)
+    return objectives.values(recipe, state.learner.params.critic, normalizer(observations))
 
 
 def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
@@ -341,3 +342,6 @@ def discounted_returns(before: Array, record: Rollout, gamma: float) -> Array:
     rewards = record.rewards.at[0].add(gamma * before)
     # Forwards in time is backwards on the flipped arrays; "done" there is "the previous row was another episode".
     return discounted_sums(rewards[::-1], first[::-1], gamma)[::-1]
+
+
+renamed.names(globals(), account="finish_iteration")

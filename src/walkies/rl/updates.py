@@ -1,28 +1,130 @@
-"""How parameters move: one gradient step, one natural-gradient step, or epochs of minibatches."""
+"""How parameters move: a gradient step, a natural-gradient step, or epochs of minibatches; Adam and its state.
+
+Policy and value function share no parameters, so each has its own gradient, norm limit and Adam: a long gradient of the
+value function never shortens a step of the policy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from walkies.rl.batch import Batch, standardize
-from walkies.rl.learner import Learner, Params, adam
-from walkies.rl.losses import critic_loss, policy_loss
-from walkies.rl.minibatches import epochs, fit_critic
-from walkies.rl.objectives import METRICS
+from walkies import renamed
+from walkies.accel import adam as native
+from walkies.accel.random import faster_permutation
+from walkies.accel.rows import faster_taker
+from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, standardize
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
+from walkies.rl.sizes import minibatch_size
 from walkies.rl.trpo import natural_step as trpo
 
 Array = jax.Array
 
+DECAY = (0.9, 0.999)
+"""Adam's β₁ and β₂ (Kingma & Ba 2015)."""
 KL_BAND = 2.0
 """The "kl" schedule acts when the KL leaves [target / 2, target · 2] (Schulman et al. 2017, section 4)."""
 KL_FACTOR = 1.5
 """… by this factor (rsl_rl's default)."""
+
+
+class Params(NamedTuple):
+    """θ and φ. critic: empty without a value function."""
+
+    policy: PolicyParams
+    critic: Any
+
+
+class Learner(NamedTuple):
+    """All that learning changes."""
+
+    params: Params
+    moments: Params
+    """Adam's state, for each of the two."""
+    learning_rate: Array
+    """() of the policy."""
+    critic_learning_rate: Array
+    """()"""
+    stopped: Array
+    """() bool: the KL stop has ended this iteration's policy steps."""
+
+
+def init_learner(recipe: Recipe, params: Params) -> Learner:
+    """A learner that has not learned."""
+    moments = Params(start(recipe, params.policy), start(recipe, params.critic))
+    rate, critic_rate = jnp.asarray([recipe.learning_rate, recipe.critic_learning_rate], params.policy.log_std.dtype)
+    return Learner(params, moments, rate, critic_rate, jnp.asarray(False))
+
+
+def start(recipe: Recipe, params: Any) -> Any:
+    """Adam's state before its first step, for any PyTree of parameters."""
+    return _optimizer(recipe).init(params)
+
+
+def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
+    """New parameters and state: global-norm gradient clipping, then one Adam step of size `rate` (Kingma & Ba 2015)."""
+
+    def step(gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
+        direction, moments = _optimizer(recipe).update(gradient, moments)
+        return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
+
+    return native.faster(step, recipe.max_grad_norm, DECAY, recipe.adam_epsilon)(gradient, params, moments, rate)
+
+
+def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    clip = optax.clip_by_global_norm(recipe.max_grad_norm)
+    return optax.chain(clip, optax.scale_by_adam(*DECAY, eps=recipe.adam_epsilon))
+
+
+def epochs(
+    update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, key: Array, recipe: Recipe
+) -> Any:
+    """Apply `update` to every minibatch of every epoch; metrics come back as (epochs, minibatches).
+
+    Each epoch has a new permutation and sees each sample exactly once.
+    """
+    take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
+    count = batch.mask.shape[0]
+
+    def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
+        order = faster_permutation(permutation)(key, count).reshape(recipe.minibatches, minibatch_size(recipe, count))
+        return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
+
+    return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
+
+
+def permutation(key: Array, count: int) -> Array:
+    """0 … count − 1 in random order (count,), int32.
+
+    One sort of words, random bits above and the index below (`jax.random.permutation` sorts pairs twice).
+    """
+    width = (count - 1).bit_length()
+    words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
+    return (jnp.sort(words) & ((1 << width) - 1)).astype(jnp.int32)
+
+
+def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
+    """Epochs of minibatches for the value function alone, for updates that move the policy once."""
+    if not jax.tree.leaves(learner.params.critic):
+        return learner, {}
+
+    def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
+        params, moments = carry
+        loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
+        return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
+
+    (critic, moments), losses = epochs(update, (learner.params.critic, learner.moments.critic), batch, key, recipe)
+    learner = learner._replace(
+        params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
+    )
+    return learner, {"value_loss": jnp.mean(losses)}
 
 
 def gradient_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict]:
@@ -48,7 +150,7 @@ def natural_step(recipe: Recipe, policy: Policy, learner: Learner, batch: Batch,
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))
     params, info = trpo.natural_step(
         loss=lambda params: policy_loss(recipe, policy, old, params, batch)[0],
-        distribution=lambda params: policy.distribution(params, batch.policy_observation),
+        distribution=lambda params: policy.apply(params, batch.policy_observation, batch.action_mask),
         params=old,
         delta=recipe.target_kl,
         damping=recipe.damping,
@@ -73,7 +175,7 @@ def minibatch_epochs(
 
     def loss(params: Params, part: Batch) -> tuple[Array, dict[str, Array]]:
         policy_part, metrics = policy_loss(recipe, policy, old, params.policy, part)
-        if not params.critic:
+        if not jax.tree.leaves(params.critic):
             return policy_part, metrics
         critic_part = critic_loss(recipe, params.critic, part)
         return policy_part + critic_part, metrics | {"value_loss": critic_part}
@@ -83,19 +185,15 @@ def minibatch_epochs(
             part = part._replace(advantage=standardize(part.advantage, part.mask))
         gradient, metrics = jax.grad(loss, has_aux=True)(learner.params, part)
         if recipe.schedule == "kl":
-            learner = learner._replace(learning_rate=led_by_kl(recipe, learner.learning_rate, metrics["kl"]))
-        params, moments = adam(
-            recipe, gradient.policy, learner.params.policy, learner.moments.policy, learner.learning_rate
-        )
+            learner = learner._replace(learning_rate=adapt_learning_rate(recipe, learner.learning_rate, metrics["kl"]))
+        before = (learner.params.policy, learner.moments.policy)
+        params, moments = adam(recipe, gradient.policy, *before, learner.learning_rate)
         if recipe.stop_kl is not None:
             stopped = learner.stopped | (metrics["kl"] > recipe.stop_kl)
-            params, moments = jax.tree.map(
-                partial(jnp.where, stopped), (learner.params.policy, learner.moments.policy), (params, moments)
-            )
+            params, moments = jax.tree.map(partial(jnp.where, stopped), before, (params, moments))
             learner = learner._replace(stopped=stopped)
-        critic, critic_moments = adam(
-            recipe, gradient.critic, learner.params.critic, learner.moments.critic, learner.critic_learning_rate
-        )
+        critic_before = (learner.params.critic, learner.moments.critic)
+        critic, critic_moments = adam(recipe, gradient.critic, *critic_before, learner.critic_learning_rate)
         learner = learner._replace(params=Params(params, critic), moments=Params(moments, critic_moments))
         return learner, metrics
 
@@ -105,7 +203,7 @@ def minibatch_epochs(
     return learner._replace(stopped=jnp.asarray(False)), means | {"kl": jnp.mean(metrics["kl"][-1])}
 
 
-def led_by_kl(recipe: Recipe, rate: Array, kl: Array) -> Array:
+def adapt_learning_rate(recipe: Recipe, rate: Array, kl: Array) -> Array:
     """The next step size (): smaller after a large KL, larger after a small one, within the recipe's bounds.
 
     A KL of exactly zero says only that nothing has moved yet.
@@ -121,4 +219,6 @@ def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams,
     return {name: metrics[name] for name in ("kl", *METRICS.get(recipe.objective, {}))}
 
 
-STEPS = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
+UPDATES = {"gradient_step": gradient_step, "natural_step": natural_step, "minibatch_epochs": minibatch_epochs}
+
+renamed.names(globals(), STEPS="UPDATES", led_by_kl="adapt_learning_rate")

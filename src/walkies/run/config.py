@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import walkies
-from walkies import bounds
+from walkies import bounds, renamed
 from walkies.accel.cpu import Threads
 from walkies.bounds import Between, Seed
 from walkies.errors import UserError
@@ -244,5 +244,13 @@ def refuse(config: TrainConfig) -> None:
     if config.checkpoint is not None and not config.resume:
         raise UserError(f"--checkpoint {config.checkpoint}: says where --resume goes on; to start a new run from it: "
                         f"--init-from {config.checkpoint}")  # fmt: skip
+    if config.recipe.architecture != "dense":
+        raise UserError(
+            f"--recipe.architecture {config.recipe.architecture}: the robot's file holds no others than dense"
+            " networks; use dense"
+        )
     if config.recipe.bound == "clip":
         raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")
+
+
+renamed.names(globals(), PUPPER_RECIPE="WALKING_RECIPE")

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from walkies import bounds
+from walkies import bounds, renamed
 from walkies.errors import UserError
 from walkies.files import shown
 
@@ -199,7 +199,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_of: type | None = None) -> T:
     """The dataclass `kind` from what `to_dict` made of it, or of a subclass that this program defines.
 
-    Fields that are missing take their defaults (an older run); unknown fields are an error that names them.
+    Fields that are missing take their defaults, and old names of fields count as today's (an older run); unknown fields
+    are an error that names them.
 
     Args:
         kind: the dataclass.
@@ -213,6 +214,7 @@ def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_o
     """
     if not isinstance(content, dict):
         raise UserError(f"{where}: expected an object, got {shown(content)}")
+    content = renamed.current(kind, content)
     kind = _subclass_with(kind, set(content))
     hints = _hints(kind)  # type: ignore[arg-type]
     names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -225,6 +227,18 @@ def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_o
         return kind(**values)
     except (TypeError, ValueError) as error:  # a field without a default is missing, or the record refuses its values
         raise UserError(f"{where}: {error}") from error
+
+
+def current_names(kind: type, content: Any) -> Any:
+    """Plain values of a dataclass, of this version or an older one, with its fields and those of its parts under
+    today's names."""
+    if not isinstance(content, dict):
+        return content
+    parts = {name: hint for name, hint in _hints(kind).items() if dataclasses.is_dataclass(hint)}
+    return {
+        name: current_names(parts[name], value) if name in parts else value  # type: ignore[arg-type]
+        for name, value in renamed.current(kind, content).items()
+    }
 
 
 @functools.cache

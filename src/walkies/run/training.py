@@ -20,7 +20,7 @@ from walkies.files import shown, write_json
 from walkies.rl import finite, train
 from walkies.run import checkpoint
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
-from walkies.run.folders import RunFolder, refuse_unwritable, to_dict, versions
+from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions
 from walkies.run.interrupt import stop_on_signal
 
 KEPT = 3
@@ -147,7 +147,7 @@ def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> 
     there = header.get("config")
     if not isinstance(there, dict) or not isinstance(header.get("seconds"), int | float):
         raise checkpoint.DamagedCheckpoint(f"{path} is no checkpoint of a run: its header lacks config or seconds")
-    theirs, ours = settings(there), settings(to_dict(config))
+    theirs, ours = settings(current_names(TrainConfig, there)), settings(to_dict(config))
     other = [
         f"{name} {shown(theirs[name])}, not {ours[name]}" for name in ours if theirs.get(name, ours[name]) != ours[name]
     ]

@@ -1,4 +1,7 @@
-"""A simulator is one function: `step(params, state, target) -> (state, readings)`, batched over robots.
+"""A simulator is one function: `step(params, state, targets, force) -> (state, readings)`, batched over robots.
+
+It is physics alone. What lies between a controller and the physics — delays of commands and of the IMU, a robot that
+blew up — is `walkies.sim.actuation`, the same for every simulator.
 
 Conventions are MuJoCo's: qpos = base position (world), base quaternion (w x y z), hinge angles; qvel = base linear
 velocity (world), base angular velocity (body frame), hinge velocities. All arrays lead with the robot axis.
@@ -14,12 +17,6 @@ import numpy as np
 
 Array = jax.Array
 
-TARGET_MEMORY = 4
-"""Targets kept in the state, newest first."""
-
-MAX_COMMAND_DELAY = TARGET_MEMORY - 1
-"""Control steps by which a target may come late, its own lateness included."""
-
 MAX_SPEED = 1e3
 """m/s and rad/s: a robot with any speed above this has blown up."""
 
@@ -28,7 +25,7 @@ MAX_NUMBER = 1e6
 
 
 class State(NamedTuple):
-    """Everything that determines a robot's future."""
+    """A robot's mechanical state: with its parameters and its targets it determines the future."""
 
     qpos: Array
     """(n, nq)"""
@@ -36,8 +33,6 @@ class State(NamedTuple):
     """(n, nv)"""
     qacc_warmstart: Array
     """(n, nv): the last acceleration, where the contact solver starts."""
-    targets: Array
-    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; delayed commands fall back on them."""
 
 
 class Params(NamedTuple):
@@ -60,7 +55,10 @@ class Params(NamedTuple):
     kd: Array
     """(n, nu) N m s/rad: derivative gain of the servo."""
     torque_limit: Array
-    """(n, nu) N m"""
+    """(n, nu) N m: of a motor at rest, or driven against its torque."""
+    torque_speed: Array
+    """(n, nu) rad/s, above 0: joint speed at which the torque to be had in its direction has fallen to zero, linearly
+    from `torque_limit`; ∞ for a limit that does not fall (`torque_range`)."""
     dof_damping: Array
     """(n, nu) N m s/rad: passive joint damping."""
     dof_frictionloss: Array
@@ -77,66 +75,43 @@ class Params(NamedTuple):
     """(n, num_bodies): translational `body_invweight0`, nominal unless recomputed."""
     dof_invweight0: Array
     """(n, nu): `dof_invweight0` of the hinges, nominal unless recomputed."""
-    command_delay: Array
-    """(n,) int32, physics steps (0 … MAX_COMMAND_DELAY × substeps): a new target reaches the motors this much later."""
-    imu_delay: Array
-    """(n,) int32, physics steps (0 … substeps): gyro and gravity are read this long before the control step's end."""
-
-
-class Disturbance(NamedTuple):
-    """What the world does to robots during one control step; only given where there is something to give."""
-
-    force: Array
-    """(n, 3) N, world frame, at the base's centre of mass."""
-    lateness: Array
-    """(n, TARGET_MEMORY) physics steps (0 …) that each target needs on top of `Params.command_delay`: the target of
-    this step first, then those before it, newest first. In force is the newest target that has arrived, so a late one
-    that was overtaken has no effect, and no older target ever follows a newer one."""
-
-
-def undisturbed(num_envs: int, dtype: Any = None) -> Disturbance:
-    """No force, nothing late."""
-    xp = jax.numpy
-    return Disturbance(xp.zeros((num_envs, 3), dtype), xp.zeros((num_envs, TARGET_MEMORY), dtype))
 
 
 class Readings(NamedTuple):
-    """What a task may read after a control step. Spheres are in the order of `Simulator.spheres`."""
+    """What may be read after some physics steps. Spheres are in the order of `Simulator.spheres`."""
 
     contact_distance: Array
-    """(n, spheres) m: signed distance to the ground at the end of the step."""
+    """(n, spheres) m: signed distance to the ground at the end."""
     contact_force: Array
     """(n, spheres, 3) N: force of the ground on the robot, world frame, during the last physics step."""
     contact_position: Array
-    """(n, spheres, 3) m: sphere centres, world frame, at the end of the step."""
+    """(n, spheres, 3) m: sphere centres, world frame, at the end."""
     contact_velocity: Array
-    """(n, spheres, 3) m/s: velocity of the sphere centres, world frame, at the end of the step."""
+    """(n, spheres, 3) m/s: velocity of the sphere centres, world frame, at the end."""
     joint_torque: Array
     """(n, nu) N m: motor torque after its limit, during the last physics step."""
     base_acceleration: Array
     """(n, 3) m/s²: linear acceleration of the base origin, world frame, during the last physics step."""
-    gyro: Array
-    """(n, 3) rad/s: angular velocity, body frame, at the delayed instant."""
-    gravity: Array
-    """(n, 3): unit vector of `Params.gravity`, body frame, at the delayed instant ((0, 0, −1) when upright on level
-    ground)."""
+    imu: Array
+    """(n, substeps, 6): after each physics step the angular velocity, rad/s, and the unit vector of `Params.gravity`
+    ((0, 0, −1) when upright on level ground), both in the body frame."""
     ok: Array
-    """(n,) bool: false where the step blew up, or where something that it was given is unusable.
+    """(n,) bool: false where the robot blew up, or where something that it was given is unusable.
 
-    A step has blown up if a speed is beyond MAX_SPEED, or another number of its result beyond MAX_NUMBER or NaN.
-    Unusable is: a number beyond MAX_NUMBER or NaN anywhere in the state, target or disturbance; a quaternion of length
-    0; a negative lateness; and parameters that `usable` refuses. Such a robot comes back in its previous state at rest,
-    or in the model's reference state where the previous one is unusable; its state and readings are finite, and it
-    should be reset. No other robot is affected, to the last bit (but for the sign of a zero)."""
+    A robot has blown up if a speed is beyond MAX_SPEED, or another number of its state beyond MAX_NUMBER or NaN.
+    Unusable is: a number beyond MAX_NUMBER or NaN anywhere in the state, targets or force; a quaternion of length 0;
+    and parameters that `usable` refuses. The state and readings of such a robot mean nothing and may be NaN
+    (`walkies.sim.actuation` mends them). No other robot is affected, to the last bit (but for the sign of a zero)."""
 
 
 class Simulator(Protocol):
-    """One robot model on flat ground, advanced one control step (`substeps` physics steps) at a time."""
+    """One robot model on flat ground."""
 
     name: str
     model: mujoco.MjModel
-    """The nominal model."""
+    """The nominal model; `qpos0` is where a robot is put of which nothing else is known."""
     substeps: int
+    """Physics steps in a control step of this simulator's users."""
     timestep: float
     """s, one physics step."""
     spheres: tuple[str, ...]
@@ -149,17 +124,25 @@ class Simulator(Protocol):
         """
         ...
 
-    def step(
-        self, params: Any, state: State, target: Array, disturbance: Disturbance | None = None
-    ) -> tuple[State, Readings]:
-        """Advance every robot by one control step under new joint targets (num_envs, nu), rad. Pure, jittable."""
+    def step(self, params: Any, state: State, targets: Array, force: Array | None = None) -> tuple[State, Readings]:
+        """Advance every robot by some physics steps. Pure, jittable.
+
+        Args:
+            targets: (n, steps, nu) rad, of the position servos in each physics step. With no steps nothing moves, and
+                the readings are those of the given state: no forces, no torques, no IMU.
+            force: (n, 3) N, world frame, at the base's centre of mass in all of the steps; None for none.
+        """
         ...
 
 
-def initial_state(qpos: Array, qvel: Array, target: Array) -> State:
-    """A state with no past: zero warm start, and `target` (n, nu) in all of the target memory."""
-    targets = jax.numpy.repeat(target[:, None, :], TARGET_MEMORY, axis=1)
-    return State(qpos, qvel, jax.numpy.zeros_like(qvel), targets)
+def torque_range(limit: Any, torque_speed: Any, speed: Any) -> tuple[Any, Any]:
+    """Least and greatest torque, N m, of motors at joint speeds, rad/s: NumPy arrays that broadcast.
+
+    As in a DC motor the torque to be had falls linearly with the speed in its own direction, to nothing at
+    `torque_speed`; against it, it stays.
+    """
+    share = speed / torque_speed
+    return -limit * np.clip(1 + share, 0, 1), limit * np.clip(1 - share, 0, 1)
 
 
 def inertia_in_body_frame(model: mujoco.MjModel, body: int) -> np.ndarray:

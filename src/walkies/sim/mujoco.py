@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 
 from walkies.accel.cpu import available_cores
-from walkies.sim.base import MAX_NUMBER, MAX_SPEED, TARGET_MEMORY, Disturbance, Params, Readings, State, undisturbed
+from walkies.sim.base import MAX_NUMBER, MAX_SPEED, Params, Readings, State
 from walkies.sim.mujoco_batch import Workspace, engine_model
 from walkies.sim.params import actuated_dofs, ground_geom, sphere_geoms, usable
 from walkies.sim.principal import principal_inertia
@@ -56,7 +56,7 @@ class MujocoSimulator:
         """Simulate `model`, as `walkies.robots.load_model(…, ground_sensors=True)` makes it.
 
         Args:
-            substeps: physics steps per control step.
+            substeps: physics steps in a control step.
             threads: size of the thread pool, None for one per available core.
 
         Raises:
@@ -71,7 +71,6 @@ class MujocoSimulator:
         self.timestep = float(model.opt.timestep)
         self._threads = available_cores() if threads is None else threads
         self._dofs = actuated_dofs(model)
-        self._joint_addresses = model.jnt_qposadr[model.actuator_trnid[:, 0]]
         self._ground, self._spheres = ground_geom(model), sphere_geoms(model)
         self.spheres = tuple(model.geom(geom).name for geom in self._spheres)
         self._force_addresses = _ground_force_addresses(model, self._ground, self._spheres)
@@ -83,7 +82,7 @@ class MujocoSimulator:
     def prepare(self, params: Params, num_envs: int) -> Prepared:
         """`params` with one value per robot, and the principal axes of its inertias. Pure, jittable."""
         params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *leaf.shape[1:])), params)
-        sound = usable(params, self.substeps)
+        sound = usable(params)
         # Of a broken inertia there are no principal axes; any will do for a robot that MuJoCo never sees.
         unit = jnp.asarray([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], params.body_inertia.dtype)
         inertia = jnp.where(sound[:, None, None], params.body_inertia, unit)
@@ -92,9 +91,9 @@ class MujocoSimulator:
         return Prepared(params, principal, iquat, sound)
 
     def step(
-        self, params: Prepared, state: State, target: Array, disturbance: Disturbance | None = None
+        self, params: Prepared, state: State, targets: Array, force: Array | None = None
     ) -> tuple[State, Readings]:
-        """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
+        """Advance every robot by the physics steps of `targets` (n, steps, nu), rad. Pure, jittable."""
         n, dtype = state.qpos.shape[0], state.qpos.dtype
         spheres, nu = len(self.spheres), self.model.nu
 
@@ -109,45 +108,35 @@ class MujocoSimulator:
             contact_velocity=numbers(spheres, 3),
             joint_torque=numbers(nu),
             base_acceleration=numbers(3),
-            gyro=numbers(3),
-            gravity=numbers(3),
+            imu=numbers(targets.shape[1], 6),
             ok=jax.ShapeDtypeStruct((n,), np.bool_),
         )
         like = jax.tree.map(lambda leaf: numbers(*leaf.shape[1:]), state), readings_like
-        disturbance = undisturbed(n, dtype) if disturbance is None else disturbance
-        return jax.pure_callback(
-            self._step_in_numpy, like, params, state, target, disturbance, vmap_method="sequential"
-        )
+        force = jnp.zeros((n, 3), dtype) if force is None else force
+        return jax.pure_callback(self._step_in_numpy, like, params, state, targets, force, vmap_method="sequential")
 
-    def _step_in_numpy(
-        self, params: Prepared, state: State, target: Array, disturbance: Disturbance
-    ) -> tuple[State, Readings]:
+    def _step_in_numpy(self, params: Prepared, state: State, targets: Array, force: Array) -> tuple[State, Readings]:
         # Nothing but np.asarray may touch the arguments: a JAX operation here would wait for the thread we are on.
-        params, state, disturbance = jax.tree.map(np.asarray, (params, state, disturbance))
+        params, state, targets, force = jax.tree.map(np.asarray, (params, state, targets, force))
         dtype = state.qpos.dtype
-        with self._lock:
-            new, readings = self._advance(params, state, np.asarray(target), disturbance)
-        ok = readings.ok
-        new, readings = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, dtype), (new, readings))
+        with self._lock, np.errstate(all="ignore"):  # a robot that blew up has any numbers
+            new, readings = self._advance(params, state, targets, force)
+            ok = readings.ok
+            new, readings = jax.tree.map(lambda leaf: np.ascontiguousarray(leaf, dtype), (new, readings))
         return new, readings._replace(ok=ok)
 
-    def _advance(self, params: Any, state: Any, target: np.ndarray, disturbance: Any) -> tuple[State, Readings]:
+    def _advance(self, params: Any, state: Any, targets: Any, force: Any) -> tuple[State, Readings]:
         """`step` on numpy arrays (the same records, but what they hold is not `jax.Array`)."""
-        steps, delays = self.substeps, params.params
-        memory = np.concatenate([target[:, None], state.targets], axis=1)
         good_pose = _sane(state.qpos) & (np.linalg.norm(state.qpos[:, 3:7], axis=1) > 0)
-        others = (state.qvel, state.qacc_warmstart, memory, *disturbance)
+        others = (state.qvel, state.qacc_warmstart, targets, force)
         given = np.logical_and.reduce([good_pose, params.usable, *(_sane(leaf) for leaf in others)])
-        given &= (disturbance.lateness >= 0).all(axis=1)
 
         # MuJoCo never sees what is broken: such a robot is stepped at rest, with the model's own parameters.
         qpos0 = np.where(_like(good_pose, state.qpos), state.qpos, self.model.qpos0)
         qvel0, warmstart, force = (
-            np.where(given[:, None], leaf, 0.0) for leaf in (state.qvel, state.qacc_warmstart, disturbance.force)
+            np.where(given[:, None], leaf, 0.0) for leaf in (state.qvel, state.qacc_warmstart, force)
         )
-        memory = np.where(np.abs(memory) <= MAX_NUMBER, memory, qpos0[:, None, self._joint_addresses])
-        in_force = targets_in_force(delays.command_delay, steps, disturbance.lateness)
-        control = np.take_along_axis(memory, in_force[..., None], axis=1)
+        control = np.where(_like(given, targets), targets, 0.0)
 
         work = self._workspace(len(qpos0))
         work.write_params(params)
@@ -155,38 +144,20 @@ class MujocoSimulator:
         last = {name: values[:, -1] for name, values in after.items()}
         fine = [_sane(last["qpos"]), _sane(last["qvel"], MAX_SPEED), _sane(last["qacc"])]
         ok = np.logical_and.reduce([given, ~failed, *fine])
-
-        def unless_broken(values: np.ndarray, otherwise: np.ndarray | float = 0.0) -> Any:
-            return np.where(_like(ok, values), values, otherwise)
-
-        qpos, qvel = unless_broken(last["qpos"], qpos0), unless_broken(last["qvel"])
-        new = _record(
-            State,
-            qpos=qpos,
-            qvel=qvel,
-            qacc_warmstart=unless_broken(last["qacc_warmstart"]),
-            targets=memory[:, : state.targets.shape[1]],
-        )
-        # The IMU is read `imu_delay` physics steps before the end; 0 is the state at the start of the control step.
-        instant = np.arange(len(ok)), steps - np.clip(delays.imu_delay, 0, steps)
-        imu_qpos = unless_broken(np.concatenate([qpos0[:, None], after["qpos"]], axis=1)[instant], qpos0)
-        imu_qvel = unless_broken(np.concatenate([qvel0[:, None], after["qvel"]], axis=1)[instant])
-
-        gravity = np.where(params.usable[:, None], delays.gravity, self.model.opt.gravity)
-        force = unless_broken(last["sensordata"][:, self._force_addresses])
-        torque, acceleration = unless_broken(last["actuator_force"]), unless_broken(last["qacc"][:, :3])
+        qpos, qvel = np.where(ok[:, None], last["qpos"], qpos0), np.where(ok[:, None], last["qvel"], 0.0)
+        gravity = np.where(params.usable[:, None], params.params.gravity, self.model.opt.gravity)
+        down = in_body_frame(after["qpos"][:, 1:, 3:7], _unit(gravity)[:, None])
         position, velocity = work.sphere_motion(qpos, qvel)
         origin, normal = _plane(self.model, self._ground)
-        return new, _record(
+        return _record(State, qpos=qpos, qvel=qvel, qacc_warmstart=last["qacc_warmstart"]), _record(
             Readings,
             contact_distance=(position - origin) @ normal - self.model.geom_size[self._spheres, 0],
-            contact_force=force,
+            contact_force=last["sensordata"][:, self._force_addresses],
             contact_position=position,
             contact_velocity=velocity,
-            joint_torque=torque,
-            base_acceleration=acceleration,
-            gyro=imu_qvel[:, 3:6],
-            gravity=in_body_frame(imu_qpos[:, 3:7], _unit(gravity)),
+            joint_torque=last["actuator_force"],
+            base_acceleration=last["qacc"][:, :3],
+            imu=np.concatenate([after["qvel"][:, 1:, 3:6], down], axis=-1),
             ok=ok,
         )
 
@@ -198,26 +169,6 @@ class MujocoSimulator:
                 self._engine_model, self._ground, self._spheres, self._dofs, num_envs, self._threads
             )
         return self._workspaces[num_envs]
-
-
-def targets_in_force(command_delay: np.ndarray, substeps: int, lateness: np.ndarray | None = None) -> np.ndarray:
-    """Which target drives the motors during each physics step of a control step.
-
-    A target sent j control steps ago has, at physics step s, been on its way for j·substeps + s physics steps; in force
-    is the newest that has been so for at least the delay and its own lateness, or else the oldest remembered.
-
-    Args:
-        command_delay: (n,) physics steps.
-        lateness: (n, TARGET_MEMORY) physics steps, newest target first; None for 0.
-
-    Returns:
-        (n, substeps) int: 0 for the target just sent, 1 for the one before, …
-    """
-    delay = np.asarray(command_delay)[:, None] + (np.zeros(TARGET_MEMORY) if lateness is None else lateness)
-    under_way = np.arange(TARGET_MEMORY) * substeps + np.arange(substeps)[:, None]
-    arrived = under_way >= delay[:, None, :]
-    arrived[..., -1] = True
-    return np.argmax(arrived, axis=-1)
 
 
 def _ground_force_addresses(model: mujoco.MjModel, ground: int, spheres: list[int]) -> np.ndarray:
@@ -261,9 +212,9 @@ def _plane(model: mujoco.MjModel, ground: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def in_body_frame(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """World vectors (n, 3) in the body frames of base orientations (n, 4)."""
+    """World vectors (…, 3) in the body frames of base orientations (…, 4)."""
     quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-    w, xyz = quaternion[:, :1], -quaternion[:, 1:]
+    w, xyz = quaternion[..., :1], -quaternion[..., 1:]
     t = 2.0 * np.cross(xyz, vector)
     return vector + w * t + np.cross(xyz, t)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 from mujoco import batch
+
+from walkies.sim.base import torque_range
 
 if TYPE_CHECKING:
     from walkies.sim.mujoco import Prepared
@@ -74,7 +77,9 @@ class Workspace:
         self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
         self._bodies = model.geom_bodyid[spheres]
         self._base = int(model.jnt_bodyid[0])
-        self._records: dict[str, np.ndarray] = {}
+        sizes = (model.nq, model.nv, model.nv, model.nv, model.nu, model.nsensordata)
+        self._sizes = dict(zip(RECORDS, sizes, strict=True))
+        self._torque_limit = self._torque_speed = np.full((num_envs, model.nu), np.inf)
         self._warnings = np.zeros(num_envs, np.int64)
 
     def write_params(self, prepared: Prepared) -> None:
@@ -95,8 +100,8 @@ class Workspace:
         field["actuator_gainprm"][:, :, 0] = params.kp
         field["actuator_biasprm"][:, :, 1] = -params.kp
         field["actuator_biasprm"][:, :, 2] = -params.kd
-        field["actuator_forcerange"][:, :, 0] = -params.torque_limit
-        field["actuator_forcerange"][:, :, 1] = params.torque_limit
+        self._torque_limit, self._torque_speed = self._motors(prepared)
+        self._limit_torque(np.zeros_like(self._torque_speed))
         field["dof_damping"][:, dofs] = params.dof_damping
         field["dof_frictionloss"][:, dofs] = params.dof_frictionloss
         field["dof_armature"][:, dofs] = params.dof_armature
@@ -106,31 +111,57 @@ class Workspace:
             for name, own in self._own.items():
                 field[name][~prepared.usable] = own
 
+    def _motors(self, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """Torque at rest and speed without torque, each (n, nu); the model's own where parameters are unusable."""
+        given, fine = prepared.params, np.asarray(prepared.usable)[:, None]
+        limit = np.where(fine, given.torque_limit, self._model.actuator_forcerange[:, 1])
+        return limit.astype(np.float64), np.where(fine, given.torque_speed, np.inf).astype(np.float64)
+
+    def _limit_torque(self, speed: np.ndarray) -> None:
+        """Give the motors the limits that they have at joint speeds (n, nu), rad/s."""
+        limits = torque_range(self._torque_limit, self._torque_speed, speed)
+        self._fields["actuator_forcerange"][:] = np.stack(limits, axis=-1)
+
     def rollout(
         self, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, control: np.ndarray, force: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Physics steps from given states under `control` (n, steps, nu) and a force (n, 3) on the base, N, world.
 
         Returns:
-            What `RECORDS` names after each step, each (n, steps, …), in arrays that the next call overwrites; and a
-            mask (n,) of the robots for which MuJoCo raised an error or a warning.
+            What `RECORDS` names at the start (torques and sensors: zero) and after each step, each (n, 1 + steps, …);
+            and a mask (n,) of the robots for which MuJoCo raised an error or a warning.
         """
         self._batch.time = 0.0
         self._batch.qpos, self._batch.qvel, self._batch.qacc_warmstart = qpos, qvel, warmstart
         self._batch.xfrc_applied[:, self._base, :3] = force
-        steps = control.shape[1]
-        given = self._records if self._records and self._records["qpos"].shape[1] == steps else None
-        try:
-            self._records = self._batch.rollout(steps, control, record=RECORDS, out=given)
-        except batch.SimulationError as error:
-            if given is None:
-                raise RuntimeError("MuJoCo failed in its first control step of this batch") from error
-            # The other robots ran to the end, and `status` tells which did not.
+        n, steps = control.shape[:2]
+        start = {"qpos": qpos, "qvel": qvel, "qacc": warmstart, "qacc_warmstart": warmstart}
+        nothing = {name: np.zeros((n, self._sizes[name])) for name in ("actuator_force", "sensordata")}
+        parts = [{name: values[:, None] for name, values in (start | nothing).items()}]
+        failed = np.zeros(n, bool)
+        # A torque limit that falls with speed is another one in each physics step.
+        slowing = np.isfinite(self._torque_speed).any()
+        stride = 1 if slowing else max(steps, 1)
+        for step in range(0, steps, stride):
+            if slowing:
+                self._limit_torque(parts[-1]["qvel"][:, -1, self._dofs])
+            records, broke = self._run(np.ascontiguousarray(control[:, step : step + stride], np.float64))
+            parts.append(records)
+            failed |= broke
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in RECORDS}, failed
+
+    def _run(self, control: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Physics steps from where the batch is: records, each (n, steps, …), and who raised an error or a warning."""
+        n, steps = control.shape[:2]
+        out = {name: np.zeros((n, steps, size)) for name, size in self._sizes.items()}
+        # After an error the other robots ran to the end, and `status` tells which did not.
+        with contextlib.suppress(batch.SimulationError):
+            self._batch.rollout(steps, control, record=RECORDS, out=out)
         # A warning counter is (information, count): MuJoCo counts bad states, which it resets, and full buffers.
         warnings = self._batch.warning[:, :, 1].sum(axis=1, dtype=np.int64)
         failed = (warnings != self._warnings) | (self._batch.status != 0)
         self._warnings = warnings
-        return self._records, failed
+        return out, failed
 
     def sphere_motion(self, qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World position (m) and velocity (m/s) of the spheres' centres in given states, each (n, spheres, 3)."""

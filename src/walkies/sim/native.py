@@ -1,7 +1,7 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
-One step is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the sparsity of
-a floating base with legs; contacts between the robot's own parts are left out.
+A call of `step` is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the
+sparsity of a floating base with legs; contacts between the robot's own parts are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from walkies.accel.library import TARGETS, constants_attribute, library
-from walkies.sim.base import TARGET_MEMORY, Disturbance, Params, Readings, State
+from walkies.sim.base import Params, Readings, State
 from walkies.sim.native_model import pack, read_model
 from walkies.sim.params import usable
 
@@ -64,7 +64,7 @@ class NativeSimulator:
 
         Args:
             model: the nominal model; parameters that `Params` holds are not read from it.
-            substeps: physics steps per control step.
+            substeps: physics steps in a control step.
             solver: `train`, `exact`, or settings of one's own.
             threads: threads of XLA's pool to use at most; None for all, 1 for the caller's alone.
             dtype: float32, or float64 for proofs (one robot at a time; needs JAX's 64-bit mode).
@@ -98,38 +98,36 @@ class NativeSimulator:
         packed = pack(self.legged, params, num_envs, jnp, self.dtype)
         # Some broken numbers would vanish on the way (1/∞ is 0). So one spoils the whole row, and the engine, which
         # then needs to look at a single number of it, reports the robot.
-        sound = usable(params, self.substeps) & jnp.isfinite(packed).all(axis=1)
+        sound = usable(params) & jnp.isfinite(packed).all(axis=1)
         return jnp.where(sound[:, None], packed, jnp.nan)
 
     def prepare_shared(self, params: Params) -> Array:
         """Parameters that all robots share: (1, P), which `step` also takes. Leaves lead with 1."""
         return self.prepare(params, 1)
 
-    def step(
-        self, params: Array, state: State, target: Array, disturbance: Disturbance | None = None
-    ) -> tuple[State, Readings]:
-        """Advance every robot by one control step under new joint position targets (n, nu), rad. Pure, jittable."""
-        n, nu, spheres = state.qpos.shape[0], self.legged.num_joints, len(self.spheres)
+    def step(self, params: Array, state: State, targets: Array, force: Array | None = None) -> tuple[State, Readings]:
+        """Advance every robot by the physics steps of `targets` (n, steps, nu), rad. Pure, jittable."""
+        n, steps, nu, spheres = *targets.shape, len(self.spheres)
         if self.dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise ValueError("dtype 'float64' needs JAX's 64-bit mode: jax.config.update('jax_enable_x64', True)")
 
         def array(*shape: int) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((n, *shape), self.dtype)
 
-        state_shapes = (array(7 + nu), array(6 + nu), array(6 + nu), array(TARGET_MEMORY, nu))
+        state_shapes = array(7 + nu), array(6 + nu), array(6 + nu)
         reading_shapes = (
             array(spheres),
             *(array(spheres, 3),) * 3,
             array(nu),
-            *(array(3),) * 3,
+            array(3),
+            array(steps, 6),
             jax.ShapeDtypeStruct((n,), np.bool_),
         )
         call = jax.ffi.ffi_call(TARGETS[self.dtype.name], (*state_shapes, *reading_shapes), vmap_method="sequential")
         # An array without elements says that there is none.
-        disturbed = jnp.zeros((0,)) if disturbance is None else jnp.concatenate(disturbance, axis=1)
-        inputs = (params, state.qpos, state.qvel, state.qacc_warmstart, state.targets, target, disturbed)
-        out = call(*(jnp.asarray(x, self.dtype) for x in inputs), **self._attributes())
-        return State(*out[:4]), Readings(*out[4:])
+        push = jnp.zeros((0,)) if force is None else force
+        out = call(*(jnp.asarray(x, self.dtype) for x in (params, *state, targets, push)), **self._attributes())
+        return State(*out[:3]), Readings(*out[3:])
 
     def _attributes(self) -> dict[str, Any]:
         """Attributes of the custom call."""
@@ -137,7 +135,6 @@ class NativeSimulator:
             "constants": constants_attribute(self.legged.constants),
             "legs": np.int64(self.legged.legs),
             "joints": np.int64(self.legged.joints),
-            "substeps": np.int64(self.substeps),
             "threads": np.int64(self._threads),
             "iterations": np.int64(self.solver.iterations),
             "line_search": np.int64(self.solver.line_search),

@@ -56,7 +56,7 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
     num_joints = legs * joints
     turn = np.stack([np.eye(3), *(_frame_with_z(model.jnt_axis[1 + j]) for j in range(num_joints))])
 
-    numbers = [model.opt.timestep, model.opt.impratio, *_upright(model.qpos0)]
+    numbers = [model.opt.timestep, model.opt.impratio]
     for joint in range(num_joints):
         numbers += _joint_constants(model, joint, joints, turn)
     spheres = [
@@ -177,6 +177,7 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
             rows(params.kp),
             rows(params.kd),
             rows(params.torque_limit),
+            1 / rows(params.torque_speed),
             rows(params.dof_damping),
             rows(params.dof_frictionloss),
             rows(params.dof_armature),
@@ -195,8 +196,6 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
             stiffness[:, None],
             damping[:, None],
             impedance_curve(solimp, xp),
-            rows(params.command_delay)[:, None],
-            rows(params.imu_delay)[:, None],
         ],
         axis=-1,
     )
@@ -214,10 +213,3 @@ def _frame_with_z(axis: np.ndarray) -> np.ndarray:
 def _about_z(angle: float) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-
-
-def _upright(qpos0: np.ndarray) -> np.ndarray:
-    """qpos0 with a unit quaternion."""
-    qpos = np.array(qpos0)
-    qpos[3:7] /= np.linalg.norm(qpos[3:7])
-    return qpos

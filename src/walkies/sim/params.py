@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from walkies.robots.base import Robot
-from walkies.sim.base import MAX_COMMAND_DELAY, Params, inertia_in_body_frame
+from walkies.sim.base import Params, inertia_in_body_frame
 
 
 def ground_geom(model: mujoco.MjModel) -> int:
@@ -137,8 +137,8 @@ def read_params(model: mujoco.MjModel) -> Params:
             )
 
     # NumPy arrays: building a task computes nothing in JAX, after which a process must not fork any more.
-    def one(value: object, dtype: Any = None) -> Any:
-        return np.asarray(value, dtype or jnp.result_type(float))[None]
+    def one(value: object) -> Any:
+        return np.asarray(value, jnp.result_type(float))[None]
 
     return Params(
         body_mass=one(model.body_mass[1:]),
@@ -148,6 +148,7 @@ def read_params(model: mujoco.MjModel) -> Params:
         kp=one(model.actuator_gainprm[:, 0]),
         kd=one(-model.actuator_biasprm[:, 2]),
         torque_limit=one(model.actuator_forcerange[:, 1]),
+        torque_speed=one(np.full(model.nu, np.inf)),  # MJCF has no word for it
         dof_damping=one(model.dof_damping[dofs]),
         dof_frictionloss=one(model.dof_frictionloss[dofs]),
         dof_armature=one(model.dof_armature[dofs]),
@@ -156,21 +157,17 @@ def read_params(model: mujoco.MjModel) -> Params:
         contact_solimp=one(solimp),
         body_invweight0=one(model.body_invweight0[1:, 0]),
         dof_invweight0=one(model.dof_invweight0[dofs]),
-        command_delay=one(0, np.int32),
-        imu_delay=one(0, np.int32),
     )
 
 
-def usable(params: Params, substeps: int) -> jax.Array:
+def usable(params: Params) -> jax.Array:
     """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
 
-    Every number is finite; masses and friction, by which equations divide, are above 0; and delays lie in the ranges
-    that `Params` gives. Whether such a robot exists is not asked.
+    Every number is finite, but for a `torque_speed` of ∞; masses, friction and `torque_speed`, by which equations
+    divide, are above 0. Whether such a robot exists is not asked.
     """
-    sound = [jnp.isfinite(leaf) for leaf in params]
-    sound += [params.body_mass > 0, params.friction > 0]
-    for delay, longest in ((params.command_delay, MAX_COMMAND_DELAY * substeps), (params.imu_delay, substeps)):
-        sound.append((delay >= 0) & (delay <= longest))
+    sound = [jnp.isfinite(leaf) for leaf in params._replace(torque_speed=params.torque_limit)]
+    sound += [params.body_mass > 0, params.friction > 0, params.torque_speed > 0]
     rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
     return functools.reduce(jnp.logical_and, rows)
 

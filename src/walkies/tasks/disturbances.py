@@ -1,4 +1,4 @@
-"""What is drawn during an episode: kicks, forces that last, late commands; and readings that come late."""
+"""What is drawn during an episode: kicks and forces that last; and an IMU that is mounted askew."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from walkies.sim.base import TARGET_MEMORY
-from walkies.tasks.randomization import Pushes, Range
+from walkies.tasks.randomization import Pushes
 
 Array = jax.Array
 
@@ -63,25 +62,3 @@ def next_force(force: Force, uniform: Array, pushes: Pushes, control_dt: float) 
         newton=jnp.where(starts[:, None], newton, force.newton),
         left=jnp.where(starts, duration, jnp.where(over, 0.0, left)),
     )
-
-
-def late(lateness: Array, uniform: Array, jitter: Range, timestep: float) -> Array:
-    """Lateness (n, TARGET_MEMORY), physics steps, with that of a new target put in front; uniform: (n, 1) in [0, 1)."""
-    return jnp.concatenate([jnp.round(jitter.value(uniform) / timestep), lateness[:, : TARGET_MEMORY - 1]], axis=1)
-
-
-class LateImu(NamedTuple):
-    """An IMU whose readings are whole control steps old."""
-
-    lag: Array
-    """(n,) int32, control steps, 0 … K."""
-    past: Array
-    """(n, K, 6): earlier readings of gyro and gravity, newest first."""
-
-
-def lagged(imu: LateImu, gyro: Array, gravity: Array) -> tuple[LateImu, Array, Array]:
-    """The IMU after the newest readings, each (n, 3), and what it shows: the gyro and gravity of `lag` steps ago."""
-    newest = jnp.concatenate([gyro, gravity], axis=1)
-    known = jnp.concatenate([newest[:, None], imu.past], axis=1)
-    shown = jnp.take_along_axis(known, imu.lag[:, None, None], axis=1)[:, 0]
-    return imu._replace(past=known[:, :-1]), shown[:, :3], shown[:, 3:]

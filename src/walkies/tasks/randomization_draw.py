@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from walkies.accel import random
+from walkies.sim.actuation import Delays
 from walkies.sim.base import Params
 from walkies.tasks.randomization import Contact, Randomization, Range
 from walkies.tasks.randomization_bodies import add_payload, transform_bodies
@@ -27,11 +28,9 @@ class Drawn(NamedTuple):
     """One draw for n robots: physics, sensing errors, and what the critic is told about them."""
 
     params: Params
-    """Its `imu_delay` is what is left of the delay after whole control steps (`imu_lag`)."""
+    delays: Delays
     sensor_bias: Array
     """(n, 3 + 3 + nu): added to the gyro; rotation vector of the IMU's mounting; added to joint angles."""
-    imu_lag: Array | None
-    """(n,) int32: whole control steps of IMU delay; None where the simulators' own delay reaches far enough."""
     down: Array | None
     """(n, 3): unit vector of gravity, world frame; None on level ground."""
     privileged: Array
@@ -47,16 +46,15 @@ def privileged_size(config: Randomization) -> int:
     return PRIVILEGED + len(_told_contact(config.contact))
 
 
-def longest_imu_lag(config: Randomization, timestep: float, substeps: int) -> int:
-    """Whole control steps of IMU delay at most; a delay of up to one control step is the simulators' own."""
-    most = round(config.latency.imu_delay.high / timestep)
-    return 0 if most <= substeps else most // substeps
+def longest_imu_delay(config: Randomization, timestep: float) -> int:
+    """Physics steps."""
+    return round(config.latency.imu_delay.high / timestep)
 
 
-def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, timestep: float, substeps: int) -> Drawn:
+def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, timestep: float) -> Drawn:
     """Draw `num_envs` robots around `nominal` (leaves with leading axis 1); delays are rounded to physics steps.
 
-    timestep: s, one physics step. substeps: physics steps per control step.
+    timestep: s, one physics step.
     """
     if config.robots == "run":
         key = jax.random.key(RUN_SEED, impl=jax.random.key_impl(key))
@@ -72,7 +70,6 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
     kp, kd = draws.of(motor, "kp"), draws.of(motor, "kd")
     delays = {name: one(latency, name) for name in ("command_delay", "imu_delay")}
     steps = {name: jnp.round(seconds / timestep).astype(jnp.int32) for name, seconds in delays.items()}
-    lags = longest_imu_lag(config, timestep, substeps) > 0
     down = None if contact.slope.off else _tilted(one(contact, "slope"), 2.0 * jnp.pi * draws.direction)
     softness, depth = one(contact, "softness"), one(contact, "depth")
     params = nominal._replace(
@@ -89,8 +86,6 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
         gravity=nominal.gravity if down is None else jnp.linalg.norm(nominal.gravity) * down,
         contact_solref=_softened(nominal.contact_solref, softness),
         contact_solimp=jnp.broadcast_to(nominal.contact_solimp, (n, 5)).at[:, 2].multiply(depth),
-        command_delay=steps["command_delay"],
-        imu_delay=steps["imu_delay"] % substeps if lags else steps["imu_delay"],
     )
     parts = [(sensing, name) for name in ("gyro_bias", "imu_tilt", "imu_yaw", "encoder_bias")]
     factors = [
@@ -107,8 +102,8 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
     ]
     return Drawn(
         params=params,
+        delays=Delays(steps["command_delay"], steps["imu_delay"]),
         sensor_bias=jnp.concatenate([draws.of(*part) for part in parts], axis=1),
-        imu_lag=steps["imu_delay"] // substeps if lags else None,
         down=down,
         privileged=jnp.stack(factors, axis=1),
     )

@@ -16,6 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from walkies import renamed
 from walkies.bounds import ABOUT, Between, Share, fields_of
 from walkies.errors import UserError
 
@@ -316,3 +317,6 @@ def reward_terms(
     active = {name: getattr(weights, name) for name in terms}
     scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
     return {name: factor * terms[name](motion, shape) for name, factor in scale.items()}
+
+
+renamed.names(globals(), Shape="RewardParams", Growth="Ramp")

@@ -24,24 +24,17 @@ from walkies.bounds import Between, Share, refuse
 from walkies.errors import UserError
 from walkies.geometry import DOWN, quaternion_of, to_body
 from walkies.mdp import Box, Observation, Outcome
-from walkies.sim.base import (
-    MAX_COMMAND_DELAY,
-    TARGET_MEMORY,
-    Disturbance,
-    Params,
-    Readings,
-    Simulator,
-    State,
-    initial_state,
-)
+from walkies.sim import actuation
+from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, LateImu, State, initial_state
+from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, disturbances, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
-from walkies.tasks.disturbances import Force, LateImu
+from walkies.tasks.disturbances import Force
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
-from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_lag
+from walkies.tasks.randomization_draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, Errors, Sensed
 
@@ -99,6 +92,7 @@ class WalkState(NamedTuple):
     physics: State
     params: Any
     """What the simulator made of the drawn parameters: a PyTree of (n, …) arrays."""
+    delays: Delays
     sensor_bias: Array
     """(n, 3 + 3 + nu)"""
     factors: Array
@@ -125,7 +119,7 @@ class WalkState(NamedTuple):
     imu: LateImu | None
     """Readings that are still on their way."""
     lateness: Array | None
-    """(n, TARGET_MEMORY) physics steps, of the targets sent, newest first."""
+    """(n, TARGET_MEMORY) physics steps: jitter of the targets sent, newest first."""
     force: Force | None
     """Pushes that last."""
 
@@ -199,7 +193,7 @@ class Walk:
         """Robots drawn anew, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
-        drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep, self.simulator.substeps)
+        drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep)
         chance = random.uniform(chances, (n, 2 + commands.DRAWS))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
@@ -231,6 +225,7 @@ class Walk:
         return WalkState(
             physics=initial_state(qpos, qvel, target),
             params=self.simulator.prepare(drawn.params, n),
+            delays=drawn.delays,
             sensor_bias=drawn.sensor_bias,
             factors=drawn.privileged,
             command=command,
@@ -247,10 +242,10 @@ class Walk:
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
         config, n = self.randomization, len(imu)
-        lags = longest_imu_lag(config, self.simulator.timestep, self.simulator.substeps)
+        longest, substeps = longest_imu_delay(config, self.simulator.timestep), self.simulator.substeps
         return {
             "down": drawn.down,
-            "imu": None if drawn.imu_lag is None else LateImu(drawn.imu_lag, jnp.repeat(imu[:, None], lags, axis=1)),
+            "imu": actuation.late_imu(drawn.delays.imu, imu, longest, substeps),
             "lateness": None if config.latency.command_jitter.off else jnp.zeros((n, TARGET_MEMORY)),
             "force": None if config.pushes.force.off else Force.none(n),
         }
@@ -272,13 +267,10 @@ class Walk:
 
         fade = jnp.minimum(state.clock, 1.0)[:, None]
         executed = fade * jnp.clip(action, -1.0, 1.0)
-        before, state, disturbance = self._disturb(state, outside)
+        before, state, delay, force = self._disturb(state, outside)
         target = self.contract.target(executed)
-        if disturbance is None:
-            physics, readings = self.simulator.step(state.params, before, target)
-        else:
-            physics, readings = self.simulator.step(state.params, before, target, disturbance)
-        # An action that is no number is reported by the simulator, and must not live on in rewards and frames.
+        physics, readings = actuation.step(self.simulator, state.params, before, target, delay, force)
+        # An action that is no number is reported as not ok, and must not live on in rewards and frames.
         executed = jnp.where(readings.ok[:, None], executed, 0.0)
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
@@ -287,10 +279,8 @@ class Walk:
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
-        imu, gyro, gravity = state.imu, readings.gyro, readings.gravity
-        if imu is not None:
-            imu, gyro, gravity = disturbances.lagged(imu, gyro, gravity)
-        sensed = Sensed(gyro, gravity, command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed)
+        imu, reading = actuation.sensed(state.imu, readings.imu, state.delays.imu)
+        sensed = Sensed(reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed)
         frame = self._sense(sensed, state.sensor_bias, noise)
         next_state = state._replace(
             physics=physics,
@@ -312,27 +302,24 @@ class Walk:
         } | {f"reward/{name}": term / dt for name, term in terms.items()}
         return next_state, Outcome(reward, fell, metrics)
 
-    def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Disturbance | None]:
+    def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Array, Array | None]:
         """Kick, push and delay some robots; uniforms as `disturbances` takes them.
 
-        Returns the physical state after kicks, the state with the forces and delays now in force, and what the
-        simulator is given of them.
+        Returns the physical state after kicks, the state with the forces and jitter now in force, and of them what
+        `actuation.step` is given: delays and force.
         """
-        config, draws, n = self.randomization, iter(uniforms), len(state.clock)
+        config, draws = self.randomization, iter(uniforms)
         kick = disturbances.kick(next(draws), config.pushes, self.control_dt)
         before = state.physics._replace(qvel=state.physics.qvel.at[:, :2].add(kick))
-        if state.force is None and state.lateness is None:
-            return before, state, None
-        push, lateness = jnp.zeros((n, 3)), jnp.zeros((n, TARGET_MEMORY))
+        delay, push = state.delays.command, None
         if state.force is not None:
             force = disturbances.next_force(state.force, next(draws), config.pushes, self.control_dt)
             state, push = state._replace(force=force), force.now()
         if state.lateness is not None:
-            lateness = disturbances.late(
-                state.lateness, next(draws), config.latency.command_jitter, self.simulator.timestep
-            )
-            state = state._replace(lateness=lateness)
-        return before, state, Disturbance(push, lateness)
+            seconds = config.latency.command_jitter.value(next(draws))
+            lateness = actuation.jittered(state.lateness, seconds, self.simulator.timestep)
+            state, delay = state._replace(lateness=lateness), delay[:, None] + lateness
+        return before, state, delay, push
 
     def _sense(self, sensed: Sensed, bias: Array, uniform: Array) -> Array:
         """One frame (n, frame_size) from true values, constant errors (n, 3+3+nu) and uniform numbers in [0, 1)."""

@@ -62,7 +62,7 @@ def test_only_what_is_missing_runs_again(folder, monkeypatch):
     trained = []
 
     def counted(recipe, env, compile_recipe=training.compile_recipe):
-        trained.append(recipe.step)
+        trained.append(recipe.update)
         return compile_recipe(recipe, env)
 
     monkeypatch.setattr(training, "compile_recipe", counted)
@@ -112,7 +112,7 @@ def test_a_recipe_is_compiled_once_for_all_its_seeds(tmp_path, monkeypatch):
     compiled = []
 
     def compile_recipe(recipe, env):
-        compiled.append(recipe.step)
+        compiled.append(recipe.update)
         return training.Programs(None, None, 1.25 * len(compiled))
 
     monkeypatch.setattr(training, "compile_recipe", compile_recipe)

@@ -11,7 +11,7 @@ from walkies.lab.ladder import rungs
 from walkies.rl.recipes import RECIPES, Recipe
 
 MAY_DIFFER = {
-    "weight", "objective", "step", "lam", "baseline", "whole_episodes", "line_search", "learning_rate", "num_envs",
+    "advantage", "objective", "update", "lam", "baseline", "whole_episodes", "line_search", "learning_rate", "num_envs",
     "normalize_advantage",
 }  # fmt: skip
 
@@ -23,7 +23,11 @@ def test_only_what_makes_a_recipe_differs(problem):
     settled = {name: rungs.settle(name, found) for name in RECIPES}
     for name, recipe in settled.items():
         original = RECIPES[name]
-        assert (recipe.weight, recipe.objective, recipe.step) == (original.weight, original.objective, original.step)
+        assert (recipe.advantage, recipe.objective, recipe.update) == (
+            original.advantage,
+            original.objective,
+            original.update,
+        )
         different = {f.name for f in fields(Recipe) if getattr(recipe, f.name) != getattr(found.base, f.name)}
         assert different <= MAY_DIFFER
     assert settled["ppo"] == found.base

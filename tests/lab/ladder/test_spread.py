@@ -50,7 +50,7 @@ def measured():
 
     def mean_reward(params):
         policy = train.make_policy(recipes["ppo"], env)
-        choices = jnp.exp(policy.distribution(params, jnp.asarray(env.features, jnp.float32)).log_probs)
+        choices = jnp.exp(policy.apply(params, jnp.asarray(env.features, jnp.float32)).log_probs)
         return expected_return(env, choices, 1.0, STEPS) / STEPS
 
     exact = ravel_pytree(jax.grad(mean_reward)(state.learner.params.policy))[0]

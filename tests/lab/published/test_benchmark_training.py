@@ -107,7 +107,7 @@ def test_whole_episodes_are_counted_once_and_transitions_all():
     records = []
     count, steps = trial.episodes.count, trial.episodes.steps
     watch = trial.episodes.watch
-    trial.iterate = training.make_host_iteration(
+    trial.iterate = training.make_iteration(
         CARTPOLE.protocol.recipe, trial.envs, lambda record: (records.append(record), watch(record))
     )
     trial.advance()

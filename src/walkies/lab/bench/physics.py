@@ -25,7 +25,7 @@ from walkies.bounds import Between
 from walkies.robots import DEFAULT, get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim import nominal_params
-from walkies.sim.base import State, initial_state
+from walkies.sim.base import State
 from walkies.sim.native import NativeSimulator
 from walkies.sim.params import read_params
 
@@ -150,19 +150,24 @@ def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, t
     qpos = np.tile(model.qpos0.astype(np.float32), (robots, 1))
     qpos[:, 2] = robot.reset_height[0]
     qpos[:, 7:] = pose
-    state = initial_state(jnp.asarray(qpos), jnp.zeros((robots, model.nv)), jnp.asarray(pose))
+    state = State(jnp.asarray(qpos), *(jnp.zeros((robots, model.nv)),) * 2)
     step = jax.jit(simulator.step)
     drive = policy_driver(policy, robot, robots, rng) if policy else trot_driver(robot, robots, rng)
     readings = None
     for k in range(WARM_UP):
-        state, readings = step(params, state, drive(k, state, readings))
+        state, readings = step(params, state, held(drive(k, state, readings)))
     targets = []
     ahead, seen = state, readings
     for k in range(CONTROL_STEPS):
         targets.append(np.asarray(drive(WARM_UP + k, ahead, seen)))
-        ahead, seen = step(params, ahead, targets[-1])
+        ahead, seen = step(params, ahead, held(targets[-1]))
     fallen = float(np.mean(np.asarray(state.qpos[:, 2]) < 0.6 * robot.standing_height))
     return Walking(state, np.stack(targets), fallen)
+
+
+def held(target: Any, steps: int = SUBSTEPS) -> np.ndarray:
+    """Targets (…, nu) as a simulator takes them that hold for so many physics steps: (…, steps, nu)."""
+    return np.repeat(np.asarray(target)[..., None, :], steps, axis=-2)
 
 
 Driver = Callable[[int, State, Any], Any]
@@ -202,10 +207,10 @@ def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator
     command = rng.uniform([-0.75, -0.5, -2.0], [0.75, 0.5, 2.0], (robots, 3)).astype(np.float32)
 
     def drive(k: int, state: State, readings: Any) -> np.ndarray:
-        gyro = np.zeros((robots, 3), np.float32) if readings is None else np.asarray(readings.gyro)
-        down = np.tile([0.0, 0.0, -1.0], (robots, 1)) if readings is None else np.asarray(readings.gravity)
+        imu = np.tile(np.array([0, 0, 0, 0, 0, -1], np.float32), (robots, 1))
+        imu = imu if readings is None else np.asarray(readings.imu[:, -1])
         pose, joints, speeds = (np.asarray(x) for x in (state.qpos[:, 3:7], state.qpos[:, 7:], state.qvel[:, 6:]))
-        sensors = Sensors(gyro, pose, joints, speeds, down)
+        sensors = Sensors(imu[:, :3], pose, joints, speeds, imu[:, 3:])
         if k == 0:
             controller.activate(sensors)
         return controller.tick(sensors, command).position
@@ -234,7 +239,7 @@ def native_run(
     simulator = NativeSimulator(model, SUBSTEPS, solver, threads)
     nominal = read_params(model)
     params = simulator.prepare_shared(nominal) if shared else simulator.prepare(nominal, len(walking.state.qpos))
-    targets = jnp.asarray(walking.targets)
+    targets = jnp.asarray(held(walking.targets))
 
     @jax.jit
     def advance(params: jax.Array, state: State, targets: jax.Array) -> State:
@@ -254,7 +259,7 @@ def acceleration_errors(model: mujoco.MjModel, walking: Walking, states: int = E
     """
     n = min(states, len(walking.state.qpos))
     start = jax.tree.map(lambda x: x[:n], walking.state)
-    target = jnp.asarray(walking.targets[0, :n])
+    target = walking.targets[0, :n]
     substep = jnp.arange(n) % SUBSTEPS
     converged = load_reference(model)
     errors = {}
@@ -262,7 +267,7 @@ def acceleration_errors(model: mujoco.MjModel, walking: Walking, states: int = E
         before, after = start, start
         for k in range(SUBSTEPS):
             simulator = NativeSimulator(model, k + 1, name)
-            late, _ = jax.jit(simulator.step)(simulator.prepare(read_params(model), n), start, target)
+            late, _ = jax.jit(simulator.step)(simulator.prepare(read_params(model), n), start, held(target, k + 1))
             # The acceleration of physics step k is the warm start of the state after it.
             before = _choose(substep > k, late, before)
             after = _choose(substep == k, late, after)

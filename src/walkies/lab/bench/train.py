@@ -59,6 +59,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     from walkies.rl.rollout import rollout
     from walkies.run.config import TrainConfig
     from walkies.run.training import Training
+    from walkies.sim import actuation
 
     training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
     for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs
@@ -68,19 +69,19 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     state = jax.tree.map(jnp.copy, training.state)
     policy = train.make_policy(recipe, env)
     key = jax.random.key(1)
-    params, normalizer = state.learner.params.policy, state.normalizers.policy
+    params, normalizer, robots = state.learner.params.policy, state.normalizers.policy, state.actors.state
     observation = env.observe(state.actors.state).policy
     targets = env.contract.target(
         0.3 * jax.random.normal(key, (recipe.horizon, recipe.num_envs, env.action_space.size))
     )
 
     def act(carry: Any, key: jax.Array) -> tuple[Any, Any]:
-        distribution = policy.distribution(params, normalizer(carry))
+        distribution = policy.apply(params, normalizer(carry))
         sample = distribution.sample(key)
         return carry + 1e-6 * sample[:, :1], distribution.log_prob(sample)
 
     def simulate(physics: Any, target: jax.Array) -> tuple[Any, Any]:
-        physics, readings = env.simulator.step(state.actors.state.params, physics, target)
+        physics, readings = actuation.step(env.simulator, robots.params, physics, target, robots.delays.command)
         return physics, readings.joint_torque
 
     def roll(actors: Any, key: jax.Array) -> Any:
@@ -93,7 +94,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     parts: dict[str, Callable[[], Any]] = {
         "iteration": training.advance,
         "rollout": partial(jax.jit(roll), state.actors, key),
-        "physics": partial(jax.jit(lambda s, t: jax.lax.scan(simulate, s, t)), state.actors.state.physics, targets),
+        "physics": partial(jax.jit(lambda s, t: jax.lax.scan(simulate, s, t)), robots.physics, targets),
         "acting": partial(jax.jit(lambda o, k: jax.lax.scan(act, o, k)), observation, keys),
     }
     reference = _mujoco_alone(training, threads)

@@ -1,6 +1,6 @@
 """How noisy is the gradient? Repeated independent batches at the same parameters, the same for every recipe.
 
-At the policy that acted all objectives have one gradient, so recipes differ only in what weighs the log-probability:
+At the policy that acted all objectives have one gradient, so recipes differ only in the advantage estimator:
 
     g = mean over samples of ∇log π(a | s) Ψ,    noise = tr Cov(g),    signal = ‖E g‖²
 
@@ -23,10 +23,9 @@ from jax.flatten_util import ravel_pytree
 from walkies.lab.ladder.training import first_episodes, whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
-from walkies.rl.batch import Batch
-from walkies.rl.losses import policy_loss
+from walkies.rl.objectives import Batch, policy_loss
 from walkies.rl.recipes import Recipe
-from walkies.rl.record import Rollout
+from walkies.rl.rollout import Rollout
 from walkies.rl.train import TrainState
 
 Array = jax.Array
@@ -48,7 +47,7 @@ class Spread(NamedTuple):
 def plain(recipe: Recipe) -> Recipe:
     """The recipe with nothing left but its weight and objective: whole episodes, raw advantages, no extra terms."""
     return replace(
-        recipe, step="gradient_step", whole_episodes=True, normalize_advantage="none", symmetry="none",
+        recipe, update="gradient_step", whole_episodes=True, normalize_advantage="none", symmetry="none",
         entropy_coefficient=0.0,
     )  # fmt: skip
 

@@ -21,10 +21,9 @@ from walkies.lab.ladder.gradients import batch_of, gradient_of, plain
 from walkies.lab.ladder.training import whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
-from walkies.rl.batch import masked_mean
-from walkies.rl.losses import policy_loss
+from walkies.rl.objectives import masked_mean, policy_loss
 from walkies.rl.recipes import Recipe
-from walkies.rl.record import Rollout
+from walkies.rl.rollout import Rollout
 from walkies.rl.train import TrainState
 
 Array = jax.Array
@@ -66,8 +65,8 @@ def worth(recipe: Recipe, env: Env, then: TrainState, record: Rollout, now: Trai
     old = batch_of(recipe, env, then, record)
     seen = now.normalizers.policy(record.observations.policy)
     old = old._replace(policy_observation=seen.reshape(old.policy_observation.shape))
-    distribution = policy.distribution(now.learner.params.policy, old.policy_observation)
-    then_distribution = policy.wrap(then.learner.params.policy, old.head)
+    distribution = policy.apply(now.learner.params.policy, old.policy_observation, old.action_mask)
+    then_distribution = policy.distribution(then.learner.params.policy, old.dist_params)
     log_ratio = jnp.where(old.mask > 0, distribution.log_prob(old.sample) - old.log_prob, 0.0)
     per_episode = log_ratio.reshape(record.rewards.shape).sum(axis=0)
 

@@ -120,8 +120,8 @@ def settle(name: str, problem: Problem) -> Recipe:
     """
     recipe, plain = RECIPES[name], Recipe()
     own = {f.name: getattr(recipe, f.name) for f in fields(Recipe) if getattr(recipe, f.name) != getattr(plain, f.name)}
-    own |= {"weight": recipe.weight, "objective": recipe.objective, "step": recipe.step}
-    if recipe.step == "gradient_step":
+    own |= {"advantage": recipe.advantage, "objective": recipe.objective, "update": recipe.update}
+    if recipe.update == "gradient_step":
         own["learning_rate"] = problem.step_size
     if recipe.whole_episodes:
         own["num_envs"] = problem.episodes

@@ -15,8 +15,7 @@ from walkies.rl import train
 from walkies.rl.normalize import Normalizer
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
-from walkies.rl.record import Rollout
-from walkies.rl.rollout import rollout, start
+from walkies.rl.rollout import Rollout, rollout, start
 from walkies.rl.train import TrainState
 
 Array = jax.Array

@@ -77,7 +77,7 @@ def _time(chosen: list[Row], out: Path) -> None:
 def _compare_steps(chosen: list[Row], out: Path) -> None:
     from walkies.lab.published import one_step, report
 
-    ours = [row for row in first_seeds(chosen) if row.protocol.recipe.step == "natural_step"]
+    ours = [row for row in first_seeds(chosen) if row.protocol.recipe.update == "natural_step"]
     for row in ours:
         one_step.write(row, out)
     say(report.step_table(out, ours))

@@ -62,11 +62,11 @@ def make_model(row: Row) -> Any:
             net_arch=dict(pi=list(recipe.hidden), vf=list(recipe.critic_hidden)), activation_fn=torch.nn.Tanh
         ),
     )
-    if recipe.step == "natural_step":
+    if recipe.update == "natural_step":
         return TRPO("MlpPolicy", envs, **common, **_trpo(protocol))
-    if recipe.step == "minibatch_epochs":
+    if recipe.update == "minibatch_epochs":
         return stable_baselines3.PPO("MlpPolicy", envs, **common, **_ppo(recipe))
-    raise UserError(f"{row.key}: step is {recipe.step!r}; Stable-Baselines3 is asked for PPO and TRPO only")
+    raise UserError(f"{row.key}: update is {recipe.update!r}; Stable-Baselines3 is asked for PPO and TRPO only")
 
 
 def _make_env(protocol: Protocol) -> gymnasium.Env:

@@ -19,8 +19,7 @@ from walkies.files import write_json
 from walkies.lab.published import libraries, training
 from walkies.lab.published.protocols import ACTION_SIZES, Row
 from walkies.mdp import Box, Discrete
-from walkies.rl.batch import standardize
-from walkies.rl.objectives import Terms, surrogate
+from walkies.rl.objectives import Terms, standardize, surrogate
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.trpo.natural_step import natural_step
 
@@ -69,7 +68,7 @@ def compare_steps(row: Row, updates: int = UPDATES) -> list[Step]:
             exact, _ = step(*_doubled((old, *data)), recipe.target_kl, recipe.damping)
         model.train()
         new = _params(model)
-        their_kl = policy.distribution(old, data[0]).kl(policy.distribution(new, data[0])).mean()
+        their_kl = policy.apply(old, data[0]).kl(policy.apply(new, data[0])).mean()
         a, b, c = (_flat(params) - _flat(old) for params in (new, ours, exact))
         length = float(np.linalg.norm(a) / np.linalg.norm(b))
         cosines = _cosine(a, b), length, _cosine(a, c), _cosine(b, c)
@@ -127,8 +126,8 @@ def _step(
     weight = standardize(advantage, jnp.ones_like(advantage))
 
     def loss(params: PolicyParams) -> Array:
-        new = policy.distribution(params, seen).log_prob(sample)
+        new = policy.apply(params, seen).log_prob(sample)
         return surrogate(Terms(new, log_prob, weight, jnp.zeros_like(weight))).mean()
 
-    new, info = natural_step(loss, lambda params: policy.distribution(params, seen), old, delta, damping, iterations)
+    new, info = natural_step(loss, lambda params: policy.apply(params, seen), old, delta, damping, iterations)
     return new, info.kl

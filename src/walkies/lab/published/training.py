@@ -18,12 +18,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from walkies import __version__
 from walkies.accel.cpu import machine
 from walkies.files import write_json, writing
-from walkies.gymnasium.rollout import HostActors
+from walkies.gymnasium.rollout import VectorState
 from walkies.gymnasium.state import load_state, save_state
-from walkies.gymnasium.training import HostTraining, init_host, make_host_iteration, shape_of
+from walkies.gymnasium.training import VectorTraining, env_spec, init, make_iteration
 from walkies.lab.published.protocols import Protocol, Row
 from walkies.rl import train
-from walkies.rl.record import Rollout
+from walkies.rl.rollout import Rollout
 from walkies.run import checkpoint
 
 RECENT = 100
@@ -106,8 +106,8 @@ class Trial:
         protocol = row.protocol
         self.envs = make_envs(protocol)
         self.episodes = Episodes(protocol.recipe.whole_episodes, protocol.steps)
-        self.training = init_host(protocol.recipe, self.envs, row.seed, protocol.clip_observations)
-        self.iterate = make_host_iteration(protocol.recipe, self.envs, self.episodes.watch)
+        self.training = init(protocol.recipe, self.envs, row.seed, protocol.clip_observations)
+        self.iterate = make_iteration(protocol.recipe, self.envs, self.episodes.watch)
         self.seconds = 0.0
 
     @property
@@ -138,10 +138,10 @@ class Trial:
         """Go on where `path` was saved, bit for bit."""
         state, header = checkpoint.load(path, self.training.state)
         like = self.training.actors
-        actors = HostActors(
+        actors = VectorState(
             *(np.array(header["actors"][name], value.dtype) for name, value in like._asdict().items())
         )  # fmt: skip
-        self.training = HostTraining(state, actors)
+        self.training = VectorTraining(state, actors)
         self.seconds = header["seconds"]
         self.episodes.load(header["episodes"])
         for env, saved in zip(self.envs.envs, header["envs"], strict=True):
@@ -151,12 +151,12 @@ class Trial:
 def evaluate(trial: Trial) -> list[float]:
     """Returns of EVALUATION_EPISODES episodes with the likeliest actions."""
     recipe = trial.row.protocol.recipe
-    policy = train.make_policy(recipe, shape_of(trial.envs))
+    policy = train.make_policy(recipe, env_spec(trial.envs))
     params, normalizer = trial.training.state.learner.params.policy, trial.training.state.normalizers.policy
 
     @jax.jit
     def act(observation: jax.Array) -> jax.Array:
-        return policy.action(policy.distribution(params, normalizer(observation)).mode())
+        return policy.action(policy.apply(params, normalizer(observation)).mode())
 
     def choose(observation: np.ndarray) -> np.ndarray:
         return np.asarray(act(jnp.asarray(observation, jnp.float32)))

@@ -11,6 +11,7 @@ differs. The environment's `step` must be differentiable.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -19,25 +20,21 @@ import optax
 
 from walkies.errors import UserError
 from walkies.mdp import Discrete, Env
-from walkies.rl import networks, train
+from walkies.rl import train
 from walkies.rl.advantages import reward_to_go
-from walkies.rl.batch import Batch
-from walkies.rl.learner import Learner, adam
-from walkies.rl.losses import critic_loss
-from walkies.rl.minibatches import epochs
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
-from walkies.rl.record import Actors, Rollout
-from walkies.rl.rollout import rollout
+from walkies.rl.rollout import EpisodeState, Rollout, rollout
 from walkies.rl.train import Metrics, TrainState
+from walkies.rl.updates import adam, fit_critic
 
 Array = jax.Array
 
 SHORT_HORIZON = Recipe(
-    weight="gae", num_envs=64, horizon=32, time_limits="rollout_end", stagger=True, bound="sample", initial_std=0.5,
+    advantage="gae", num_envs=64, horizon=32, time_limits="rollout_end", stagger=True, bound="sample", initial_std=0.5,
     activation="elu", hidden=(64, 64), critic_hidden=(64, 64), learning_rate=2e-3, epochs=8, normalize_advantage="none",
 )  # fmt: skip
-"""Settings for small problems. Of a Recipe's fields, `objective`, `step` and what belongs to them are not used."""
+"""Settings for small problems. Of a Recipe's fields, `objective`, `update` and what belongs to them are not used."""
 
 
 def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
@@ -63,28 +60,25 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     params, moments = adam(
         recipe, gradient, learner.params.policy, learner.moments.policy, learner.learning_rate
     )  # fmt: skip
-    learner, value_loss = _fit_critic(recipe, learner, batch, learn_key)
+    learner, critic_metrics = fit_critic(recipe, learner, batch, learn_key)
     learner = learner._replace(
         params=learner.params._replace(policy=params), moments=learner.moments._replace(policy=moments)
     )
-    metrics = {"policy_loss": value, "value_loss": value_loss, "gradient_norm": optax.tree.norm(gradient)}
-    return train.account(
+    metrics = {"policy_loss": value, **critic_metrics, "gradient_norm": optax.tree.norm(gradient)}
+    return train.finish_iteration(
         recipe, state._replace(key=key), learner, actors, state.discounted_return, record, batch, metrics
     )  # fmt: skip
 
 
 def window_loss(
     recipe: Recipe, env: Env, state: TrainState, key: Array, params: PolicyParams
-) -> tuple[Array, tuple[Actors, Rollout]]:
+) -> tuple[Array, tuple[EpisodeState, Rollout]]:
     """Minus the mean return () of a window per step, differentiable in `params`, with where it ended and its record.
 
     An episode that starts within the window is discounted from its own first step, and one that is cut goes on with V.
     """
-
-    def value(observations: Array) -> Array:
-        seen = state.normalizers.critic(observations)
-        return networks.apply(state.learner.params.critic, seen, recipe.activation)[..., 0]
-
+    # The native networks have no gradient by their inputs.
+    value = partial(train.values, replace(recipe, networks="xla"), state)
     actors, record = rollout(
         env,
         train.make_policy(recipe, env),
@@ -97,23 +91,10 @@ def window_loss(
         recipe.resets,
         recipe.time_limits,
     )
-    values = value(jnp.concatenate([record.observations.critic, record.last.critic[None]]))
+    values = value(record.critic_observations)
     from_here = reward_to_go(
         record.rewards, jnp.zeros_like(record.rewards), record.next_values(values), record.terminated, record.done,
         recipe.gamma,
     )  # fmt: skip
     first = jnp.concatenate([jnp.ones_like(record.done[:1]), record.done[:-1]])
     return -jnp.mean(jnp.where(first, from_here, 0.0)), (actors, record)
-
-
-def _fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, Array]:
-    def update(carry: tuple, part: Batch) -> tuple[tuple, Array]:
-        params, moments = carry
-        loss, gradient = jax.value_and_grad(partial(critic_loss, recipe))(params, part)
-        return adam(recipe, gradient, params, moments, learner.critic_learning_rate), loss
-
-    (critic, moments), losses = epochs(update, (learner.params.critic, learner.moments.critic), batch, key, recipe)
-    learner = learner._replace(
-        params=learner.params._replace(critic=critic), moments=learner.moments._replace(critic=moments)
-    )
-    return learner, jnp.mean(losses)

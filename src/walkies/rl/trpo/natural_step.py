@@ -20,9 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from walkies.rl.batch import mean
-from walkies.rl.trpo.conjugate_gradient import Carry, conjugate_gradient, while_loop
-from walkies.rl.trpo.fisher import Divergent, Params, fisher_product
+from walkies.rl.objectives import mean
+from walkies.rl.trpo.fisher import Carry, Divergent, Params, conjugate_gradient, fisher_product, while_loop
 
 Array = jax.Array
 

@@ -165,8 +165,8 @@ def make_clip(training: Training, steps: int) -> Clip:
 
         def step(state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
             act_key, world_key = jax.random.split(key)
-            head = policy.head(params, normalize(env.observe(state).policy))
-            action = policy.action(policy.wrap(params, head).sample(act_key))
+            dist_params = policy.dist_params(params, normalize(env.observe(state).policy))
+            action = policy.action(policy.distribution(params, dist_params).sample(act_key))
             after, outcome = env.step(state, action, world_key)
             after = select(outcome.terminated, fresh, after)
             return after, after.physics.qpos
