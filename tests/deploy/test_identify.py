@@ -10,7 +10,7 @@ from pupper_frame import SLICES
 from walkies.deploy import identify_log
 from walkies.deploy.controllers.neural_controller import gravity_in_body
 from walkies.deploy.controllers.twin import model_for
-from walkies.deploy.excite import FREQUENCIES, PAIRS, excitation
+from walkies.deploy.excite import FREQUENCIES, excitation, oscillators
 from walkies.deploy.identify import MAX_DELAY, SUBSTEPS, drive, gauss_newton
 from walkies.deploy.identify_bias import _bias_from_gravity
 from walkies.deploy.identify_follow import turned
@@ -224,7 +224,7 @@ def rocking(bias, seconds=20.0, seed=0):
     frame[:, SLICES["gravity"]] = np.array(gravity) + 0.005 * rng.normal(size=(steps, 3))
     frame[:, SLICES["gyro"]] = rate[::fine] + bias + 0.02 * rng.normal(size=(steps, 3))
     unknown = np.zeros((steps, 12))
-    return Log(PERIOD, frame, np.zeros((steps, 36)), unknown, unknown, unknown, unknown, 0.0, steps, 0, 0)
+    return Log(PERIOD, frame, np.zeros((steps, 36)), unknown, unknown, unknown, unknown, 0.0, steps, 0, 0, SLICES)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -246,7 +246,7 @@ def test_excitation_swings_every_joint_at_its_frequency():
     assert np.all(np.abs(action) <= 1.0) and np.all(np.ptp(action, axis=0) > 0.9)
     spectrum = np.abs(np.fft.rfft(action - action.mean(axis=0), axis=0))
     peak = np.fft.rfftfreq(len(action), log.period)[spectrum.argmax(axis=0)]
-    for pair, frequency in zip(PAIRS, FREQUENCIES, strict=True):
+    for pair, frequency in zip(oscillators(PUPPER), FREQUENCIES, strict=True):
         # Made for 50 actions a second, it is 4% faster at 52; saturation slows it a little.
         np.testing.assert_allclose(peak[list(pair)], frequency * 0.02 / log.period, rtol=0.12)
     offset = log.frame[:, SLICES["joint_position"]]

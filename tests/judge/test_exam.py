@@ -48,7 +48,7 @@ def standing():
 
 
 def test_standing_policy_survives_but_does_not_follow(standing):
-    drawn = draw(0, 4, BODIES, 12)
+    drawn = draw(0, 4, PUPPER, BODIES)
     counts = drawn.since_change >= 50
     assert standing["survival"] == 1.0 and not standing["passed"] and standing["falls"] == []
     speed = np.linalg.norm(drawn.command[..., :2], axis=-1)[counts].mean()
@@ -321,8 +321,8 @@ def test_a_policy_that_is_not_there_is_told_with_what_there_is(tmp_path, monkeyp
 
 def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(UserError, match="seed: got 10000, expected a whole number from 0 to 9999"):
-        draw(10_000, 1, BODIES, 12)
+        draw(10_000, 1, PUPPER, BODIES)
     with pytest.raises(UserError, match="--episodes: got 0"):
-        draw(0, 0, BODIES, 12)
+        draw(0, 0, PUPPER, BODIES)
     with pytest.raises(UserError, match="unknown robot 'spot'"):
         examine(replace(STANDING, walkies={"robot": "spot"}), 1)

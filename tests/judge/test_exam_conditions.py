@@ -16,7 +16,7 @@ BODIES = 13
 
 @pytest.fixture(scope="module")
 def drawn():
-    return ec.draw(3, 200, BODIES, 12)
+    return ec.draw(3, 200, PUPPER, BODIES)
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_commands_cover_the_range_and_hold(drawn):
 
 
 def test_seeds_are_the_exams_own():
-    first, second = ec.draw(0, 3, BODIES, 12), ec.draw(1, 3, BODIES, 12)
+    first, second = ec.draw(0, 3, PUPPER, BODIES), ec.draw(1, 3, PUPPER, BODIES)
     seeds = np.concatenate([first.seed, second.seed])
     assert len(set(seeds)) == 6 and all(int(seed) in ec.EXAM_SEEDS for seed in seeds)
     assert not np.array_equal(first.friction, second.friction)
-    again = ec.draw(0, 5, BODIES, 12)
+    again = ec.draw(0, 5, PUPPER, BODIES)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b[:3])
 
@@ -98,7 +98,7 @@ def test_bodies_could_exist_and_carry_what_was_drawn(drawn):
 
 def test_payload_adds_the_inertia_of_a_point_on_the_back():
     """About the trunk's own centre of mass, in closed form: p m / (p + m) times the squared distance, about x and y."""
-    base = ec.draw(0, 1, BODIES, 12)
+    base = ec.draw(0, 1, PUPPER, BODIES)
     plain = base._replace(mass=np.ones((1, BODIES)), com_shift=np.zeros((1, 3)), payload=np.array([0.0]))
     nominal = load_model(PUPPER, visuals=False)
 

@@ -11,13 +11,15 @@ from walkies.judge import report as er
 from walkies.judge import report_card
 from walkies.judge.ranges import CONTROL_DT, STEPS, draw
 from walkies.judge.record import Record, empty
+from walkies.robots import get_robot
 
 N = 3
+PUPPER = get_robot("pupper")
 
 
 @pytest.fixture
 def drawn():
-    return draw(0, N, 13, 12)
+    return draw(0, N, PUPPER, 13)
 
 
 def perfect(drawn, **changes):
@@ -139,7 +141,7 @@ def test_a_thousand_episodes_fit_into_a_gigabyte():
 def _peak(n):
     tracemalloc.start()
     try:
-        drawn = draw(0, n, 13, 12)
+        drawn = draw(0, n, PUPPER, 13)
         record = empty(n, 12, np.full(n, 30.0))._replace(alive=np.ones((n, STEPS), bool))
         er.report(drawn, record, 0, "pupper")
         return tracemalloc.get_traced_memory()[1]

@@ -251,3 +251,15 @@ def test_sensors_are_askew_and_biased_by_what_was_asked(monkeypatch):
 def test_different_clocks_are_refused():
     with pytest.raises(ValueError, match="tick_rate"):
         drive(STANDING, PUPPER, [BASE, replace(BASE, tick_rate=500.0)], [0, 1], 1.0)
+
+
+def test_a_robot_that_speaks_the_idealized_protocol_is_rehearsed_too():
+    """At its own rate, with physics steps of at most 2 ms, and without a start-up."""
+    generic = replace(PUPPER, protocol="generic")
+    own_rate = replace(BASE, tick_rate=0.0, noise=0.0)
+    stood = drive(STANDING, generic, [own_rate], [0], 1.0)
+    assert stood.cause[0] == "" and stood.fell_at[0] == pytest.approx(1.0)
+    assert world.model_for(generic, 50.0, False).opt.timestep == pytest.approx(0.002)
+    assert world.model_for(PUPPER, 520.0, False).opt.timestep == 1 / 1040
+    toppled = drive(TOPPLING, generic, [own_rate], [0], 3.0)
+    assert toppled.cause[0] in ("tilt", "trunk touched the ground")

@@ -47,10 +47,10 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
     model.opt.timestep = TIMESTEP
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    sizes = len(bodies_of(model, robot)), robot.num_joints
-    episode = memory.size_of([*draw(seed, 1, *sizes), *empty(1, robot.num_joints, np.zeros(1))])
+    bodies = len(bodies_of(model, robot))
+    episode = memory.size_of([*draw(seed, 1, robot, bodies), *empty(1, robot.num_joints, np.zeros(1))])
     memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
-    return drive_under(policy, robot, model, draw(seed, episodes, *sizes), threads)
+    return drive_under(policy, robot, model, draw(seed, episodes, robot, bodies), threads)
 
 
 def drive_under(

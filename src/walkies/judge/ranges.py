@@ -32,8 +32,6 @@ STEPS = round(EPISODE_SECONDS / CONTROL_DT)
 SETTLE = 1.0
 """s after each change of command in which errors do not count. The controller's fade-in takes the first second."""
 
-COMMAND_RANGE = np.array([0.75, 0.5, 2.0])
-"""± m/s forward, ± m/s leftward, ± rad/s: the whole range of the robot's joystick."""
 ZERO_COMMANDS = 0.15
 """Share of commands that are exactly zero."""
 COMMAND_SECONDS = (3.0, 5.0)
@@ -92,7 +90,7 @@ class Conditions(NamedTuple):
     """(n, STEPS, 6 + 2 nu) float32: gyro, gravity, joint positions, last action"""
 
 
-def draw(seed: int, episodes: int, num_bodies: int, num_joints: int) -> Conditions:
+def draw(seed: int, episodes: int, robot: Robot, num_bodies: int) -> Conditions:
     """Conditions of `episodes` episodes of examination number `seed`.
 
     Raises:
@@ -101,11 +99,11 @@ def draw(seed: int, episodes: int, num_bodies: int, num_joints: int) -> Conditio
     refuse(seed, EvaluationSeed, "seed")
     refuse(episodes, Episodes, "episodes")
     first = EXAM_SEEDS[seed * EPISODES_PER_SEED]
-    drawn = [_draw_one(first + episode, num_bodies, num_joints) for episode in range(episodes)]
+    drawn = [_draw_one(first + episode, robot, num_bodies) for episode in range(episodes)]
     return Conditions(*(np.stack(parts) for parts in zip(*drawn, strict=True)))
 
 
-def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
+def _draw_one(seed: int, robot: Robot, num_bodies: int) -> Conditions:
     rng = np.random.default_rng(seed)
 
     def one(name: str) -> np.ndarray:
@@ -114,11 +112,11 @@ def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
     def delay(name: str) -> np.ndarray:
         return np.array(round(rng.uniform(*RANGES[name]) / TIMESTEP))
 
-    command, since, until = _draw_commands(rng)
+    command, since, until = _draw_commands(rng, np.array(robot.gamepad))
     direction = rng.uniform(-np.pi, np.pi, STEPS)
     speed = rng.uniform(*RANGES["push_speed"], STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
-    readings = np.repeat(list(NOISE.values())[:3], [3, 3, num_joints])
-    action = np.full(num_joints, NOISE["last_action"])
+    readings = np.repeat(list(NOISE.values())[:3], [3, 3, robot.num_joints])
+    action = np.full(robot.num_joints, NOISE["last_action"])
     return Conditions(
         seed=np.array(seed),
         friction=one("friction"),
@@ -138,7 +136,7 @@ def _draw_one(seed: int, num_bodies: int, num_joints: int) -> Conditions:
     )
 
 
-def _draw_commands(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw_commands(rng: np.random.Generator, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Commands over an episode: none in the second of fade-in, then a new one every few seconds."""
     command, since, until = np.zeros((STEPS, 3)), np.zeros(STEPS, int), np.zeros(STEPS, int)
     start, length, value = 0, round(1.0 / CONTROL_DT), np.zeros(3)
@@ -149,7 +147,7 @@ def _draw_commands(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np
         until[start : start + length] = np.arange(length, 0, -1)
         start += length
         length = round(rng.uniform(*COMMAND_SECONDS) / CONTROL_DT)
-        value = rng.uniform(-COMMAND_RANGE, COMMAND_RANGE) * (rng.random() >= ZERO_COMMANDS)
+        value = rng.uniform(-reach, reach) * (rng.random() >= ZERO_COMMANDS)
     return command, since, until
 
 

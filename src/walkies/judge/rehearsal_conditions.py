@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.judge.ranges import COMMAND_RANGE, COMMAND_SECONDS, NOISE, ZERO_COMMANDS
+from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.sim.conditions import Condition
 
@@ -190,7 +190,7 @@ def _script(robot: Robot, seed: int, actions: int, dt: float) -> Script:
     rng = np.random.default_rng([seed, 0])
     angles = rng.uniform(-np.pi, np.pi, 4)
     leg, sign = np.array(rng.integers(len(robot.leg_names))), rng.choice([-1.0, 1.0], robot.num_joints)
-    command, since = _commands(rng, actions, dt)
+    command, since = _commands(rng, np.array(robot.gamepad), actions, dt)
     direction = rng.uniform(-np.pi, np.pi, actions)
     width = np.repeat([NOISE["gyro"], NOISE["gravity"], NOISE["joint_position"]], [3, 2, robot.num_joints])
     return Script(
@@ -209,7 +209,7 @@ def _script(robot: Robot, seed: int, actions: int, dt: float) -> Script:
     )
 
 
-def _commands(rng: np.random.Generator, actions: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
+def _commands(rng: np.random.Generator, reach: np.ndarray, actions: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
     """Zero for the second of fade-in, then a new command every few seconds, as in the examination."""
     command, since = np.zeros((actions, 3)), np.zeros(actions, int)
     start, length, value = 0, round(1.0 / dt), np.zeros(3)
@@ -218,5 +218,5 @@ def _commands(rng: np.random.Generator, actions: int, dt: float) -> tuple[np.nda
         command[start:end] = value
         since[start:end] = np.arange(end - start)
         start, length = end, round(rng.uniform(*COMMAND_SECONDS) / dt)
-        value = rng.uniform(-COMMAND_RANGE, COMMAND_RANGE) * (rng.random() >= ZERO_COMMANDS)
+        value = rng.uniform(-reach, reach) * (rng.random() >= ZERO_COMMANDS)
     return command, since

@@ -14,6 +14,8 @@ from walkies.robots import load_spec
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 
+LONGEST_STEP = 0.002
+"""s, of physics, for controllers whose ticks are long."""
 Given = dict[str, np.ndarray]
 """Each quantity of n robots, as `walkies.sim.conditions.columns` has them."""
 
@@ -24,7 +26,8 @@ def model_for(robot: Robot, tick_rate: float, backlash: bool) -> mujoco.MjModel:
     if backlash:
         conditions.add_gaps(spec, robot)
     model = spec.compile()
-    model.opt.timestep = 1.0 / (tick_rate * PHYSICS_PER_TICK)
+    steps = max(PHYSICS_PER_TICK, int(np.ceil(1.0 / (tick_rate * LONGEST_STEP) - 1e-9)))
+    model.opt.timestep = 1.0 / (tick_rate * steps)
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     return model
