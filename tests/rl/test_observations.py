@@ -155,6 +155,13 @@ def test_what_a_network_cannot_take_is_said():
         train.init(replace(LOOKING, architecture="ears"), Look(), jax.random.key(0))
 
 
+def test_gymnasium_is_handed_vectors_only():
+    adapter = pytest.importorskip("walkies.gymnasium.adapter")
+    with pytest.raises(UserError, match=r"arrays \{'eyes': \(8, 8, 1\), 'body': 2\}; expected one vector"):
+        adapter.ToGymnasium(Look())
+    assert adapter.ToGymnasium(CartPole()).observation_space.shape == (4,)  # control
+
+
 def test_a_dense_network_takes_vectors_one_behind_the_other():
     dense = networks.Dense((4,))
     params = dense.init(jax.random.key(0), {"a": 2, "b": (3,)}, 1)

@@ -79,6 +79,12 @@ def into_box(space: spaces.Space) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _observation_space(env: Env) -> spaces.Box:
+    """Raises UserError for observations that are not one vector."""
+    if not isinstance(env.observation_size, int):
+        raise UserError(
+            f"the observation has the arrays {env.observation_size}; expected one vector, the only kind that"
+            " Gymnasium is handed. Wrap the environment in one whose observe concatenates them."
+        )
     return spaces.Box(-np.inf, np.inf, (env.observation_size,), np.float32)
 
 
