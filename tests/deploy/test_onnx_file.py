@@ -15,6 +15,7 @@ from walkies.deploy.policy_file import PROBES, Layer, PolicyFile, PolicyFileErro
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.errors import UserError
 from walkies.robots import get_robot
+from walkies.tasks.contract import Contract
 
 PUPPER = get_robot("pupper")
 
@@ -57,7 +58,7 @@ def test_agreement_is_said_as_measured_and_on_which_observations(tmp_path):
     assert gentle.ordinary < 1e-6 < wild.ordinary
     session = onnxruntime.InferenceSession(tmp_path / "policy.onnx")
     for told, observations in (
-        (wild.ordinary, ordinary_observations(2, PROBES)[0]),
+        (wild.ordinary, ordinary_observations(Contract(PUPPER, 2), PROBES)[0]),
         (wild.extreme, extreme_observations(72, PROBES)),
     ):
         (got,) = session.run(["action"], {"observation": observations.astype(np.float32)})

@@ -12,9 +12,10 @@ from walkies.cli.lint import command
 from walkies.deploy.findings import ERROR, NOTE, UNCHECKED
 from walkies.deploy.lint import check, lint
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, read
-from walkies.deploy.policy_json import PLAIN_FRAME
+from walkies.deploy.policy_json import frame_document
 from walkies.deploy.rtneural import UNSUPPORTED
 from walkies.robots import get_robot
+from walkies.tasks.signal import FRAME
 
 PUPPER = get_robot("pupper")
 OBSERVATIONS = np.random.default_rng(1).normal(size=(5, FRAME_SIZE))
@@ -147,8 +148,9 @@ def test_a_pose_left_to_the_launch_file_is_not_known_here(document, tmp_path):
 
 def test_frames_of_the_newer_controller_are_not_called_unfit(document):
     """36 numbers in the old order are what walkies runs, too; 20 frames of 48 are for a robot of 2026."""
-    components = [{"name": name, "size": 12 if name in ("joint_pos_rel", "last_action") else 3} for name in PLAIN_FRAME]
-    plain = {**document, "obs_spec": {"frame_order": "newest_first", "components": components}}
+    plain = {**document, "obs_spec": frame_document(FRAME, get_robot("pupper"))}
+    names = ("base_ang_vel", "projected_gravity", "command", "desired_world_z", "joint_pos_rel", "last_action")
+    assert tuple(part["name"] for part in plain["obs_spec"]["components"]) == names
     assert codes(plain) == {"newer-key": NOTE}
     gait = copy.deepcopy(plain)
     gait["obs_spec"]["components"].append({"name": "gait_reference", "size": 12})

@@ -13,7 +13,7 @@ from walkies.deploy import lint, onnx_file, policy_file
 from walkies.deploy.controllers.neural_controller import ControllerConfig as Config
 from walkies.deploy.controllers.neural_controller import Sensors, activate, tick
 from walkies.errors import UserError
-from walkies.judge.loop import drive
+from walkies.judge.exam import drive
 from walkies.robots import get_robot
 from walkies.sim import make_simulator, nominal_params
 from walkies.tasks import signal

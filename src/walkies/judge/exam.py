@@ -21,20 +21,21 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
 from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
-from walkies.judge.ranges import CONTROL_DT, NOISE, TIMESTEP, Conditions, apply, draw
+from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
 from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report
 from walkies.judge.report_card import EPISODES, SEED, Card
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim.conditions import bodies_of
+from walkies.tasks import signal
 
 STAND = round(0.6 / CONTROL_DT)
 """Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over."""
 
 
 def robot_of(policy: PolicyFile) -> Robot:
-    """The robot a policy is for: the one it names, else Pupper."""
+    """The robot a policy is for: the one it names, else `robots.DEFAULT`."""
     try:
         return get_robot(policy.robot_name)
     except ValueError as error:
@@ -48,9 +49,11 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     bodies = len(bodies_of(model, robot))
-    episode = memory.size_of([*draw(seed, 1, robot, bodies), *empty(1, robot.num_joints, np.zeros(1))])
+    episode = memory.size_of(
+        [*draw(seed, 1, robot, bodies, policy.observation), *empty(1, robot.num_joints, np.zeros(1))]
+    )
     memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
-    return drive_under(policy, robot, model, draw(seed, episodes, robot, bodies), threads)
+    return drive_under(policy, robot, model, draw(seed, episodes, robot, bodies, policy.observation), threads)
 
 
 def drive_under(
@@ -69,7 +72,7 @@ def drive_under(
         command_delay=drawn.command_delay,
         imu_delay=drawn.imu_delay,
     )
-    loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn), feet=True)
+    loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn, policy), feet=True)
     target = controller.standing(n)
     loop.reset(standing(model, robot, target, drawn.yaw))
     loop.hold(MotorCommand(target, np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)), STAND)
@@ -79,14 +82,13 @@ def drive_under(
     return recorder.record, drawn
 
 
-def _noisy(drawn: Conditions) -> Sense:
-    """Readings with the drawn noise; joint velocities, which the robot's own frame has not, have none."""
+def _noisy(drawn: Conditions, policy: PolicyFile) -> Sense:
+    """Readings with the drawn noise."""
+    parts = signal.slices(noisy(policy.observation), policy)
 
     def sense(action: int | None, sensors: Sensors) -> Sensors:
-        joints = sensors.joint_position.shape[1]
-        parts = np.split(drawn.noise[:, action or 0], np.cumsum([3, 3, joints]), axis=-1)
-        noise = dict(zip(NOISE, parts, strict=True))
-        return sensors._replace(noise={**noise, "joint_velocity": np.zeros_like(sensors.joint_position)})
+        noise = drawn.noise[:, action or 0]
+        return sensors._replace(noise={name: noise[:, part] for name, part in parts.items()})
 
     return sense
 

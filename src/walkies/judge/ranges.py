@@ -6,6 +6,8 @@ same whatever the number of episodes.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import mujoco.batch
@@ -14,6 +16,8 @@ import numpy as np
 from walkies.bounds import Between, refuse
 from walkies.robots.base import Robot
 from walkies.sim import conditions
+from walkies.tasks import signal
+from walkies.tasks.signal import FrameSignal
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
@@ -52,7 +56,7 @@ RANGES: dict[str, tuple[float, float]] = {
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
-renormalized after it."""
+renormalized after it. A signal that is not here has what is usual for its sensor."""
 
 
 class Conditions(NamedTuple):
@@ -87,10 +91,15 @@ class Conditions(NamedTuple):
     push: np.ndarray
     """(n, STEPS, 2) m/s added to the base's world velocity before the step."""
     noise: np.ndarray
-    """(n, STEPS, 6 + 2 nu) float32: gyro, gravity, joint positions, last action"""
+    """(n, STEPS, size) float32: of the signals of `noisy`, side by side"""
 
 
-def draw(seed: int, episodes: int, robot: Robot, num_bodies: int) -> Conditions:
+def noisy(frame: Sequence[str]) -> list[FrameSignal]:
+    """The signals of a frame that have noise, in the order in which it is drawn: what the controller remembers last."""
+    return sorted(signal.noisy(signal.chosen(frame)), key=lambda one: one.sensor == "controller")
+
+
+def draw(seed: int, episodes: int, robot: Robot, num_bodies: int, frame: Sequence[str] = signal.FRAME) -> Conditions:
     """Conditions of `episodes` episodes of examination number `seed`.
 
     Raises:
@@ -99,11 +108,11 @@ def draw(seed: int, episodes: int, robot: Robot, num_bodies: int) -> Conditions:
     refuse(seed, EvaluationSeed, "seed")
     refuse(episodes, Episodes, "episodes")
     first = EXAM_SEEDS[seed * EPISODES_PER_SEED]
-    drawn = [_draw_one(first + episode, robot, num_bodies) for episode in range(episodes)]
+    drawn = [_draw_one(first + episode, robot, num_bodies, frame) for episode in range(episodes)]
     return Conditions(*(np.stack(parts) for parts in zip(*drawn, strict=True)))
 
 
-def _draw_one(seed: int, robot: Robot, num_bodies: int) -> Conditions:
+def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) -> Conditions:
     rng = np.random.default_rng(seed)
 
     def one(name: str) -> np.ndarray:
@@ -115,8 +124,10 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int) -> Conditions:
     command, since, until = _draw_commands(rng, np.array(robot.gamepad))
     direction = rng.uniform(-np.pi, np.pi, STEPS)
     speed = rng.uniform(*RANGES["push_speed"], STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
-    readings = np.repeat(list(NOISE.values())[:3], [3, 3, robot.num_joints])
-    action = np.full(robot.num_joints, NOISE["last_action"])
+    noise = [
+        np.concatenate([[], *(np.full(one.size(robot), NOISE.get(one.name, one.noise)) for one in group)])
+        for _, group in itertools.groupby(noisy(frame), lambda one: one.sensor == "controller")
+    ]
     return Conditions(
         seed=np.array(seed),
         friction=one("friction"),
@@ -132,7 +143,7 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int) -> Conditions:
         since_change=since,
         until_change=until,
         push=speed[:, None] * np.stack([np.cos(direction), np.sin(direction)], axis=-1),
-        noise=np.hstack([rng.uniform(-w, w, (STEPS, w.size)) for w in (readings, action)]).astype(np.float32),
+        noise=np.hstack([rng.uniform(-w, w, (STEPS, w.size)) for w in noise]).astype(np.float32),
     )
 
 
