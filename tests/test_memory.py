@@ -8,8 +8,8 @@ import pytest
 from walkies import memory
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
-from walkies.judge import rehearsal_drive
 from walkies.judge.exam import drive
+from walkies.judge.rehearsal import drive as rehearsal
 from walkies.robots import get_robot
 
 POLICY = Path(__file__).parent / "browser" / "policy.json"
@@ -46,6 +46,6 @@ def test_too_many_episodes_are_refused_before_any_is_drawn(small):
 
 def test_too_many_robots_of_a_rehearsal_are_refused(small):
     """Control: one of them fits."""
-    rehearsal_drive.refuse_too_many(read(POLICY), get_robot("pupper"), 1, 10.0)
+    rehearsal.refuse_too_many(read(POLICY), get_robot("pupper"), 1, 10.0)
     with pytest.raises(UserError, match=r"^1,000 robots for 10 s would take at least 0\.1 GiB"):
-        rehearsal_drive.refuse_too_many(read(POLICY), get_robot("pupper"), 1000, 10.0)
+        rehearsal.refuse_too_many(read(POLICY), get_robot("pupper"), 1000, 10.0)

@@ -2,7 +2,7 @@
 
 from walkies import renamed
 from walkies.gymnasium import registration
-from walkies.show import gl
+from walkies.show.rendering import gl
 
 __version__ = "0.1.0"
 

@@ -14,7 +14,7 @@ from walkies.accel import library
 from walkies.cli import doctor
 from walkies.cli.doctor import Finding
 from walkies.errors import UserError
-from walkies.show import camera, gl
+from walkies.show.rendering import camera, gl
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def workplace(tmp_path, monkeypatch):
     Path("trained/checkpoints/000000012288.safetensors").touch()
     Path("trained/config.json").write_text(json.dumps({"seed": 0}))
     Path("damaged/config.json").write_text("{")
-    monkeypatch.setattr("walkies.show.gl.gl_libraries", list)
+    monkeypatch.setattr("walkies.show.rendering.gl.gl_libraries", list)
 
 
 @pytest.fixture(scope="module")

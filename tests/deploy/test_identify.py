@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from pupper_frame import SLICES
-from walkies.deploy import identify_log
 from walkies.deploy.controllers.neural_controller import gravity_in_body
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.excite import FREQUENCIES, excitation, oscillators
-from walkies.deploy.identify import MAX_DELAY, SUBSTEPS, drive, gauss_newton
-from walkies.deploy.identify_bias import _bias_from_gravity
-from walkies.deploy.identify_follow import turned
-from walkies.deploy.identify_log import TOLERANCE, identify, is_held
-from walkies.deploy.identify_windows import Cut, cut, hold, sliding, upright
-from walkies.deploy.logs_align import Log, align
+from walkies.deploy.identification import identify as module
+from walkies.deploy.identification.bias import _bias_from_gravity
+from walkies.deploy.identification.fit import MAX_DELAY, SUBSTEPS, drive, gauss_newton
+from walkies.deploy.identification.follow import turned
+from walkies.deploy.identification.identify import TOLERANCE, identify, is_held
+from walkies.deploy.identification.windows import Cut, cut, hold, sliding, upright
+from walkies.deploy.recordings.align import Log, align
 from walkies.errors import UserError
 from walkies.lab.bench.replay import Hidden, Recorder, draw, errors, record
 from walkies.robots import get_robot
@@ -40,8 +40,8 @@ def gently(share):
 @pytest.fixture
 def few(monkeypatch):
     """Fewer windows than a person has time for."""
-    monkeypatch.setattr(identify_log, "HELD", Cut(40, 10, 0, 4))
-    monkeypatch.setattr(identify_log, "WALKING", Cut(12, 2, 14, 8))
+    monkeypatch.setattr(module, "HELD", Cut(40, 10, 0, 4))
+    monkeypatch.setattr(module, "WALKING", Cut(12, 2, 14, 8))
 
 
 def found_in(policy, hidden, seconds, held, seed=0, **options):

@@ -11,10 +11,10 @@ import pytest
 
 from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
-from walkies.deploy import lint as module
-from walkies.deploy import lint_network, lint_robot, policy_json, rtneural
-from walkies.deploy.findings import ERROR, NOTE, UNCHECKED, WARNING
-from walkies.deploy.lint import check
+from walkies.deploy import policy_json, rtneural
+from walkies.deploy.checks import lint as module
+from walkies.deploy.checks.findings import ERROR, NOTE, UNCHECKED, WARNING
+from walkies.deploy.checks.lint import check
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from fuzz import damaged
 from walkies.cli.lint import command
 from walkies.deploy import json_values
-from walkies.deploy import lint as module
-from walkies.deploy.findings import ERROR, SEVERITIES
-from walkies.deploy.lint import check, lint
+from walkies.deploy.checks import lint as module
+from walkies.deploy.checks.findings import ERROR, SEVERITIES
+from walkies.deploy.checks.lint import check, lint
 from walkies.deploy.policy_file import PolicyFileError, from_document, read
 
 

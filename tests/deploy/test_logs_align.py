@@ -7,9 +7,9 @@ import pytest
 
 from pupper_frame import SLICES
 from walkies.deploy.excite import excitation
-from walkies.deploy.logs import Messages, Recording
-from walkies.deploy.logs_align import RESTART, align, targets
 from walkies.deploy.policy_file import Layer
+from walkies.deploy.recordings.align import RESTART, align, targets
+from walkies.deploy.recordings.logs import Messages, Recording
 from walkies.errors import UserError
 from walkies.robots import get_robot
 

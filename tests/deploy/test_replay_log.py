@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from walkies import cli
-from walkies.deploy import identify_log
 from walkies.deploy.excite import excitation
-from walkies.deploy.identify_log import Estimate, Identified
-from walkies.deploy.identify_windows import Cut
-from walkies.deploy.logs import Messages, write_csv
-from walkies.deploy.logs_align import align
+from walkies.deploy.identification import identify as module
+from walkies.deploy.identification.identify import Estimate, Identified
+from walkies.deploy.identification.replay import doubts, propose, reproduce
+from walkies.deploy.identification.windows import Cut
 from walkies.deploy.policy_file import Layer, read, write
-from walkies.deploy.replay import doubts, propose, reproduce
+from walkies.deploy.recordings.align import align
+from walkies.deploy.recordings.logs import Messages, write_csv
 from walkies.lab.bench import replay as bench
 from walkies.lab.bench.replay import Hidden, Recorder, record
 from walkies.robots import get_robot
@@ -32,7 +32,7 @@ def recording():
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(identify_log, "HELD", Cut(40, 10, 0, 3))
+    monkeypatch.setattr(module, "HELD", Cut(40, 10, 0, 3))
 
 
 def say(capsys, *arguments):

@@ -9,7 +9,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from fuzz import damaged
-from walkies.deploy import logs, logs_bag
+from walkies.deploy.recordings import bag, logs
 from walkies.errors import UserError
 
 
@@ -132,7 +132,7 @@ def test_damage_to_a_bag_is_of_many_kinds(tmp_path):
     for content in damaged(path.read_bytes(), 60):
         path.write_bytes(content)
         try:
-            logs_bag._read(path, [path], logs.TOPICS, get_typestore(Stores.ROS2_HUMBLE))
+            bag._read(path, [path], logs.TOPICS, get_typestore(Stores.ROS2_HUMBLE))
         except Exception as error:
             raised.add(type(error).__name__)
     assert len(raised - {"UserError", "AnyReaderError"}) > 1, raised
@@ -160,7 +160,7 @@ def test_bag_is_read(tmp_path, storage, kind):
     recording = some_recording()
     write_bag(tmp_path / "bag", recording, storage, kind=kind)
     assert_same(logs.read(tmp_path / "bag"), recording)
-    (inside,) = [f for f in (tmp_path / "bag").iterdir() if f.suffix in logs_bag.SUFFIXES]
+    (inside,) = [f for f in (tmp_path / "bag").iterdir() if f.suffix in bag.SUFFIXES]
     assert_same(logs.read(inside), recording)
 
 
@@ -175,7 +175,7 @@ def test_bag_is_read_without_its_metadata(tmp_path, storage, left):
     if left != "nothing":
         metadata.write_text({"an empty file": "", "half a file": text[:300]}.get(left, text.replace("bag.", "other.")))
     assert_same(logs.read(tmp_path / "bag"), recording)
-    assert_same(logs.read(next(f for f in (tmp_path / "bag").iterdir() if f.suffix in logs_bag.SUFFIXES)), recording)
+    assert_same(logs.read(next(f for f in (tmp_path / "bag").iterdir() if f.suffix in bag.SUFFIXES)), recording)
 
 
 def test_parts_of_a_bag_are_read_together(tmp_path):

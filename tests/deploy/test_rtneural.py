@@ -9,8 +9,8 @@ import rtneural_reader
 
 from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
-from walkies.deploy.findings import ERROR, NOTE, UNCHECKED
-from walkies.deploy.lint import check, lint
+from walkies.deploy.checks.findings import ERROR, NOTE, UNCHECKED
+from walkies.deploy.checks.lint import check, lint
 from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, read
 from walkies.deploy.policy_json import frame_document
 from walkies.deploy.rtneural import UNSUPPORTED

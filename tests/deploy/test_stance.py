@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from walkies.deploy.lint_robot import joints
+from walkies.deploy.checks.robot_rules import joints
+from walkies.deploy.checks.stance import stance
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.stance import stance
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Range
 

@@ -16,7 +16,7 @@ from walkies.cli import doctor
 from walkies.errors import UserError
 from walkies.gymnasium import walking
 from walkies.gymnasium.adapter import ToGymnasium, ToGymnasiumVector
-from walkies.show import gl
+from walkies.show.rendering import gl
 
 TASK = walking._task
 LIMIT = 5

@@ -13,10 +13,9 @@ from walkies import cli
 from walkies.cli.rehearse import command
 from walkies.deploy.policy_file import write
 from walkies.errors import UserError
-from walkies.judge import rehearsal_cells as cells
-from walkies.judge import rehearsal_report as report
-from walkies.judge.rehearsal import Extent, rehearse_grid, rehearse_sweeps
-from walkies.judge.rehearsal_conditions import AXES, BASE, GRID
+from walkies.judge.rehearsal import cells, report
+from walkies.judge.rehearsal.conditions import AXES, BASE, GRID
+from walkies.judge.rehearsal.rehearse import Extent, rehearse_grid, rehearse_sweeps
 from walkies.robots import get_robot
 from walkies.show.rehearsal_picture import colour
 

@@ -9,10 +9,10 @@ import pytest
 from rehearsal_policies import PUPPER, STANDING, TOPPLING, TWITCHING
 
 from walkies.deploy.controllers.neural_controller import gravity_in_body
-from walkies.judge import rehearsal_world as world
 from walkies.judge.loop import layout, rollout
-from walkies.judge.rehearsal_conditions import BASE, DEGREE, Condition, scripts
-from walkies.judge.rehearsal_drive import drive
+from walkies.judge.rehearsal import world
+from walkies.judge.rehearsal.conditions import BASE, DEGREE, Condition, scripts
+from walkies.judge.rehearsal.drive import drive
 from walkies.judge.trace import World, rehearse
 from walkies.robots import load_spec
 from walkies.sim import conditions as vocabulary

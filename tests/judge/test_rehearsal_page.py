@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from walkies.judge.rehearsal import BOX, FULL_GRID, SWEEP
-from walkies.judge.rehearsal_conditions import AXES, BASE, BOXES, GRID
-from walkies.judge.rehearsal_report import HOLDS
+from walkies.judge.rehearsal.conditions import AXES, BASE, BOXES, GRID
+from walkies.judge.rehearsal.rehearse import BOX, FULL_GRID, SWEEP
+from walkies.judge.rehearsal.report import HOLDS
 from walkies.tasks.randomization import COURSE, WALKIES, Randomization
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rehearsal.md").read_text(encoding="utf-8")

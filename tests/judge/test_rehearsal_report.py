@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from walkies.judge import rehearsal_report as report
-from walkies.judge.rehearsal_cells import Row
-from walkies.judge.rehearsal_conditions import AXES, BASE, BOXES, Axis, Box
+from walkies.judge.rehearsal import report
+from walkies.judge.rehearsal.cells import Row
+from walkies.judge.rehearsal.conditions import AXES, BASE, BOXES, Axis, Box
 
 FRICTION = Axis("friction", "friction", ("friction",), (0.2, 0.35, 0.8, 1.2), "μ = {:g}")
 DELAY = Axis("command-delay", "latency", ("command_delay",), (8 / 520, 0.045, 0.06), "{:g} ms", 1000.0)

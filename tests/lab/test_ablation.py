@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
-from walkies.judge.rehearsal_conditions import AXES
+from walkies.judge.rehearsal.conditions import AXES
 from walkies.lab import ablation, ablation_report
 from walkies.lab.ablation import AblateConfig
 from walkies.tasks import randomization
@@ -119,7 +119,7 @@ def test_one_tiny_ablation_for_real_and_again_for_nothing(tmp_path, capsys, monk
         raise AssertionError("done again")
 
     monkeypatch.setattr("walkies.run.training.prepare", refuse)
-    monkeypatch.setattr("walkies.judge.rehearsal_cells.drive", refuse)
+    monkeypatch.setattr("walkies.judge.rehearsal.cells.drive", refuse)
     assert ablation.command(config) == 0
     assert json.loads((tmp_path / "out" / "ablation.json").read_text()) == data
 

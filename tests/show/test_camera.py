@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
-from walkies.show import camera, gl
-from walkies.show.camera import Camera, View
+from walkies.show.rendering import camera, gl
+from walkies.show.rendering.camera import Camera, View
 
 MODEL = """
 <mujoco><visual><global offwidth="48" offheight="32"/></visual>

@@ -21,7 +21,8 @@ from walkies.errors import UserError
 from walkies.files import UNFINISHED, writing
 from walkies.robots import PUPPER, ROBOTS
 from walkies.run.folders import RunFolder
-from walkies.show import film, gl, replay, video
+from walkies.show import film, replay
+from walkies.show.rendering import gl, video
 
 SIZE = (160, 96)
 

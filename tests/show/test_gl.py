@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from walkies.show import gl
+from walkies.show.rendering import gl
 
 DRAW = """
 model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")

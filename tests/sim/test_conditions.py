@@ -7,9 +7,9 @@ import mujoco.batch
 import numpy as np
 import pytest
 
-from walkies.deploy.identify import QUANTITIES, UNITS, Physics
+from walkies.deploy.identification.fit import QUANTITIES, UNITS, Physics
 from walkies.judge import ranges
-from walkies.judge.rehearsal_conditions import AXES, BOXES, GRID
+from walkies.judge.rehearsal.conditions import AXES, BOXES, GRID
 from walkies.robots import get_robot, load_model
 from walkies.show.viewer.settings import SLIDERS, Settings
 from walkies.sim import conditions

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from walkies.deploy import lint, onnx_file, policy_file
+from walkies.deploy import onnx_file, policy_file
+from walkies.deploy.checks import lint
 from walkies.deploy.controllers.neural_controller import ControllerConfig as Config
 from walkies.deploy.controllers.neural_controller import Sensors, activate, tick
 from walkies.errors import UserError

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from walkies.accel.cpu import available_cores, foreign_jax_settings, overruled
 from walkies.errors import UserError
-from walkies.show.gl import advice, gl_libraries
+from walkies.show.rendering.gl import advice, gl_libraries
 
 JAX_VERSION = "0.10.1"
 """The one version of jax and jaxlib that walkies runs on: the next one adds wrongly on CPUs."""
@@ -184,7 +184,7 @@ def graphics() -> Finding:
     import mujoco
     import numpy as np
 
-    from walkies.show.camera import Camera, View
+    from walkies.show.rendering.camera import Camera, View
 
     try:
         with Camera(mujoco.MjModel.from_xml_string(BALL), (32, 32), GL_TIMEOUT) as camera:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from walkies.deploy.findings import ERROR, UNCHECKED
-from walkies.deploy.lint import lint, text
+from walkies.deploy.checks.findings import ERROR, UNCHECKED
+from walkies.deploy.checks.lint import lint, text
 from walkies.run.folders import find_policy
 
 

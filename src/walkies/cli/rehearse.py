@@ -16,8 +16,9 @@ from walkies.bounds import Seed
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
-from walkies.judge import rehearsal_report as report
-from walkies.judge.rehearsal import (
+from walkies.judge.rehearsal import report
+from walkies.judge.rehearsal.conditions import AXES, BOXES, Axis
+from walkies.judge.rehearsal.rehearse import (
     BOX,
     FULL_GRID,
     SWEEP,
@@ -29,7 +30,6 @@ from walkies.judge.rehearsal import (
     rehearse_sweeps,
     silent,
 )
-from walkies.judge.rehearsal_conditions import AXES, BOXES, Axis
 from walkies.run.folders import RunFolder, find_policy, refuse_unwritable
 from walkies.show import rehearsal_picture
 from walkies.terminal import say

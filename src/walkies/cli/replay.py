@@ -8,11 +8,11 @@ from typing import Annotated
 import tyro
 
 from walkies.accel.cpu import MujocoThreads
-from walkies.deploy.identify_log import identify
-from walkies.deploy.logs import read
-from walkies.deploy.logs_align import align
+from walkies.deploy.identification.identify import identify
+from walkies.deploy.identification.replay import as_json, describe, reproduce
 from walkies.deploy.policy_file import read as read_policy
-from walkies.deploy.replay import as_json, describe, reproduce
+from walkies.deploy.recordings.align import align
+from walkies.deploy.recordings.logs import read
 from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.judge.exam import robot_of

@@ -19,7 +19,7 @@ from walkies.errors import UserError
 from walkies.robots import ROBOTS
 
 if TYPE_CHECKING:
-    from walkies.show.camera import Camera
+    from walkies.show.rendering.camera import Camera
 
 PICTURE = (480, 360)
 """Width and height in pixels of what `render` gives."""
@@ -85,8 +85,8 @@ class Photographer:
         Raises:
             UserError: nothing draws here; the message says what to do.
         """
-        from walkies.show.camera import Camera
-        from walkies.show.render import filmed_model, following
+        from walkies.show.rendering.camera import Camera
+        from walkies.show.rendering.render import filmed_model, following
 
         if self._camera is None:
             self._camera = Camera(filmed_model(self._robot, PICTURE), PICTURE)

@@ -1,6 +1,6 @@
 """The robot's own controller in MuJoCo tick by tick, all of it written down: joystick, stop, queues, re-activation.
 
-What `walkies.judge.rehearsal_drive` does to many robots in blocks of ticks, done to few, for whoever wants to look.
+What `walkies.judge.rehearsal.drive` does to many robots in blocks of ticks, done to few, for whoever wants to look.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def choose(config: AblateConfig) -> dict[str, Any]:
     """
     refuse(config, AblateConfig)
     refuse(config.first_seed + config.seeds - 1, Seed, f"first_seed {config.first_seed} --seeds {config.seeds}")
-    from walkies.judge.rehearsal_conditions import AXES as KNOWN
+    from walkies.judge.rehearsal.conditions import AXES as KNOWN
 
     known = {axis.name for axis in KNOWN}
     if unknown := [name for name in config.axes if name not in known]:
@@ -174,8 +174,8 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
 def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
     """A trained policy's sweeps and what both cost, as JSON data."""
     from walkies.deploy.policy_file import read
-    from walkies.judge.rehearsal import Extent, rehearse_sweeps
-    from walkies.judge.rehearsal_conditions import AXES as KNOWN
+    from walkies.judge.rehearsal.conditions import AXES as KNOWN
+    from walkies.judge.rehearsal.rehearse import Extent, rehearse_sweeps
 
     axes = [axis for name in config.axes for axis in KNOWN if axis.name == name]
     started = time.monotonic()

@@ -22,7 +22,8 @@ from walkies.errors import UserError
 from walkies.files import writing
 from walkies.run.folders import RunFolder, find_policy, refuse_unwritable
 from walkies.run.progress import PLAIN_INTERVAL
-from walkies.show import render, replay, video
+from walkies.show import replay
+from walkies.show.rendering import render, video
 
 Pixels = Annotated[int, Between(64, 4096)]
 """Along a side of a video."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from walkies.judge.rehearsal_report import FOLLOWS
+from walkies.judge.rehearsal.report import FOLLOWS
 from walkies.show import theme
 
 

@@ -1,7 +1,7 @@
 """The conditions a robot can be put under: name, nominal value, unit and meaning of each, and how MuJoCo is told.
 
 Ranges are not here. Training has its own (`walkies.tasks.randomization`), and so has the judge, for the examination
-(`walkies.judge.ranges`) and the rehearsal (`walkies.judge.rehearsal_conditions`); the viewer's sliders and the fit to a
+(`walkies.judge.ranges`) and the rehearsal (`walkies.judge.rehearsal.conditions`); the viewer's sliders and the fit to a
 robot's log take their quantities from here too. What does not lie in MuJoCo's model (delays, sensors, how torque falls
 with speed) is the business of the loop around it; the arithmetic of it is here.
 """

@@ -22,11 +22,11 @@ from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, model_for
 from walkies.deploy.excite import excitation
-from walkies.deploy.identify_log import TOLERANCE, Identified, identify
-from walkies.deploy.identify_windows import HELD_HEIGHT, hold
-from walkies.deploy.logs import Messages, Recording
-from walkies.deploy.logs_align import align
+from walkies.deploy.identification.identify import TOLERANCE, Identified, identify
+from walkies.deploy.identification.windows import HELD_HEIGHT, hold
 from walkies.deploy.policy_file import PolicyFile, read
+from walkies.deploy.recordings.align import align
+from walkies.deploy.recordings.logs import Messages, Recording
 from walkies.errors import UserError
 from walkies.judge.loop import Loop, Many, Sense, layout, nominal_plant, standing
 from walkies.judge.trace import Joystick

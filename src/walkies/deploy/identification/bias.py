@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.deploy.identify_windows import Cut, Measured
-from walkies.deploy.logs_align import Log
+from walkies.deploy.identification.windows import Cut, Measured
+from walkies.deploy.recordings.align import Log
 
 BIAS_PRIOR = 0.03
 """rad/s, standard deviation of the bias that is expected of a gyro"""

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.deploy.identify import MAX_DELAY, Windows
-from walkies.deploy.logs_align import Log
+from walkies.deploy.identification.fit import MAX_DELAY, Windows
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.recordings.align import Log
 from walkies.robots.base import Robot
 
 HELD_ARMATURE = 1e6

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from walkies.deploy.controllers.neural_controller import gravity_in_body
-from walkies.deploy.identify import MAX_DELAY, Physics, Simulator, Windows
-from walkies.deploy.identify_windows import Measured
+from walkies.deploy.identification.fit import MAX_DELAY, Physics, Simulator, Windows
+from walkies.deploy.identification.windows import Measured
 
 JOINT_GAIN = 0.8
 """Share of a joint's error that is taken over."""

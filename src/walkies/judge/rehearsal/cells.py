@@ -16,8 +16,8 @@ from walkies.accel.cpu import available_cores
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError
 from walkies.files import write_json
-from walkies.judge.rehearsal_conditions import Condition
-from walkies.judge.rehearsal_drive import drive, refuse_too_many
+from walkies.judge.rehearsal.conditions import Condition
+from walkies.judge.rehearsal.drive import drive, refuse_too_many
 from walkies.robots.base import Robot
 
 VERSION = 1

@@ -8,12 +8,12 @@ import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.twin import model_for
-from walkies.deploy.identify import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
-from walkies.deploy.identify_bias import gyro_bias
-from walkies.deploy.identify_follow import follow
-from walkies.deploy.identify_windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
-from walkies.deploy.logs_align import Log
+from walkies.deploy.identification.bias import gyro_bias
+from walkies.deploy.identification.fit import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
+from walkies.deploy.identification.follow import follow
+from walkies.deploy.identification.windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.recordings.align import Log
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.sim.conditions import VOCABULARY

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.deploy.logs import Messages, Recording
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.recordings.logs import Messages, Recording
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.tasks.contract import OBSERVATION_CLIP

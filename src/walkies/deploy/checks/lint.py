@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from walkies.deploy import lint_network, lint_robot
-from walkies.deploy.findings import (
+from walkies.deploy.checks import network_rules, robot_rules
+from walkies.deploy.checks.findings import (
     CONTROLLER,
     COURSE,
     ERROR,
@@ -36,7 +36,7 @@ NEWER_KEYS = (
     *("gait_reference", "jump_slot", "trick", "motion"),
 )
 """Read by the controller of 2026 alone."""
-IGNORED_KEYS = ("control_orientation", *lint_network.POSE_COMMANDS, "contract_version")
+IGNORED_KEYS = ("control_orientation", *network_rules.POSE_COMMANDS, "contract_version")
 KNOWN_KEYS = (*REQUIRED, *JOINT_KEYS, "observation_history", "use_imu", "walkies", *IGNORED_KEYS, *NEWER_KEYS)
 MAX_UNKNOWN_KEYS = 20
 """told one by one"""
@@ -188,9 +188,9 @@ def _rules(document: dict[str, Any], runs: bool) -> Iterator[Finding]:
     """
     robot = robot_of(document)
     policy = from_document({"default_joint_pos": robot.default_pose, **document, **({} if runs else {"layers": []})})
-    for rule in (lint_robot.gains, lint_robot.scale, lint_robot.joints, lint_robot.training):
+    for rule in (robot_rules.gains, robot_rules.scale, robot_rules.joints, robot_rules.training):
         yield from rule(policy, robot)
     if runs:
-        yield from lint_network.inputs(policy, lint_network.leans(document))
-        yield from lint_network.size(policy)
-        yield from lint_network.behaviour(policy, robot)
+        yield from network_rules.inputs(policy, network_rules.leans(document))
+        yield from network_rules.size(policy)
+        yield from network_rules.behaviour(policy, robot)

@@ -9,7 +9,7 @@ import numpy as np
 from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
 from walkies.judge.loop import Plant, Sense, rotation_of
-from walkies.judge.rehearsal_conditions import Script
+from walkies.judge.rehearsal.conditions import Script
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
 from walkies.sim import conditions

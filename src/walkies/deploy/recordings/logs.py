@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from walkies.deploy.logs_bag import SUFFIXES, bag_rows, is_bag
-from walkies.deploy.logs_csv import HEADER, long_rows, topic_rows
+from walkies.deploy.recordings.bag import SUFFIXES, bag_rows, is_bag
+from walkies.deploy.recordings.csv import HEADER, long_rows, topic_rows
 from walkies.errors import UserError
 from walkies.files import shown, writing
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from walkies.deploy.identify_log import TOLERANCE, Estimate, Identified
-from walkies.deploy.logs_align import Log, target_offset
+from walkies.deploy.identification.identify import TOLERANCE, Estimate, Identified
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.recordings.align import Log, target_offset
 from walkies.robots.base import Robot
 
 AGREE = 1e-4

@@ -11,11 +11,11 @@ import numpy as np
 from walkies import memory
 from walkies.deploy.controllers import CONTROLLERS
 from walkies.deploy.policy_file import PolicyFile
-from walkies.judge import rehearsal_world as world
 from walkies.judge.falls import Falls
 from walkies.judge.loop import Loop, Many, Motion, rotation_of, standing
 from walkies.judge.ranges import SETTLE
-from walkies.judge.rehearsal_conditions import Condition, Script, scripts
+from walkies.judge.rehearsal import world
+from walkies.judge.rehearsal.conditions import Condition, Script, scripts
 from walkies.robots.base import Robot
 from walkies.sim import conditions as vocabulary
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from walkies.robots import get_robot, load_model
 from walkies.show import replay
-from walkies.show.camera import Camera, View
+from walkies.show.rendering.camera import Camera, View
 
 SHADOW_REACH = 2.0
 """Half width of the shadow map in model extents; at 1 its edge lies within the picture and speckles the floor."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from walkies import child
 from walkies.errors import UserError
-from walkies.show import gl
+from walkies.show.rendering import gl
 
 NO_GL = 3
 """Exit status of a drawing process that found no GL library to draw with."""
@@ -123,7 +123,7 @@ class _Process:
         environment.pop("PYOPENGL_PLATFORM", None)  # must agree with MUJOCO_GL, or be left out
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `end`)
         self._process = subprocess.Popen(
-            child.python("-m", "walkies.show.camera"),
+            child.python("-m", "walkies.show.rendering.camera"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

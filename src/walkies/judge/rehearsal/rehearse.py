@@ -9,10 +9,10 @@ from typing import Annotated, Any, NamedTuple
 
 from walkies.bounds import Between, Seed, refuse
 from walkies.deploy.policy_file import PolicyFile
-from walkies.judge import rehearsal_report as report
 from walkies.judge.exam import robot_of
-from walkies.judge.rehearsal_cells import Job, cell, run
-from walkies.judge.rehearsal_conditions import AXES, BASE, GRID, Axis, Box
+from walkies.judge.rehearsal import report
+from walkies.judge.rehearsal.cells import Job, cell, run
+from walkies.judge.rehearsal.conditions import AXES, BASE, GRID, Axis, Box
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""

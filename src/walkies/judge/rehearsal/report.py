@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from walkies.estimates import Estimate, Share, mean, wilson
-from walkies.judge.rehearsal_cells import Row
-from walkies.judge.rehearsal_conditions import Axis, Box, Condition
+from walkies.judge.rehearsal.cells import Row
+from walkies.judge.rehearsal.conditions import Axis, Box, Condition
 
 HOLDS = 0.9
 """Share of robots that must survive for a condition to be held."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from walkies.deploy.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.checks.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.probes import ordinary_observations

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from walkies.deploy.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.checks.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.checks.stance import stance
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.stance import stance
 from walkies.files import shown
 from walkies.robots import ROBOTS
 from walkies.robots.base import Range, Robot
