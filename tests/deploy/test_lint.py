@@ -241,7 +241,7 @@ def test_a_finding_begins_where_its_bound_says(sound, code):
 def test_size_of_a_network_is_told_beyond_a_number_of_weights(sound, monkeypatch):
     count = sum(np.size(weights) for layer in sound["layers"] for weights in layer["weights"])
     for most, expected in ((count, False), (count - 1, True)):
-        monkeypatch.setattr(lint_network, "MAX_PARAMETERS", most)
+        monkeypatch.setattr(network_rules, "MAX_PARAMETERS", most)
         assert ("large" in {finding.code for finding in check(sound)}) == expected
 
 
@@ -261,7 +261,7 @@ def codes_in(source):
 
 
 def test_every_code_that_can_be_given_is_tested():
-    told = set(module._PROBLEMS).union(*(codes_in(inspect.getsource(m)) for m in (module, lint_network, lint_robot)))
+    told = set(module._PROBLEMS).union(*(codes_in(inspect.getsource(m)) for m in (module, network_rules, robot_rules)))
     assert codes_in(inspect.getsource(policy_json)) | codes_in(inspect.getsource(rtneural)) <= set(module._PROBLEMS)
     assert told - {"unreadable", "too-large"} == set(FAULTS)
     assert codes_in('Finding("new" if x else "old", ERROR)') == {"new", "old"}, "a new one would be noticed"

@@ -22,8 +22,8 @@ from walkies.sim.mujoco import MujocoSimulator
 from walkies.sim.native import NativeSimulator
 from walkies.tasks import curriculum
 from walkies.tasks.curriculum import Curriculum, Narrowed, narrowed
-from walkies.tasks.draw import draw
 from walkies.tasks.randomization import COURSE, NONE, WALKIES, Latency, Randomization, Range, quantities
+from walkies.tasks.randomization.draw import draw
 from walkies.tasks.walk import Walk, WalkConfig
 
 KEY = jax.random.key(0)

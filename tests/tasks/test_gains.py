@@ -12,12 +12,12 @@ import tyro
 from fake_simulator import StillSimulator
 
 from pupper_frame import FRAME_SIZE, SLICES
+from walkies.cli import explain
 from walkies.deploy.policy_file import export, read
 from walkies.robots import PUPPER, ROBOTS
 from walkies.robots.base import Robot
 from walkies.run import folders
 from walkies.sim import nominal_params
-from walkies.tasks import explain
 from walkies.tasks.randomization import NONE
 from walkies.tasks.walk import Walk, WalkConfig
 

@@ -9,8 +9,8 @@ from scipy import stats
 
 from walkies.robots import PUPPER, load_model
 from walkies.sim import nominal_params
-from walkies.tasks.draw import PRIVILEGED, draw, longest_imu_delay, privileged_size
 from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES, Randomization, Range, quantities
+from walkies.tasks.randomization.draw import PRIVILEGED, draw, longest_imu_delay, privileged_size
 
 N = 2000
 DT = 0.004

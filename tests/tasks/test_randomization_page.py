@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from walkies.tasks.explain import randomization_markdown
+from walkies.cli.explain import randomization_markdown
 from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "randomization.md"

@@ -13,8 +13,8 @@ from walkies.sim import actuation, nominal_params
 from walkies.sim.actuation import initial_state
 from walkies.sim.mujoco import MujocoSimulator
 from walkies.sim.native import NativeSimulator
-from walkies.tasks.draw import draw
 from walkies.tasks.randomization import NONE, WALKIES, Range, quantities
+from walkies.tasks.randomization.draw import draw
 from walkies.tasks.walk import Walk, WalkConfig
 
 ROBOTS, CONTROL_STEPS = 8, 8

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from walkies import cli
+from walkies.cli import explain
 from walkies.errors import UserError
-from walkies.tasks import explain, rewards
+from walkies.tasks import rewards
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
 from walkies.tasks.walk import WalkConfig
 

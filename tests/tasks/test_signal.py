@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from walkies.cli.explain import observation_table
 from walkies.deploy import onnx_file, policy_file
 from walkies.deploy.checks import lint
 from walkies.deploy.controllers.neural_controller import ControllerConfig as Config
@@ -19,7 +20,6 @@ from walkies.robots import get_robot
 from walkies.sim import make_simulator, nominal_params
 from walkies.tasks import signal
 from walkies.tasks.contract import Contract
-from walkies.tasks.explain import observation_table
 from walkies.tasks.signal import FRAME, SIGNALS, Errors, Image, Sensed, Signal
 from walkies.tasks.walk import Walk, WalkConfig
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from walkies.geometry import DOWN, to_body
-from walkies.tasks.draw import privileged_size
 from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization.draw import privileged_size
 from walkies.tasks.signal import COMMAND, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
 
 if TYPE_CHECKING:

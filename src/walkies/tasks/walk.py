@@ -32,9 +32,9 @@ from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
 from walkies.tasks.disturbances import Force
-from walkies.tasks.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, Errors, Sensed
 

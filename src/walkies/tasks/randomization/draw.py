@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from walkies.accel import random
 from walkies.sim.actuation import Delays
 from walkies.sim.base import Params
-from walkies.tasks.bodies import add_payload, transform_bodies
 from walkies.tasks.randomization import Contact, Randomization, Range
+from walkies.tasks.randomization.bodies import add_payload, transform_bodies
 
 Array = jax.Array
 

@@ -1,7 +1,7 @@
 """Domain randomization as data: what differs from robot to robot, from episode to episode and from step to step.
 
 Six groups of quantities. Each quantity is a uniform distribution; its unit, and when it is drawn, stand beside it.
-Drawing is in `walkies.tasks.draw`; what is drawn per step, in `walkies.tasks.disturbances`.
+Drawing is in `walkies.tasks.randomization.draw`; what is drawn per step, in `walkies.tasks.disturbances`.
 """
 
 from __future__ import annotations
