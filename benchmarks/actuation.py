@@ -78,8 +78,8 @@ def main(robots: int = 1024, turns: int = 200) -> None:
     for name in order:
         ratio = np.array(seconds[name]) / seconds[order[0]]
         low, high = np.quantile([np.median(rng.choice(ratio, turns)) for _ in range(1000)], [0.025, 0.975])
-        milliseconds = 1e3 * statistics.median(seconds[name])
-        print(f"{name:<26}{milliseconds:>8.3f} ms{np.median(ratio):>8.3f} [{low:.3f}, {high:.3f}]")
+        median = 1e3 * statistics.median(seconds[name])
+        print(f"{name:<26}{median:>8.3f} ms{np.median(ratio):>8.3f} [{low:.3f}, {high:.3f}]")
 
 
 if __name__ == "__main__":

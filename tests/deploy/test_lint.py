@@ -13,6 +13,7 @@ from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
 from walkies.deploy import policy_json, rtneural
 from walkies.deploy.checks import lint as module
+from walkies.deploy.checks import network_rules, robot_rules
 from walkies.deploy.checks.findings import ERROR, NOTE, UNCHECKED, WARNING
 from walkies.deploy.checks.lint import check
 from walkies.robots import get_robot

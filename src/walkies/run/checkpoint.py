@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from walkies.errors import UserError
 from walkies.files import parse_json, refuse_pointer, shown, write_bytes
+from walkies.run.editions import upgraded
 
 Tree = TypeVar("Tree")
 
@@ -67,9 +68,11 @@ def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
 
     Raises:
         DamagedCheckpoint: the file is no checkpoint, or does not have the checksum that was written with it.
-        UserError: it is one of another tree; nothing is converted or filled in.
+        UserError: it is one of another tree; but for what `walkies.run.editions` knows of the first edition's, nothing
+            is converted or filled in.
     """
     header, keys, tensors = _read(path)
+    tensors = upgraded(tensors)
     expected = dict(_named_leaves(like))
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:
