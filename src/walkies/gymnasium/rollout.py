@@ -84,6 +84,7 @@ def rollout(
     Returns the actors and a Rollout whose `valid` is None where every row is a transition. Raises UserError for
     rewards and observations that are not finite.
     """
+    # Long: one loop over time in NumPy, whose every line needs the ones before it.
     mode, contained = autoreset_mode(envs), into_box(envs.single_action_space)
     if whole_episodes:
         actors = start(envs)

@@ -120,6 +120,7 @@ def rollout(
     normalize: raw policy observations → what the policy sees, frozen for the whole rollout.
     value: raw critic observations (num_envs, …) → V (num_envs,); called only where "exact" time limits cut.
     """
+    # Long: a loop, its step and its restart, which share what stays the same over a rollout.
     num_envs = actors.age.shape[0]
     limit = env.time_limit
     exact = limit is not None and time_limits == "exact"

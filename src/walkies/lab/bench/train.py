@@ -55,7 +55,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     acting: policy network and sampling. physics: the simulator. task: the rest of the rollout (sensing, rewards,
     commands, resets). update: everything after the rollout.
     """
-    # Long because its pieces are closures over one training, from whose states each of them starts.
+    # Long: its pieces are closures over one training, from whose states each of them starts.
     from walkies.rl import train
     from walkies.rl.rollout import rollout
     from walkies.run.config import TrainConfig

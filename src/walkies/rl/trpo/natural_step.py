@@ -76,6 +76,7 @@ def natural_step(
     Returns:
         New parameters and a NaturalInfo. A zero gradient gives a zero step.
     """
+    # Long: half of it says what the equations mean; the rest is one equation a line.
     theta, unravel = ravel_pytree(params)
     old_loss, gradient = jax.value_and_grad(loss)(params)
     g = ravel_pytree(gradient)[0]
