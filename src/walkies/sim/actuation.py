@@ -81,10 +81,14 @@ def step(
     physics, readings = simulator.step(params, state.physics, targets_in_force(sent, delay, simulator.substeps), force)
     given = _within(target, MAX_NUMBER) & _within(delay, MAX_NUMBER) & (delay >= 0).reshape(len(delay), -1).all(axis=1)
     readings = readings._replace(ok=readings.ok & given)
-    new = State(*physics, sent)
-    return jax.lax.cond(
-        readings.ok.all(), lambda: (new, readings), lambda: _mended(simulator, params, state, new, readings)
-    )
+
+    def mend(found: tuple[Array, State, Readings]) -> tuple[Array, State, Readings]:
+        return jnp.array(True), *_mended(simulator, params, state, *found[1:])
+
+    # A loop of one turn, or mostly none, and not `cond`: XLA copies what a branch returns, and loops in place.
+    done = readings.ok.all()
+    _, new, readings = jax.lax.while_loop(lambda found: ~found[0], mend, (done, State(*physics, sent), readings))
+    return new, readings
 
 
 def targets_in_force(sent: Array, delay: Array, substeps: int) -> Array:
