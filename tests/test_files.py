@@ -67,11 +67,11 @@ WRITES = re.compile(
 )
 MAY_WRITE = {
     "files.py": "the one writer",
-    "deploy/logs.py": "into what `writing` gave",
+    "deploy/recordings/logs.py": "into what `writing` gave",
     "deploy/onnx_file.py": "into what `writing` gave",
-    "benchmark/training.py": "into what `writing` gave",
+    "lab/published/training.py": "into what `writing` gave",
     "show/theme.py": "into what `writing` gave",
-    "show/logs.py": "appends to the curves, a line per iteration",
+    "run/loggers.py": "appends to the curves, a line per iteration",
 }
 
 

@@ -28,9 +28,9 @@ NOT_A_ROBOT: dict[str, str] = {
     "sim/native.py": "12 points of a line search",
     "lab/ladder/command.py": "an age of 12 iterations",
     "lab/bench/physics.py": "width of a column",
-    "show/camera.py": "degrees",
-    "deploy/identify_windows.py": "control steps of a window",
-    "deploy/lint_network.py": "19 ms between actions",
+    "show/rendering/camera.py": "degrees",
+    "deploy/identification/windows.py": "control steps of a window",
+    "deploy/checks/network_rules.py": "19 ms between actions",
     "show/viewer/scene.py": "points of a sphere; colours",
 }
 """Files in which such a number is something else, and what."""
