@@ -69,7 +69,7 @@ MAY_WRITE = {
     "files.py": "the one writer",
     "deploy/recordings/logs.py": "into what `writing` gave",
     "deploy/onnx_file.py": "into what `writing` gave",
-    "lab/published/training.py": "into what `writing` gave",
+    "lab/published/trials.py": "into what `writing` gave",
     "show/theme.py": "into what `writing` gave",
     "run/loggers.py": "appends to the curves, a line per iteration",
 }

@@ -19,7 +19,7 @@ import tyro
 
 from walkies import cli
 from walkies.errors import UserError
-from walkies.lab.published import training
+from walkies.lab.published import trials
 from walkies.lab.published.protocols import Row
 
 ROOT = Path(__file__).parents[2]
@@ -221,9 +221,9 @@ def test_the_benchmarks_repetition_asks_for_what_the_page_says(monkeypatch: pyte
             self.finished = True
             trained.append(self.row)
 
-    assert all(hasattr(training.Trial, name) for name in ("advance", "finished"))
-    monkeypatch.setattr(training, "Trial", Trial)
-    monkeypatch.setattr(training, "evaluate", lambda trial: [500.0] * training.EVALUATION_EPISODES)
+    assert all(hasattr(trials.Trial, name) for name in ("advance", "finished"))
+    monkeypatch.setattr(trials, "Trial", Trial)
+    monkeypatch.setattr(trials, "evaluate", lambda trial: [500.0] * trials.EVALUATION_EPISODES)
     _, printed = executed(block_of("docs/benchmarks.md"))
     assert printed.splitlines() == [f"{seed} {n} 500.0" for seed in (1, 3) for n in (14, 16)]
     assert [(row.seed, row.protocol.recipe.cg_iterations) for row in trained] == [(1, 14), (1, 16), (3, 14), (3, 16)]

@@ -13,7 +13,7 @@ from walkies.envs.classic import CartPole
 from walkies.envs.probes import action_reward
 from walkies.errors import UserError
 from walkies.gymnasium.adapter import ToGymnasiumVector
-from walkies.gymnasium.training import env_spec, init, make_iteration, run
+from walkies.gymnasium.learning import env_spec, init, make_iteration, run
 from walkies.mdp import Discrete
 from walkies.rl.recipes import PPO
 from walkies.rl.train import make_policy

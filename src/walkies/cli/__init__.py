@@ -51,7 +51,9 @@ COMMANDS: dict[str, Command] = {
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
     "bench physics": Command("walkies.lab.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
-    "bench train": Command("walkies.lab.bench.train:command", "speed of a training iteration and where its time goes"),
+    "bench train": Command(
+        "walkies.lab.bench.iteration:command", "speed of a training iteration and where its time goes"
+    ),
     "bench view": Command("walkies.lab.bench.view:command", "what watching a training costs it"),
     "benchmark": Command(
         "walkies.lab.published.command:command", "repeat published results in Gymnasium's environments"

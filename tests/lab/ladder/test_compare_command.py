@@ -11,7 +11,7 @@ import pytest
 from damage import damaged
 from walkies import cli
 from walkies.errors import UserError
-from walkies.lab.ladder import command, page, rungs, training
+from walkies.lab.ladder import command, curves, page, rungs
 
 DOCS = Path(__file__).parents[2] / "docs" / "compare"
 
@@ -61,11 +61,11 @@ def test_only_what_is_missing_runs_again(folder, monkeypatch):
     assert "one rollout code for all. another machine." in text, "whoever writes the page need not have trained"
     trained = []
 
-    def counted(recipe, env, compile_recipe=training.compile_recipe):
+    def counted(recipe, env, compile_recipe=curves.compile_recipe):
         trained.append(recipe.update)
         return compile_recipe(recipe, env)
 
-    monkeypatch.setattr(training, "compile_recipe", counted)
+    monkeypatch.setattr(curves, "compile_recipe", counted)
     run(folder)
     assert trained == ["minibatch_epochs"]
     assert kept.stat().st_mtime_ns == stamp
@@ -98,7 +98,7 @@ def test_the_committed_page_is_what_its_figures_say(source):
 
 def test_the_missing_are_named():
     """Three seeds asked for, one there: two missing, in the ladder's order."""
-    curve = [training.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0), training.Point(10, 1.0, 1.0, 2.0, 0.1, 9.0)]
+    curve = [curves.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0), curves.Point(10, 1.0, 1.0, 2.0, 0.1, 9.0)]
     rows = [page.Row("ppo", 1, curve, 0.0)]
     result = page.Result("cart-pole", "walkies compare", "here", 10, 3, ("trpo", "ppo"), rows, {}, [])
     assert page.missing(result) == [("trpo", 0), ("trpo", 1), ("trpo", 2), ("ppo", 0), ("ppo", 2)]
@@ -113,11 +113,11 @@ def test_a_recipe_is_compiled_once_for_all_its_seeds(tmp_path, monkeypatch):
 
     def compile_recipe(recipe, env):
         compiled.append(recipe.update)
-        return training.Programs(None, None, 1.25 * len(compiled))
+        return curves.Programs(None, None, 1.25 * len(compiled))
 
-    monkeypatch.setattr(training, "compile_recipe", compile_recipe)
-    monkeypatch.setattr(training, "make_exam", lambda recipe, env: None)
-    monkeypatch.setattr(training, "train_row", lambda *_: [training.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0)])
+    monkeypatch.setattr(curves, "compile_recipe", compile_recipe)
+    monkeypatch.setattr(curves, "make_exam", lambda recipe, env: None)
+    monkeypatch.setattr(curves, "train_row", lambda *_: [curves.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0)])
     command.run_rows(tmp_path, rungs.get_problem("double-integrator"), ("vpg", "ppo"), 3, 10)
     assert compiled == ["gradient_step", "minibatch_epochs"]
     rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "rows").iterdir()}

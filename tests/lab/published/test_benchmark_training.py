@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from walkies.errors import UserError
 from walkies.gymnasium.state import load_state, save_state
-from walkies.lab.published import training
+from walkies.lab.published import trials
 from walkies.lab.published.protocols import PROTOCOLS, Row
 
 
@@ -30,7 +30,7 @@ CARTPOLE = short("reinforce", "CartPole-v1", 1000, num_envs=3)
 
 
 def test_resumed_training_is_the_same_to_the_bit(tmp_path):
-    straight, resumed = training.Trial(HOPPER), training.Trial(HOPPER)
+    straight, resumed = trials.Trial(HOPPER), trials.Trial(HOPPER)
     for _ in range(2):
         straight.advance()
     straight.save(tmp_path / "half.safetensors")
@@ -44,7 +44,7 @@ def test_resumed_training_is_the_same_to_the_bit(tmp_path):
     assert not same(straight, resumed), "another iteration changes the parameters"
 
 
-def same(a: training.Trial, b: training.Trial) -> bool:
+def same(a: trials.Trial, b: trials.Trial) -> bool:
     """Networks, moments, statistics, and where the environments are."""
     leaves = [jax.tree.leaves((trial.training.state._replace(key=None), trial.training.actors)) for trial in (a, b)]
     return all(np.array_equal(x, y) for x, y in zip(*leaves, strict=True))
@@ -91,7 +91,7 @@ def test_a_time_limit_is_death_only_under_protocols_that_say_so():
     ends = {}
     for dead in (True, False):
         protocol = replace(HOPPER.protocol, env="HalfCheetah-v4", limit_is_death=dead)
-        envs = training.make_envs(protocol)
+        envs = trials.make_envs(protocol)
         envs.reset(seed=0)
         for _ in range(1000):
             _, _, terminated, truncated, _ = envs.step(np.zeros((1, 6), np.float32))
@@ -103,11 +103,11 @@ def test_a_time_limit_is_death_only_under_protocols_that_say_so():
 
 def test_whole_episodes_are_counted_once_and_transitions_all():
     """Three poles: each iteration follows one episode of each, while those that fell early go on unheeded."""
-    trial = training.Trial(CARTPOLE)
+    trial = trials.Trial(CARTPOLE)
     records = []
     count, steps = trial.episodes.count, trial.episodes.steps
     watch = trial.episodes.watch
-    trial.iterate = training.make_iteration(
+    trial.iterate = trials.make_iteration(
         CARTPOLE.protocol.recipe, trial.envs, lambda record: (records.append(record), watch(record))
     )
     trial.advance()
@@ -121,7 +121,7 @@ def test_whole_episodes_are_counted_once_and_transitions_all():
 
 
 def test_score_is_the_mean_of_the_last_hundred_training_episodes():
-    episodes = training.Episodes(False, total=1000)
+    episodes = trials.Episodes(False, total=1000)
     for value in range(150):
         episodes.add(10, [float(value)])
     assert episodes.recent == [float(value) for value in range(50, 150)]
@@ -132,7 +132,7 @@ def test_score_is_the_mean_of_the_last_hundred_training_episodes():
 
 def test_a_row_leaves_its_result_and_no_checkpoint(tmp_path):
     row = short("ppo-cleanrl", "CartPole-v1", 1024)
-    path = training.train_row(row, tmp_path)
+    path = trials.train_row(row, tmp_path)
     result = json.loads(path.read_text())
     assert result["steps"] == 1024 and 0.0 < result["training_return"] < 500.0
     assert 0.0 < result["evaluation_return"] <= 500.0

@@ -101,7 +101,7 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
 def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> None:
     """Train what is missing, seed by seed, each recipe compiled once; each row is written once it is whole."""
     from walkies.lab.ladder import rungs
-    from walkies.lab.ladder.training import Programs, compile_recipe, make_exam, train_row
+    from walkies.lab.ladder.curves import Programs, compile_recipe, make_exam, train_row
 
     env, exam, programs = None, None, dict[str, Programs]()
     for seed in range(seeds):
@@ -127,7 +127,7 @@ def run_measurements(folder: Path, problem: Any, samples: int) -> None:
     if (folder / "gradients.json").exists() and (folder / "reuse.json").exists():
         return
     from walkies.lab.ladder import gradients, reuse, rungs
-    from walkies.lab.ladder.training import train_until
+    from walkies.lab.ladder.curves import train_until
 
     say("noise of the gradient, worth of old samples …")
     env, recipe = problem.make(), rungs.settle(REFERENCE, problem)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from walkies.lab.ladder.training import first_episodes, whole_episodes
+from walkies.lab.ladder.curves import first_episodes, whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
 from walkies.rl.objectives import Batch, policy_loss

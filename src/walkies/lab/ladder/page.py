@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from walkies import records
 from walkies.errors import UserError
 from walkies.files import read_json
+from walkies.lab.ladder.curves import Point
 from walkies.lab.ladder.gradients import Spread
 from walkies.lab.ladder.reuse import Age
-from walkies.lab.ladder.training import Point
 
 KEPT = "what `walkies compare` wrote; remove it, and it will be made again"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from walkies.lab.ladder.curves import Point
 from walkies.lab.ladder.gradients import Spread
 from walkies.lab.ladder.reuse import Age
-from walkies.lab.ladder.training import Point
 from walkies.show import theme
 from walkies.show.curves import band
 

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from walkies.lab.ladder.curves import whole_episodes
 from walkies.lab.ladder.gradients import batch_of, gradient_of, plain
-from walkies.lab.ladder.training import whole_episodes
 from walkies.mdp import Env
 from walkies.rl import train
 from walkies.rl.objectives import masked_mean, policy_loss

@@ -52,16 +52,16 @@ def command(
 
 
 def _train(row: Row, out: Path) -> None:
-    from walkies.lab.published import training
+    from walkies.lab.published import trials
 
-    if training.result_path(row, out).exists():
+    if trials.result_path(row, out).exists():
         return
     if row.protocol.library is not None:
         from walkies.lab.published import libraries
 
         libraries.train_row(row, out)
     else:
-        training.train_row(row, out, say=say)
+        trials.train_row(row, out, say=say)
     say(f"{row.key}: finished")
 
 

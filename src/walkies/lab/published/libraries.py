@@ -24,7 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from walkies.errors import UserError
 from walkies.files import write_json
-from walkies.lab.published import training
+from walkies.lab.published import trials
 from walkies.lab.published.protocols import ACTION_SIZES, Protocol, Row
 from walkies.rl.normalize import OBSERVATION_CLIP
 from walkies.rl.recipes import Recipe
@@ -38,7 +38,7 @@ def make_model(row: Row) -> Any:
         UserError: the recipe is neither PPO nor TRPO.
     """
     protocol, recipe = row.protocol, row.protocol.recipe
-    training.make_envs(protocol).close()  # silences Gymnasium's advice to take newer environments
+    trials.make_envs(protocol).close()  # silences Gymnasium's advice to take newer environments
     envs: Any = DummyVecEnv([lambda: _make_env(protocol)] * recipe.num_envs)
     envs.seed(row.seed)
     if recipe.normalize_observations or recipe.normalize_reward:
@@ -71,7 +71,7 @@ def make_model(row: Row) -> Any:
 
 def _make_env(protocol: Protocol) -> gymnasium.Env:
     env = gymnasium.make(protocol.env)
-    return Monitor(training.DeadAtLimit(env) if protocol.limit_is_death else env)
+    return Monitor(trials.DeadAtLimit(env) if protocol.limit_is_death else env)
 
 
 def _ppo(recipe: Recipe) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _trpo(protocol: Protocol) -> dict[str, Any]:
 class _Watch(BaseCallback):
     """Collects the library's training episodes as ours are collected."""
 
-    def __init__(self, episodes: training.Episodes):
+    def __init__(self, episodes: trials.Episodes):
         super().__init__()
         self.episodes = episodes
         self.ended: list[float] = []
@@ -124,7 +124,7 @@ def as_library(protocol: Protocol) -> Protocol:
 def train_row(row: Row, out: Path) -> Path:
     """Train the library's algorithm to the protocol's number of steps; the finished row's JSON file."""
     torch.set_num_threads(1)
-    model, episodes = make_model(row), training.Episodes(False, row.protocol.steps)
+    model, episodes = make_model(row), trials.Episodes(False, row.protocol.steps)
     started = time.monotonic()
     model.learn(row.protocol.steps, callback=_Watch(episodes))
     seconds = time.monotonic() - started
@@ -136,7 +136,7 @@ def train_row(row: Row, out: Path) -> Path:
         seen = envs.normalize_obs(observation) if isinstance(envs, VecNormalize) else observation
         return model.predict(seen, deterministic=True)[0]
 
-    return training.write_row(row, out, episodes, training.evaluate_policy(row, choose), seconds)
+    return trials.write_row(row, out, episodes, trials.evaluate_policy(row, choose), seconds)
 
 
 class Speed(NamedTuple):
@@ -153,7 +153,7 @@ def speed(row: Row, steps: int = 50_000) -> Speed:
     Neither compilation nor the first two iterations count. row: one whose protocol names a library.
     """
     torch.set_num_threads(1)
-    model, trial = make_model(row), training.Trial(row)
+    model, trial = make_model(row), trials.Trial(row)
     samples = row.protocol.recipe.num_envs * row.protocol.recipe.horizon
     pauses = _Pauses(trial.advance)
     model.learn((-(-steps // samples) + 3) * samples, callback=pauses)
@@ -164,7 +164,7 @@ def speed(row: Row, steps: int = 50_000) -> Speed:
 def write_speed(result: Speed, row: Row, out: Path) -> Path:
     """Keep a measurement beside the finished rows, as JSON."""
     path = out / "speed" / f"{row.key}.json"
-    write_json(path, {**result._asdict(), **training.circumstances(row)}, indent=1)
+    write_json(path, {**result._asdict(), **trials.circumstances(row)}, indent=1)
     return path
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from walkies.files import write_json
-from walkies.lab.published import libraries, training
+from walkies.lab.published import libraries, trials
 from walkies.lab.published.protocols import ACTION_SIZES, Row
 from walkies.mdp import Box, Discrete
 from walkies.rl.objectives import Terms, standardize, surrogate
@@ -81,7 +81,7 @@ def write(row: Row, out: Path, updates: int = UPDATES) -> Path:
     found = np.percentile(np.array(compare_steps(row, updates)), PERCENTILES, axis=0)
     path = out / "one-step" / f"{row.key}.json"
     result = {name: found[:, i].tolist() for i, name in enumerate(Step._fields)}
-    circumstances = training.circumstances(Row(libraries.as_library(row.protocol), row.seed))
+    circumstances = trials.circumstances(Row(libraries.as_library(row.protocol), row.seed))
     write_json(path, {"updates": updates, **result, **circumstances}, indent=1)
     return path
 

@@ -18,9 +18,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from walkies import __version__
 from walkies.accel.cpu import machine
 from walkies.files import write_json, writing
+from walkies.gymnasium.learning import VectorTraining, env_spec, init, make_iteration
 from walkies.gymnasium.rollout import VectorState
 from walkies.gymnasium.state import load_state, save_state
-from walkies.gymnasium.training import VectorTraining, env_spec, init, make_iteration
 from walkies.lab.published.protocols import Protocol, Row
 from walkies.rl import train
 from walkies.rl.rollout import Rollout
