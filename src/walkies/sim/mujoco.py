@@ -9,7 +9,7 @@ and XLA may repeat, reorder or drop it (`io_callback` would forbid that, and gai
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 
 from walkies.accel.cpu import available_cores
 from walkies.sim.base import MAX_NUMBER, MAX_SPEED, Params, Readings, State
-from walkies.sim.mujoco_batch import Workspace, engine_model
+from walkies.sim.mujoco_batch import Prepared, Workspace, engine_model
 from walkies.sim.params import actuated_dofs, ground_geom, sphere_geoms, usable
 from walkies.sim.principal import principal_inertia
 
@@ -27,19 +27,6 @@ R = TypeVar("R")
 
 MAX_BATCHES = 4
 """Batches are kept for the last so many different numbers of robots."""
-
-
-class Prepared(NamedTuple):
-    """`Params` with one value per robot, and each body's inertia as MuJoCo wants it."""
-
-    params: Params
-    """Every leaf (n, …)."""
-    body_principal: Array
-    """(n, num_bodies, 3) kg m²: principal moments of inertia."""
-    body_iquat: Array
-    """(n, num_bodies, 4): orientation of the principal axes in the body frame, w x y z."""
-    usable: Array
-    """(n,) bool: false for robots whose parameters `walkies.sim.params.usable` refuses."""
 
 
 class MujocoSimulator:

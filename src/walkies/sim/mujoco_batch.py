@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
 from mujoco import batch
 
-from walkies.sim.base import torque_range
+from walkies.sim.base import Params, torque_range
 
-if TYPE_CHECKING:
-    from walkies.sim.mujoco import Prepared
+Array = Any
+"""numpy.ndarray or jax.Array"""
+
+
+class Prepared(NamedTuple):
+    """`Params` with one value per robot, and each body's inertia as MuJoCo wants it."""
+
+    params: Params
+    """Every leaf (n, …)."""
+    body_principal: Array
+    """(n, num_bodies, 3) kg m²: principal moments of inertia."""
+    body_iquat: Array
+    """(n, num_bodies, 4): orientation of the principal axes in the body frame, w x y z."""
+    usable: Array
+    """(n,) bool: false for robots whose parameters `walkies.sim.params.usable` refuses."""
+
 
 PARAMETERS = (
     "body_mass",

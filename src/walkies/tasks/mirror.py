@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from walkies.mdp import Observation
 from walkies.tasks import signal
+from walkies.tasks.contract import Contract
+from walkies.tasks.privileged import Privileged, Task
 from walkies.tasks.signal import Image
-
-if TYPE_CHECKING:
-    from walkies.tasks.walk import Walk
 
 Array = jax.Array
 
@@ -25,14 +25,13 @@ class Mirror(NamedTuple):
     action: Image
 
     @classmethod
-    def of(cls, task: Walk) -> Mirror:
-        """Derive it from the signals and the robot's mirror map."""
-        contract = task.contract
+    def of(cls, contract: Contract, privileged: Sequence[Privileged], task: Task) -> Mirror:
+        """Derive it from the signals of the policy and of the critic, and from the robot's mirror map."""
         history = contract.signals * contract.observation_history
         return cls(
-            signal.mirror(history, task.robot),
-            signal.mirror(task.privileged, task),
-            signal.mirrored_joints(task.robot),
+            signal.mirror(history, contract.robot),
+            signal.mirror(privileged, task),
+            signal.mirrored_joints(contract.robot),
         )
 
     def mirror_observation(self, observation: Observation) -> Observation:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
 from walkies.geometry import DOWN, to_body
+from walkies.robots.base import Robot
+from walkies.sim.base import Simulator
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import privileged_size
 from walkies.tasks.signal import COMMAND, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
 
-if TYPE_CHECKING:
-    from walkies.tasks.walk import Walk
 
-Privileged = Signal["Walk", Any]
+class Task(Protocol):
+    """What sizes and mirror images are taken from: a `walkies.tasks.walk.Walk`."""
+
+    robot: Robot
+    simulator: Simulator
+    spheres: tuple[str, ...]
+    feet: np.ndarray
+    default_pose: np.ndarray
+
+
+Privileged = Signal[Task, Any]
 """An element of the critic's observation; the source is a `walkies.tasks.walk.WalkState`."""
 
 FORCE_SCALE = 0.1
@@ -62,20 +72,20 @@ def _one(task: Any) -> int:
     return 1
 
 
-def _joints(task: Walk) -> int:
+def _joints(task: Task) -> int:
     return task.robot.num_joints
 
 
-def _mirrored_joints(task: Walk) -> Image:
+def _mirrored_joints(task: Task) -> Image:
     return mirrored_joints(task.robot)
 
 
-def _mirrored_legs(task: Walk) -> Image:
+def _mirrored_legs(task: Task) -> Image:
     legs = task.robot.mirror_legs
     return Image(np.array(legs), np.ones(len(legs)))
 
 
-def _mirrored_spheres(task: Walk) -> Image:
+def _mirrored_spheres(task: Task) -> Image:
     """Feet and knees are paired by leg, torso spheres by their place."""
     robot, model = task.robot, task.simulator.model
     order = {name: i for i, name in enumerate(task.spheres)}

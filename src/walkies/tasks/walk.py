@@ -164,7 +164,7 @@ class Walk:
         # From what is constant on the robot nothing can be learned. The policy gets zeros, its normalizer gives such an
         # input scale 0, and the exported file has exactly zero weights for it.
         self.informative = self.contract.informative()
-        self.mirror = Mirror.of(self)
+        self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
         self.randomization = config.randomization
 
