@@ -60,6 +60,7 @@ def make(folder: Path, legs: int, joints: int) -> Robot:
         base_body="trunk",
         leg_names=names,
         joint_names=tuple(f"{name}_{j}" for name in names for j in per_leg),
+        joint_labels=tuple(f"{axis}{j}" for j, axis in enumerate(AXES[joints])),
         default_pose=DEFAULT[joints] * legs,
         lower_limits=(-2.0,) * (legs * joints),
         upper_limits=(2.0,) * (legs * joints),

@@ -53,6 +53,8 @@ class Robot:
     leg_names: tuple[str, ...]
     joint_names: tuple[str, ...]
     """All actuated hinge joints, leg by leg."""
+    joint_labels: tuple[str, ...]
+    """What people call the joints of a leg, from the trunk outwards."""
     default_pose: tuple[float, ...]
     lower_limits: tuple[float, ...]
     upper_limits: tuple[float, ...]

@@ -35,6 +35,7 @@ PUPPER = Robot(
     base_body="base_link",
     leg_names=LEGS,
     joint_names=tuple(f"leg_{leg}_{joint}" for leg in LEGS for joint in (1, 2, 3)),
+    joint_labels=("hip", "abduction", "knee"),
     default_pose=(_DEFAULT + _negated(_DEFAULT)) * 2,
     lower_limits=(_LOWER + _negated(_UPPER)) * 2,
     upper_limits=(_UPPER + _negated(_LOWER)) * 2,

@@ -50,8 +50,6 @@ CLICK_RADIUS = 0.15
 """m around the robot's middle that count as the robot for a click."""
 MOST_PLOTTED = 1e6
 """Size of what stands for infinity in the plots."""
-JOINTS = ("abduction", "hip", "knee")
-"""What the three joints of a leg are called, from the body outward."""
 LOAD_SIDE = 0.055
 """m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
 
@@ -94,12 +92,12 @@ class Play:
         return {
             "kind": "play",
             "title": f"{self.robot.name}, {self.title}",
-            "range": command_range(walker.policy),
+            "range": command_range(walker.policy, self.robot),
             "sliders": [{**slider._asdict(), "value": getattr(walker.settings, slider.name)} for slider in SLIDERS],
             "speeds": SPEEDS,
             "stages": [stage.label for stage in self.stages],
             "legs": [name.replace("_", " ") for name in self.robot.leg_names],
-            "joints": JOINTS,
+            "joints": self.robot.joint_labels,
             "torque_limit": self.robot.torque_limit,
             "terms": list(self.gauges.terms),
             "colours": theme.COLOURS,

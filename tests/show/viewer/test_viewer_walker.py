@@ -16,7 +16,7 @@ from walkies.judge.exam import robot_of
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.gauges import Gauges, ground_forces
 from walkies.show.viewer.settings import Settings
-from walkies.show.viewer.walker import COMMAND_RANGE, MAX_PUSH, Moment, Walker, command_range
+from walkies.show.viewer.walker import MAX_PUSH, Moment, Walker, command_range
 from walkies.tasks.rewards import RewardParams, RewardWeights
 
 POLICY = policy_file.read(Path(__file__).parents[2] / "browser" / "policy.json")
@@ -104,6 +104,10 @@ def test_a_stopped_robot_stays_limp_whatever_policies_are_chosen() -> None:
     assert not walker.stopped, "one that was stood up starts"
 
 
+GAMEPAD = {"vx": (-0.75, 0.75), "vy": (-0.5, 0.5), "yaw_rate": (-2.0, 2.0)}
+"""Pupper's, where a file says nothing."""
+
+
 @pytest.mark.parametrize(
     "named",
     [
@@ -113,12 +117,12 @@ def test_a_stopped_robot_stays_limp_whatever_policies_are_chosen() -> None:
     ids=str,
 )  # fmt: skip
 def test_a_command_range_that_is_none_does_not_count(named: Any) -> None:
-    assert command_range(replace(POLICY, walkies={"command_range": named})) == COMMAND_RANGE
+    assert command_range(replace(POLICY, walkies={"command_range": named}), ROBOT) == GAMEPAD
 
 
 def test_a_command_range_counts_as_far_as_it_is_one() -> None:
     named = {"vx": [-0.1, 0.2], "vy": "any", "pitch": [0, 1]}
-    assert command_range(replace(POLICY, walkies={"command_range": named})) == {**COMMAND_RANGE, "vx": (-0.1, 0.2)}
+    assert command_range(replace(POLICY, walkies={"command_range": named}), ROBOT) == {**GAMEPAD, "vx": (-0.1, 0.2)}
 
 
 def test_a_robot_that_is_reset_stands_where_it_was_and_looks_where_it_looked() -> None:

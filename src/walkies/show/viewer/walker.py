@@ -23,7 +23,7 @@ LONGEST_QUEUE = 64
 """Motor commands kept for latency: 123 ms at 520 Hz."""
 MAX_PUSH = 1.5
 """m/s"""
-COMMAND_RANGE = {"vx": (-0.75, 0.75), "vy": (-0.5, 0.5), "yaw_rate": (-2.0, 2.0)}
+COMMANDS = ("vx", "vy", "yaw_rate")
 """What a policy is driven with whose file names no range; m/s, m/s, rad/s."""
 
 
@@ -115,7 +115,7 @@ class Walker:
 
     def drive(self, command: np.ndarray) -> None:
         """Publish a velocity command (3,), cut to the policy's range. It is obeyed until half a second of silence."""
-        low, high = np.array(list(command_range(self.policy).values())).T
+        low, high = np.array(list(command_range(self.policy, self.robot).values())).T
         self._message = np.clip(command, low, high)[None]
         self._published = self.clock()
 
@@ -193,11 +193,12 @@ def _heading(quaternion: np.ndarray, ground: np.ndarray) -> float:
     return float(np.arctan2(forward[1], forward[0]))
 
 
-def command_range(policy: PolicyFile) -> dict[str, tuple[float, float]]:
-    """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for, as far as its file says."""
+def command_range(policy: PolicyFile, robot: Robot) -> dict[str, tuple[float, float]]:
+    """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for, as far as its file says; else
+    what the robot's gamepad can ask for."""
     named = policy.walkies.get("command_range")
     ranges = named if isinstance(named, dict) else {}
-    return {name: _pair(ranges.get(name)) or default for name, default in COMMAND_RANGE.items()}
+    return {name: _pair(ranges.get(name)) or (-most, most) for name, most in zip(COMMANDS, robot.gamepad, strict=True)}
 
 
 def _pair(value: Any) -> tuple[float, float] | None:

@@ -90,15 +90,17 @@ export function gait(canvas, all, span, legs, colours) {
   });
 }
 
-/** Twelve lines, the legs one below the other, one colour per joint. limit: N m, the edge of a strip. */
+/** A line per joint, the legs one below the other, the same colours for the joints of each. limit: N m, the edge of a strip. */
 export function torque(canvas, all, span, legs, limit, colours) {
   const { rows, context, width, strip, across } = strips(canvas, all, span, legs);
   legs.forEach((leg, i) => {
     const middle = (i + 0.5) * strip;
     line(context, [[LEFT, middle], [width, middle]], rule());
     scale(context, leg, limit, middle);
-    for (let joint = 0; joint < 3; joint++) {
-      line(context, rows.map((row) => [across(row.t), middle - (row.torque[3 * i + joint] / limit) * 0.5 * strip]), colours[joint]);
+    const joints = rows.length ? rows[0].torque.length / legs.length : 0;
+    for (let joint = 0; joint < joints; joint++) {
+      const height = (row) => middle - (row.torque[joints * i + joint] / limit) * 0.5 * strip;
+      line(context, rows.map((row) => [across(row.t), height(row)]), colours[joint % colours.length]);
     }
   });
 }
