@@ -118,7 +118,9 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   const Mask<V> given = (params.friction == params.friction) & within(qpos, nq, far) & within(qvel, nv, far) &
                         within(warmstart, nv, far) & within(push, 3, far);
   const bool pushed = any((push[0] != zero) | (push[1] != zero) | (push[2] != zero));
-  Physics<V, L, J> w{model, params, pushed, {push[0], push[1], push[2]}};
+  Mask<V> falls = zero > zero;
+  for (int i = 0; i < joints; i++) falls = falls | (params.joint[i / J][i % J].slowing > zero);
+  Physics<V, L, J> w{model, params, pushed, {push[0], push[1], push[2]}, any(falls)};
   RobotState<V, L, J>& s = w.state;
   s.position = {qpos[0], qpos[1], qpos[2]};
   V norm = S(1) / sqrt(qpos[3] * qpos[3] + qpos[4] * qpos[4] + qpos[5] * qpos[5] + qpos[6] * qpos[6]);

@@ -19,6 +19,7 @@ struct Physics {
   const RobotParams<V, L, J>& params;
   bool pushed;   // some lane has a force on its base
   Vec3<V> push;  // that force: N, world axes, at the base's centre of mass
+  bool slows;    // some motor's torque falls with speed
   RobotState<V, L, J> state;
   Generalized<V, L, J> acceleration;  // the last one, its angular part in body axes (as MuJoCo's qacc)
   LastStep<V, L, J> last;
@@ -41,8 +42,11 @@ WALKIES_NOINLINE void start_joints(Physics<V, L, J>& w, const V target[L][J]) {
       const JointParams<V>& p = w.params.joint[l][k];
       V q = w.state.q[l][k], qd = w.state.qd[l][k];
       V control = clamp(target[l][k], splat<V>(c.control_lower), splat<V>(c.control_upper));
-      V share = p.slowing * qd;
-      V low = -p.torque_limit * clamp(one + share, zero, one), high = p.torque_limit * clamp(one - share, zero, one);
+      V low = -p.torque_limit, high = p.torque_limit;
+      if (w.slows) {
+        V share = p.slowing * qd;
+        low = low * clamp(one + share, zero, one), high = high * clamp(one - share, zero, one);
+      }
       V torque = clamp(p.kp * (control - q) - p.kd * qd, low, high);
       w.last.torque[l][k] = torque;
       w.force.leg[l][k] += torque - p.damping * qd;
