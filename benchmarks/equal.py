@@ -136,7 +136,7 @@ def main(before: tyro.conf.Positional[Path], before_library: Path | None = None,
             out = Path(folder) / f"{name}.npz"
             environment = os.environ | {"PYTHONPATH": str(tree.resolve() / "src"), "JAX_PLATFORMS": "cpu"}
             environment |= {} if engine is None else {"WALKIES_NATIVE_LIB": str(engine.resolve())}
-            subprocess.run([sys.executable, __file__, "--probe", out, states], env=environment, check=True)
+            subprocess.run([sys.executable, "-P", __file__, "--probe", out, states], env=environment, check=True)
             with np.load(out) as file:
                 results.append({key: file[key] for key in file.files})
     return report(*results)

@@ -34,7 +34,7 @@ def test_the_reduction_that_0_10_2_gets_wrong() -> None:
 
 def test_nor_is_it_wrong_as_users_compile_it() -> None:
     """Without the flags that a worker of a parallel run compiles with (conftest.py)."""
-    code = "from walkies.accel.cpu import use_cpu; use_cpu(None); import os; from walkies import doctor;"
+    code = "from walkies.accel.cpu import use_cpu; use_cpu(None); import os; from walkies.cli import doctor;"
     code += "print(doctor.wrong_sums(), os.environ['XLA_FLAGS'])"
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)

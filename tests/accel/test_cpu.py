@@ -109,7 +109,7 @@ COMPUTE = "import jax; print(jax.numpy.ones(2).sum().dtype, jax.default_backend(
 @pytest.mark.parametrize("settled", [True, False])
 def test_a_process_of_ours_computes_whatever_is_set(settled):
     """In float32 on the CPU; without settling it does not compute at all where there is no GPU."""
-    program = ("from walkies import cpu; cpu.settle_jax()\n" if settled else "") + COMPUTE
+    program = ("from walkies.accel import cpu; cpu.settle_jax()\n" if settled else "") + COMPUTE
     wrong = {"JAX_PLATFORMS": "cuda", "JAX_ENABLE_X64": "1", "JAX_TRANSFER_GUARD": "disallow"}
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | wrong, capture_output=True, text=True)
     assert (done.stdout.split() == ["float32", "cpu"]) == settled

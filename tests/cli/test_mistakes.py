@@ -10,7 +10,7 @@ import pytest
 
 from walkies import cli
 
-POLICY = Path(__file__).parent / "browser" / "policy.json"
+POLICY = Path(__file__).parents[1] / "browser" / "policy.json"
 
 
 class Mistake(NamedTuple):

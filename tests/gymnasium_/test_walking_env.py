@@ -18,6 +18,7 @@ from walkies.gymnasium import walking
 from walkies.gymnasium.adapter import ToGymnasium, ToGymnasiumVector
 from walkies.show.rendering import gl
 
+PUPPER = "walkies/Pupper-v0"
 TASK = walking._task
 LIMIT = 5
 """Steps of an episode in the vectors."""
@@ -45,7 +46,7 @@ class OneOfTwo(gymnasium.Env):
     """The first robot of a vector of two, as the checker wants to see it; reset by whichever rule the vector has."""
 
     def __init__(self, mode: AutoresetMode):
-        self.vector = gymnasium.make_vec(walking.PUPPER, 2, autoreset_mode=mode, time_limit=LIMIT)
+        self.vector = gymnasium.make_vec(PUPPER, 2, autoreset_mode=mode, time_limit=LIMIT)
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.heeds_seed = True
@@ -69,7 +70,7 @@ def one_of_two(request):
 @pytest.fixture(scope="module")
 def one_pupper():
     """Made as Stable-Baselines3's `make_vec_env` makes every environment that it is given by name."""
-    with gymnasium.make(f"walkies.gymnasium.walking:{walking.PUPPER}", render_mode="rgb_array") as env:
+    with gymnasium.make(f"walkies.gymnasium.walking:{PUPPER}", render_mode="rgb_array") as env:
         yield env
 
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from toys import Counter
 
+from toys import Counter
 from walkies.envs.ball import BouncingBall
 from walkies.envs.classic import CartPole, Pendulum
 from walkies.envs.lqr import Threshold, double_integrator

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import Counter
 
+from toys import Counter
 from walkies.rl.advantages import gae
 from walkies.rl.policy import Policy
 from walkies.rl.rollout import EpisodeState, Rollout, rollout, start

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import Bandit, Counter, Target
 
+from toys import Bandit, Counter, Target
 from walkies.rl import networks, train
 from walkies.rl.recipes import PPO, RECIPES, REINFORCE, Recipe
 from walkies.rl.rollout import rollout

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from toys import Counter, Target
 
+from toys import Counter, Target
 from walkies.rl import normalize, train, updates
 from walkies.rl.objectives import METRICS, OBJECTIVES, Batch, Terms, policy_loss, standardize
 from walkies.rl.recipes import PPO, RECIPES, VPG, Recipe

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from toys import Target
 
+from toys import Target
 from walkies.rl import train
 from walkies.rl.recipes import RECIPES, Recipe
 from walkies.run import checkpoint

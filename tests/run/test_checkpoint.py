@@ -37,7 +37,9 @@ def resumed(tmp_path_factory):
         checkpoint.save(folder / f"{name}.half", state, {"recipe": name})
         scores[name] = worker.evaluate(recipe, state)
         straight[name] = worker.trained(recipe, state, ITERATIONS)
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1] / "src"), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join(
+        [str(HERE), str(HERE.parent), str(HERE.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
+    )
     command = [sys.executable, str(HERE / "resume_worker.py"), str(folder), str(ITERATIONS)]
     subprocess.run(command, check=True, env={**os.environ, **compiled, "PYTHONPATH": paths})
     jax.config.update("jax_compilation_cache_dir", None)

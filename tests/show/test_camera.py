@@ -95,7 +95,7 @@ def test_the_end_of_the_process_in_the_midst_of_a_film_is_told(instead, ball):
 
 OWNER = """
 import subprocess, sys, time
-from walkies.show import camera
+from walkies.show.rendering import camera
 drawing = camera._Process("egl")._process
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(drawing.pid, other.pid, flush=True)
