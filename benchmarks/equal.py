@@ -32,7 +32,7 @@ EXACT = ("frame", "history", "target", "mirror", "observe")
 """Beginnings of the names of what must be equal bit for bit."""
 
 
-def probe(out: Path, states: Path | None) -> None:
+def probe(out: Path, states: Path) -> None:
     """In one tree: compute everything, and where `states` is not there yet, record the states too."""
     import jax
     import jax.numpy as jnp
@@ -48,22 +48,24 @@ def probe(out: Path, states: Path | None) -> None:
     state = jax.jit(task.reset, static_argnums=1)(jax.random.key(0), ROBOTS)
     step, observe = jax.jit(task.step), jax.jit(task.observe)
     actions = rng.uniform(-1, 1, (STEPS, ROBOTS, 12)).astype(np.float32)
-    recorded = []
+    if not states.exists():
+        rows: dict[str, np.ndarray] = {}
+        for i in range(STEPS):
+            leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+            rows |= {f"{i} {_name(path)}": np.asarray(leaf) for path, leaf in leaves}
+            state, _ = step(state, jnp.asarray(actions[i]), jax.random.key(100 + i))
+        np.savez(states, **rows)
+    paths, structure = jax.tree_util.tree_flatten_with_path(state)
+    with np.load(states) as file:
+        recorded = {key: file[key] for key in file.files}
     for i in range(STEPS):
-        recorded.append([np.asarray(leaf) for leaf in jax.tree.leaves(state)])
-        state, _ = step(state, jnp.asarray(actions[i]), jax.random.key(100 + i))
-    structure = jax.tree.structure(state)
-    if states is not None and not states.exists():
-        np.savez(states, **{f"{i}-{j}": leaf for i, row in enumerate(recorded) for j, leaf in enumerate(row)})
-    if states is not None:
-        with np.load(states) as file:
-            recorded = [[file[f"{i}-{j}"] for j in range(len(recorded[0]))] for i in range(STEPS)]
-    for i, leaves in enumerate(recorded):
-        before = jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in leaves])
+        tensors = {key.split(" ")[1]: leaf for key, leaf in recorded.items() if key.startswith(f"{i} ")}
+        tensors = _upgraded(tensors)
+        before = jax.tree.unflatten(structure, [jnp.asarray(tensors[_name(path)]) for path, _ in paths])
         seen_now = observe(before)
         mirrored = task.mirror.mirror_observation(seen_now)
-        found[f"observe policy {i}"], found[f"observe critic {i}"] = map(np.asarray, seen_now)
-        found[f"mirror policy {i}"], found[f"mirror critic {i}"] = map(np.asarray, mirrored)
+        found[f"observe policy {i}"], found[f"observe critic {i}"] = map(np.asarray, seen_now[:2])
+        found[f"mirror policy {i}"], found[f"mirror critic {i}"] = map(np.asarray, mirrored[:2])
         after, outcome = step(before, jnp.asarray(actions[i]), jax.random.key(100 + i))
         found[f"step qpos {i}"], found[f"step qvel {i}"] = (
             np.asarray(after.physics.qpos),
@@ -75,6 +77,20 @@ def probe(out: Path, states: Path | None) -> None:
         for j, leaf in enumerate(jax.tree.leaves(learner)):
             found[f"{name} {j}"] = np.asarray(leaf)
     np.savez(out, **found)
+
+
+def _name(path: Any) -> str:
+    """What a leaf of the robots' state is called in a checkpoint."""
+    return ".".join(["actors.state", *(str(key.name) for key in path)])
+
+
+def _upgraded(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The recorded state as this tree has it."""
+    try:
+        from walkies.run.editions import upgraded
+    except ImportError:
+        return tensors
+    return upgraded(tensors)
 
 
 def _task() -> tuple[Any, Any, Any]:

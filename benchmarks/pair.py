@@ -19,11 +19,18 @@ import tyro
 
 WORKER = """
 import json, sys, time
-from walkies.accel.cpu import use_cpu
+try:
+    from walkies.accel.cpu import use_cpu
+except ImportError:  # a checkout of the first edition
+    from walkies.cpu import use_cpu
 use_cpu(None)
 import tyro
-from walkies.run.config import TrainConfig
-from walkies.run.training import Training
+try:
+    from walkies.run.config import TrainConfig
+    from walkies.run.training import Training
+except ImportError:
+    from walkies.experiment import TrainConfig
+    from walkies.training import Training
 training = Training(tyro.cli(TrainConfig, args=sys.argv[1:]))
 for _ in range(25):  # until robots stand or walk instead of falling
     training.advance()
