@@ -53,7 +53,8 @@ IMPORTS = """
 import importlib, json, sys, warnings
 from walkies import renamed
 wrong = []
-more = {"physics.native": "sim.native", "bench.train": "lab.bench.iteration", "benchmark.report": "lab.published.report"}
+more = {"physics.native": "sim.native", "bench.train": "lab.bench.iteration"}
+more["benchmark.report"] = "lab.published.report"
 for old, new in (renamed.MODULES | more).items():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -62,7 +62,7 @@ def test_commands_are_cut_to_what_the_policy_was_trained_for() -> None:
     driver = Driver()
     driver.walker.drive(np.array([50.0, -50.0, 0.1]))
     command = driver.walker.moment().command
-    ranges = command_range(POLICY)
+    ranges = command_range(POLICY, ROBOT)
     assert command.tolist() == [ranges["vx"][1], ranges["vy"][0], 0.1]
 
 
