@@ -84,6 +84,7 @@ def test_errors_and_noise_go_where_they_belong():
         wrong = none._replace(**{name: getattr(none, name) + 0.01})
         frame = contract.frame(seen, wrong, still)
         assert changed(frame) == which
+        assert changed(contract.frame(seen, wrong)) == which, "errors count where there is no noise, too"
     for name in still:
         frame = contract.frame(seen, none, still | {name: still[name] + 0.03})
         assert changed(frame) == {name}

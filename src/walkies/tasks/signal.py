@@ -83,8 +83,9 @@ class Signal(Generic[Owner, Source]):
     """What of the robot makes it; empty for what only a simulator knows."""
     noise: float = 0.0
     """Usual noise of the sensor: uniform, ± this, in the signal's unit. 0: it has none, and takes no random numbers."""
-    distort: Callable[[Array, Errors | None, Array], Array] | None = None
-    """(what was read, constant errors if there are any, noise (n, size)) → what the sensor says; None: their sum."""
+    distort: Callable[[Array, Errors | None, Any], Array] | None = None
+    """(what was read, constant errors if there are any, noise (n, size) or 0.0) → what the sensor says; None: noise is
+    added."""
     express: Callable[[Array, Owner], Array] | None = None
     """What stands in the observation, where that is not what the sensor says."""
     constant: tuple[float, ...] | None = None
@@ -130,13 +131,13 @@ def misaligned(vector: Array, mounting: Array) -> Array:
     return vector + namespace(vector).cross(mounting, vector)
 
 
-def _gyro(value: Array, errors: Errors | None, noise: Array) -> Array:
+def _gyro(value: Array, errors: Errors | None, noise: Any) -> Array:
     if errors is not None:
         value = misaligned(value, errors.mounting) + errors.gyro
     return value + noise
 
 
-def _gravity(value: Array, errors: Errors | None, noise: Array) -> Array:
+def _gravity(value: Array, errors: Errors | None, noise: Any) -> Array:
     """A direction stays a unit vector, as the robot's filter makes it."""
     if errors is not None:
         value = misaligned(value, errors.mounting)
@@ -144,7 +145,7 @@ def _gravity(value: Array, errors: Errors | None, noise: Array) -> Array:
     return value / namespace(value).linalg.norm(value, axis=-1, keepdims=True)
 
 
-def _joint_position(value: Array, errors: Errors | None, noise: Array) -> Array:
+def _joint_position(value: Array, errors: Errors | None, noise: Any) -> Array:
     if errors is not None:
         value = value + errors.joint_position
     return value + noise
@@ -254,14 +255,17 @@ def frame(
 ) -> Array:
     """The signals of `source` side by side (n, size), as sensors with these errors and this noise report them.
 
-    noise: (n, size) by name of signal, in its unit. dtype: what sensors report in; None leaves it as it is.
+    errors, noise: None for perfect sensors. noise: (n, size) by name of signal, in its unit. dtype: what sensors report in; None leaves it as it is.
     """
     parts = []
     for signal in signals:
         value = signal.read(source)
-        if noise is not None and signal.noise:
-            add = signal.distort or (lambda value, errors, noise: value + noise)
-            value = add(value, errors, noise[signal.name])
+        if errors is not None or noise is not None:
+            drawn = noise[signal.name] if noise is not None and signal.noise else 0.0
+            if signal.distort is not None:
+                value = signal.distort(value, errors, drawn)
+            elif signal.noise:
+                value = value + drawn
         value = value if dtype is None else value.astype(dtype)
         parts.append(value if signal.express is None else signal.express(value, owner))
     return namespace(parts[0]).concatenate(parts, axis=-1)

@@ -323,11 +323,9 @@ class Walk:
 
     def _sense(self, sensed: Sensed, bias: Array, uniform: Array) -> Array:
         """One frame (n, frame_size) from true values, constant errors (n, 3+3+nu) and uniform numbers in [0, 1)."""
-        noise, start = {}, 0
-        for one in signal.noisy(self.contract.signals):
-            end = start + one.size(self.robot)
-            noise[one.name] = self.randomization.sensing.noise(one).value(uniform[:, start:end])
-            start = end
+        noisy, sensing = signal.noisy(self.contract.signals), self.randomization.sensing
+        places = signal.slices(noisy, self.robot)
+        noise = {one.name: sensing.noise(one).value(uniform[:, places[one.name]]) for one in noisy}
         return self.contract.frame(sensed, Errors(bias[:, :3], bias[:, 3:6], bias[:, 6:]), noise)
 
     def _motion(
