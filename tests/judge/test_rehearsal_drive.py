@@ -16,6 +16,7 @@ from walkies.judge.rehearsal.drive import drive
 from walkies.judge.trace import World, rehearse
 from walkies.robots import load_spec
 from walkies.sim import conditions as vocabulary
+from walkies.sim.base import torque_range
 
 QUIET = replace(BASE, noise=0.0, friction=1.0)
 """The nominal model exactly, behind its queues."""
@@ -206,7 +207,7 @@ def test_motors():
         factor[1].reshape(4, 3), np.where(np.arange(4) == leg, 0.25, 1.0)[:, None] * np.ones(3)
     )
     speed = np.tile([0.0, 5.0, 20.0, -5.0, -20.0, 10.0] * 2, (2, 1))
-    low, high = vocabulary.torque_limits(limit, given["no_load_speed"], speed)
+    low, high = torque_range(limit, given["no_load_speed"][:, None], speed)
     np.testing.assert_allclose(high[0, :6], [3.0, 1.5, 0.0, 3.0, 3.0, 0.0])
     np.testing.assert_allclose(low[0, :6], [-3.0, -3.0, -3.0, -1.5, 0.0, -3.0])
     np.testing.assert_allclose(high[1], 2.0 * factor[1])

@@ -17,7 +17,6 @@ from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.files import writing
 from walkies.robots.base import Robot
-from walkies.tasks import signal
 from walkies.tasks.contract import OBSERVATION_CLIP
 
 OPSET = 17
@@ -51,7 +50,7 @@ def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
     """What a controller must know besides the network, as text (lists are JSON): names, units, gains, limits, rate."""
     fields = [
         {"name": one.name, "start": place.start, "size": one.size(policy), "unit": one.unit, "meaning": one.meaning}
-        for one, place in zip(signal.chosen(policy.observation), policy.slices.values(), strict=True)
+        for one, place in zip(policy.signals, policy.slices.values(), strict=True)
     ]
     lists: dict[str, Any] = {
         "observation_frame": fields,

@@ -77,13 +77,18 @@ class PolicyFile:
         return self.default_joint_pos
 
     @cached_property
+    def signals(self) -> tuple[signal.FrameSignal, ...]:
+        """The signals in a frame, in order."""
+        return signal.chosen(self.observation)
+
+    @cached_property
     def slices(self) -> dict[str, slice]:
         """Where each signal lies within a frame."""
-        return signal.slices(signal.chosen(self.observation), self)
+        return signal.slices(self.signals, self)
 
     @cached_property
     def frame_size(self) -> int:
-        return signal.total(signal.chosen(self.observation), self)
+        return signal.total(self.signals, self)
 
     @property
     def observation_size(self) -> int:

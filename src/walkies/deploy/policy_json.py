@@ -19,6 +19,8 @@ from walkies.files import read_json, shown
 from walkies.robots.base import Robot
 from walkies.tasks import signal
 
+COMMANDS = ("vx", "vy", "yaw_rate")
+"""What a file calls the parts of a command: m/s forward and leftward, rad/s."""
 MAX_HISTORY = 1000
 """Frames; more is a damaged file (20 s of memory)."""
 JOINT_KEYS = ("default_joint_pos", "joint_lower_limits", "joint_upper_limits")

@@ -21,6 +21,7 @@ import numpy as np
 from walkies.deploy.controllers import Controller, MotorCommand, Sensors
 from walkies.robots.base import Robot
 from walkies.sim import conditions
+from walkies.sim.base import torque_range
 
 Sense = Callable[["int | None", Sensors], Sensors]
 """Makes readings noisy: of the action with this number (None: before the first), late and biased already."""
@@ -319,7 +320,7 @@ class Loop:
         before = self.qpos[:, None].copy(), self.qvel[:, None].copy()
         parts, fine = [], np.ones(len(ids), bool)
         for start, end in self._stretches(kp[ids], kd[ids]):
-            low, high = conditions.torque_limits(plant.torque_limit, plant.no_load_speed, self.qvel[:, self.where.qvel])
+            low, high = torque_range(plant.torque_limit, plant.no_load_speed[:, None], self.qvel[:, self.where.qvel])
             conditions.set_servos(physics, kp[:, start], kd[:, start])
             conditions.set_torque_limits(physics, low, high)
             out, ok = self.simulation.rollout(position[:, start:end], ids, self.fields)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from walkies.deploy import policy_file
+from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.run.training import Training
 
@@ -27,6 +28,7 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
     state = training.state
     layers, normalizer = jax.device_get((state.learner.params.policy.layers, state.normalizers.policy))
     limits = env.config.commands
+    reach = (limits.forward, limits.sideways, limits.yaw)
     return policy_file.export(
         path,
         [(np.asarray(w), np.asarray(b)) for w, b in layers],
@@ -35,10 +37,6 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
         # Inputs that the robot always reports alike carry nothing, also where observations are not normalized.
         np.asarray(normalizer.scale) * env.informative,
         env.contract,
-        command_range={
-            "vx": (-limits.forward, limits.forward),
-            "vy": (-limits.sideways, limits.sideways),
-            "yaw_rate": (-limits.yaw, limits.yaw),
-        },
+        command_range={name: (-most, most) for name, most in zip(COMMANDS, reach, strict=True)},
         extra={"steps": training.steps},
     )

@@ -17,6 +17,7 @@ from walkies.deploy.controllers import MotorCommand
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, rotation_of, standing
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
@@ -138,7 +139,7 @@ def clip_commands(policy: PolicyFile, commands: np.ndarray) -> np.ndarray:
     ranges = policy.walkies.get("command_range")
     if not isinstance(ranges, dict):
         return commands
-    bounds = [ranges.get(name, (-np.inf, np.inf)) for name in ("vx", "vy", "yaw_rate")]
+    bounds = [ranges.get(name, (-np.inf, np.inf)) for name in COMMANDS]
     return np.clip(commands, *np.array(bounds, np.float32).T)
 
 

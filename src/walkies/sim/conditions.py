@@ -67,7 +67,7 @@ class Condition:
     )
     backlash: float = _quantity(0.0, "rad", "each joint's play to either side of its motor")
     noise: float = _quantity(1.0, "×", "sensor noise of the Stanford CS 123 course")
-    imu_tilt: float = _quantity(0.0, "rad", "by which the IMU is mounted askew")
+    imu_tilt: float = _quantity(0.0, "rad", "misalignment of the IMU")
     encoder_bias: float = _quantity(
         0.0, "rad", "by which each joint's zero is off, up or down, for the policy and for the servo"
     )
@@ -249,18 +249,6 @@ def strength(weak_leg: np.ndarray, leg: np.ndarray, robot: Robot) -> np.ndarray:
     """(n, nu) factor on each motor's torque, `weak_leg` (n,) for those of leg number `leg` (n,)."""
     legs = np.repeat(np.arange(len(robot.leg_names)), robot.num_joints // len(robot.leg_names))
     return np.where(legs[None] == leg[:, None], weak_leg[:, None], 1.0)
-
-
-def torque_limits(limit: np.ndarray, no_load_speed: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest torque (n, nu), N m, of motors with `limit` (n, nu) at joint speeds (n, nu), rad/s.
-
-    As in a DC motor the torque that can be had falls linearly with the speed in its own direction, to nothing at the
-    no-load speed (n,); against it, it stays.
-    """
-    if np.isinf(no_load_speed).all():
-        return -limit, limit
-    share = speed / no_load_speed[:, None]
-    return -limit * np.clip(1 + share, 0, 1), limit * np.clip(1 - share, 0, 1)
 
 
 def motors_of(given: Mapping[str, np.ndarray], robot: Robot, leg: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,4 +1,4 @@
-"""What is drawn during an episode: kicks and forces that last; and an IMU that is mounted askew."""
+"""What is drawn during an episode: kicks, and forces that last."""
 
 from __future__ import annotations
 

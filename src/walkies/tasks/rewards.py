@@ -301,9 +301,9 @@ class Ramp:
     """Control steps over all robots after which they count in full; linear until then."""
 
 
-def effort_share(growth: Ramp, steps: Array) -> Array:
+def effort_share(ramp: Ramp, steps: Array) -> Array:
     """Share () of the effort costs' weights after so many control steps () of training."""
-    return growth.start + (1.0 - growth.start) * jnp.minimum(steps / max(growth.steps, 1), 1.0)
+    return ramp.start + (1.0 - ramp.start) * jnp.minimum(steps / max(ramp.steps, 1), 1.0)
 
 
 def reward_terms(

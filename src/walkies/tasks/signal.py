@@ -255,7 +255,8 @@ def frame(
 ) -> Array:
     """The signals of `source` side by side (n, size), as sensors with these errors and this noise report them.
 
-    errors, noise: None for perfect sensors. noise: (n, size) by name of signal, in its unit. dtype: what sensors report in; None leaves it as it is.
+    errors, noise: None for perfect sensors; noise (n, size) by name of signal, in its unit. dtype: what sensors report
+    in; None leaves it as it is.
     """
     parts = []
     for signal in signals:

@@ -10,12 +10,11 @@ from walkies.deploy.checks.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNI
 from walkies.deploy.checks.stance import stance
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.policy_json import COMMANDS
 from walkies.files import shown
 from walkies.robots import ROBOTS
 from walkies.robots.base import Range, Robot
 
-COMMANDS = ("vx", "vy", "yaw_rate")
-"""What a file calls the parts of a command."""
 GROSS = 10.0
 """A number so many times below or above what is plausible is a slip or another unit, and no choice."""
 

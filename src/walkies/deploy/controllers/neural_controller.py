@@ -76,7 +76,7 @@ def activate(policy: PolicyFile, sensors: Sensors, before: Memory | None = None)
     After a NaN action that is a NaN, and the controller fails again until its process is started anew.
     """
     n, joints = sensors.joint_position.shape
-    size, signals = policy.observation_size, signal.chosen(policy.observation)
+    size, signals = policy.observation_size, policy.signals
     observation = np.zeros((n, size), np.float32) if before is None else before.observation.copy()
     initial = np.tile(signal.spread(signals, policy, lambda one: one.initial), policy.observation_history)
     observation[:, initial != 0] = initial[initial != 0]
@@ -259,7 +259,7 @@ def _fill(policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndar
     speed = np.zeros_like(joints) if sensors.joint_velocity is None else sensors.joint_velocity
     last = observation[:, policy.slices.get("last_action", slice(0))]
     sensed = Sensed(sensors.gyro, gravity, memory.velocity_command, joints, speed, last)
-    frame = signal.frame(signal.chosen(policy.observation), policy, sensed, dtype=np.float32)
+    frame = signal.frame(policy.signals, policy, sensed, dtype=np.float32)
     observation[:, : policy.frame_size] = frame
     return np.clip(observation, -OBSERVATION_CLIP, OBSERVATION_CLIP)  # leaves NaN a NaN, as std::clamp does
 

@@ -13,6 +13,7 @@ import numpy as np
 from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController, multiplex
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK
 from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, One, nominal_plant
 from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
@@ -23,7 +24,6 @@ LONGEST_QUEUE = 64
 """Motor commands kept for latency: 123 ms at 520 Hz."""
 MAX_PUSH = 1.5
 """m/s"""
-COMMANDS = ("vx", "vy", "yaw_rate")
 """What a policy is driven with whose file names no range; m/s, m/s, rad/s."""
 
 

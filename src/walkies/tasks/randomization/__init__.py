@@ -173,7 +173,7 @@ class Sensing:
         Range(-0.02, 0.02), "rad/s", "episode", "constant error of each gyro axis"
     )
     imu_tilt: Annotated[Range, Between(-100.0, 100.0)] = quantity(
-        Range(-0.02, 0.02), "rad", "episode", "roll and pitch by which the IMU is mounted askew"
+        Range(-0.02, 0.02), "rad", "episode", "misalignment of the IMU, roll and pitch"
     )
     imu_yaw: Annotated[Range, Between(-100.0, 100.0)] = quantity(ZERO, "rad", "episode", "… and yaw")
     gyro_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
