@@ -176,8 +176,8 @@ def report(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> int:
         error = float(np.abs(old[keep].astype(float) - new[keep].astype(float)).max(initial=0.0)) / scale
         groups.setdefault(group, []).append((error, bool(np.array_equal(old, new))))
     for group, rows in groups.items():
-        error, same = max(error for error, _ in rows), all(same for _, same in rows)
-        bad = not same if group.startswith(EXACT) else error > TOLERANCE
+        error, same = float(np.max([error for error, _ in rows])), all(same for _, same in rows)
+        bad = not same if group.startswith(EXACT) else not error <= TOLERANCE  # NaN is bad
         failed += bad
         print(f"{group:<22}{'bit for bit' if same else f'{error:.1e} relative':<20}{'DIFFERS' if bad else ''}")
     print(f"{robots} of {STATES:,} control steps switch a contact, and were left out of the comparison of steps")
