@@ -13,7 +13,7 @@ from walkies import cli
 from walkies.errors import UserError
 from walkies.lab.ladder import command, curves, page, rungs
 
-DOCS = Path(__file__).parents[2] / "docs" / "compare"
+DOCS = Path(__file__).parents[3] / "docs" / "compare"
 
 
 @pytest.fixture(scope="module")
