@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 import walkies
 from walkies.robots import get_robot, load_model
-from walkies.sim import make_simulator
-from walkies.sim.base import initial_state
+from walkies.sim import actuation, make_simulator
 from walkies.sim.params import nominal_params
 
 assert not any(map(shutil.which, ("cc", "c++", "gcc", "g++", "clang++"))), "a compiler is on the PATH"
@@ -22,10 +21,11 @@ pose = jnp.asarray(pupper.default_pose, jnp.float32)
 target = jnp.tile(pose, (robots, 1))
 base = jnp.asarray([0.0, 0.0, pupper.reset_height[0], 1.0, 0.0, 0.0, 0.0], jnp.float32)
 qpos = jnp.concatenate([jnp.tile(base, (robots, 1)), target], axis=1)
-state = initial_state(qpos, jnp.zeros((robots, 6 + pupper.num_joints), jnp.float32), target)
-step = jax.jit(simulator.step)
+state = actuation.initial_state(qpos, jnp.zeros((robots, 6 + pupper.num_joints), jnp.float32), target)
+delay = jnp.zeros(robots)
+step = jax.jit(lambda state: actuation.step(simulator, params, state, target, delay))
 for _ in range(100):
-    state, readings = step(params, state, target)
+    state, _ = step(state)
 height = float(state.qpos[:, 2].mean())
 assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m instead of {pupper.standing_height} m"
 print(

@@ -9,7 +9,9 @@ import walkies
 
 ROOT = Path(walkies.__file__).parent
 TRAINING = {"walkies.rl", "walkies.run", "walkies.gymnasium", "walkies.show", "walkies.lab", "walkies.cli"} | {
-    f"walkies.tasks.{path.stem}" for path in (ROOT / "tasks").glob("*.py") if path.stem not in ("signal", "contract")
+    f"walkies.tasks.{path.stem}"
+    for path in (ROOT / "tasks").iterdir()
+    if path.suffix in (".py", "") and path.stem not in ("signal", "contract", "__pycache__")
 }
 """What neither the judge nor what runs on the robot may know: of tasks, only the contract and its signals."""
 
@@ -45,6 +47,7 @@ def test_conditions_know_neither():
 def test_an_import_of_training_would_be_seen():
     wrong = "def f():\n    from walkies.tasks import walk\n    import walkies.rl.train"
     assert forbidden(wrong, TRAINING) == {"walkies.tasks.walk", "walkies.rl.train"}
+    assert forbidden("from walkies.tasks.randomization import draw", TRAINING), "a package of tasks, too"
     assert not forbidden("from walkies.sim import conditions", TRAINING)
 
 
