@@ -28,11 +28,8 @@ def missing(text: str) -> list[str]:
     }
     found = []
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and (node.module or "").split(".")[0] == "walkies"
-            and id(node) not in tried
-        ):
+        ours = isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("walkies.")
+        if ours and id(node) not in tried:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", FutureWarning)
                 found += [f"{node.module}.{alias.name}" for alias in node.names if not there(node.module, alias.name)]
