@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from precision import double_precision
 from sim import native_cases as cases
 from sim import test_unusable as unusable
 from sim.random_robots import random_start
@@ -114,7 +115,7 @@ def converged(simulator: str) -> NativeSimulator | MujocoSimulator:
 @BOTH
 def test_delays_equal_a_plain_loop_with_delayed_controls(simulator: str) -> None:
     """Every command delay against mj_step with the controls shifted by hand; IMU delays against its history."""
-    with jax.enable_x64(True):
+    with double_precision():
         made, steps, n = converged(simulator), 5, 16
         rng = np.random.default_rng(4)
         targets = cases.POSE + 0.3 * rng.normal(size=(steps, n, 12))

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from precision import double_precision
 from sim.random_robots import held, random_params, random_start
 from walkies.robots import PUPPER, load_model, load_spec
 from walkies.sim import make_simulator
@@ -28,7 +29,7 @@ def simulator() -> MujocoSimulator:
 
 @pytest.fixture
 def float64() -> Iterator[None]:
-    with jax.enable_x64(True):
+    with double_precision():
         yield
 
 
@@ -274,3 +275,15 @@ def test_make_simulator_names_the_choices() -> None:
         make_simulator("mujoco", PUPPER, solver="fast")
     exact = make_simulator("mujoco", PUPPER, solver="exact").model
     assert exact.opt.iterations > 10 > make_simulator("mujoco", PUPPER).model.opt.iterations
+
+
+def test_64_bits_of_one_thread_are_refused(simulator: MujocoSimulator) -> None:
+    """JAX calls back in threads of its own, to which `jax.enable_x64` does not speak."""
+    for setting, refused in ((jax.enable_x64(True), True), (double_precision(), False)):
+        with setting:
+            params = random_params(simulator.model, ROBOTS, seed=0)
+            if refused:
+                with pytest.raises(ValueError, match=r"jax\.config\.update"):
+                    simulator.prepare(params, ROBOTS)
+            else:
+                assert simulator.prepare(params, ROBOTS).body_iquat.dtype == np.float64

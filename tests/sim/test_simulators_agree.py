@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from precision import double_precision
 from sim.random_robots import held, random_params, random_start
 from walkies.robots import PUPPER, load_model
 from walkies.sim.base import Params, Readings, Simulator, State
@@ -75,7 +76,7 @@ def differences(one: tuple[State, Readings], other: tuple[State, Readings]) -> d
 
 
 def test_they_agree_in_float64() -> None:
-    with jax.enable_x64(True):
+    with double_precision():
         case = scenario(seed=0)
         mujoco = mujoco_simulator()
         native = NativeSimulator(mujoco.model, solver="exact", dtype="float64")

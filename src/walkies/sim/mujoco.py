@@ -69,6 +69,7 @@ class MujocoSimulator:
     def prepare(self, params: Params, num_envs: int) -> Prepared:
         """`params` with one value per robot, and the principal axes of its inertias. Pure, jittable."""
         params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *leaf.shape[1:])), params)
+        _check_precision(params.body_inertia.dtype)
         sound = usable(params)
         # Of a broken inertia there are no principal axes; any will do for a robot that MuJoCo never sees.
         unit = jnp.asarray([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], params.body_inertia.dtype)
@@ -82,6 +83,7 @@ class MujocoSimulator:
     ) -> tuple[State, Readings]:
         """Advance every robot by the physics steps of `targets` (n, steps, nu), rad. Pure, jittable."""
         n, dtype = state.qpos.shape[0], state.qpos.dtype
+        _check_precision(dtype)
         spheres, nu = len(self.spheres), self.model.nu
 
         def numbers(*shape: int) -> jax.ShapeDtypeStruct:
@@ -156,6 +158,22 @@ class MujocoSimulator:
                 self._engine_model, self._ground, self._spheres, self._dofs, num_envs, self._threads
             )
         return self._workspaces[num_envs]
+
+
+def _check_precision(dtype: np.dtype) -> None:
+    """Raise if JAX's 64-bit mode holds for this thread alone: it runs callbacks in threads of its own, and what passes
+    there would be rounded to single precision, or refused, now and then."""
+    if dtype != np.float64:
+        return
+    everywhere: list[bool] = []
+    thread = threading.Thread(target=lambda: everywhere.append(bool(jax.config.read("jax_enable_x64"))))
+    thread.start()
+    thread.join()
+    if not everywhere[0]:
+        raise ValueError(
+            "MuJoCo's simulator got float64 where JAX's 64-bit mode holds for one thread only (`jax.enable_x64`), "
+            "and it is called back in others; turn it on for all: jax.config.update('jax_enable_x64', True)"
+        )
 
 
 def _ground_force_addresses(model: mujoco.MjModel, ground: int, spheres: list[int]) -> np.ndarray:
