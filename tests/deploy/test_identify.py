@@ -22,7 +22,7 @@ from walkies.lab.bench.replay import Hidden, Recorder, draw, errors, record
 from walkies.robots import get_robot
 
 PUPPER = get_robot("pupper")
-SHAKE = excitation(PUPPER)
+SHAKE = replace(excitation(PUPPER), edition=2025)
 FRICTIONLOSS = 0.125
 PERFECT = Recorder(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 PERIOD = 10 / 520

@@ -37,7 +37,7 @@ HOSTILE = {
     "endless input": ("[null, 72]", f"[null, {LONG}]", "bad-input-size"),
     "endless layer": ("[null, 32]", f"[null, {LONG}]", "bad-layer-size"),
     "endless time": ('"control_dt": 0.02', f'"control_dt": {LONG}', "control-rate"),
-    "endless range": ("[-0.75, 0.75]", f"[-{LONG}, {LONG}]", "command-range"),
+    "endless range": ("[-0.75, 0.75]", f"[-{LONG}, {LONG}]", "bad-block"),
     "overflowing gain": ('"kp": 5.0', '"kp": 1e999', "bad-gain"),
     "deep slopes": ('"layers": [', '"layers": [' + PRELU % ("[" * 900 + "]" * 900), "not-finite"),
     "list for a word": ('"elu"', '["elu"]', "unknown-activation"),
@@ -84,7 +84,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(sound, tmp_path, recwarn)
     (first, bias), (last, _) = (layer["weights"] for layer in small["layers"])
     first[:], bias[:], last[:] = [row[:2] for row in first], bias[:2], last[:2]
     small["layers"][0]["shape"] = [None, 2]
-    for content in damaged(json.dumps(small).encode(), 300):
+    for content in damaged(json.dumps(small).encode(), 450):
         path.write_bytes(content)
         for finding in lint(path):
             said = " ".join([finding.key, finding.message, finding.mend])

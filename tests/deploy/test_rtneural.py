@@ -148,15 +148,18 @@ def test_a_pose_left_to_the_launch_file_is_not_known_here(document, tmp_path):
 
 def test_frames_of_the_newer_controller_are_not_called_unfit(document):
     """36 numbers in the old order are what walkies runs, too; 20 frames of 48 are for a robot of 2026."""
-    plain = {**document, "obs_spec": frame_document(FRAME, get_robot("pupper"))}
+    plain = {**document, "obs_spec": frame_document(FRAME, get_robot("pupper"), 1)}
     names = ("base_ang_vel", "projected_gravity", "command", "desired_world_z", "joint_pos_rel", "last_action")
     assert tuple(part["name"] for part in plain["obs_spec"]["components"]) == names
-    assert codes(plain) == {"newer-key": NOTE}
+    assert codes(plain) == {}
     gait = copy.deepcopy(plain)
     gait["obs_spec"]["components"].append({"name": "gait_reference", "size": 12})
     gait.update(in_shape=[None, 960], observation_history=20, contract_version=2)
     gait["layers"][0]["weights"][0] = [[0.1] * 5] * 960
-    assert codes(gait) == {"unsupported-frame": UNCHECKED, "newer-key": NOTE, "ignored-key": NOTE}
+    gait["obs_spec"]["history"] = 20
+    assert codes(gait)["bad-block"] == ERROR, "a reference that nothing tells"
+    gait["obs_spec"]["components"][-1]["name"] = "camera"
+    assert codes(gait) == {"unsupported-frame": UNCHECKED, "ignored-key": NOTE}
     del gait["obs_spec"]
     assert codes(gait)["bad-input-size"] == ERROR
     for spec in (1, {}, {"components": 1}, {"components": [1]}, None):

@@ -12,7 +12,7 @@ import pytest
 
 from pupper_frame import SLICES
 from walkies.deploy.controllers.neural_controller import (
-    ControllerConfig,
+    CONFIGS,
     MotorCommand,
     Sensors,
     activate,
@@ -28,7 +28,7 @@ from walkies.tasks.contract import Contract
 from walkies.tasks.signal import Sensed
 
 PUPPER = get_robot("pupper")
-CONFIG = ControllerConfig()
+CONFIG = CONFIGS[2025]
 FAULTS = ["permuted joints", "reversed history", "late action", "gravity sign", "swapped legs", "degrees"]
 
 
@@ -49,7 +49,7 @@ def constant_policy(bias=0.0, history=1, **changes):
     layer = Layer(np.zeros((36 * history, 12)), np.broadcast_to(bias, (12,)).astype(float), "tanh")
     pose = PUPPER.default_pose
     limits = PUPPER.lower_limits, PUPPER.upper_limits
-    return replace(PolicyFile((layer,), history, 5.0, 0.25, (0.75,) * 12, pose, *limits), **changes)
+    return replace(PolicyFile((layer,), history, 5.0, 0.25, (0.75,) * 12, pose, *limits, edition=2025), **changes)
 
 
 def level(n=1, joints=PUPPER.default_pose):
@@ -258,8 +258,8 @@ def test_nan_switches_that_robot_off_and_no_other():
     memory, _ = tick_until_action(policy, memory, level(3))
     memory, command = tick_until_action(policy, memory, broken)
     assert memory.failed.tolist() == [False, True, False]
-    for values in command:
-        assert np.all(np.isfinite(values)) and np.all(values[1] == 0)
+    assert np.all(command.position[1] == 0) and np.all(command.kp[1] == 0)
+    assert np.all(command.kd[1] == CONFIG.estop_kd), "damped, not limp"
     assert np.all(command.kp[[0, 2]] == 5.0)
     memory, command = tick_until_action(policy, memory, level(3))
     assert memory.failed[1] and np.all(command.kp[1] == 0)

@@ -14,7 +14,7 @@ def policy_of(bias=0.0, weights=0.0, history=1, seed=0):
     matrix.reshape(history, 36, 12)[:, 9:12] = 0.0
     layer = Layer(matrix, np.broadcast_to(bias, (12,)).astype(float), "tanh")
     limits = PUPPER.lower_limits, PUPPER.upper_limits
-    return PolicyFile((layer,), history, 5.0, 0.25, (0.75,) * 12, PUPPER.default_pose, *limits)
+    return PolicyFile((layer,), history, 5.0, 0.25, (0.75,) * 12, PUPPER.default_pose, *limits, edition=2025)
 
 
 STANDING = policy_of()

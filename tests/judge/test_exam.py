@@ -19,8 +19,9 @@ from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.errors import UserError
 from walkies.judge import exam, report_card
 from walkies.judge.exam import SOLVER_ITERATIONS, STAND, drive, examine
-from walkies.judge.loop import Loop, Many, delayed, nominal_plant, rotation_of
+from walkies.judge.loop import Loop, Many, delayed, nominal_plant
 from walkies.judge.ranges import PHYSICS_STEPS, apply, draw
+from walkies.quaternions import rotation_of
 from walkies.robots import get_robot, load_model
 from walkies.run.folders import find_policy
 

@@ -11,9 +11,9 @@ ROOT = Path(walkies.__file__).parent
 TRAINING = {"walkies.rl", "walkies.run", "walkies.gymnasium", "walkies.show", "walkies.lab", "walkies.cli"} | {
     f"walkies.tasks.{path.stem}"
     for path in (ROOT / "tasks").iterdir()
-    if path.suffix in (".py", "") and path.stem not in ("signal", "contract", "__pycache__")
+    if path.suffix in (".py", "") and path.stem not in ("signal", "contract", "gait", "__pycache__")
 }
-"""What neither the judge nor what runs on the robot may know: of tasks, only the contract and its signals."""
+"""What neither the judge nor what runs on the robot may know: of tasks, only contract, signals and references."""
 
 
 def imported(text: str) -> set[str]:

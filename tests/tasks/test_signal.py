@@ -41,8 +41,9 @@ def sensed(n: int, xp=np, seed: int = 0) -> Sensed:
     rng = np.random.default_rng(seed)
     gravity = rng.normal(size=(n, 3))
     gravity /= np.linalg.norm(gravity, axis=1, keepdims=True)
-    parts = (rng.normal(size=(n, 3)), gravity, rng.normal(size=(n, 3)), *rng.normal(size=(3, n, 12)))
-    return Sensed(*(xp.asarray(part, dtype=np.float32) for part in parts))
+    parts = (rng.normal(size=(n, 3)), gravity, rng.normal(size=(n, 3)), *rng.normal(size=(3, n, 12)), None)
+    parts += tuple(rng.normal(size=(n, size)) for size in (12, 24, 6))
+    return Sensed(*(None if part is None else xp.asarray(part, dtype=np.float32) for part in parts))
 
 
 def test_the_frame_is_what_it_was_when_it_was_written_by_hand():

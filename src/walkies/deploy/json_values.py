@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,3 +77,35 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return f"an object with {len(value)} keys"
     return shown(json.dumps(value) if isinstance(value, str) else str(value))
+
+
+def is_table(value: Any, columns: int, rows: int | None = None) -> bool:
+    """Whether `value` is a list of so many rows (None: at least one) of `columns` finite numbers."""
+    if not isinstance(value, list) or not value or (rows is not None and len(value) != rows):
+        return False
+    return all(isinstance(row, list) and len(row) == columns and all_finite(row) for row in value)
+
+
+def require_numbers(
+    block: dict[str, Any], key: str, names: Iterable[str], found: list[Problem], positive: Iterable[str] = ()
+) -> bool:
+    """Adds a problem for each of `names` that is no finite number in the object at `key`, or not above zero where it
+    must be; whether there is none."""
+    before, above = len(found), tuple(positive)
+    for name in names:
+        value: Any = block.get(name)
+        if not is_finite(value) or (name in above and not value > 0):
+            got = describe(value) if name in block else "nothing"
+            expected = "a number above 0" if name in above else "a finite number"
+            found.append(Problem("bad-block", f"{key}.{name}", got, expected))
+    return len(found) == before
+
+
+def require_table(
+    block: dict[str, Any], key: str, name: str, columns: int, rows: int | None, found: list[Problem]
+) -> None:
+    """Adds a problem if `name` is no table of finite numbers in the object at `key`."""
+    if not is_table(block.get(name), columns, rows):
+        got = describe(block[name]) if name in block else "nothing"
+        expected = f"{'rows' if rows is None else rows} × {columns} finite numbers"
+        found.append(Problem("bad-block", f"{key}.{name}", got, expected))

@@ -1,7 +1,9 @@
 """The file a robot loads: `policy.json`, its reader, its forward pass, and the export from a trained network.
 
 The robot's `neural_controller` reads its own keys and RTNeural's `layers` and ignores the rest; what the file says
-about itself beyond that (versions, command range, timing) stands in one object named `walkies`.
+about itself beyond that (versions, timing) stands in one object named `walkies`. There are two editions of the format:
+that of 2025, with one frame and no word about it, and that of 2026 ("contract v2"), whose frame is listed and whose
+blocks (`walkies.deploy.blocks`) say how commands and references reach the policy.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from typing import Any
 import numpy as np
 
 import walkies
-from walkies.deploy.json_values import PolicyFileError
-from walkies.deploy.policy_json import frame, frame_document, history, load_document, problems, robot_of
+from walkies.deploy import blocks as file_blocks
+from walkies.deploy.blocks import Blocks, CommandClip, HeadingHold
+from walkies.deploy.blocks.command import AXES
+from walkies.deploy.json_values import PolicyFileError, is_finite
+from walkies.deploy.policy_json import COMMANDS, frame, frame_document, history, load_document, problems, robot_of
 from walkies.deploy.probes import extreme_observations
 from walkies.deploy.rtneural import PRELU, slopes
 from walkies.files import write_bytes, writing
@@ -31,6 +36,8 @@ __all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer"
 
 EXPORT_TOLERANCE = 1e-5
 """Largest allowed difference in any action between the trained network and the written file, both in float64."""
+EDITIONS = (2025, 2026)
+"""Years since which the robot's software has read a file of this format."""
 FLOAT32_TOLERANCE = 1e-4
 """The same between float32, as the robot computes, and float64, on observations such as training saw."""
 
@@ -67,6 +74,10 @@ class PolicyFile:
     """Names of the signals in a frame, in order."""
     walkies: Mapping[str, Any] = field(default_factory=dict)
     """Ours, ignored by the robot."""
+    blocks: Blocks = field(default_factory=Blocks)
+    """How commands and references reach the policy."""
+    edition: int = EDITIONS[-1]
+    """Of the format."""
 
     @property
     def num_joints(self) -> int:
@@ -103,6 +114,18 @@ class PolicyFile:
     def robot_name(self) -> str:
         """Of the robot that the file is for: as it says, else `robots.DEFAULT`; there may be none of that name."""
         return str(self.walkies.get("robot", DEFAULT))
+
+    @property
+    def command_range(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest of each command (m/s, m/s, rad/s by the names COMMANDS) that the policy was trained for,
+        as far as its file says."""
+        clip, own = self.blocks.command_clip, self.walkies.get("command_range")
+        ranges = {}
+        for axis, name in zip(AXES, COMMANDS, strict=True):
+            pair = getattr(clip, axis, None) or (own.get(name) if isinstance(own, dict) else None)
+            if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_finite, pair)) and pair[0] <= pair[1]:
+                ranges[name] = (float(pair[0]), float(pair[1]))
+        return ranges
 
     @property
     def control_dt(self) -> float:
@@ -173,11 +196,24 @@ class PolicyFile:
         )  # fmt: skip
 
     def document(self) -> dict[str, Any]:
-        """The content as plain JSON data, keys as the robot reads them."""
-        scale = list(self.action_scale)
+        """The content as plain JSON data, keys as the robot reads them.
+
+        Raises:
+            PolicyFileError: the edition's format does not hold the policy.
+        """
+        scale, about = list(self.action_scale), dict(self.walkies)
+        spec: dict[str, Any] = {}
+        if self.edition == EDITIONS[0]:
+            self._refuse_for_2025()
+            if self.command_range:
+                about["command_range"] = {name: list(pair) for name, pair in self.command_range.items()}
+        else:
+            spec["obs_spec"] = frame_document(self.observation, self, self.observation_history)
+            spec["single_observation_size"] = self.frame_size
+            spec |= self.blocks.document(robot_of({"walkies": about}).joint_names)
         document: dict[str, Any] = {
             "in_shape": [None, self.observation_size],
-            **({} if self.observation == FRAME else {"obs_spec": frame_document(self.observation, self)}),
+            **spec,
             "observation_history": self.observation_history,
             "use_imu": self.use_imu,
             "kp": self.kp,
@@ -187,10 +223,31 @@ class PolicyFile:
             "joint_lower_limits": list(self.joint_lower_limits),
             "joint_upper_limits": list(self.joint_upper_limits),
         }
-        if self.walkies:
-            document["walkies"] = dict(self.walkies)
+        if about:
+            document["walkies"] = about
         document["layers"] = [_layer_document(layer) for layer in self.layers]
         return document
+
+    def _refuse_for_2025(self) -> None:
+        """Raise if the controller of 2025 would show the policy something else than it was trained on."""
+        if self.observation != FRAME:
+            raise PolicyFileError(
+                f"the format of 2025 has one frame, {', '.join(FRAME)}; got {', '.join(self.observation)}; "
+                "write the format of 2026, or train with that frame"
+            )
+        blocks = self.blocks
+        lost = [
+            name
+            for name, there in (
+                ("heading_hold", blocks.hold.on),
+                ("gait_reference", blocks.gait_reference),
+                ("jump_slot", blocks.jump_slot),
+                ("trick", blocks.trick),
+            )
+            if there
+        ]
+        if lost:
+            raise PolicyFileError(f"the format of 2025 does not hold {', '.join(lost)}; write the format of 2026")
 
 
 def read(path: Path | str) -> PolicyFile:
@@ -222,6 +279,8 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
         use_imu=document.get("use_imu", True),
         observation=frame(document) or FRAME,
         walkies=document["walkies"] if isinstance(document.get("walkies"), dict) else {},
+        blocks=file_blocks.parse(document),
+        edition=EDITIONS[-1 if "obs_spec" in document else 0],
     )
 
 
@@ -261,6 +320,7 @@ def export(
     *,
     final_activation: str = "tanh",
     command_range: Mapping[str, Sequence[float]] | None = None,
+    blocks: Blocks | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> PolicyFile:
     """Write a trained network as the robot's `policy.json` and prove that the file computes the same actions.
@@ -272,7 +332,9 @@ def export(
         mean, scale: (in,) the observation normalizer, x ↦ (x − mean) · scale; scale 0 drops an input.
         contract: robot, history, gains and action scale the policy was trained with.
         final_activation: on the last layer; it bounds the action on the robot too.
-        command_range: what the policy was trained to follow, {"vx": (low, high), "vy": …, "yaw_rate": …}.
+        command_range: what the policy was trained to follow, {"vx": (low, high), "vy": …, "yaw_rate": …}; the robot
+            clips commands to it.
+        blocks: how else commands and references reach the policy; default: no heading hold, said so.
         extra: further entries of the file's `walkies` object.
 
     Raises:
@@ -290,8 +352,6 @@ def export(
     _refuse_constant_inputs(path, folded[0][0], contract)
     robot, (kp, kd) = contract.robot, contract.gains
     about: dict[str, Any] = {"version": walkies.__version__, "robot": robot.name, "control_dt": contract.control_dt}
-    if command_range is not None:
-        about["command_range"] = {name: [float(v) for v in pair] for name, pair in command_range.items()}
     policy = PolicyFile(
         layers=tuple(Layer(w, b, name) for (w, b), name in zip(folded, activations, strict=True)),
         observation_history=contract.observation_history,
@@ -303,11 +363,20 @@ def export(
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
         observation=contract.observation,
         walkies={**about, **(extra or {})},
+        blocks=_clipping(Blocks(heading_hold=HeadingHold(kp=0.0)) if blocks is None else blocks, command_range),
     )
     with writing(path) as candidate:
         write(candidate, policy)
         _verify(candidate, layers, activations, mean, scale)
     return policy
+
+
+def _clipping(blocks: Blocks, command_range: Mapping[str, Sequence[float]] | None) -> Blocks:
+    """The blocks with commands clipped to what the policy was trained to follow, where that is known."""
+    if command_range is None:
+        return blocks
+    pairs = {axis: command_range[name] for axis, name in zip(AXES, COMMANDS, strict=True) if name in command_range}
+    return replace(blocks, command_clip=CommandClip.parse(pairs))
 
 
 def _verify(path: Path, layers: Any, activations: list[str], mean: np.ndarray, scale: np.ndarray) -> None:

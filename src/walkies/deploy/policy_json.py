@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from walkies import robots
+from walkies.deploy import blocks
 from walkies.deploy.json_values import PolicyFileError, Problem, are_numbers, describe, is_finite, size, whole
 from walkies.deploy.rtneural import check_layers
 from walkies.errors import UserError
@@ -24,6 +25,8 @@ COMMANDS = ("vx", "vy", "yaw_rate")
 MAX_HISTORY = 1000
 """Frames; more is a damaged file (20 s of memory)."""
 JOINT_KEYS = ("default_joint_pos", "joint_lower_limits", "joint_upper_limits")
+NEWEST_FIRST = "newest_first"
+"""The one order of frames that the robot knows."""
 REQUIRED = ("in_shape", "kp", "kd", "action_scale", "joint_lower_limits", "joint_upper_limits", "layers")
 """Keys without which the robot does not load a file, with the parameters that its launch files set."""
 
@@ -61,6 +64,7 @@ def problems(document: dict[str, Any]) -> list[Problem]:
     if not is_finite(scale) and not are_numbers(scale, joints):
         found.append(Problem("bad-scale", "action_scale", describe(scale), f"a number or {joints} numbers, finite"))
     _check_joints(document, joints, found)
+    blocks.check(document, joints, frame(document), found)
     if "layers" in document:
         check_layers(document["layers"], inputs, joints, found)
     return found
@@ -97,10 +101,10 @@ def frame(document: Mapping[str, Any]) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if sizes == [whole(part.get("size")) for part in components] else None
 
 
-def frame_document(names: tuple[str, ...], robot: signal.Jointed) -> dict[str, Any]:
-    """`obs_spec` of a frame."""
+def frame_document(names: tuple[str, ...], robot: signal.Jointed, frames: int) -> dict[str, Any]:
+    """`obs_spec` of an observation of so many frames."""
     components = [{"name": one.file_name or one.name, "size": one.size(robot)} for one in signal.chosen(names)]
-    return {"frame_order": "newest_first", "components": components}
+    return {"frame_order": NEWEST_FIRST, "history": frames, "components": components}
 
 
 def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) -> int | None:
@@ -119,6 +123,7 @@ def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) ->
         found.append(Problem("unsupported-frame", "obs_spec", "another frame", expected))
     of_frame = signal.total(signal.chosen(names), robot_of(document)) if names else None
     if "in_shape" not in document:
+        _check_spec(document, frames, of_frame, found)
         return of_frame * frames if frames and of_frame else None
     shape = document["in_shape"]
     inputs = size(shape) if isinstance(shape, list) and len(shape) == 2 else None
@@ -129,7 +134,22 @@ def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) ->
     elif frames and of_frame and inputs != of_frame * frames:
         expected = f"{of_frame} × observation_history ({frames}) = {of_frame * frames}"
         found.append(Problem("bad-input-size", "in_shape[1]", str(inputs), expected))
+    _check_spec(document, frames, of_frame, found)
     return inputs
+
+
+def _check_spec(document: dict[str, Any], frames: int | None, of_frame: int | None, found: list[Problem]) -> None:
+    """What `obs_spec` and `single_observation_size` say twice."""
+    spec = document.get("obs_spec")
+    if isinstance(spec, dict):
+        if spec.get("frame_order", NEWEST_FIRST) != NEWEST_FIRST:
+            found.append(Problem("bad-spec", "obs_spec.frame_order", describe(spec["frame_order"]), NEWEST_FIRST))
+        if frames and "history" in spec and whole(spec["history"]) != frames:
+            expected = f"observation_history, {frames}"
+            found.append(Problem("bad-spec", "obs_spec.history", describe(spec["history"]), expected))
+    said = document.get("single_observation_size")
+    if said is not None and of_frame and whole(said) != of_frame:
+        found.append(Problem("bad-spec", "single_observation_size", describe(said), f"{of_frame}, the frame's size"))
 
 
 def _check_joints(document: dict[str, Any], joints: int, found: list[Problem]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from walkies.judge.loop import Loop, Motion, rotation_of
+from walkies.judge.loop import Loop, Motion
+from walkies.quaternions import rotation_of
 
 FALL_TILT = 0.9
 """rad"""

@@ -179,17 +179,6 @@ def standing(model: mujoco.MjModel, robot: Robot, joints: np.ndarray | Sequence[
     return qpos
 
 
-def rotation_of(quat: np.ndarray) -> np.ndarray:
-    """Rotation matrices (…, 3, 3), body to world, of unit quaternions (…, 4) w x y z."""
-    w, x, y, z = np.moveaxis(quat, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
 def delayed(known: Sequence[np.ndarray], before: int, delay: np.ndarray, steps_per_tick: int) -> list[np.ndarray]:
     """What is in force in each physics step, (n, S, …), of what was sent once per tick, each (n, before + ticks, …).
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from walkies.judge.falls import Falls
-from walkies.judge.loop import Loop, Motion, rotation_of
+from walkies.judge.loop import Loop, Motion
 from walkies.judge.ranges import STEPS, TIMESTEP
+from walkies.quaternions import rotation_of
 
 
 class Record(NamedTuple):

@@ -13,7 +13,7 @@ import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import MotorCommand
-from walkies.deploy.controllers.neural_controller import ControllerConfig, Memory, NeuralController, multiplex
+from walkies.deploy.controllers.neural_controller import CONFIGS, ControllerConfig, Memory, NeuralController, multiplex
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, model_for
 from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.loop import Loop, Many, nominal_plant, standing
@@ -89,7 +89,7 @@ def rehearse(
         qpos: (n, nq) where the robots are when the controller is activated; default: their feet just above the ground.
         before: the controller's memory of an earlier run: this is then a re-activation, with its stale history.
     """
-    config, world = config or ControllerConfig(), world or World()
+    config, world = config or CONFIGS[policy.edition], world or World()
     batch = batch or mujoco.batch.Batch(model_for(robot, config), n, threads)
     n = batch.nsim
     controller = NeuralController(policy, robot, config=config)

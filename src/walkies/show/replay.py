@@ -18,7 +18,8 @@ from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
-from walkies.judge.loop import Loop, Many, Motion, nominal_plant, rotation_of, standing
+from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
+from walkies.quaternions import rotation_of
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
 
@@ -136,10 +137,7 @@ def stretched(script: Sequence[Segment], seconds: float) -> tuple[Segment, ...]:
 
 def clip_commands(policy: PolicyFile, commands: np.ndarray) -> np.ndarray:
     """Commands (steps, 3) cut to the range that the policy file names; unchanged where it names none."""
-    ranges = policy.walkies.get("command_range")
-    if not isinstance(ranges, dict):
-        return commands
-    bounds = [ranges.get(name, (-np.inf, np.inf)) for name in COMMANDS]
+    bounds = [policy.command_range.get(name, (-np.inf, np.inf)) for name in COMMANDS]
     return np.clip(commands, *np.array(bounds, np.float32).T)
 
 

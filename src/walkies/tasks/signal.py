@@ -46,6 +46,14 @@ class Sensed(NamedTuple):
     """(n, nu) rad/s."""
     last_action: Array
     """(n, nu) the action last executed, fade-in applied."""
+    desired_up: Array | None = None
+    """(n, 3) unit vector, body frame: where a pose command wants the world's up; None: none ever came."""
+    gait_reference: Array | None = None
+    """(n, nu) rad from the default pose (`walkies.tasks.gait.reference`); this and what follows: where there is one."""
+    motion_command: Array | None = None
+    """(n, 2 nu) rad and rad/s: a frame of a recorded movement."""
+    motion_anchor: Array | None = None
+    """(n, 6) that frame's orientation as seen from the robot: two columns of its rotation matrix, row by row."""
 
 
 class Errors(NamedTuple):
@@ -156,8 +164,31 @@ def _offset(value: Array, robot: Any) -> Array:
 
 
 def _up(sensed: Sensed) -> Array:
+    if sensed.desired_up is not None:
+        return sensed.desired_up
     xp = namespace(sensed.gyro)
     return xp.broadcast_to(xp.asarray([0.0, 0.0, 1.0], dtype=sensed.gyro.dtype), sensed.gyro.shape)
+
+
+def _reference(name: str) -> Callable[[Sensed], Array]:
+    def read(sensed: Sensed) -> Array:
+        value = getattr(sensed, name)
+        if value is None:
+            raise ValueError(f"{name} is in the frame, and nothing here makes it")
+        return value
+
+    return read
+
+
+def _twice_the_joints(robot: Any) -> Image:
+    """Angles, then speeds."""
+    one = mirrored_joints(robot)
+    return Image(np.concatenate([one.source, one.source + len(one.source)]), np.tile(one.sign, 2))
+
+
+def _level(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """Two columns of the unit matrix, row by row, within 0.15."""
+    return np.array([1.0, 0, 0, 1, 0, 0]) + rng.uniform(-0.15, 0.15, (count, size))
 
 
 def _lean(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
@@ -204,6 +235,20 @@ _SIGNALS: tuple[FrameSignal, ...] = (
         "joint_velocity", "rad/s", "joint velocities", per_joint,
         read=lambda s: s.joint_velocity, mirror=mirrored_joints, sensor="encoders", noise=0.5,
         file_name="joint_vel_rel",
+    ),
+    Signal(
+        "gait_reference", "rad", "joint angles of a reference gait minus the default pose", per_joint,
+        read=_reference("gait_reference"), mirror=mirrored_joints, sensor="controller", ordinary=_within(0.3),
+    ),
+    Signal(
+        "motion_command", "rad, rad/s", "joint angles and speeds of a frame of a recorded movement",
+        lambda robot: 2 * robot.num_joints, read=_reference("motion_command"), mirror=_twice_the_joints,
+        sensor="controller",
+    ),
+    Signal(
+        "motion_anchor", "1", "that frame's orientation seen from the robot: two columns of a rotation matrix",
+        lambda robot: 6, read=_reference("motion_anchor"), mirror=signed(np.array([1.0, -1, -1, 1, 1, -1])),
+        sensor="controller", file_name="motion_anchor_ori_b", ordinary=_level,
     ),
 )  # fmt: skip
 

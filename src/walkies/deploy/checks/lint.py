@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from walkies.deploy.blocks import BLOCKS
 from walkies.deploy.checks import network_rules, robot_rules
 from walkies.deploy.checks.findings import (
     CONTROLLER,
@@ -31,10 +32,7 @@ from walkies.files import shown
 
 MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
-NEWER_KEYS = (
-    *("obs_spec", "single_observation_size", "command_clip", "heading_hold"),
-    *("gait_reference", "jump_slot", "trick", "motion"),
-)
+NEWER_KEYS = ("obs_spec", "single_observation_size", *BLOCKS)
 """Read by the controller of 2026 alone."""
 IGNORED_KEYS = ("control_orientation", *network_rules.POSE_COMMANDS, "contract_version")
 KNOWN_KEYS = (*REQUIRED, *JOINT_KEYS, "observation_history", "use_imu", "walkies", *IGNORED_KEYS, *NEWER_KEYS)
@@ -72,6 +70,16 @@ _PROBLEMS = {
         UNCHECKED,
         f"{NEWER_CONTROLLER}: obs_spec; that of 2025 reads one frame only",
         "rehearse it with the tools that it was trained with",
+    ),
+    "bad-spec": (
+        ERROR,
+        f"{NEWER_CONTROLLER}: on_init compares obs_spec with the rest of the file",
+        "export again; `walkies export` writes these keys",
+    ),
+    "bad-block": (
+        ERROR,
+        f"{NEWER_CONTROLLER}: on_init refuses a damaged block, and one without its component",
+        "export again, or remove block and component together",
     ),
     "unknown-activation": (
         ERROR,
@@ -168,9 +176,6 @@ def _keys(document: dict[str, Any]) -> Iterator[Finding]:
         if key in IGNORED_KEYS:
             message = "written by some trainers, ignored by the robot"
             yield Finding("ignored-key", NOTE, key, message, f"{CONTROLLER}: never reads it", "nothing to do")
-        elif key in NEWER_KEYS:
-            message = "read by the robot's controller of 2026, ignored by that of 2025 and by walkies"
-            yield Finding("newer-key", NOTE, key, message, NEWER_CONTROLLER, "know which of them your robot runs")
         elif key not in KNOWN_KEYS:
             near = difflib.get_close_matches(key[:60], KNOWN_KEYS, 1)
             meant = f"; did you mean {near[0]}?" if near else ""

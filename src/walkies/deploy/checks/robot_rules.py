@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from walkies.deploy.checks.findings import BOARD, CONTROLLER, ERROR, NOTE, WARNING, Finding
+from walkies.deploy.checks.findings import BOARD, CONTROLLER, ERROR, NEWER_CONTROLLER, NOTE, WARNING, Finding
 from walkies.deploy.checks.stance import stance
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
@@ -98,21 +98,24 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         yield Finding(
             "control-rate", ERROR, "walkies.control_dt", message, CONTROLLER, "train with a control_dt of 0.02"
         )
-    ranges = about.get("command_range")
-    if not isinstance(ranges, dict):
+    ranges = policy.command_range
+    if not ranges:
         message = "the file does not say which commands it was trained to follow"
         mend = "find out, and scale the gamepad to it (teleop_twist_joy)"
-        yield Finding("command-range-unknown", NOTE, "walkies.command_range", message, CONTROLLER, mend)
+        yield Finding("command-range-unknown", NOTE, "command_clip", message, CONTROLLER, mend)
         return
     for name, most in zip(COMMANDS, robot.gamepad, strict=True):
-        pair = ranges.get(name)
-        low, high = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
-        good = is_finite(low) and is_finite(high)
-        if not (good and low <= -most + 1e-6 and high >= most - 1e-6):  # type: ignore[operator]
-            trained = f"{low:g} … {high:g}" if good else "unknown"
-            message = f"trained for {trained}, but the gamepad commands up to ±{most:g}: more than it ever met"
+        low, high = ranges.get(name, (0.0, 0.0))
+        if not (low <= -most + 1e-6 and high >= most - 1e-6):
+            trained = f"{low:g} … {high:g}" if name in ranges else "unknown"
+            message = f"trained for {trained}, but the gamepad commands up to ±{most:g}: "
             mend = "scale the gamepad down (teleop_twist_joy), or train over the whole range"
-            yield Finding("command-range", WARNING, f"walkies.command_range.{name}", message, CONTROLLER, mend)
+            if policy.blocks.command_clip is None:
+                message += "more than it ever met"
+                yield Finding("command-range", WARNING, f"walkies.command_range.{name}", message, CONTROLLER, mend)
+            else:
+                message += "the rest is clipped"
+                yield Finding("command-range", NOTE, f"command_clip.{name}", message, NEWER_CONTROLLER, mend)
 
 
 def _implausible(code: str, key: str, value: float, plausible: Range, mend: str) -> Iterator[Finding]:

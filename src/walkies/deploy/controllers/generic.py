@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from walkies.deploy.controllers import inputs
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
@@ -46,6 +47,7 @@ class GenericController:
         self.action = np.zeros(sensors.joint_position.shape, np.float32)
         self.applied = self.action
         self.failed = np.zeros(n, bool)
+        self.inputs = inputs.begin(self.policy, n)
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False
@@ -56,13 +58,15 @@ class GenericController:
             velocity_command = np.zeros_like(sensors.gyro)
         joints, speeds = sensors.joint_position, sensors.joint_velocity
         speeds = np.zeros_like(joints) if speeds is None else speeds
-        sensed = Sensed(sensors.gyro, gravity, velocity_command, joints, speeds, self.applied)
+        seconds = self.actions * (1.0 / self.tick_rate)
+        told = inputs.told(self.policy, self.inputs, velocity_command, sensors.orientation)
+        sensed = Sensed(sensors.gyro, gravity, told.command, joints, speeds, self.applied)
+        self.inputs, sensed = inputs.refer(self.policy, told, sensed, sensors.orientation, seconds, self.fade_in)
         frame = self.contract.frame(sensed, noise=sensors.noise, dtype=np.float32)
         self.history = self.contract.push(self.history, frame)
         self.action = self.policy.act(self.history)
         finite = np.all(np.isfinite(self.action), axis=-1)
         self.failed = ~finite
-        seconds = self.actions * (1.0 / self.tick_rate)
         fade = np.float32(min(seconds / self.fade_in, 1.0) if self.fade_in else 1.0)
         self.applied = fade * np.where(finite[:, None], self.action, np.float32(0))
         self.actions += 1

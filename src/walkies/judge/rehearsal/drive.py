@@ -12,10 +12,11 @@ from walkies import memory
 from walkies.deploy.controllers import CONTROLLERS
 from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.falls import Falls
-from walkies.judge.loop import Loop, Many, Motion, rotation_of, standing
+from walkies.judge.loop import Loop, Many, Motion, standing
 from walkies.judge.ranges import SETTLE
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import Condition, Script, scripts
+from walkies.quaternions import rotation_of
 from walkies.robots.base import Robot
 from walkies.sim import conditions as vocabulary
 

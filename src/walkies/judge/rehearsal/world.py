@@ -8,8 +8,9 @@ import numpy as np
 
 from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
-from walkies.judge.loop import Plant, Sense, rotation_of
+from walkies.judge.loop import Plant, Sense
 from walkies.judge.rehearsal.conditions import Script
+from walkies.quaternions import product, rotation_of
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
 from walkies.sim import conditions
@@ -83,10 +84,10 @@ def senses(given: Given, script: Script) -> Sense:
 
     def sense(action: int | None, sensors: Sensors) -> Sensors:
         noise = script.noise[:, action or 0] * (given["noise"] * (action is not None))[:, None]
-        body = _product(askew, _turn_xy(noise[:, 3:5]))
+        body = product(askew, _turn_xy(noise[:, 3:5]))
         return sensors._replace(
             gyro=np.einsum("nij,ni->nj", turn, sensors.gyro) + noise[:, :3] + bias,
-            orientation=_product(_product(level, sensors.orientation), body),
+            orientation=product(product(level, sensors.orientation), body),
             joint_position=sensors.joint_position + noise[:, 5:],
         )
 
@@ -103,18 +104,3 @@ def _turn_xy(vector: np.ndarray) -> np.ndarray:
     angle = np.linalg.norm(vector, axis=-1, keepdims=True)
     scale = np.sinc(angle / (2 * np.pi)) / 2  # sin(angle / 2) / angle
     return np.concatenate([np.cos(angle / 2), scale * vector, np.zeros_like(angle)], axis=-1)
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Quaternion product (n, 4): first b, then a."""
-    aw, ax, ay, az = a.T
-    bw, bx, by, bz = b.T
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
-    )

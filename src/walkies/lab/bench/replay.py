@@ -19,7 +19,7 @@ import numpy as np
 from walkies.accel.cpu import MujocoThreads
 from walkies.bounds import Between, Seed
 from walkies.deploy.controllers import Sensors
-from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController
+from walkies.deploy.controllers.neural_controller import CONFIGS, ControllerConfig, NeuralController
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, model_for
 from walkies.deploy.excite import excitation
 from walkies.deploy.identification.identify import TOLERANCE, Identified, identify
@@ -83,7 +83,7 @@ def record(
     seed: int = 0,
 ) -> Recording:
     """What a recorder receives of a robot with `hidden` parameters that walks, or is held in the air."""
-    recorder, config = recorder or Recorder(), config or ControllerConfig()
+    recorder, config = recorder or Recorder(), config or CONFIGS[policy.edition]
     rng = np.random.default_rng(seed)
     batch = _robot(robot, config, hidden, held)
     controller, nominal = NeuralController(policy, robot, config=config), nominal_plant(robot, 1)
@@ -172,7 +172,7 @@ def draw(rng: np.random.Generator) -> Hidden:
 
 def errors(found: Identified, hidden: Hidden, nominal_frictionloss: float, policy: PolicyFile) -> dict[str, float]:
     """Estimate minus truth: s, parts of the truth, rad/s; NaN where the estimate says that it is none."""
-    tick_rate = ControllerConfig().tick_rate
+    tick_rate = CONFIGS[policy.edition].tick_rate
     truth = {
         "latency": round(hidden.latency * tick_rate) / tick_rate,
         "kp": hidden.kp * policy.kp,

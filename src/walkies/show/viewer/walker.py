@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
-from walkies.deploy.controllers.neural_controller import ControllerConfig, NeuralController, multiplex
+from walkies.deploy.controllers.neural_controller import CONFIGS, ControllerConfig, NeuralController, multiplex
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
@@ -58,7 +59,8 @@ class Walker:
     ) -> None:
         """clock: s; by it the controller notices that its driver has fallen silent."""
         self.policy, self.robot, self.clock = policy, robot, clock
-        self.config = config or ControllerConfig()
+        self.given = config
+        self.config = config or _config(policy)
         self.model = world.build_model(robot, self.config)
         self.data = mujoco.MjData(self.model)
         self.floor = ground_geom(self.model)
@@ -95,6 +97,7 @@ class Walker:
         """Exchange the policy; the controller starts anew from where the robot stands, unless it is stopped."""
         stopped = self.stopped
         self.policy = policy
+        self.config = self.controller.config = self.given or _config(policy)
         self._activate()
         if stopped:  # past its beginning, in which it would brace the legs whatever was pressed
             now = self.controller
@@ -193,15 +196,13 @@ def _heading(quaternion: np.ndarray, ground: np.ndarray) -> float:
     return float(np.arctan2(forward[1], forward[0]))
 
 
+def _config(policy: PolicyFile) -> ControllerConfig:
+    """Of the software that the policy is written for; but a page that was closed must not leave a robot running."""
+    return replace(CONFIGS[policy.edition], command_timeout=CONFIGS[2025].command_timeout)
+
+
 def command_range(policy: PolicyFile, robot: Robot) -> dict[str, tuple[float, float]]:
     """Lowest and highest vx, vy (m/s) and yaw rate (rad/s) that a policy was trained for, as far as its file says; else
     what the robot's gamepad can ask for."""
-    named = policy.walkies.get("command_range")
-    ranges = named if isinstance(named, dict) else {}
-    return {name: _pair(ranges.get(name)) or (-most, most) for name, most in zip(COMMANDS, robot.gamepad, strict=True)}
-
-
-def _pair(value: Any) -> tuple[float, float] | None:
-    """A lowest and a highest number out of JSON, or None where it is no such thing."""
-    low, high = map(world.finite, value) if isinstance(value, list | tuple) and len(value) == 2 else (None, None)
-    return (low, high) if low is not None and high is not None and low <= high else None
+    widest = {name: (-most, most) for name, most in zip(COMMANDS, robot.gamepad, strict=True)}
+    return widest | policy.command_range

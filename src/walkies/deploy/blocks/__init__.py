@@ -1,0 +1,102 @@
+"""What a policy file of 2026 may say beyond its network: how commands reach it, and which references it is shown.
+
+One module per block: its record, what it does, its form in the file and everything that can be wrong with it. A block
+that belongs to a signal is there if and only if the signal is in the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from walkies.deploy.blocks import gait
+from walkies.deploy.blocks.command import CommandClip, HeadingHold
+from walkies.deploy.blocks.jump import JumpSlot
+from walkies.deploy.blocks.trick import Trick
+from walkies.deploy.json_values import Problem
+from walkies.tasks.gait.reference import GaitReference
+
+__all__ = ["BLOCKS", "Blocks", "CommandClip", "GaitReference", "HeadingHold", "JumpSlot", "Trick"]
+
+BLOCKS = ("command_clip", "heading_hold", "gait_reference", "jump_slot", "trick", "motion")
+"""Keys of a policy file."""
+MOTION_SIGNALS = ("motion_command", "motion_anchor")
+"""What only a recorded movement tells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """The blocks of one file; None where it has none."""
+
+    command_clip: CommandClip | None = None
+    heading_hold: HeadingHold | None = None
+    gait_reference: GaitReference | None = None
+    jump_slot: JumpSlot | None = None
+    trick: Trick | None = None
+
+    @property
+    def hold(self) -> HeadingHold:
+        """The heading hold in force: where the file says nothing, on with a gait reference and off without."""
+        if self.heading_hold is not None:
+            return self.heading_hold
+        return HeadingHold() if self.gait_reference is not None else HeadingHold(kp=0.0)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return any(value is not None for value in vars(self).values())
+
+    def document(self, joint_names: Sequence[str]) -> dict[str, Any]:
+        """As in a file."""
+        blocks: dict[str, Any] = {}
+        if self.command_clip is not None:
+            blocks["command_clip"] = self.command_clip.document()
+        if self.heading_hold is not None:
+            blocks["heading_hold"] = self.heading_hold.document()
+        if self.gait_reference is not None:
+            blocks[gait.KEY] = gait.document(self.gait_reference, joint_names)
+        if self.jump_slot is not None:
+            blocks["jump_slot"] = self.jump_slot.document()
+        if self.trick is not None:
+            blocks |= self.trick.documents()
+        return blocks
+
+
+def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None, found: list[Problem]) -> None:
+    """Everything wrong with a file's blocks, alone and beside the signals of its frame (None: unknown)."""
+    if "command_clip" in document:
+        CommandClip.check(document["command_clip"], found)
+    if "heading_hold" in document:
+        HeadingHold.check(document["heading_hold"], found)
+    if gait.KEY in document:
+        gait.check(document[gait.KEY], joints, found)
+    if "jump_slot" in document:
+        JumpSlot.check(document["jump_slot"], joints, found)
+        if gait.KEY not in document:
+            found.append(Problem("bad-block", "jump_slot", "no gait_reference", "the gait that a jump interrupts"))
+    tricks = "trick" in document or "motion" in document
+    if tricks:
+        Trick.check(document.get("trick"), document.get("motion"), joints, found)
+    if frame is None:
+        return
+    for key, there, signals in (
+        (gait.KEY, gait.KEY in document, ("gait_reference",)),
+        ("motion", "motion" in document, MOTION_SIGNALS),
+    ):
+        shown = [name for name in signals if name in frame]
+        if there and not shown:
+            found.append(Problem("bad-block", key, "no such component in obs_spec", f"one of {', '.join(signals)}"))
+        elif shown and not there:
+            found.append(Problem("bad-block", key, "nothing", f"this block, since obs_spec has {shown[0]}"))
+
+
+def parse(document: Mapping[str, Any]) -> Blocks:
+    """The blocks of a document in which `check` finds nothing."""
+    return Blocks(
+        CommandClip.parse(document["command_clip"]) if "command_clip" in document else None,
+        HeadingHold.parse(document["heading_hold"]) if "heading_hold" in document else None,
+        gait.parse(document[gait.KEY]) if gait.KEY in document else None,
+        JumpSlot.parse(document["jump_slot"]) if "jump_slot" in document else None,
+        Trick.parse(document["trick"], document["motion"]) if "trick" in document and "motion" in document else None,
+    )

@@ -1,0 +1,79 @@
+"""A gait as a reference: joint angles over one cycle, and which of them a policy is shown at a moment.
+
+The robot's controller of 2026 (`pupper_gait_deploy`) and training compute it by the same lines, from tables that stand
+in the policy's file. Functions take numpy and JAX arrays alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from walkies.tasks.signal import namespace
+
+Array = Any
+"""numpy.ndarray or jax.Array"""
+
+
+@dataclass(frozen=True, eq=False)
+class GaitReference:
+    """Tables (N, nu) of absolute joint angles, rad, over one cycle of a gait, and when which of them holds."""
+
+    frequency: float
+    """Hz, cycles of the trot; on a clock, whatever the rate of actions."""
+    trot_table: np.ndarray
+    gallop_table: np.ndarray
+    lift_table: np.ndarray | None = None
+    """Where forward velocity is below `dir_threshold`; None: the trot."""
+    gallop_back_table: np.ndarray | None = None
+    """For backward gallops, stored for a phase that runs backwards; None: `gallop_table`."""
+    gallop_speed: float = 1000.0
+    """m/s of forward velocity, either way, from which on it is the gallop."""
+    gallop_freq_mult: float = 1.0
+    """The gallop's frequency over the trot's."""
+    blend_speed: float = 0.1
+    """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
+    dir_threshold: float = 0.05
+    """m/s: a slower walk takes its direction from the yaw rate."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of each table."""
+        return len(self.trot_table)
+
+    @cached_property
+    def _tables(self) -> np.ndarray:
+        """(4, N, nu): trot, lift, gallop, gallop back."""
+        lift = self.trot_table if self.lift_table is None else self.lift_table
+        back = self.gallop_table if self.gallop_back_table is None else self.gallop_back_table
+        return np.stack([self.trot_table, lift, self.gallop_table, back])
+
+    def angles(self, seconds: Array, command: Array) -> Array:
+        """Absolute joint angles (n, nu), rad, of the table that holds.
+
+        Args:
+            seconds: (n,) since the controller's start-up ended.
+            command: (n, 3) m/s, m/s, rad/s, as the policy is told.
+        """
+        xp = namespace(command)
+        forward, yaw = command[..., 0], command[..., 2]
+        gallops, walks = xp.abs(forward) >= self.gallop_speed, xp.abs(forward) >= self.dir_threshold
+        cycles = seconds * self.frequency * xp.where(gallops, self.gallop_freq_mult, 1.0)
+        phase = cycles - xp.floor(cycles)
+        onward = xp.where(walks, forward, yaw) >= 0
+        place = xp.where(onward, phase, -phase) * self.n_samples
+        row = xp.floor(place)
+        share = (place - row)[..., None]
+        table = xp.where(gallops, xp.where(onward, 2, 3), xp.where(walks, 0, 1))
+        first = row.astype(int) % self.n_samples  # of a negative phase too: the remainder is never negative
+        tables = xp.asarray(self._tables, dtype=command.dtype)
+        return (1 - share) * tables[table, first] + share * tables[table, (first + 1) % self.n_samples]
+
+    def offset(self, seconds: Array, command: Array, default_pose: Any) -> Array:
+        """What the policy is shown: `angles` minus the default pose (nu,), fading to nothing for small commands."""
+        xp = namespace(command)
+        size = xp.clip(xp.linalg.norm(command, axis=-1, keepdims=True) / self.blend_speed, 0.0, 1.0)
+        return size * (self.angles(seconds, command) - xp.asarray(default_pose, dtype=command.dtype))
