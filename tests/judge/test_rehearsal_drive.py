@@ -18,7 +18,7 @@ from walkies.robots import load_spec
 from walkies.sim import conditions as vocabulary
 from walkies.sim.base import torque_range
 
-QUIET = replace(BASE, noise=0.0, friction=1.0)
+QUIET = replace(BASE, noise=0.0, friction=1.0, imu_period=0.0, encoder_step=0.0)
 """The nominal model exactly, behind its queues."""
 DT = 10 / 520
 
@@ -119,6 +119,7 @@ def test_every_condition_reaches_the_simulation():
         "com_y": 0.01, "push_speed": 0.3, "push_rate": 9.0, "side_force": 3.0, "slope": 0.1, "contact_time": 0.05,
         "elliptic": 1.0, "kp": 0.7, "kd": 1.3, "weak_leg": 0.5, "torque_limit": 0.3, "no_load_speed": 3.0,
         "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05, "frictionloss": 2.0, "gyro_bias": 0.1,
+        "imu_period": 0.03, "encoder_step": 0.02,
     }  # fmt: skip
     assert set(other) | {"tick_rate"} == set(Condition.__dataclass_fields__)
     usual = replace(BASE, push_speed=0.05, push_rate=3.0)

@@ -49,12 +49,17 @@ class Plant(NamedTuple):
     """(n,) int, physics steps"""
     encoder_bias: np.ndarray
     """(n, nu) rad, for the policy and for the servo"""
+    imu_period: np.ndarray
+    """(n,) physics steps, not whole ones: each sample of the IMU is read until the next; at most 1: every step's is"""
+    encoder_step: np.ndarray
+    """(n,) rad, of which readings for the policy are multiples; 0: any"""
 
 
 def nominal_plant(robot: Robot, n: int) -> Plant:
     """Nothing late, nothing weak, nothing biased."""
     ones, now = np.ones((n, robot.num_joints)), np.zeros(n, int)
-    return Plant(ones, ones, robot.torque_limit * ones, np.full(n, np.inf), now, now, 0.0 * ones)
+    zero = np.zeros(n)
+    return Plant(ones, ones, robot.torque_limit * ones, np.full(n, np.inf), now, now, 0.0 * ones, zero, zero)
 
 
 class Motion(NamedTuple):
@@ -189,6 +194,18 @@ def delayed(known: Sequence[np.ndarray], before: int, delay: np.ndarray, steps_p
     return [part[np.arange(len(part))[:, None], index] for part in known]
 
 
+def since_sample(steps: int, period: np.ndarray) -> np.ndarray:
+    """Physics steps (n,) since the last sample of sensors with periods (n,) of physics steps, not whole ones."""
+    period = np.maximum(period, 1.0)
+    return steps - np.floor(np.floor(steps / period) * period).astype(int)
+
+
+def in_steps(values: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Values rounded to multiples of `step`; as they are where it is 0."""
+    whole = np.where(step > 0, step, 1.0)
+    return np.where(step > 0, np.round(values / whole) * whole, values)
+
+
 class Loop:
     """n robots, each with its controller and its plant.
 
@@ -225,7 +242,9 @@ class Loop:
         if qpos is not None:
             self.qpos[:], self.qvel[:] = qpos, 0.0
         self.alive = np.ones(len(self.qpos), bool)
-        self.imu = np.repeat(self._imu_now()[:, None], int(self.plant.imu_delay.max()) + 1, axis=1)
+        oldest = int((self.plant.imu_delay + np.ceil(self.plant.imu_period)).max())
+        self.imu = np.repeat(self._imu_now()[:, None], oldest + 1, axis=1)
+        self.steps = 0
         self.sent: list[np.ndarray] | None = None
 
     def hold(self, command: MotorCommand, ticks: int) -> None:
@@ -241,8 +260,10 @@ class Loop:
 
     def read(self, action: int | None) -> Sensors:
         """What the controller reads now."""
-        late = self.imu[np.arange(len(self.imu)), -1 - self.plant.imu_delay]
+        age = self.plant.imu_delay + since_sample(self.steps, self.plant.imu_period)
+        late = self.imu[np.arange(len(self.imu)), -1 - age]
         joints, speeds = self.qpos[:, self.where.qpos] + self.plant.encoder_bias, self.qvel[:, self.where.qvel]
+        joints = in_steps(joints, self.plant.encoder_step[:, None])
         return self.sense(action, Sensors(late[:, :3], late[:, 3:], joints, speeds))
 
     def advance(
@@ -322,6 +343,7 @@ class Loop:
         qpos, qvel = (
             np.concatenate([now, out[name]], axis=1) for now, name in zip(before, ("qpos", "qvel"), strict=True)
         )
+        self.steps += command.position.shape[1]
         kept = self.imu.shape[1]
         felt = np.concatenate([qvel[:, 1:][:, -kept:, 3:6], qpos[:, 1:][:, -kept:, 3:7]], axis=-1)
         self.imu = np.concatenate([self.imu[:, felt.shape[1] :], felt], axis=1)

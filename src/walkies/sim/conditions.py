@@ -74,6 +74,8 @@ class Condition:
     tick_rate: float = _quantity(0.0, "Hz", "of the controller; 0: its own")
     frictionloss: float = _quantity(1.0, "×", "dry friction of every joint", of="N m")
     gyro_bias: float = _quantity(0.0, "rad/s", "constant error of each gyro axis, up or down")
+    imu_period: float = _quantity(0.0, "s", "between samples of the IMU, each of which is read until the next; 0: none")
+    encoder_step: float = _quantity(0.0, "rad", "of which readings of joint angles are multiples; 0: any")
 
 
 class Quantity(NamedTuple):

@@ -17,9 +17,16 @@ from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.sim.conditions import Condition
 
-BASE = Condition(command_delay=8 / 520, imu_delay=10 / 520, torque_limit=3.0, tick_rate=520.0)
+BASE = Condition(
+    command_delay=8 / 520,
+    imu_delay=10 / 520,
+    torque_limit=3.0,
+    tick_rate=520.0,
+    imu_period=0.010,
+    encoder_step=0.00038,
+)
 """The nominal robot behind the queues of its own simulator (pupperv3-monorepo, ros2_ws: control queue 8 and IMU queue
-10 ticks of 1/520 s)."""
+10 ticks of 1/520 s), whose board samples the IMU every 10 ms and reads angles in steps of 0.38 mrad."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ def plant(given: Given, script: Script, robot: Robot, timestep: float) -> Plant:
         command_delay=np.round(given["command_delay"] / timestep).astype(int),
         imu_delay=np.round(given["imu_delay"] / timestep).astype(int),
         encoder_bias=given["encoder_bias"][:, None] * script.encoder_sign,
+        imu_period=given["imu_period"] / timestep,
+        encoder_step=given["encoder_step"],
     )
 
 
