@@ -310,11 +310,11 @@ def test_the_recorded_orientation_is_seen_from_the_robot():
     trick, frame = movement(), ("motion_command", "motion_anchor")
     controller = NeuralController(policy(frame, blocks=Blocks(trick=trick)), PUPPER)
     heading = lambda k: 0.3 + 0.01 * k  # noqa: E731
-    seen = act(controller, 150, command_of=lambda k: (0, 0, 0), yaw_of=heading)
+    seen = act(controller, 135, command_of=lambda k: (0, 0, 0), yaw_of=heading)
     w, x, y, z = trick.anchor_quat_wxyz[0]
     turn = heading(0) - math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
     playback = trick.begin()
-    for k in range(150):
+    for k in range(135):
         playback, shown = trick.at(playback, k * 10 / RATE - 2.0)
         expected = plain.anchor(turned(heading(k))[0], turn, trick.anchor_quat_wxyz[shown])
         np.testing.assert_allclose(seen[k, 24:], expected, atol=1e-6)
@@ -323,5 +323,5 @@ def test_the_recorded_orientation_is_seen_from_the_robot():
     assert shown > 20
     other = np.array(seen[:, 24:])
     elsewhere = NeuralController(policy(frame, blocks=Blocks(trick=trick)), PUPPER)
-    again = act(elsewhere, 150, command_of=lambda k: (0, 0, 0), yaw_of=lambda k: heading(k) + 1.0)
+    again = act(elsewhere, 135, command_of=lambda k: (0, 0, 0), yaw_of=lambda k: heading(k) + 1.0)
     np.testing.assert_allclose(again[:, 24:], other, atol=1e-6)
