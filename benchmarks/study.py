@@ -9,8 +9,8 @@ again, so the study can be stopped and continued. A row says after how many step
 velocity in training first fell below 0.25, 0.2 and 0.15 m/s (mean over nine iterations; a robot that stands has 0.4).
 `--rate` measures in turns how many steps a second each variant makes here, and how long it takes to compile, and writes
 benchmarks/study_rate.csv: seconds to a mark are compilation plus steps over rate. With --exam every policy is examined
-too, on a paper that `walkies exam` does not set by default: settings are chosen on this one, policies are judged on
-that one.
+too, on EPISODES episodes of a seed that `walkies exam` does not take by default: settings are chosen on this one,
+policies are judged on that one. Rows say how many episodes they rest on, and a table holds no row of fewer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from walkies.run.training import Training
 TABLE = Path(__file__).with_name("study.csv")
 RATES = Path(__file__).with_name("study_rate.csv")
 PAPER = 9
-"""Number of the examination that settings are compared on."""
+"""Seed of the examination that settings are compared on."""
+EPISODES = 1000
+"""Of that examination: a hundred do not tell one good policy from another."""
 MARKS = (0.25, 0.2, 0.15)
 """m/s"""
 WINDOW = 9
@@ -86,7 +88,9 @@ VARIANTS: dict[str, str] = {
 """Each differs from the default in what its name says."""
 
 REACHED = tuple(f"steps_to_{mark}" for mark in MARKS)
-COLUMNS = ("variant", "steps", "seed", *REACHED, "survival", "lin_vel_error", "yaw_rate_error")
+CARD = ("episodes", "survival", "lin_vel_error", "yaw_rate_error")
+"""Of the examination's JSON; empty without one."""
+COLUMNS = ("variant", "steps", "seed", *REACHED, *CARD)
 
 
 def main(
@@ -128,12 +132,13 @@ def run(name: str, steps: int, seed: int, exam: bool) -> dict[str, object]:
         out = Path(folder) / "run"
         walkies("train", "pupper", "--steps", str(steps), "--seed", str(seed), "--out", str(out),
                 "--exam-episodes", "0", "--no-film", *VARIANTS[name].split())  # fmt: skip
-        card = json.loads(walkies("exam", str(out), "--seed", str(PAPER), "--json")) if exam else {}
+        asked = ("--seed", str(PAPER), "--episodes", str(EPISODES), "--json")
+        card = json.loads(walkies("exam", str(out), *asked)) if exam else {}
         with (out / "progress.csv").open() as file:
             curve = [{key: float(row[key]) for key in ("steps", "lin_vel_error")} for row in csv.DictReader(file)]
     row: dict[str, object] = {"variant": name, "steps": steps, "seed": seed}
     row |= {column: first_below(mark, curve) for column, mark in zip(REACHED, MARKS, strict=True)}
-    return row | {key: card.get(key, "") for key in ("survival", "lin_vel_error", "yaw_rate_error")}
+    return row | {key: card.get(key, "") for key in CARD}
 
 
 def first_below(mark: float, curve: list[dict[str, float]]) -> int | str:
@@ -188,10 +193,8 @@ def markdown(steps: int, names: tuple[str, ...]) -> str:
         reached = [[float(row[column]) if row[column] else None for row in own] for column in REACHED[:2]]
         steps_to = [", ".join("–" if x is None else f"{x / 1e6:.1f}" for x in marks) for marks in reached]
         seconds = ["–" if None in marks else f"{compiling + statistics.mean(marks) / rate:.0f}" for marks in reached]
-        card = [
-            f"{statistics.mean(float(row[key]) for row in own):.{digits}f}" if all(row[key] for row in own) else ""
-            for key, digits in (("survival", 2), ("lin_vel_error", 3), ("yaw_rate_error", 3))
-        ]
+        examined = all(row["episodes"] and int(row["episodes"]) >= EPISODES for row in own)
+        card = [f"{statistics.mean(float(row[key]) for row in own):.3f}" if examined else "" for key in CARD[1:]]
         lines.append(f"| {' | '.join((name, f'{rate:,.0f}', *steps_to, *seconds, *card))} |")
     return "\n".join(lines)
 
@@ -207,7 +210,10 @@ def rows() -> list[dict[str, str]]:
     if not TABLE.exists():
         return []
     with TABLE.open() as file:
-        return list(csv.DictReader(file))
+        found = csv.DictReader(file)
+        if tuple(found.fieldnames or ()) != COLUMNS:
+            sys.exit(f"{TABLE} has other columns than {', '.join(COLUMNS)}: it is of an older study; move it away")
+        return list(found)
 
 
 def append(row: dict[str, object]) -> None:

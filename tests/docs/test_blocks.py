@@ -19,6 +19,7 @@ import tyro
 
 from walkies import cli
 from walkies.errors import UserError
+from walkies.judge.report import FALLEN_LINEAR
 from walkies.lab.published import trials
 from walkies.lab.published.protocols import Row
 
@@ -201,6 +202,20 @@ def test_the_readmes_example_learns_as_soon_as_it_says() -> None:
     names, printed = executed(block)
     assert int(found[1]) <= int(printed) <= int(found[2]) < 99
     assert names["metrics"]["episode_return"] == names["env"].time_limit == 500
+
+
+def test_the_courses_error_is_smaller_after_a_fall() -> None:
+    """The page's two lines, what they print, and the numbers that it says of them; and what a fall costs here."""
+    block = block_of("docs/lab-2026.md")
+    names, printed = executed(block)
+    assert printed.split() == re.findall(r"# (0\.\d+): ", block.code) == ["0.275", "0.150"]
+    course = names["error_vel_xy"]
+    assert callable(course)
+    assert course([0.2] * 500) == pytest.approx(0.25), "the bar"
+    errors = [0.6] * 500
+    by_fall = [course(errors, steps) for steps in (50, 100, 300, 500)]
+    assert by_fall == sorted(by_fall) and by_fall[1] < 0.25 < by_fall[2]
+    assert FALLEN_LINEAR == 1.0 and "an error of 1 m/s for each step" in block.page.read_text(encoding="utf-8")
 
 
 def test_one_group_of_the_randomization_is_switched_off() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from walkies.deploy.excite import excitation
 from walkies.deploy.policy_file import write
@@ -11,7 +12,11 @@ from walkies.tasks.contract import Damping, Stiffness
 
 
 def command(
-    out: Path = Path("excite.json"), robot: str = DEFAULT, kp: Stiffness | None = None, kd: Damping | None = None
+    out: Path = Path("excite.json"),
+    robot: str = DEFAULT,
+    kp: Stiffness | None = None,
+    kd: Damping | None = None,
+    contract: Literal[2025, 2026] = 2026,
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 
@@ -20,6 +25,7 @@ def command(
         robot: whose.
         kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
         kd: N m s/rad, servo damping, likewise.
+        contract: edition of the file's format. Robots of either age load that of 2026.
     """
-    write(out, excitation(get_robot(robot), kp, kd))
+    write(out, excitation(get_robot(robot), kp, kd, contract))
     print(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")

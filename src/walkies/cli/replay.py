@@ -9,7 +9,7 @@ import tyro
 
 from walkies.accel.cpu import MujocoThreads
 from walkies.deploy.identification.identify import identify
-from walkies.deploy.identification.replay import as_json, describe, reproduce
+from walkies.deploy.identification.replay import as_json, describe_log, describe_robot, reproduce
 from walkies.deploy.policy_file import read as read_policy
 from walkies.deploy.recordings.align import align
 from walkies.deploy.recordings.logs import read
@@ -32,6 +32,9 @@ def command(
 ) -> int:
     """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
 
+    Observations are read by the policy's frame, whichever signals in whichever order its file lists. The first lines
+    are printed even where nothing can be fitted.
+
     Args:
         log: a ROS 2 bag, or CSV, of ~/observation, ~/policy_output and ~/position_command.
         policy: the policy.json that the robot ran, or its run folder.
@@ -49,8 +52,9 @@ def command(
             f"{log}: only {reproduction.compared} of {aligned.received} observations have their policy_output in the "
             "log; record both topics, from the same controller"
         )
+    print(describe_log(aligned, reproduction))
     found = identify(aligned, ran, robot, held, threads)
-    print(describe(aligned, reproduction, found, robot))
+    print(describe_robot(found, robot))
     if out is not None:
         write_json(out, as_json(aligned, reproduction, found), indent=1)
     return 0 if reproduction.reproduced else 1

@@ -3,13 +3,14 @@
 The robot's controller runs nothing but policies. So this is one: a single layer whose inputs are its own last actions,
 which makes oscillators a' = tanh(g R(θ) a), two joints each, every pair at another frequency. With g > 1 the origin
 is unstable and tanh bounds the growth: a limit cycle (Strogatz, Nonlinear Dynamics and Chaos, ch. 8). No sensor enters.
+The frame is that of 2025, which the controller of 2026 makes too.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from walkies.deploy.policy_file import Layer, PolicyFile
+from walkies.deploy.policy_file import EDITIONS, Layer, PolicyFile
 from walkies.robots.base import Robot
 from walkies.tasks.contract import CONTROL_DT, Contract
 
@@ -23,8 +24,14 @@ HISTORY = 3
 """Only the newest frame has weights: the others let a log be put together again where the recorder lost messages."""
 
 
-def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -> PolicyFile:
-    """The policy, with gains kp and kd (default: the robot's own)."""
+def excitation(
+    robot: Robot, kp: float | None = None, kd: float | None = None, edition: int = EDITIONS[-1]
+) -> PolicyFile:
+    """The policy, with gains kp and kd (default: the robot's own), in a file of that edition.
+
+    The controller of 2025 loads either, since it ignores keys that it does not know; that of 2026 does too, but
+    `deploy.sh` lets only a file pass whose frame is listed.
+    """
     contract, pairs = Contract(robot, HISTORY), oscillators(robot)
     weights, bias = np.zeros((contract.observation_size, robot.num_joints)), np.zeros(robot.num_joints)
     last = contract.slices["last_action"].start
@@ -45,6 +52,7 @@ def excitation(robot: Robot, kp: float | None = None, kd: float | None = None) -
         joint_lower_limits=tuple(map(float, robot.lower_limits)),
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
         walkies={"robot": robot.name, "control_dt": CONTROL_DT, "excitation": frequencies},
+        edition=edition,
     )
 
 

@@ -13,7 +13,7 @@ from walkies.deploy.identification.fit import MAX_DELAY, NAMES, UNITS, Fit, Phys
 from walkies.deploy.identification.follow import follow
 from walkies.deploy.identification.windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.policy_file import PolicyFile
-from walkies.deploy.recordings.align import Log
+from walkies.deploy.recordings.align import Log, require_signals
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.sim.conditions import VOCABULARY
@@ -44,6 +44,8 @@ SIGNIFICANT = 2.0
 """Ground friction is told where a factor of OTHER_FRICTION makes this many standard deviations of difference,"""
 SLIPPERY = 0.03
 """and where this share of standing feet slides."""
+COMPARED = ("joint_position", "gyro", "gravity")
+"""Signals that a frame must hold."""
 STILL = 0.1
 """rad/s: a trunk that turns less than this while legs move is held by something."""
 MOVING = 0.015
@@ -106,8 +108,9 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
         threads: for MuJoCo, 0 for all cores.
 
     Raises:
-        UserError: too little uninterrupted log, or nothing moves in it.
+        UserError: too little uninterrupted log, nothing moves in it, or its frames lack what is compared.
     """
+    require_signals(policy, COMPARED, "the simulator is compared with it")
     held = is_held(log) if held is None else held
     problem = _problem(log, policy, robot, held, threads)
     x, bias = START[problem.known], np.zeros(3)

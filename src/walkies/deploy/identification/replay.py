@@ -103,17 +103,23 @@ def doubts(found: Identified, robot: Robot) -> list[str]:
     return notes
 
 
-def describe(log: Log, reproduction: Reproduction, found: Identified, robot: Robot) -> str:
-    """The report as text."""
+def describe_log(log: Log, reproduction: Reproduction) -> str:
+    """The first part of the report, as text: whether the robot ran this policy."""
     policys = "reproduced" if reproduction.error <= AGREE else "NOT this policy's answers"
     commands = "as the file says" if reproduction.command_error <= AGREE else "NOT what scale, pose and limits give"
-    lines = [
+    return (
         f"log: {log.received} observations over {len(log.frame) * log.period:.1f} s, "
         f"one every {log.period * 1e3:.2f} ms, received within ±{log.jitter * 1e3:.1f} ms; "
-        f"{log.recovered} lost ones recovered from their successors, {log.gaps} gaps",
-        f"policy: {reproduction.compared} actions compared, largest difference {reproduction.error:.1e}: {policys}",
+        f"{log.recovered} lost ones recovered from their successors, {log.gaps} gaps\n"
+        f"policy: {reproduction.compared} actions compared, largest difference {reproduction.error:.1e}: {policys}\n"
         f"position commands: {reproduction.commands_compared} compared, largest difference "
-        f"{reproduction.command_error:.1e} rad: {commands}",
+        f"{reproduction.command_error:.1e} rad: {commands}"
+    )
+
+
+def describe_robot(found: Identified, robot: Robot) -> str:
+    """The second part: what the robot is like, and how to randomize for it."""
+    lines = [
         f"robot: {'held in the air' if found.held else 'on the ground'}; over {found.windows} windows the simulated "
         f"joints are {found.joint_error:.4f} rad off (root mean square), the nominal robot's {found.nominal_error:.4f}",
         "",

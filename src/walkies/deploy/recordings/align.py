@@ -2,7 +2,8 @@
 
 Receive times jitter by milliseconds, and messages get lost, so they only give the length of a step. What tells steps
 apart is the content: an observation carries its predecessors' frames and the last action, so that consecutive
-messages overlap, and a lost message's frame is found in the next one.
+messages overlap, and a lost message's frame is found in the next one. Where a signal lies within a frame the policy's
+file says.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from walkies.deploy.recordings.logs import Messages, Recording
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.tasks.contract import OBSERVATION_CLIP
+from walkies.tasks.signal import SIGNALS
 
 PERIODS = (0.012, 0.03)
 """s: a control step outside this is no recording of this controller (0.02 nominally, 0.0192 at 520 Hz)."""
@@ -89,8 +91,10 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
     """Put every message of `recording` at its control step.
 
     Raises:
-        UserError: the messages cannot be this policy's, or there is too little to go by.
+        UserError: the messages cannot be this policy's, their frames do not hold the last action, or there is too
+            little to go by.
     """
+    require_signals(policy, ("last_action",), "what was sent to the motors is told by it")
     _check_messages(recording, policy)
     first = recording.observation.time[0]  # far from zero, times have few digits left for milliseconds
     recording = Recording(*(Messages(messages.time - first, messages.values) for messages in recording))
@@ -130,6 +134,20 @@ def align(recording: Recording, policy: PolicyFile, robot: Robot) -> Log:
         gaps=int(np.sum(np.diff(known.astype(int)) == -1)),
         slices=policy.slices,
     )
+
+
+def require_signals(policy: PolicyFile, names: tuple[str, ...], why: str) -> None:
+    """Refuse a policy whose frames lack some of the signals `names`.
+
+    Raises:
+        UserError: which, by the names of walkies and of the file, and what to do.
+    """
+    if missing := [name for name in names if name not in policy.slices]:
+        listed = ", ".join(f"{name} ({SIGNALS[name].file_name or name} in obs_spec)" for name in missing)
+        raise UserError(
+            f"the observations of this policy hold no {listed}: {why}; got {', '.join(policy.observation)}. Record a "
+            "policy that observes it: `walkies excite` writes one that shakes the legs of a robot held in the air"
+        )
 
 
 def target_offset(applied: np.ndarray, policy: PolicyFile) -> np.ndarray:

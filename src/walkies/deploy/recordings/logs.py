@@ -26,7 +26,7 @@ MOST_SIZES = 3
 """that an error repeats"""
 HOW_TO = (
     "record one with `ros2 bag record /neural_controller/observation /neural_controller/policy_output "
-    "/neural_controller/position_command`"
+    "/neural_controller/position_command` (/neural_controller_student/… for the square button of 2026)"
 )
 
 
@@ -43,7 +43,7 @@ class Recording(NamedTuple):
     """The three topics; M differs from topic to topic, and each may lack messages."""
 
     observation: Messages
-    """(M, H·36)"""
+    """(M, H·frame): frames as the policy's file lists their signals, newest first"""
     policy_output: Messages
     """(M, 12), the network's output"""
     position_command: Messages
