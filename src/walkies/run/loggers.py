@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -138,6 +138,14 @@ class WandbLogger:
     def log(self, record: Record) -> None:
         self._run.log(dict(record), step=int(record["steps"]))
 
+    def upload(self, policy: Path) -> None:
+        """Send the policy's file to the root of the run's files, in place of what W&B has of it.
+
+        There the robot's `./deploy.sh RUN` looks for the name policy.json (pupper_gait_deploy, download_policy.py).
+        """
+        # Without a base path W&B keeps the file's folder as a part of its name. It globs what is below the base path.
+        self._run.save(str(policy), base_path=str(policy.parent), policy="now")
+
     def close(self) -> None:
         self._run.finish()
 
@@ -160,6 +168,13 @@ def open_loggers(
         for logger in loggers:
             stack.callback(logger.close)
         yield loggers
+
+
+def upload(loggers: Iterable[Logger], policy: Path) -> None:
+    """Send a policy's file to those that keep files, before they are closed."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.upload(policy)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
