@@ -2,6 +2,7 @@
 
 import math
 import sys
+from glob import glob as matches
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,11 +128,14 @@ class FakeWandb(SimpleNamespace):
     def log(self, values, step):
         self.logged.append((step, values))
 
-    def save(self, glob_str, base_path=None, policy="live"):
-        """As W&B names a file: by its path from the base path, else with the folder that it lies in."""
+    def save(self, glob_str, base_path=None, policy="live", *, glob=True):
+        """As W&B does it: a file's name is its path from the base path, else with the folder that it lies in."""
         path = Path(glob_str).absolute()
+        if glob and not matches(str(path)):
+            return []
         name = path.relative_to(Path(base_path).absolute() if base_path else path.parent.parent)
         self.saved.append((str(name), path.read_text(), policy, self.finished))
+        return [str(name)]
 
     def finish(self):
         self.finished += 1
@@ -197,6 +201,14 @@ def test_the_policy_is_at_the_root_of_the_runs_files_before_the_run_ends(tmp_pat
     folder = tmp_path / "a [strange] name" / "pupper-0"
     assert train_like(folder, monkeypatch, reason, "walks") == reason
     assert wandb.saved == [("policy.json", "the policy", "now", 0)] and wandb.finished == 1
+
+
+def test_a_version_of_wandb_that_reads_the_path_as_a_pattern_is_not_believed(tmp_path, wandb, monkeypatch, capsys):
+    wandb.save = lambda path, base_path, policy: FakeWandb.save(wandb, path, base_path, policy)
+    train_like(tmp_path / "plain", monkeypatch, "steps", "walks")
+    assert len(wandb.saved) == 1 and "No upload" not in capsys.readouterr().out
+    train_like(tmp_path / "[strange]", monkeypatch, "steps", "walks")
+    assert len(wandb.saved) == 1 and "No upload of the policy: W&B took no" in capsys.readouterr().out
 
 
 def test_nothing_is_uploaded_where_nobody_asked(tmp_path, wandb, monkeypatch):

@@ -7,6 +7,7 @@ the rows, and on resume everything after the resumed step is forgotten, as if it
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -142,9 +143,18 @@ class WandbLogger:
         """Send the policy's file to the root of the run's files, in place of what W&B has of it.
 
         There the robot's `./deploy.sh RUN` looks for the name policy.json (pupper_gait_deploy, download_policy.py).
+
+        Raises:
+            UserError: W&B finds no such file.
         """
-        # Without a base path W&B keeps the file's folder as a part of its name. It globs what is below the base path.
-        self._run.save(str(policy), base_path=str(policy.parent), policy="now")
+        # Without a base path W&B keeps the file's folder as a part of its name, and a path is a pattern to it, also the
+        # folders in it, unless it can be told otherwise.
+        literal = {"glob": False} if "glob" in inspect.signature(self._run.save).parameters else {}
+        if not self._run.save(str(policy), base_path=str(policy.parent), policy="now", **literal):
+            raise UserError(
+                f"W&B took no {policy}; where a folder's name holds one of *?[, which this version of W&B reads as a "
+                "pattern, upload it by hand or install a newer one"
+            )
 
     def close(self) -> None:
         self._run.finish()
