@@ -115,14 +115,21 @@ HELD = {
 @pytest.mark.parametrize("case", HELD)
 def test_inputs_that_training_held_constant_are_named_beyond_a_bound(case):
     base, name, entries = HELD[case]
-    for times, named in ((1.0, False), (5.9, False), (6.1, True), (100.0, True), (299.0, True)):
+    for times, severity in (
+        (1.0, None),
+        (5.9, None),
+        (6.1, WARNING),
+        (100.0, WARNING),
+        (299.0, WARNING),
+        (301.0, ERROR),
+    ):
         document = copy.deepcopy(base)
         _weigh(document, name, times, entries)
         findings = found(document, "constant-input", "never-varied")
-        assert [finding.severity for finding in findings] == [WARNING] * named, (times, findings)
+        assert {finding.severity for finding in findings} == ({severity} if severity else set()), (times, findings)
 
 
-def test_a_gait_that_stands_still_in_the_file_too_is_only_told(sound):
+def test_a_gait_that_stands_still_in_the_file_too_is_only_told():
     """The course's task without a gait: its tables hold the default pose."""
     document = copy.deepcopy(GAITS)
     _weigh(document, "gait_reference", 40.0)
@@ -131,14 +138,30 @@ def test_a_gait_that_stands_still_in_the_file_too_is_only_told(sound):
     for name in ("trot_table", "gallop_table", "lift_table", "gallop_back_table"):
         document["gait_reference"][name] = [document["default_joint_pos"]] * 100
     (finding,) = found(document, "constant-input")
-    assert finding.severity == NOTE and "tables" in finding.message
+    assert finding.severity == NOTE and "so does this file" in finding.message
+
+
+def test_an_axis_that_the_file_clips_to_one_command_is_only_told():
+    """Unless the heading hold moves it all the same."""
+    for axis, pair, hold, severity in (
+        ("vy", [0.0, 0.0], True, NOTE),
+        ("vy", [0.0, 0.1], True, WARNING),
+        ("wz", [0.0, 0.0], False, NOTE),
+        ("wz", [0.0, 0.0], True, WARNING),
+    ):
+        document = copy.deepcopy(GAITS)
+        entry = ("vx", "vy", "wz").index(axis)
+        _weigh(document, "command", 40.0, slice(entry, entry + 1))
+        document["command_clip"][axis], document["heading_hold"]["kp"] = pair, float(hold)
+        (finding,) = found(document, "constant-input", "never-varied")
+        assert finding.severity == severity
 
 
 def test_some_of_a_reference_may_hardly_have_moved():
     """Abduction in a trot, or the z of a pose command: the rest of it tells that it was trained."""
     for base, name, entries in ((GAITS, "gait_reference", slice(1, None, 3)), (PLAIN, "desired_world_z", slice(2, 3))):
         document = copy.deepcopy(base)
-        _weigh(document, name, 40.0, entries)
+        _weigh(document, name, 400.0 if name == "gait_reference" else 40.0, entries)
         assert not found(document, "constant-input", "never-varied")
 
 

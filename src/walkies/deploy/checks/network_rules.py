@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from walkies.deploy.blocks.command import AXES
 from walkies.deploy.checks.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
@@ -33,8 +34,8 @@ ROUNDING = 1e-3
 """Largest difference between float32, as on the robot, and float64."""
 STILL = 1e-6
 """rad: angles that are the same."""
-TOLD = ("command", "gait_reference", "motion_command", "motion_anchor")
-"""Inputs that no sensor tells, besides the pose command."""
+REFERENCES = ("gait_reference", "motion_command", "motion_anchor")
+"""Inputs that the file itself tells."""
 FOLDED = f"{COURSE} (brax: 1/σ, σ at least a millionth), pupper-mjlab (1/(σ + .01)): folded into the first layer as W/σ"
 BOUNDED = ("tanh", "sigmoid", "softmax")
 ONE_SIDED = ("relu", "sigmoid", "softmax")
@@ -65,6 +66,9 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
         constant = _median_of_frames(weight[:, pose], typical).min() > HELD_CONSTANT
         yield from _pose_command(leans, float(weight[:, pose].max()), typical, bool(constant))
         others[:, pose] = 0.0
+    for name in REFERENCES:  # come with the file as they were in training; only as a whole were they never there
+        if name in policy.slices:
+            others[:, policy.slices[name]] = 0.0
     for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
         name, part = next(item for item in policy.slices.items() if item[1].start <= entry < item[1].stop)
         message = f"{name}[{entry - part.start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
@@ -72,30 +76,43 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
         mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
         key = f"layers[0].weights[0][{frame * policy.frame_size + entry}]"
         yield Finding("never-varied", ERROR, key, message, FOLDED, mend)
-    if not np.any(others > NEVER_VARIED * typical):
-        yield from _held_constant(policy, weight, typical)
+    yield from _held_constant(policy, weight, typical)
 
 
 def _held_constant(policy: PolicyFile, weight: np.ndarray, typical: float) -> Iterator[Finding]:
     """Commands and references that training held constant; weight (frames, frame's size): largest of each input."""
-    for name in TOLD:
+    for name in ("command", *REFERENCES):
         if name not in policy.slices:
             continue
         times = _median_of_frames(weight[:, policy.slices[name]], typical)
-        # Axes of a command are told one by one; a reference comes as a whole, and some of it may hardly move.
         held = np.flatnonzero(times > HELD_CONSTANT)
-        if held.size == 0 or (name != "command" and held.size < times.size):
+        if name == "command":  # its axes are told one by one, and what is beyond is told already
+            held = held[times[held] <= NEVER_VARIED]
+        elif held.size < times.size:  # some of a reference may hardly have moved
+            continue
+        if held.size == 0:
             continue
         which = f"{name}[{', '.join(map(str, held))}]" if held.size < times.size else name
-        message = f"{which} weighs {times[held].min():.0f} × the median input and more: training held it constant"
-        mend = "set these rows to zero and add what they made of the constant to the bias"
-        if name == "gait_reference" and _stands_still(policy):
-            message += ", and so do the file's tables"
-            mend = "nothing to do as long as the tables stay"
+        message = f"{which} weighs {times[held].min():.0f} × the median input or more: training held it constant"
+        if _is_constant(policy, name, held):
+            message += ", and so does this file"
+            mend = "nothing to do as long as the file's tables and command_clip stay"
             yield Finding("constant-input", NOTE, "layers[0]", message, FOLDED, mend)
         else:
             message += ", and what the policy makes of it on the robot is random"
-            yield Finding("constant-input", WARNING, "layers[0]", message, FOLDED, mend)
+            mend = "set these rows to zero and add what they made of the constant to the bias"
+            severity = ERROR if times[held].min() > NEVER_VARIED else WARNING
+            yield Finding("constant-input", severity, "layers[0]", message, FOLDED, mend)
+
+
+def _is_constant(policy: PolicyFile, name: str, entries: np.ndarray) -> bool:
+    """Whether the file itself keeps these entries of a command or reference from ever moving on the robot."""
+    if name == "command":
+        clip, turns = policy.blocks.command_clip, policy.blocks.hold.on
+        pairs = [None if clip is None else getattr(clip, AXES[entry]) for entry in entries]
+        held = all(pair is not None and pair[0] == pair[1] for pair in pairs)
+        return held and not (turns and AXES.index("wz") in entries)
+    return name == "gait_reference" and _stands_still(policy)
 
 
 def _median_of_frames(weight: np.ndarray, typical: float) -> np.ndarray:
