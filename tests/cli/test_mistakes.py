@@ -68,6 +68,8 @@ MISTAKES = (
     ),
     Mistake("lint nowhere", "no policy at nowhere", *NO_POLICY),
     Mistake("export empty", "no policy in empty", *NO_POLICY),
+    Mistake("export good.json --contract 2024", "2024", "2025", "2026"),
+    Mistake("export good.json --to-robot --out x.json", "--out", "--to-robot alone writes nothing", "leave one"),
     Mistake("rehearse nowhere", "no policy at nowhere", *NO_POLICY),
     Mistake("rehearse good.json --box moon", "'moon'", "Expected one of", "'harsh'"),
     Mistake("replay text.txt good.json", "text.txt", "expected a ROS 2 bag", ".csv"),
@@ -86,6 +88,7 @@ MISTAKES = (
     Mistake("report empty", "empty: not a run folder", "config.json", "`walkies train`"),
     # comparing and explaining
     Mistake("explain puper", "unknown robot 'puper'", "known robots", "pupper"),
+    Mistake("explain no.json", "unknown robot 'no.json'", "known robots", "nor is there a run folder or policy.json"),
     Mistake("compare lunar-lander", "no problem 'lunar-lander'", "choose one of", "cart-pole"),
     Mistake("compare cart-pole --recipes dqn", "dqn", "ppo", "reinforce"),
     Mistake("benchmark Pong", "contains 'Pong'", "expected part of a name", "`walkies benchmark --list`"),

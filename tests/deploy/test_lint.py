@@ -12,7 +12,9 @@ import pytest
 from deploy.conftest import RANGE
 from pupper_frame import FRAME_SIZE
 from walkies.cli.lint import command
-from walkies.deploy import policy_json, rtneural
+from walkies.deploy import blocks, json_values, policy_json, rtneural
+from walkies.deploy.blocks import command as command_blocks
+from walkies.deploy.blocks import gait, jump, trick
 from walkies.deploy.checks import lint as module
 from walkies.deploy.checks import network_rules, robot_rules
 from walkies.deploy.checks.findings import ERROR, NOTE, UNCHECKED, WARNING
@@ -132,6 +134,9 @@ FAULTS = {
     "control-rate": (_set("walkies", "control_dt", 0.01), ERROR),
     "unknown-robot": (_set("walkies", "robot", ["pupper"]), WARNING),
     "command-range-unknown": (lambda d: d.pop("command_clip"), NOTE),
+    "course-check": (lambda d: d["obs_spec"].pop("frame_order"), ERROR),
+    "no-obs-spec": (lambda d: d.pop("obs_spec"), NOTE),
+    "needs-2026": (lambda d: d["obs_spec"]["components"].reverse(), NOTE),
     "command-range": (_each(_only_known("yaw_rate", [-1.0, 1.0])), WARNING),
 }
 
@@ -275,7 +280,8 @@ def codes_in(source):
 
 def test_every_code_that_can_be_given_is_tested():
     told = set(module._PROBLEMS).union(*(codes_in(inspect.getsource(m)) for m in (module, network_rules, robot_rules)))
-    assert codes_in(inspect.getsource(policy_json)) | codes_in(inspect.getsource(rtneural)) <= set(module._PROBLEMS)
+    readers = (policy_json, rtneural, blocks, command_blocks, gait, jump, trick, json_values)
+    assert set().union(*(codes_in(inspect.getsource(m)) for m in readers)) <= set(module._PROBLEMS)
     assert told - {"unreadable", "too-large"} == set(FAULTS)
     assert codes_in('Finding("new" if x else "old", ERROR)') == {"new", "old"}, "a new one would be noticed"
 

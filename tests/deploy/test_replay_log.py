@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deploy import synthetic
 from walkies import cli
 from walkies.deploy.excite import excitation
 from walkies.deploy.identification import identify as module
@@ -15,6 +16,7 @@ from walkies.deploy.identification.windows import Cut
 from walkies.deploy.policy_file import Layer, read, write
 from walkies.deploy.recordings.align import align
 from walkies.deploy.recordings.logs import Messages, write_csv
+from walkies.errors import UserError
 from walkies.lab.bench import replay as bench
 from walkies.lab.bench.replay import Hidden, Recorder, record
 from walkies.robots import get_robot
@@ -77,6 +79,28 @@ def test_another_policys_log_is_recognised(tmp_path, recording, few, capsys):
     write(tmp_path / "other.json", replace(SHAKE, layers=(Layer(weights, SHAKE.layers[0].bias, "tanh"),)))
     status, out, _ = say(capsys, "replay", tmp_path / "log.csv", tmp_path / "other.json", "--threads", 1)
     assert status == 1 and "NOT this policy's answers" in out
+
+
+def _of(document, path):
+    path.write_text(json.dumps(document))
+    return read(path)
+
+
+def test_the_log_of_a_policy_with_a_gait_is_put_together_and_told_from_anothers(tmp_path):
+    """What the frame has beyond the one of 2025 is read with the rest."""
+    policy = _of(synthetic.gaits(history=2, hidden=(8,)), tmp_path / "policy.json")
+    recording = record(policy, PUPPER, HIDDEN, lambda time: np.array([0.4, 0.0, 0.0]), 5.0, held=True, seed=1)
+    log = align(recording, policy, PUPPER)
+    assert reproduce(log, policy).reproduced
+    assert np.nanmax(np.abs(log.part("gait_reference"))) > 0.1
+    other = _of(synthetic.gaits(history=2, hidden=(8,), seed=1), tmp_path / "other.json")
+    assert not reproduce(align(recording, other, PUPPER), other).reproduced, "the control"
+
+
+def test_a_frame_that_does_not_tell_how_the_robot_stands_is_refused(tmp_path, recording):
+    policy = _of(synthetic.trick(hidden=(8,)), tmp_path / "policy.json")
+    with pytest.raises(UserError, match=r"frame lacks gravity: .*expected one with gyro, gravity, .*walkies excite"):
+        align(recording, policy, PUPPER)
 
 
 def test_other_scale_pose_or_limits_are_recognised(recording):

@@ -2,6 +2,8 @@
 
 import math
 import sys
+from glob import glob as matches
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from walkies.errors import UserError
+from walkies.rl.finite import Diverged
 from walkies.run import loggers
+from walkies.run.config import TrainConfig
+from walkies.run.folders import RunFolder
 
 
 def write(path, records, **options):
@@ -114,7 +119,7 @@ class FakeWandb(SimpleNamespace):
         pass
 
     def __init__(self):
-        super().__init__(begun=[], logged=[], finished=0)
+        super().__init__(begun=[], logged=[], saved=[], finished=0)
 
     def init(self, **options):
         self.begun.append(options)
@@ -122,6 +127,15 @@ class FakeWandb(SimpleNamespace):
 
     def log(self, values, step):
         self.logged.append((step, values))
+
+    def save(self, glob_str, base_path=None, policy="live", *, glob=True):
+        """As W&B does it: a file's name is its path from the base path, else with the folder that it lies in."""
+        path = Path(glob_str).absolute()
+        if glob and not matches(str(path)):
+            return []
+        name = path.relative_to(Path(base_path).absolute() if base_path else path.parent.parent)
+        self.saved.append((str(name), path.read_text(), policy, self.finished))
+        return [str(name)]
 
     def finish(self):
         self.finished += 1
@@ -167,6 +181,68 @@ def test_a_wandb_that_takes_no_run_says_what_to_do(tmp_path, wandb):
     wandb.init = refuses
     with pytest.raises(UserError, match=r"--wandb walks: .*api_key.*wandb login.*WANDB_MODE=offline"):
         log_one(tmp_path, 1, wandb="walks")
+
+
+def train_like(folder, monkeypatch, reason, wandb_project, **options):
+    """`walkies train` without its training: what is left is when which file goes where."""
+    from walkies.cli import train
+
+    monkeypatch.setattr(train, "prepare", lambda config, folder: SimpleNamespace(steps=7))
+    monkeypatch.setattr(train, "learn", lambda *_: reason)
+    monkeypatch.setattr("walkies.run.export.export_policy", lambda path, training: path.write_text("the policy"))
+    config = TrainConfig(out=folder, wandb=wandb_project, exam_episodes=0, film=False, **options)
+    folder.mkdir(parents=True)
+    return train._train(config, RunFolder(folder), 0.0)
+
+
+@pytest.mark.parametrize("reason", ["steps", "time", "SIGINT", "SIGTERM"])
+def test_the_policy_is_at_the_root_of_the_runs_files_before_the_run_ends(tmp_path, wandb, monkeypatch, reason):
+    """Where `./deploy.sh RUN` of the robot's software looks for it; also after Ctrl-C."""
+    folder = tmp_path / "a [strange] name" / "pupper-0"
+    assert train_like(folder, monkeypatch, reason, "walks") == reason
+    assert wandb.saved == [("policy.json", "the policy", "now", 0)] and wandb.finished == 1
+
+
+def test_a_version_of_wandb_that_reads_the_path_as_a_pattern_is_not_believed(tmp_path, wandb, monkeypatch, capsys):
+    wandb.save = lambda path, base_path, policy: FakeWandb.save(wandb, path, base_path, policy)
+    train_like(tmp_path / "plain", monkeypatch, "steps", "walks")
+    assert len(wandb.saved) == 1 and "No upload" not in capsys.readouterr().out
+    train_like(tmp_path / "[strange]", monkeypatch, "steps", "walks")
+    assert len(wandb.saved) == 1 and "No upload of the policy: W&B took no" in capsys.readouterr().out
+
+
+def test_nothing_is_uploaded_where_nobody_asked(tmp_path, wandb, monkeypatch):
+    train_like(tmp_path / "run", monkeypatch, "steps", None)
+    assert (wandb.saved, wandb.begun) == ([], []) and (tmp_path / "run" / "policy.json").is_file()
+
+
+def test_an_upload_that_fails_is_said_and_spoils_nothing(tmp_path, wandb, monkeypatch, capsys):
+    def refuses(*_, **__):
+        raise wandb.Error("no network")
+
+    wandb.save = refuses
+    assert train_like(tmp_path / "run", monkeypatch, "steps", "walks") == "steps"
+    assert "No upload of the policy: " in capsys.readouterr().out and wandb.finished == 1
+
+
+def test_after_a_divergence_the_last_sound_policy_is_uploaded(tmp_path, wandb, monkeypatch):
+    from walkies.cli import train
+
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.mkdir(parents=True)
+    folder.checkpoint_at(7).touch()
+    training, restored = SimpleNamespace(steps=7), []
+    training.restore = restored.append
+
+    def diverges(*_):
+        raise Diverged("iteration 3: reward is NaN")
+
+    monkeypatch.setattr(train, "prepare", lambda config, folder: training)
+    monkeypatch.setattr(train, "learn", diverges)
+    monkeypatch.setattr("walkies.run.export.export_policy", lambda path, training: path.write_text("sound"))
+    with pytest.raises(Diverged, match="the policy after 7 steps"):
+        train._train(TrainConfig(out=folder.path, wandb="walks"), folder, 0.0)
+    assert restored == [folder.checkpoint_at(7)] and wandb.saved == [("policy.json", "sound", "now", 0)]
 
 
 def test_every_logger_is_closed_also_when_training_fails(tmp_path, wandb):

@@ -1,14 +1,20 @@
-"""`walkies explain`: the task written out as a Markov decision process."""
+"""`walkies explain`: the task written out as a Markov decision process, or what a policy file says."""
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from walkies.robots import DEFAULT, get_robot
+from walkies.cli import explain_policy
+from walkies.cli.tables import titled
+from walkies.deploy.policy_file import read
+from walkies.errors import UserError
+from walkies.robots import DEFAULT, ROBOTS, get_robot
+from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import FADE_IN, Contract
 from walkies.tasks.randomization import Randomization, Range, quantities
@@ -18,29 +24,46 @@ from walkies.terminal import console
 TASK = WalkConfig()
 
 
-def command(robot: str = DEFAULT, /, task: WalkConfig = TASK) -> None:
+def command(target: str = DEFAULT, /, task: WalkConfig = TASK) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
+    Of a policy it prints what its file says: frame, network, joints, and how commands and references reach it.
+
     Args:
-        robot: Which robot.
+        target: A robot; or a run folder or policy.json.
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
     """
     out = console()
-    machine = get_robot(robot)
-    contract = Contract(
-        machine, task.observation_history, task.action_scale, task.kp, task.kd, observation=task.observation
-    )
+    if target not in ROBOTS and Path(target).exists():
+        from walkies.judge.exam import robot_of  # which loads MuJoCo
+
+        policy = read(find_policy(Path(target)))
+        for table in explain_policy.tables(policy, robot_of(policy)):
+            out.print(table)
+            out.print()
+        return
+    contract = _contract(target, task)
     for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
         out.print(table)
         out.print()
     out.print(randomization_table(task))
 
 
+def _contract(robot: str, task: WalkConfig) -> Contract:
+    try:
+        machine = get_robot(robot)
+    except UserError as error:
+        raise UserError(f"{error}; nor is there a run folder or policy.json of that name") from error
+    return Contract(
+        machine, task.observation_history, task.action_scale, task.kp, task.kd, observation=task.observation
+    )
+
+
 def observation_table(contract: Contract) -> Table:
     """What the policy senses, index by index."""
     size, history = contract.observation_size, contract.observation_history
     title = f"Observation: {size} numbers = {history} frame(s) of {contract.frame_size}, newest first"
-    table = _table(title, "index", "name", "unit", "sensor", "meaning")
+    table = titled(title, "index", "name", "unit", "sensor", "meaning")
     for one in contract.signals:
         where = contract.slices[one.name]
         table.add_row(f"{where.start}–{where.stop - 1}", one.name, one.unit, one.sensor, one.meaning)
@@ -56,7 +79,7 @@ def action_table(contract: Contract) -> Table:
         f"target = clip(default + {contract.action_scale} · action), "
         f"servo kp {kp} N·m/rad, kd {kd} N·m·s/rad"
     )
-    table = _table(title, "index", "joint", "default (rad)", "target range (rad)")
+    table = titled(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()
     for i, name in enumerate(robot.joint_names):
         table.add_row(str(i), name, f"{robot.default_pose[i]:+.2f}", f"[{lower[i]:+.2f}, {upper[i]:+.2f}]")
@@ -65,7 +88,7 @@ def action_table(contract: Contract) -> Table:
 
 def reward_table(task: WalkConfig) -> Table:
     """Every reward term with its weight and unit."""
-    table = _table(
+    table = titled(
         "Reward of a step: control_dt · Σ weight · term, not clipped"
         f" (a → b: from a at the start of training to b after {task.effort.steps:,} control steps, task.effort)",
         *("term", "weight", "unit", "formula", "why"),
@@ -85,7 +108,7 @@ def _weight(task: WalkConfig, name: str) -> str:
 
 def episode_table(task: WalkConfig) -> Table:
     """Commands, start, termination and time limit."""
-    table = _table("Episode", "part", "value", "meaning")
+    table = titled("Episode", "part", "value", "meaning")
     table.add_row(
         "termination",
         f"tilt > {task.fall_tilt} rad, torso on the ground, or physics blew up",
@@ -110,7 +133,7 @@ def episode_table(task: WalkConfig) -> Table:
 
 def randomization_table(task: WalkConfig) -> Table:
     """Every randomized quantity with its range, its unit and when it is drawn."""
-    table = _table("Domain randomization: uniform", "quantity", "low", "high", "unit", "drawn per", "meaning")
+    table = titled("Domain randomization: uniform", "quantity", "low", "high", "unit", "drawn per", "meaning")
     for group, name, bounds, unit, drawn, meaning in quantities(task.randomization):
         table.add_row(f"{group}.{name}", f"{bounds.low:g}", f"{bounds.high:g}", unit, drawn, meaning)
     return table
@@ -125,14 +148,6 @@ def randomization_markdown(sets: dict[str, Randomization]) -> str:
         cells = [f"{q.range.low:g}" if q.range.fixed else f"{q.range.low:g} … {q.range.high:g}" for q in row]
         lines.append(f"| {group}.{name} | {unit} | {drawn} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column)
-    return table
 
 
 def _docstring(record: type[Any], name: str) -> str:

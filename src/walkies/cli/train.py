@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -24,6 +24,9 @@ from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
 from walkies.tasks.rewards import RewardWeights
 from walkies.terminal import say
+
+if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
+    from walkies.run.loggers import Logger
 
 DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
@@ -54,9 +57,8 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
 
 
 def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
-    """Train and export; why it ended (`walkies.run.training.learn`)."""
+    """Train, export and upload where asked; why it ended (`walkies.run.training.learn`)."""
     from walkies.run import stages
-    from walkies.run.export import export_policy
     from walkies.run.loggers import open_loggers
     from walkies.run.progress import Progress
 
@@ -64,35 +66,50 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     seconds = None if minutes is None else 60.0 * minutes
     training = prepare(config, folder)
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
-    try:
-        with (
-            watched(training, config.view) as watchers,
-            open_loggers(
-                folder.path,
-                resume_at=training.steps if config.resume else None,
-                wandb=config.wandb,
-                config=to_dict(config),
-            ) as loggers,
-            Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
-        ):
-            deadline = None if seconds is None else started + seconds
-            observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
-            reason = learn(training, folder, deadline, config.steps, observers)
-    except Diverged as error:
-        if (last := folder.latest_checkpoint()) is None:
-            raise Diverged(f"{error}, the first of this run; {REMEDY}") from error
-        training.restore(last)
-        export_policy(folder.policy, training)
-        raise Diverged(
-            f"{error}. {folder.policy} is the policy after {training.steps:,} steps, the last that was kept before it. "
-            f"To train again, {REMEDY}; to begin where this one was sound: --init-from {folder.path} --out NEW"
-        ) from error
-    export_policy(folder.policy, training)
+
+    with open_loggers(
+        folder.path,
+        resume_at=training.steps if config.resume else None,
+        wandb=config.wandb,
+        config=to_dict(config),
+    ) as loggers:
+        try:
+            with (
+                watched(training, config.view) as watchers,
+                Progress(title, total_steps=config.steps, total_seconds=seconds) as progress,
+            ):
+                deadline = None if seconds is None else started + seconds
+                observers = [*(log.log for log in loggers), progress.update, stages.keeper(training, folder), *watchers]
+                reason = learn(training, folder, deadline, config.steps, observers)
+        except Diverged as error:
+            raise _diverged(error, training, folder, loggers) from error
+        _deliver(training, folder, loggers)
     minutes_taken = (time.monotonic() - started) / 60.0
     ended = ENDED.get(reason, reason)
     say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
     say(f"The robot's policy file: {folder.policy}")
     return reason
+
+
+def _deliver(training: Training, folder: RunFolder, loggers: list[Logger]) -> None:
+    """Export the policy, and send it to W&B while its run is open there; a failing upload is said, and no more."""
+    from walkies.run.export import export_policy
+    from walkies.run.loggers import upload
+
+    export_policy(folder.policy, training)
+    attempt("upload of the policy", lambda: upload(loggers, folder.policy))
+
+
+def _diverged(error: Diverged, training: Training, folder: RunFolder, loggers: list[Logger]) -> Diverged:
+    """The error to end with after a training that diverged; what was kept before is exported."""
+    if (last := folder.latest_checkpoint()) is None:
+        return Diverged(f"{error}, the first of this run; {REMEDY}")
+    training.restore(last)
+    _deliver(training, folder, loggers)
+    return Diverged(
+        f"{error}. {folder.policy} is the policy after {training.steps:,} steps, the last that was kept before it. "
+        f"To train again, {REMEDY}; to begin where this one was sound: --init-from {folder.path} --out NEW"
+    )
 
 
 @contextmanager

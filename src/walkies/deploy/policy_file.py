@@ -32,7 +32,7 @@ from walkies.tasks import signal
 from walkies.tasks.contract import CONTROL_DT, OBSERVATION_CLIP, Contract
 from walkies.tasks.signal import FRAME
 
-__all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "read", "write"]
+__all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "in_edition", "read", "write"]
 
 EXPORT_TOLERANCE = 1e-5
 """Largest allowed difference in any action between the trained network and the written file, both in float64."""
@@ -295,6 +295,18 @@ def write(path: Path | str, policy: PolicyFile) -> None:
     if found := problems(document):
         raise PolicyFileError(f"{path} not written: {found[0]}")
     write_bytes(path, (json.dumps(document, allow_nan=False) + "\n").encode(), sync=True)
+
+
+def in_edition(policy: PolicyFile, edition: int) -> PolicyFile:
+    """The same policy for the other format; what it was trained to follow stands where that format has it.
+
+    Whether the format holds it at all `PolicyFile.document` says.
+    """
+    blocks, about = policy.blocks, dict(policy.walkies)
+    if edition != EDITIONS[0]:
+        blocks = blocks if blocks.command_clip is not None else _clipping(blocks, policy.command_range or None)
+        about.pop("command_range", None)
+    return replace(policy, edition=edition, blocks=blocks, walkies=about)
 
 
 def fold_normalizer(

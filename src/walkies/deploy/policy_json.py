@@ -13,7 +13,16 @@ from typing import Any
 
 from walkies import robots
 from walkies.deploy import blocks
-from walkies.deploy.json_values import PolicyFileError, Problem, are_numbers, describe, is_finite, size, whole
+from walkies.deploy.json_values import (
+    MAX_PROBLEMS,
+    PolicyFileError,
+    Problem,
+    are_numbers,
+    describe,
+    is_finite,
+    size,
+    whole,
+)
 from walkies.deploy.rtneural import check_layers
 from walkies.errors import UserError
 from walkies.files import read_json, shown
@@ -67,7 +76,7 @@ def problems(document: dict[str, Any]) -> list[Problem]:
     blocks.check(document, joints, frame(document), found)
     if "layers" in document:
         check_layers(document["layers"], inputs, joints, found)
-    return found
+    return found[:MAX_PROBLEMS]
 
 
 def history(document: Mapping[str, Any]) -> int | None:

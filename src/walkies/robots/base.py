@@ -42,6 +42,28 @@ class Plausible:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """How a policy file gets onto a robot, by the robot's own software."""
+
+    edition: int
+    """Of the file format that the software reads (`walkies.deploy.policy_file.EDITIONS`)."""
+    software: str
+    """The repository that is cloned on the robot; the rest is within it."""
+    path: str
+    """Where the file is put."""
+    command: str
+    """What is then called there. It checks the file, installs it and starts the robot's software."""
+    upload: str
+    """The same for a file in a Weights & Biases run, which it fetches itself."""
+    start: str
+    """What is pressed on the gamepad to start the policy."""
+    stop: str
+    """What is pressed to stop it."""
+    advice: str
+    """For its first run."""
+
+
+@dataclass(frozen=True)
 class Robot:
     """Facts about one legged robot. Joint arrays follow the MJCF's joint order (leg by leg, outwards). SI, radians."""
 
@@ -97,6 +119,8 @@ class Robot:
     """What policies for this robot may say."""
     protocol: str = "generic"
     """The control protocol that it speaks, of `walkies.deploy.controllers`."""
+    delivery: Delivery | None = None
+    """How a policy file gets onto it; None: walkies does not know."""
 
     @property
     def num_joints(self) -> int:

@@ -1,11 +1,14 @@
-"""The Stanford Pupper v3 (numbers: pupperv3-mjx 2025-04 and pupperv3-monorepo 2025-11)."""
+"""The Stanford Pupper v3.
+
+Numbers: pupperv3-mjx 2025-04 and pupperv3-monorepo 2025-11; the way of a file onto it: pupper_gait_deploy 2026-08.
+"""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
-from walkies.robots.base import Plausible, Range, Robot
+from walkies.robots.base import Delivery, Plausible, Range, Robot
 
 LEGS = ("front_r", "front_l", "back_r", "back_l")
 
@@ -27,6 +30,17 @@ _PLAUSIBLE = Plausible(
     foot_ahead=Range(-0.03, 0.03, "m", "a fifth of the 0.15 m between front and back hips; by default -0.009"),
     foot_outward=Range(-0.04, 0.08, "m", "feet do not meet, hips being 0.145 m apart or more; by default 0.018"),
     foot_below=Range(0.1, 0.18, "m", "stretched legs reach 0.172; 0.112 with all joints at zero, by default 0.141"),
+)
+
+_DELIVERY = Delivery(
+    edition=2026,
+    software="cs123-stanford/pupper_gait_deploy",
+    path="policies/test_policy.json",
+    command="./deploy.sh",
+    upload="./deploy.sh ENTITY/PROJECT/RUN",
+    start="the square button (the student's slot)",
+    stop="the right stick (button 12)",
+    advice="Hang the robot in the air for its first run, its legs free, and put it down only when they trot as filmed.",
 )
 
 PUPPER = Robot(
@@ -63,4 +77,5 @@ PUPPER = Robot(
     gamepad=(0.75, 0.5, 2.0),
     plausible=_PLAUSIBLE,
     protocol="neural_controller",
+    delivery=_DELIVERY,
 )

@@ -84,7 +84,7 @@ class TrainConfig:
     view: bool = False
     """Open a page on this machine to watch it learn; `walkies train` prints where."""
     wandb: str | None = None
-    """Also log to this Weights & Biases project; needs the extra `wandb`."""
+    """Also log to this Weights & Biases project, and send the policy there at the end; needs the extra `wandb`."""
     randomization: Literal["none", "course", "walkies"] | None = None
     """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
     task: WalkConfig = field(default_factory=WalkConfig)

@@ -7,9 +7,10 @@ the rows, and on resume everything after the resumed step is forgotten, as if it
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -138,6 +139,23 @@ class WandbLogger:
     def log(self, record: Record) -> None:
         self._run.log(dict(record), step=int(record["steps"]))
 
+    def upload(self, policy: Path) -> None:
+        """Send the policy's file to the root of the run's files, in place of what W&B has of it.
+
+        There the robot's `./deploy.sh RUN` looks for the name policy.json (pupper_gait_deploy, download_policy.py).
+
+        Raises:
+            UserError: W&B finds no such file.
+        """
+        # Without a base path W&B keeps the file's folder as a part of its name, and a path is a pattern to it, also the
+        # folders in it, unless it can be told otherwise.
+        literal = {"glob": False} if "glob" in inspect.signature(self._run.save).parameters else {}
+        if not self._run.save(str(policy), base_path=str(policy.parent), policy="now", **literal):
+            raise UserError(
+                f"W&B took no {policy}; where a folder's name holds one of *?[, which this version of W&B reads as a "
+                "pattern, upload it by hand or install a newer one"
+            )
+
     def close(self) -> None:
         self._run.finish()
 
@@ -160,6 +178,13 @@ def open_loggers(
         for logger in loggers:
             stack.callback(logger.close)
         yield loggers
+
+
+def upload(loggers: Iterable[Logger], policy: Path) -> None:
+    """Send a policy's file to those that keep files, before they are closed."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.upload(policy)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

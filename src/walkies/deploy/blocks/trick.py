@@ -158,16 +158,19 @@ def _check_clips(clips: Any, frames: int, found: list[Problem]) -> None:
     if not isinstance(clips, list) or not all(isinstance(clip, dict) for clip in clips):
         found.append(Problem("bad-block", "trick.clips", describe(clips), "a list of objects"))
         return
-    names = [clip.get("name") for clip in clips]
-    for index, (clip, name) in enumerate(zip(clips, names, strict=True)):
-        key = f"trick.clips[{index}]"
-        if not isinstance(name, str) or names.index(name) != index:
+    names = {name for clip in clips if isinstance(name := clip.get("name"), str)}
+    seen: set[str] = set()
+    for index, clip in enumerate(clips):
+        key, name, following = f"trick.clips[{index}]", clip.get("name"), clip.get("next")
+        if not isinstance(name, str) or name in seen:
             found.append(Problem("bad-block", f"{key}.name", describe(name), "a name of its own"))
+        else:
+            seen.add(name)
         start, end = whole(clip.get("start")), whole(clip.get("end"))
         if start is None or end is None or not 0 <= start <= end - 2 or end > frames:
             got = f"{describe(clip.get('start'))} … {describe(clip.get('end'))}"
             found.append(Problem("bad-block", key, got, f"start and end within {frames} frames, two apart at least"))
-        if clip.get("next") is not None and clip["next"] not in names:
-            found.append(Problem("bad-block", f"{key}.next", describe(clip["next"]), "the name of a clip"))
+        if following is not None and not (isinstance(following, str) and following in names):
+            found.append(Problem("bad-block", f"{key}.next", describe(following), "the name of a clip"))
         if not isinstance(clip.get("loop", False), bool):
             found.append(Problem("bad-block", f"{key}.loop", describe(clip["loop"]), "true or false"))

@@ -11,6 +11,7 @@ not know; warning: look before you walk; note: good to know."""
 
 CONTROLLER = "pupperv3-monorepo, neural_controller"
 NEWER_CONTROLLER = "pupper_gait_deploy, neural_controller (2026)"
+VALIDATOR = "pupper_gait_deploy, download_policy.py"
 BOARD = "pupperv3-monorepo, control_board_hardware_interface"
 COURSE = "pupperv3-mjx"
 LOADER = "RTNeural, model_loader.h"

@@ -7,12 +7,12 @@ the trouble was seen, and what to do about it. What is said of the robot is what
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from walkies.deploy.blocks import BLOCKS
-from walkies.deploy.checks import network_rules, robot_rules
+from walkies.deploy.checks import course_rules, network_rules, robot_rules
 from walkies.deploy.checks.findings import (
     CONTROLLER,
     COURSE,
@@ -22,18 +22,22 @@ from walkies.deploy.checks.findings import (
     NOTE,
     SEVERITIES,
     UNCHECKED,
+    VALIDATOR,
     WARNING,
     Finding,
 )
 from walkies.deploy.json_values import PolicyFileError, Problem
 from walkies.deploy.policy_file import from_document
-from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, load_document, problems, robot_of
+from walkies.deploy.policy_json import JOINT_KEYS, REQUIRED, frame, load_document, problems, robot_of
 from walkies.files import shown
+from walkies.tasks.signal import FRAME
 
 MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
 NEWER_KEYS = ("obs_spec", "single_observation_size", *BLOCKS)
 """Read by the controller of 2026 alone."""
+REFERENCES = ("gait_reference", "jump_slot", "trick", "motion")
+"""Blocks without which a policy that has them does not walk as trained."""
 IGNORED_KEYS = ("control_orientation", *network_rules.POSE_COMMANDS, "contract_version")
 KNOWN_KEYS = (*REQUIRED, *JOINT_KEYS, "observation_history", "use_imu", "walkies", *IGNORED_KEYS, *NEWER_KEYS)
 MAX_UNKNOWN_KEYS = 20
@@ -108,6 +112,7 @@ _PROBLEMS = {
     ),
     "not-finite": (ERROR, "RTNeural: a NaN weight makes every action NaN", "go back to an earlier checkpoint"),
     "wrong-type": (ERROR, f"{CONTROLLER}: JSON types are strict", "write a value of the expected type"),
+    course_rules.CODE: (ERROR, f"{VALIDATOR}: stops every deployment", "export again, with an exporter of 2026"),
 }
 """Severity, reference and mend of each kind of problem."""
 
@@ -133,8 +138,10 @@ def lint(path: Path | str) -> list[Finding]:
 def check(document: dict[str, Any]) -> list[Finding]:
     """Everything found in a parsed policy document, worst first."""
     found = [_of_problem(problem) for problem in problems(document)]
+    broken = [finding for finding in found if finding.severity == ERROR]
     found += _keys(document)
-    if not any(finding.severity == ERROR for finding in found):
+    found += _editions(document, [finding.key for finding in broken])
+    if not broken:
         runs = not any(finding.code in ("unsupported-frame", "unsupported-layer") for finding in found)
         found += _rules(document, runs)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
@@ -165,6 +172,27 @@ def _of_problem(problem: Problem) -> Finding:
     return Finding(
         problem.code, severity, problem.key, f"got {problem.got}, expected {problem.expected}", reference, mend
     )
+
+
+def _editions(document: dict[str, Any], broken: Sequence[str]) -> Iterator[Finding]:
+    """Which of the robot's software takes the file; `broken`: keys of which an error says already what is wrong."""
+    robot = robot_of(document)
+    if robot.delivery is None:
+        return
+    if document.get("obs_spec") is None:
+        message = "the file does not list its frame: every deployment with the course's software of 2026 refuses it; "
+        message += "the robot of 2025 loads it"
+        mend = "`walkies export TARGET --contract 2026` writes the newer format"
+        yield Finding("no-obs-spec", NOTE, "obs_spec", message, VALIDATOR, mend)
+        return
+    for problem in course_rules.problems(document, robot):
+        if not any(problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")) for key in broken):
+            yield _of_problem(problem)
+    blocks = [key for key in REFERENCES if document.get(key) is not None]
+    if blocks or frame(document) not in (FRAME, None):
+        what = ", ".join(blocks) if blocks else "a frame other than the one of 2025"
+        message = f"{what}: only the robot's software of 2026 knows it; that of 2025 would show the policy other inputs"
+        yield Finding("needs-2026", NOTE, "obs_spec", message, CONTROLLER, "deploy it with the software of 2026")
 
 
 def _keys(document: dict[str, Any]) -> Iterator[Finding]:

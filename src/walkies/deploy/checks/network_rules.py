@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from walkies.deploy.blocks.command import AXES
 from walkies.deploy.checks.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
@@ -14,7 +15,13 @@ from walkies.deploy.probes import ordinary_observations
 from walkies.robots.base import Robot
 
 NEVER_VARIED = 300.0
-"""An input whose weights are this many times the median input's never varied in training: its deviation was a floor."""
+"""An input whose weights are this many times the median input's never varied in training: its deviation was a floor, of
+a millionth or so. Gravity's z, which moves least of all that is sensed, comes to 35 in policies of walkies."""
+HELD_CONSTANT = 6.0
+"""The same where the floor is .01, as of the course's exporter, for what no sensor tells and training alone decides on.
+Its rows come out a hundred times as large as they began; the median input's, which was divided by some .2 and trained,
+about ten times: so it comes to ten, or to a hundred where little was trained. Commands that varied come to 0.3 … 1.5 in
+policies of walkies, a pose command that leans by .05 to 3.5."""
 MAX_PARAMETERS = 1_000_000
 """Weights; above it one inference takes a Raspberry Pi a good part of its 19 ms."""
 OBSERVATIONS, FEWEST_OBSERVATIONS, MAX_WORK = 200, 25, 100_000_000
@@ -25,6 +32,11 @@ JUMP = 0.6
 """rad: how far sensor noise alone may move the worst joint's target between two control steps (95th percentile)."""
 ROUNDING = 1e-3
 """Largest difference between float32, as on the robot, and float64."""
+STILL = 1e-6
+"""rad: angles that are the same."""
+REFERENCES = ("gait_reference", "motion_command", "motion_anchor")
+"""Inputs that the file itself tells."""
+FOLDED = f"{COURSE} (brax: 1/σ, σ at least a millionth), pupper-mjlab (1/(σ + .01)): folded into the first layer as W/σ"
 BOUNDED = ("tanh", "sigmoid", "softmax")
 ONE_SIDED = ("relu", "sigmoid", "softmax")
 """Activations that never give a negative number."""
@@ -51,15 +63,71 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
         return
     others = weight.copy()
     if (pose := policy.slices.get("desired_up")) is not None:
-        yield from _pose_command(leans, float(weight[:, pose].max()), typical)
+        constant = _median_of_frames(weight[:, pose], typical).min() > HELD_CONSTANT
+        yield from _pose_command(leans, float(weight[:, pose].max()), typical, bool(constant))
         others[:, pose] = 0.0
+    for name in REFERENCES:  # come with the file as they were in training; only as a whole were they never there
+        if name in policy.slices:
+            others[:, policy.slices[name]] = 0.0
     for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
         name, part = next(item for item in policy.slices.items() if item[1].start <= entry < item[1].stop)
         message = f"{name}[{entry - part.start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
         message += " median input: it never varied in training, and will on the robot"
         mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
         key = f"layers[0].weights[0][{frame * policy.frame_size + entry}]"
-        yield Finding("never-varied", ERROR, key, message, f"{COURSE}: normalizer folded as W/σ", mend)
+        yield Finding("never-varied", ERROR, key, message, FOLDED, mend)
+    yield from _held_constant(policy, weight, typical)
+
+
+def _held_constant(policy: PolicyFile, weight: np.ndarray, typical: float) -> Iterator[Finding]:
+    """Commands and references that training held constant; weight (frames, frame's size): largest of each input."""
+    for name in ("command", *REFERENCES):
+        if name not in policy.slices:
+            continue
+        times = _median_of_frames(weight[:, policy.slices[name]], typical)
+        held = np.flatnonzero(times > HELD_CONSTANT)
+        if name == "command":  # its axes are told one by one, and what is beyond is told already
+            held = held[times[held] <= NEVER_VARIED]
+        elif held.size < times.size:  # some of a reference may hardly have moved
+            continue
+        if held.size == 0:
+            continue
+        which = f"{name}[{', '.join(map(str, held))}]" if held.size < times.size else name
+        message = f"{which} weighs {times[held].min():.0f} × the median input or more: training held it constant"
+        if _is_constant(policy, name, held):
+            message += ", and so does this file"
+            mend = "nothing to do as long as the file's tables and command_clip stay"
+            yield Finding("constant-input", NOTE, "layers[0]", message, FOLDED, mend)
+        else:
+            message += ", and what the policy makes of it on the robot is random"
+            mend = "set these rows to zero and add what they made of the constant to the bias"
+            severity = ERROR if times[held].min() > NEVER_VARIED else WARNING
+            yield Finding("constant-input", severity, "layers[0]", message, FOLDED, mend)
+
+
+def _is_constant(policy: PolicyFile, name: str, entries: np.ndarray) -> bool:
+    """Whether the file itself keeps these entries of a command or reference from ever moving on the robot."""
+    if name == "command":
+        clip, turns = policy.blocks.command_clip, policy.blocks.hold.on
+        pairs = [None if clip is None else getattr(clip, AXES[entry]) for entry in entries]
+        held = all(pair is not None and pair[0] == pair[1] for pair in pairs)
+        return held and not (turns and AXES.index("wz") in entries)
+    return name == "gait_reference" and _stands_still(policy)
+
+
+def _median_of_frames(weight: np.ndarray, typical: float) -> np.ndarray:
+    """Of inputs (frames, k), each in its median frame, as multiples of the typical input's (k,)."""
+    return np.median(weight, axis=0) / typical
+
+
+def _stands_still(policy: PolicyFile) -> bool:
+    """Whether the gait reference is the default pose whatever is commanded."""
+    blocks, pose = policy.blocks, np.asarray(policy.default_joint_pos)
+    gait = blocks.gait_reference
+    if gait is None or blocks.jump_slot is not None:
+        return False
+    tables = (gait.trot_table, gait.gallop_table, gait.lift_table, gait.gallop_back_table)
+    return all(table is None or bool(np.allclose(table, pose, atol=STILL)) for table in tables)
 
 
 def size(policy: PolicyFile) -> Iterator[Finding]:
@@ -110,18 +178,20 @@ def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         yield Finding("jumpy", WARNING, "layers", message, f"{COURSE}: action_rate -0.1, noise ±0.05 rad", mend)
 
 
-def _pose_command(leans: bool | None, most: float, typical: float) -> Iterator[Finding]:
-    """Weights on `desired_up`, which some trainings vary, so that the policy leans on command, and others never do."""
+def _pose_command(leans: bool | None, most: float, typical: float, constant: bool) -> Iterator[Finding]:
+    """Weights on `desired_up`, which some trainings vary, so that the policy leans on command, and others never do.
+
+    constant: whether all of it weighs as an input does that was held constant.
+    """
     if most == 0.0:
         return
     huge = most > NEVER_VARIED * typical
     weights = f"weights up to {most:.3g} on desired_up"
-    if leans is False or (huge and leans is None):
+    if leans is False or (leans is None and (huge or constant)):
         said = "which the file says its training held constant" if leans is False else "as of an input held constant"
         message = f"{weights}, {most / typical:.0f} × the median input's, {said}"
-        reference = f"{COURSE} with brax running_statistics: 1/σ of a constant input is a million"
         mend = "set these rows to zero and add their (0, 0, 1) to the bias; never publish /cmd_pose until then"
-        yield Finding("constant-input", ERROR if huge else WARNING, "layers[0]", message, reference, mend)
+        yield Finding("constant-input", ERROR if huge else WARNING, "layers[0]", message, FOLDED, mend)
         return
     said = "trained to, says the file" if leans else "whether trained to, the file does not say"
     message = f"{weights}: the policy follows pose commands (/cmd_pose), {said}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from walkies.deploy.blocks.command import AXES
 from walkies.deploy.checks.findings import BOARD, CONTROLLER, ERROR, NEWER_CONTROLLER, NOTE, WARNING, Finding
 from walkies.deploy.checks.stance import stance
 from walkies.deploy.json_values import is_finite
@@ -98,13 +99,15 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         yield Finding(
             "control-rate", ERROR, "walkies.control_dt", message, CONTROLLER, "train with a control_dt of 0.02"
         )
+    if "command" not in policy.observation:
+        return
     ranges = policy.command_range
     if not ranges:
         message = "the file does not say which commands it was trained to follow"
         mend = "find out, and scale the gamepad to it (teleop_twist_joy)"
         yield Finding("command-range-unknown", NOTE, "command_clip", message, CONTROLLER, mend)
         return
-    for name, most in zip(COMMANDS, robot.gamepad, strict=True):
+    for name, axis, most in zip(COMMANDS, AXES, robot.gamepad, strict=True):
         low, high = ranges.get(name, (0.0, 0.0))
         if not (low <= -most + 1e-6 and high >= most - 1e-6):
             trained = f"{low:g} … {high:g}" if name in ranges else "unknown"
@@ -115,7 +118,7 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
                 yield Finding("command-range", WARNING, f"walkies.command_range.{name}", message, CONTROLLER, mend)
             else:
                 message += "the rest is clipped"
-                yield Finding("command-range", NOTE, f"command_clip.{name}", message, NEWER_CONTROLLER, mend)
+                yield Finding("command-range", NOTE, f"command_clip.{axis}", message, NEWER_CONTROLLER, mend)
 
 
 def _implausible(code: str, key: str, value: float, plausible: Range, mend: str) -> Iterator[Finding]:
