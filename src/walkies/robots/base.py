@@ -97,6 +97,9 @@ class Robot:
     """What policies for this robot may say."""
     protocol: str = "generic"
     """The control protocol that it speaks, of `walkies.deploy.controllers`."""
+    stance_points: tuple[tuple[float, float, float], ...] | None = None
+    """m, frame of the trunk, legs in order: below these the feet of its gaits stand; None: where the default pose has
+    them."""
 
     @property
     def num_joints(self) -> int:

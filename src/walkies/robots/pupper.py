@@ -63,4 +63,6 @@ PUPPER = Robot(
     gamepad=(0.75, 0.5, 2.0),
     plausible=_PLAUSIBLE,
     protocol="neural_controller",
+    # Those of the course's gaits of 2026 (pupper-mjlab).
+    stance_points=((0.06, -0.09, 0.0), (0.06, 0.09, 0.0), (-0.11, -0.09, 0.0), (-0.11, 0.09, 0.0)),
 )
