@@ -58,7 +58,6 @@ def shown(walk, state) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("name", PRESETS)
 def test_a_ready_task_has_the_courses_frame_and_steps(name):
     walk = still_walk(quiet(PRESETS[name]))
     state, outcome = walk.step(walk.reset(KEY, N), jnp.zeros((N, 12)), KEY)
@@ -143,8 +142,8 @@ def test_following_counts_against_what_was_shown_before_the_action():
         moved, outcome = walk.step(state, followed, jax.random.key(i))
         _, stood = walk.step(state, jnp.zeros((N, 12)), jax.random.key(i))
         state = moved
-    weight, within = STABLE_GAIT.rewards.gait_tracking, np.array(followed).max(axis=1) < 0.99
-    assert float(outcome.metrics["gait_error"].mean()) < 0.05 < 0.2 < float(stood.metrics["gait_error"].mean())
+    weight, within = STABLE_GAIT.rewards.gait_tracking, np.abs(followed).max(axis=1) < 0.99
+    assert float(outcome.metrics["gait_error"].mean()) < 0.05 < 0.15 < float(stood.metrics["gait_error"].mean())
     assert float(outcome.metrics["reward/gait_tracking"][within].min()) > 0.9 * weight
     assert float(stood.metrics["reward/gait_tracking"].mean()) < 0.7 * weight
 
