@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("walkies.cli.replay:command", "fit the simulator to a log of the robot"),
     "excite": Command("walkies.cli.excite:command", "write a policy that shakes the legs, to measure servos with"),
     "explain": Command("walkies.cli.explain:command", "print a task, or what a policy file says"),
+    "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),

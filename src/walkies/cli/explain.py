@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from walkies.robots import DEFAULT, ROBOTS, get_robot
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import FADE_IN, Contract
+from walkies.tasks.gait.task import SIGNAL
+from walkies.tasks.presets import Preset, with_preset
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.walk import WalkConfig
 from walkies.terminal import console
@@ -24,13 +26,14 @@ from walkies.terminal import console
 TASK = WalkConfig()
 
 
-def command(target: str = DEFAULT, /, task: WalkConfig = TASK) -> None:
+def command(target: str = DEFAULT, /, preset: Preset | None = None, task: WalkConfig = TASK) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
     Of a policy it prints what its file says: frame, network, joints, and how commands and references reach it.
 
     Args:
         target: A robot; or a run folder or policy.json.
+        preset: Ready task of the Stanford course, in which --task changes what it changes in plain walking.
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
     """
     out = console()
@@ -42,6 +45,7 @@ def command(target: str = DEFAULT, /, task: WalkConfig = TASK) -> None:
             out.print(table)
             out.print()
         return
+    task = with_preset(task, preset)
     contract = _contract(target, task)
     for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
         out.print(table)
@@ -123,12 +127,28 @@ def episode_table(task: WalkConfig) -> Table:
         ("effort", task.effort),
         ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
+        *((("gait", task.gait),) if SIGNAL in task.observation else ()),
     ):
-        for field in fields(record):
-            if not isinstance(value := getattr(record, field.name), Range):
-                shown = ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
-                table.add_row(f"{part}.{field.name}", shown, _docstring(type(record), field.name))
+        _add_rows(table, part, record)
     return table
+
+
+def _add_rows(table: Table, part: str, record: Any) -> None:
+    """A row for every number of a record and of the records in it; ranges have a table of their own."""
+    for field in fields(record):
+        name, value = f"{part}.{field.name}", getattr(record, field.name)
+        if is_dataclass(value) and not isinstance(value, Range):
+            _add_rows(table, name, value)
+        elif not isinstance(value, Range):
+            table.add_row(name, _written(value), _docstring(type(record), field.name))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(_written, value))
+    if isinstance(value, str):
+        return value
+    return ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
 
 
 def randomization_table(task: WalkConfig) -> Table:

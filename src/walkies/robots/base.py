@@ -121,6 +121,9 @@ class Robot:
     """The control protocol that it speaks, of `walkies.deploy.controllers`."""
     delivery: Delivery | None = None
     """How a policy file gets onto it; None: walkies does not know."""
+    stance_points: tuple[tuple[float, float, float], ...] | None = None
+    """m, frame of the trunk, legs in order: below these the feet of its gaits stand; None: where the default pose has
+    them."""
 
     @property
     def num_joints(self) -> int:

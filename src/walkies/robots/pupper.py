@@ -78,4 +78,6 @@ PUPPER = Robot(
     plausible=_PLAUSIBLE,
     protocol="neural_controller",
     delivery=_DELIVERY,
+    # Those of the course's gaits of 2026 (pupper-mjlab).
+    stance_points=((0.06, -0.09, 0.0), (0.06, 0.09, 0.0), (-0.11, -0.09, 0.0), (-0.11, 0.09, 0.0)),
 )

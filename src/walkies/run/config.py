@@ -20,6 +20,7 @@ from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import DEFAULT, get_robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
+from walkies.tasks.presets import Preset, with_preset
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.walk import Walk, WalkConfig
@@ -87,6 +88,9 @@ class TrainConfig:
     """Also log to this Weights & Biases project, and send the policy there at the end; needs the extra `wandb`."""
     randomization: Literal["none", "course", "walkies"] | None = None
     """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
+    preset: Preset | None = None
+    """Ready task of the Stanford course: velocity-fs, or stable-gait with a reference gait. What --task changes against
+    plain walking is changed in it too."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = WALKING_RECIPE
@@ -94,7 +98,9 @@ class TrainConfig:
 
 
 def expanded(config: TrainConfig) -> TrainConfig:
-    """The same configuration with the ready set of --randomization written out in its task."""
+    """The same configuration with the ready task of --preset and the ready set of --randomization written out in its
+    task."""
+    config = replace(config, preset=None, task=with_preset(config.task, config.preset))
     if config.randomization is None:
         return config
     chosen = named_set(config.randomization)

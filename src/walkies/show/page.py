@@ -18,7 +18,6 @@ from walkies.show import replay
 
 PLAYER_FPS = 25.0
 """Poses per second in a page; the player draws between them."""
-ASSETS = Path(__file__).parent
 SHAPES = {
     mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
     mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
@@ -29,22 +28,26 @@ SHAPES = {
 """MuJoCo's primitive shapes by the player's names for them."""
 
 
-def document(title: str, sections: list[str]) -> str:
-    """A whole page, which runs the player's script and no other, whatever else stands in it, and loads nothing."""
-    style = _asset("page.css")
+ASSETS = Path(__file__).parent
+PLAYER = ASSETS / "player.js"
+
+
+def document(title: str, sections: list[str], script: Path = PLAYER) -> str:
+    """A whole page, which runs one script and no other, whatever else stands in it, and loads nothing."""
+    style = asset(ASSETS / "page.css")
     body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, _asset("player.js"))}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, asset(script))}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def _asset(name: str) -> str:
+def asset(path: Path) -> str:
     """The whole content of a style or script element: a file of ours."""
-    return "\n" + (ASSETS / name).read_text(encoding="utf-8")
+    return "\n" + path.read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:
@@ -105,7 +108,7 @@ def player(motion: replay.Trajectory, title: str = "Replay") -> str:
         '<select aria-label="speed"><option value="0.25">¼ ×</option><option value="0.5">½ ×</option>'
         '<option value="1" selected>1 ×</option><option value="2">2 ×</option></select></div>'
         "<p>Drag to turn, wheel to zoom.</p></div>"
-        f'<script type="application/json" class="scene">{data}</script><script>{_asset("player.js")}</script></section>'
+        f'<script type="application/json" class="scene">{data}</script><script>{asset(PLAYER)}</script></section>'
     )
 
 

@@ -32,9 +32,9 @@ FORCE_SCALE = 0.1
 """1/N: lasting forces are about ±10 N."""
 
 
-def signals(randomization: Randomization) -> tuple[Privileged, ...]:
+def signals(randomization: Randomization, gait: bool = False) -> tuple[Privileged, ...]:
     """The critic's observation under a randomization: where there are slopes it is told gravity, where there are
-    lasting forces, the force."""
+    lasting forces, the force; and where there is a gait, its reference."""
     factors = privileged_size(randomization)
     found: list[Privileged] = [
         Signal("angular_velocity", "rad/s", "of the base, body frame", three,
@@ -65,6 +65,9 @@ def signals(randomization: Randomization) -> tuple[Privileged, ...]:
         found.append(Signal("force", "10 N", "force on the trunk that lasts, body frame", three,
                             lambda s: to_body(s.physics.qpos[:, 3:7], FORCE_SCALE * s.force.now()),
                             signed(VECTOR)))  # fmt: skip
+    if gait:
+        found.append(Signal("gait_reference", "rad", "joint angles of a reference gait minus the default pose", _joints,
+                            lambda s: s.gait.reference, _mirrored_joints))  # fmt: skip
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from walkies import renamed
-from walkies.bounds import ABOUT, Between, Share, fields_of
+from walkies.bounds import ABOUT, AtMost, Between, Share, fields_of
 from walkies.errors import UserError
 
 Array = jax.Array
@@ -66,6 +66,8 @@ class Motion(NamedTuple):
     """(n, torso spheres) N"""
     fell: Array
     """(n,) bool: the episode ended in a fall."""
+    gait_reference: Array | None = None
+    """(n, nu) rad from the default pose: the reference that the action was chosen by; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class RewardParams:
     """Height a swinging foot should reach above the ground, m."""
     still: Annotated[float, Between(0.0, 100.0)] = 0.05
     """A command of a smaller norm means: stand still."""
+    gait_width: Annotated[tuple[float, ...], Between(0.0, 1000.0, "(]"), AtMost(64)] = (0.15, 0.3, 0.3)
+    """σ of exp(−mean(error²/σ²)) for a reference gait, rad: one for all joints, or one for each joint of a leg."""
 
 
 Term = Callable[..., Array]
@@ -226,6 +230,21 @@ def termination(m: Motion, s: RewardParams) -> Array:
     return m.fell.astype(jnp.float32)
 
 
+def gait_tracking(m: Motion, s: RewardParams) -> Array:
+    """Follow the reference gait, which for small commands is the default pose."""
+    if m.gait_reference is None:
+        return jnp.zeros(len(m.joint_offset))
+    error = m.joint_offset - m.gait_reference
+    width = jnp.tile(jnp.array(s.gait_width), error.shape[1] // len(s.gait_width))
+    return jnp.exp(-jnp.mean(jnp.square(error / width), axis=-1))
+
+
+def gait_error(m: Motion) -> Array:
+    """(n,) rad, root mean square over the joints of what they are away from the reference gait, which there is."""
+    assert m.gait_reference is not None
+    return jnp.sqrt(jnp.mean(jnp.square(m.joint_offset - m.gait_reference), axis=-1))
+
+
 def _squared(x: Array) -> Array:
     return jnp.sum(jnp.square(x), axis=-1)
 
@@ -261,6 +280,7 @@ class RewardWeights:
     abduction: Weight = reward(abduction, -0.1, "rad²", "Σ squared sideways hip angles")
     knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground")
     torso_contact: Weight = reward(torso_contact, -1.0, "1", "number of torso spheres on the ground")
+    gait_tracking: Weight = reward(gait_tracking, 0.0, "1", "exp(−mean((q − reference)²/σ²))")
     termination: Weight = reward(termination, -100.0, "1", "falling")
 
 

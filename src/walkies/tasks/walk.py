@@ -32,6 +32,8 @@ from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
 from walkies.tasks.disturbances import Force
+from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
@@ -39,6 +41,9 @@ from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, Errors, Sensed
 
 Array = jax.Array
+
+_GAIT_KEY = 5
+"""Folded into the key of new episodes for what belongs to their gait."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class WalkConfig:
     """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
     observation: tuple[str, ...] = FRAME
     """Signals in a frame, in order. The controller of 2025 knows the default alone."""
+    gait: GaitConfig = field(default_factory=GaitConfig)
+    """A reference gait, in force where `observation` has gait_reference."""
     action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = ACTION_SCALE
     """rad of joint target per unit of action."""
     kp: Stiffness | None = None
@@ -122,6 +129,8 @@ class WalkState(NamedTuple):
     """(n, TARGET_MEMORY) physics steps: jitter of the targets sent, newest first."""
     force: Force | None
     """Pushes that last."""
+    gait: GaitState | None = None
+    """Where the frame shows a reference gait."""
 
 
 class Walk:
@@ -150,6 +159,9 @@ class Walk:
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
+        shown = gait.SIGNAL in config.observation
+        gait.check(config.rewards.gait_tracking, config.shape.gait_width, shown, robot)
+        self.gait_reference = gait.reference(config.gait, robot, simulator.model) if shown else None
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         if self.time_limit < 1:
@@ -159,11 +171,14 @@ class Walk:
             )
         self.observation_size = self.contract.observation_size
         self.noise_size = signal.total(signal.noisy(self.contract.signals), robot)
-        self.privileged = privileged.signals(config.randomization)
+        self.privileged = privileged.signals(config.randomization, self.gait_reference is not None)
         self.privileged_size = signal.total(self.privileged, self)
         # From what is constant on the robot nothing can be learned. The policy gets zeros, its normalizer gives such an
         # input scale 0, and the exported file has exactly zero weights for it.
         self.informative = self.contract.informative()
+        if self.gait_reference is not None and config.gait.tables == "zero":
+            frames = self.informative.reshape(config.observation_history, -1)
+            frames[:, self.contract.slices[gait.SIGNAL]] = 0.0
         self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
         self.randomization = config.randomization
@@ -215,7 +230,9 @@ class Walk:
         action = jnp.zeros((n, joints))
         gravity = to_body(quaternion, DOWN if drawn.down is None else drawn.down)
         noise_draws = random.uniform(noise, (n, self.noise_size))
-        sensed = Sensed(qvel[:, 3:6], gravity, command, qpos[:, 7:], qvel[:, 6:], action)
+        gait_state = self._new_gait(key, as_robot, command)
+        shown = None if gait_state is None else gait_state.reference
+        sensed = Sensed(qvel[:, 3:6], gravity, command, qpos[:, 7:], qvel[:, 6:], action, gait_reference=shown)
         frame = self._sense(sensed, drawn.sensor_bias, noise_draws)
         history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
         # What an earlier activation left in the buffer: some other robot's frame, disturbed.
@@ -236,8 +253,16 @@ class Walk:
             air_time=jnp.zeros((n, len(self.feet))),
             contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
             velocity=to_body(quaternion, qvel[:, :3]),
+            gait=gait_state,
             **self._outside(drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
         )
+
+    def _new_gait(self, key: Array, as_robot: Array, command: Array) -> GaitState | None:
+        """The gait's clocks as episodes begin, from random numbers of their own: without a gait all others stay."""
+        if self.gait_reference is None:
+            return None
+        own = jax.random.fold_in(key, _GAIT_KEY)
+        return gait.begin(self.config.gait, self.gait_reference, own, as_robot, command, self.default_pose)
 
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
@@ -280,7 +305,14 @@ class Walk:
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
         imu, reading = actuation.sensed(state.imu, readings.imu, state.delays.imu)
-        sensed = Sensed(reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed)
+        gait_state, shown = state.gait, None
+        if gait_state is not None and self.gait_reference is not None:
+            gait_state = gait.advance(gait_state, self.gait_reference, dt, command, self.default_pose)
+            shown = gait_state.reference
+        sensed = Sensed(
+            reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed,
+            gait_reference=shown,
+        )  # fmt: skip
         frame = self._sense(sensed, state.sensor_bias, noise)
         next_state = state._replace(
             physics=physics,
@@ -293,6 +325,7 @@ class Walk:
             contact=contact,
             velocity=velocity,
             imu=imu,
+            gait=gait_state,
         )
         metrics = {
             "lin_vel_error": rewards.lin_vel_error(motion, cfg.shape),
@@ -300,6 +333,8 @@ class Walk:
             "fell": fell.astype(jnp.float32),
             "blew_up": (~readings.ok).astype(jnp.float32),
         } | {f"reward/{name}": term / dt for name, term in terms.items()}
+        if state.gait is not None:
+            metrics["gait_error"] = rewards.gait_error(motion)
         return next_state, Outcome(reward, fell, metrics)
 
     def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Array, Array | None]:
@@ -365,5 +400,6 @@ class Walk:
             knee_force=force[:, self.knees],
             torso_force=force[:, self.torso],
             fell=fell,
+            gait_reference=None if state.gait is None else state.gait.reference,
         )
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity

@@ -1,0 +1,81 @@
+"""`walkies gait`: a page that plays a reference gait, of a policy or of a task, to look at it and to design one."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from walkies.deploy import policy_file
+from walkies.deploy.blocks import gait as gait_block
+from walkies.errors import UserError
+from walkies.files import write_json, write_text
+from walkies.robots import DEFAULT, get_robot
+from walkies.run.config import settings
+from walkies.run.folders import find_policy, refuse_unwritable, to_dict
+from walkies.show import gait_page
+from walkies.tasks.gait.task import GaitConfig, reference
+from walkies.tasks.presets import PRESETS, with_preset
+from walkies.tasks.walk import WalkConfig
+from walkies.terminal import say
+
+SOURCE = "stable-gait"
+PLAIN = GaitConfig()
+
+
+def command(
+    source: str = SOURCE,
+    /,
+    robot: str = DEFAULT,
+    out: Path = Path("gait.html"),
+    save: Path | None = None,
+    gait: Annotated[GaitConfig, tyro.conf.arg(name="")] = PLAIN,
+) -> None:
+    """Write a page that plays a reference gait: legs from the side and from above, footfalls, joint angles.
+
+    To design a gait, change its numbers here (--lift.touchdown, --lift.stride, --lift.stance-height, --lift.swing-lift)
+    and look; the page says how to train with it.
+
+    Args:
+        source: a ready task (velocity-fs, stable-gait), a run folder, or any policy.json with a gait.
+        robot: Which robot a ready task's gait is for; a policy's is its own.
+        out: the page, HTML.
+        save: also write the tables, as they stand in a policy file, as JSON.
+        gait: in place of the ready task's.
+    """
+    for path in (out, *([save] if save is not None else [])):
+        refuse_unwritable(path.parent, "--out" if path is out else "--save")
+    if source in PRESETS:
+        machine = get_robot(robot)
+        task = with_preset(WalkConfig(gait=gait), source).gait
+        shown = reference(task, machine)
+        made = {"zero": {}, "trot": {"trot": task.trot}}.get(task.tables, {"trot": task.trot, "lift": task.lift})
+        text = [notes(machine.name, source, gait)]
+    else:
+        path, made = find_policy(Path(source)), {}
+        if gait != PLAIN:
+            raise UserError(
+                f"{source}: the gait of a policy stands in its file; numbers of a gait go with a ready task"
+            )
+        policy = policy_file.read(path)
+        if policy.blocks.gait_reference is None:
+            raise UserError(f"{path} has no gait_reference; expected a policy that is shown a gait, or a ready task")
+        machine, shown, text = get_robot(policy.robot_name), policy.blocks.gait_reference, []
+    write_text(out, gait_page.document(f"Gait: {source}", machine, shown, made, text))
+    if save is not None:
+        write_json(save, gait_block.document(shown, machine.joint_names), indent=None)
+    for path in (out, *([save] if save is not None else [])):
+        say(str(path))
+
+
+def notes(robot: str, preset: str, gait: GaitConfig) -> str:
+    """How to train a robot with this gait."""
+    given, plain = (settings({"task": {"gait": to_dict(one)}}) for one in (gait, PLAIN))
+    changed = [f"{flag} {_words(value)}" for flag, value in given.items() if value != plain[flag]]
+    return " ".join([f"To train with it: walkies train {shlex.quote(robot)} --preset {preset}", *changed])
+
+
+def _words(value: Any) -> str:
+    return " ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)

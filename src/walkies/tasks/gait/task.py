@@ -1,0 +1,129 @@
+"""A gait as part of a task: which reference a policy is shown, its tables, and the clock that it has in training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from walkies.accel import random
+from walkies.bounds import Between
+from walkies.errors import UserError
+from walkies.robots.base import Robot
+from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, table
+from walkies.tasks.gait.kinematics import Legs
+from walkies.tasks.gait.reference import GaitReference
+
+Array = jax.Array
+
+SIGNAL = "gait_reference"
+"""What a frame calls it (`walkies.tasks.signal`)."""
+
+
+@dataclass(frozen=True)
+class GaitConfig:
+    """The reference that a policy is shown, where its frame has the signal `gait_reference`."""
+
+    tables: Literal["none", "zero", "trot", "trot-lift"] = "none"
+    """zero: always the default pose; trot-lift: the trot, and the lift while the forward speed is below
+    dir_threshold. none: there is no reference."""
+    frequency: Annotated[float, Between(0.0, 100.0, "(]")] = 1.5
+    """Hz, cycles of the gait."""
+    trot: Gait = TROT
+    """The gait that goes forward, and, run backwards, back."""
+    lift: Gait = LIFT
+    """The gait for turning and going sideways; yours to design: `walkies gait` shows it."""
+    blend_speed: Annotated[float, Between(0.0, 100.0, "(]")] = 0.1
+    """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
+    dir_threshold: Annotated[float, Between(0.0, 100.0)] = 0.05
+    """m/s: a slower walk takes its direction from the yaw rate."""
+    clock_spread: Annotated[float, Between(0.0, 0.5)] = 0.05
+    """± share by which the gait's clock runs fast or slow in training, one draw per episode. On the robot it is a wall
+    clock while actions come at 52 and not 50 per second, so that the phase moves 4% less per action."""
+
+
+def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = None) -> GaitReference:
+    """The tables of a robot's gait, and when which of them holds.
+
+    Args:
+        model: of this robot, if there is one already.
+
+    Raises:
+        UserError: there is no reference, or the gait does not fit the robot.
+    """
+    if config.tables == "none":
+        raise UserError(
+            f"the signal {SIGNAL} has no tables; expected a --preset, or --task.gait.tables zero, trot or trot-lift"
+        )
+    legs = Legs(robot, model)
+    if config.tables == "zero":
+        trot = np.tile(np.array(robot.default_pose, float), (SAMPLES, 1))
+    else:
+        trot = _table("trot", config.trot, legs)
+    return GaitReference(
+        frequency=config.frequency,
+        trot_table=trot,
+        gallop_table=trot,
+        lift_table=_table("lift", config.lift, legs) if config.tables == "trot-lift" else None,
+        blend_speed=config.blend_speed,
+        dir_threshold=config.dir_threshold,
+    )
+
+
+def check(weight: float, width: tuple[float, ...], shown: bool, robot: Robot) -> None:
+    """Refuse a reward (of this weight, with these σ) for following a gait that is not shown, or of other joints.
+
+    Raises:
+        UserError: what was given and what was expected.
+    """
+    per_leg = robot.num_joints // len(robot.leg_names)
+    if weight and not shown:
+        raise UserError(
+            f"--task.rewards.gait-tracking: got {weight:g} without a gait to follow; expected {SIGNAL} in "
+            "--task.observation, as --preset stable-gait has it"
+        )
+    if weight and len(width) not in (1, per_leg):
+        raise UserError(
+            f"--task.shape.gait-width: got {len(width)} numbers, expected 1, or {per_leg}: one for each joint of a leg "
+            f"of {robot.name}"
+        )
+
+
+def _table(name: str, gait: Gait, legs: Legs) -> np.ndarray:
+    try:
+        return table(gait, legs)
+    except UserError as error:
+        raise UserError(f"the gait {name}: {error}") from error
+
+
+class GaitState(NamedTuple):
+    """The gait's clock of n robots, and what it says."""
+
+    seconds: Array
+    """(n,) s since the controller's start-up ended, as the gait's clock counts them."""
+    rate: Array
+    """(n,) seconds of that clock per second."""
+    reference: Array
+    """(n, nu) rad from the default pose: what the newest frame shows."""
+
+
+def begin(
+    config: GaitConfig, reference: GaitReference, key: Array, as_robot: Array, command: Array, default_pose: Any
+) -> GaitState:
+    """Clocks as episodes begin: at a phase drawn uniformly, or (as_robot (n,) bool) at 0 as on the robot."""
+    phase, pace = random.uniform(key, (len(command), 2)).T
+    seconds = jnp.where(as_robot, 0.0, phase / config.frequency)
+    rate = 1.0 + config.clock_spread * (2.0 * pace - 1.0)
+    return GaitState(seconds, rate, reference.offset(seconds, command, default_pose))
+
+
+def advance(
+    state: GaitState, reference: GaitReference, control_dt: float, command: Array, default_pose: Any
+) -> GaitState:
+    """A control step later, under the commands (n, 3) that the next frame tells."""
+    seconds = state.seconds + control_dt * state.rate
+    return state._replace(seconds=seconds, reference=reference.offset(seconds, command, default_pose))

@@ -1,0 +1,59 @@
+"""Ready tasks: the first two of the Stanford course's of 2026 (`pupper-mjlab`), as data.
+
+Frame, gains, ranges of commands and gait are the course's; rewards and randomization are walkies', which train in
+minutes on two cores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from walkies.tasks.commands import Commands
+from walkies.tasks.gait.task import SIGNAL, GaitConfig
+from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.signal import FRAME
+from walkies.tasks.walk import WalkConfig
+
+Preset = Literal["velocity-fs", "stable-gait"]
+T = TypeVar("T")
+
+VELOCITY_FS = WalkConfig(
+    observation=(*FRAME, SIGNAL),
+    gait=GaitConfig(tables="zero", frequency=4 / 3),
+    commands=Commands(forward=0.7),
+    kp=5.5,
+    kd=0.25,
+)
+"""Walking as the policy likes: the frame has a place for a gait, and nothing ever stands there."""
+
+STABLE_GAIT = replace(
+    VELOCITY_FS,
+    gait=GaitConfig(tables="trot-lift", frequency=1.5),
+    rewards=RewardWeights(gait_tracking=1.5, foot_air_time=0.0, abduction=0.0),
+)
+"""Walking along a trot, and turning and going sideways along a lift gait."""
+
+PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT}
+
+
+def with_preset(task: WalkConfig, name: Preset | None) -> WalkConfig:
+    """The ready task of that name with what `task` has otherwise than plain walking does; None: `task` itself.
+
+    So a value that is plain walking's own does not overrule the ready task.
+    """
+    return task if name is None else _merged(WalkConfig(), PRESETS[name], task)
+
+
+def _merged(default: Any, preset: Any, given: T) -> T:
+    """`given` where it is not `default`, else `preset`, field by field."""
+    if given == default:
+        return preset
+    if preset == default or not is_dataclass(given):
+        return given
+    parts = {
+        one.name: _merged(getattr(default, one.name), getattr(preset, one.name), getattr(given, one.name))
+        for one in fields(given)
+        if hasattr(preset, one.name)
+    }
+    return replace(given, **parts)  # type: ignore[type-var]

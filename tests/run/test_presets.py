@@ -1,0 +1,98 @@
+"""Ready tasks through the command line: trained, exported with their tables, gone on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from walkies import cli
+from walkies.cli.explain import episode_table, observation_table
+from walkies.deploy import policy_file
+from walkies.deploy.policy_json import problems
+from walkies.robots import get_robot
+from walkies.run.config import TrainConfig, expanded, read_config
+from walkies.run.folders import RunFolder
+from walkies.tasks.contract import Contract
+from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.presets import PRESETS
+from walkies.tasks.signal import FRAME
+from walkies.tasks.walk import WalkConfig
+
+SMALL = (
+    *("--recipe.num-envs", "16", "--recipe.horizon", "8", "--recipe.minibatches", "2", "--recipe.epochs", "1"),
+    *("--recipe.hidden", "16", "--recipe.critic-hidden", "16", "--exam-episodes", "0", "--no-film", "--threads", "1"),
+)
+ITERATION = 16 * 8
+HISTORY = 4
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def run(request, tmp_path_factory) -> tuple[str, Path]:
+    """A ready task's name, and a run of two iterations of it with a number of ours."""
+    out = tmp_path_factory.mktemp("runs") / request.param
+    line = ["train", "pupper", "--preset", request.param, "--task.observation-history", str(HISTORY)]
+    assert cli.run([*line, "--steps", str(2 * ITERATION), "--out", str(out), *SMALL]) == 0
+    return request.param, out
+
+
+def test_its_file_has_the_blocks_that_the_robot_needs(run):
+    name, out = run
+    document = json.loads((out / "policy.json").read_text())
+    assert problems(document) == []
+    assert document["single_observation_size"] == 48 and document["in_shape"] == [None, 48 * HISTORY]
+    assert [part["name"] for part in document["obs_spec"]["components"]][-1] == "gait_reference"
+    assert document["heading_hold"]["kp"] == 0.0, "nothing held a heading in training"
+    assert document["command_clip"] == {"vx": [-0.7, 0.7], "vy": [-0.5, 0.5], "wz": [-2.0, 2.0]}
+    assert (document["kp"], document["kd"], document["action_scale"]) == (5.5, 0.25, 0.75)
+    block, robot = document["gait_reference"], get_robot("pupper")
+    assert block["joint_names"] == list(robot.joint_names) and block["n_samples"] == 100
+    made = gait.reference(PRESETS[name].gait, robot)
+    assert ("lift_table" in block) == (name == "stable-gait") and block["frequency"] == made.frequency
+    np.testing.assert_allclose(block["trot_table"], made.trot_table)
+    if name == "velocity-fs":
+        np.testing.assert_array_equal(block["trot_table"], [robot.default_pose] * 100)
+
+
+def test_inputs_that_never_vary_have_no_weights(run):
+    """The reference of a task without a gait, as `desired_up` of any. Control: the reference of a trot."""
+    name, out = run
+    policy = policy_file.read(out / "policy.json")
+    weights = np.abs(policy.layers[0].weights).reshape(HISTORY, 48, -1)
+    zero = {one: not weights[:, place].any() for one, place in policy.slices.items()}
+    expected = {"desired_up", "gait_reference"} if name == "velocity-fs" else {"desired_up"}
+    assert {one for one, is_zero in zero.items() if is_zero} == expected
+    assert isinstance(policy.blocks.gait_reference, GaitReference)
+
+
+def test_it_goes_on_as_the_same_task(run, capsys):
+    name, out = run
+    config = read_config(RunFolder(out))
+    assert config.preset is None and config.task.gait == PRESETS[name].gait
+    assert config.task.rewards == PRESETS[name].rewards and config.task.observation_history == HISTORY
+    more = ["train", "pupper", "--resume", "--out", str(out), "--steps", str(3 * ITERATION), *SMALL[-5:]]
+    assert cli.run([*more, "--preset", name]) == 0
+    assert read_config(RunFolder(out)).task == config.task
+    (other,) = set(PRESETS) - {name}
+    capsys.readouterr()
+    assert cli.run([*more, "--preset", other]) == 2
+    assert "--task.gait.tables" in capsys.readouterr().err
+
+
+def test_a_ready_task_is_written_out_in_the_configuration():
+    config = expanded(TrainConfig(preset="stable-gait", task=WalkConfig(observation_history=20)))
+    assert config.preset is None and config.task.observation_history == 20 and config.task.gait.tables == "trot-lift"
+    assert expanded(config) == config and expanded(TrainConfig()) == TrainConfig()
+
+
+def test_it_is_explained():
+    task = PRESETS["stable-gait"]
+    contract = Contract(get_robot("pupper"), observation=task.observation)
+    assert "gait_reference" in list(observation_table(contract).columns[1].cells)
+    rows = dict(zip(*(list(column.cells) for column in episode_table(task).columns[:2]), strict=True))
+    assert rows["gait.lift.touchdown"] == "0 0.5 0.5 0" and rows["gait.tables"] == "trot-lift"
+    plain = {str(cell) for cell in episode_table(WalkConfig(observation=FRAME)).columns[0].cells}
+    assert not [name for name in plain if name.startswith("gait")], "no gait is shown, and none is explained"
