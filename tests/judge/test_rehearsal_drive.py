@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rehearsal_policies import PUPPER, STANDING, TOPPLING, TWITCHING
 
-from walkies.deploy.controllers.neural_controller import gravity_in_body
-from walkies.judge.loop import layout, rollout
+from walkies.deploy.controllers.neural_controller import NeuralController, gravity_in_body
+from walkies.judge.loop import Loop, Many, layout, rollout, standing
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import BASE, DEGREE, Condition, scripts
 from walkies.judge.rehearsal.drive import drive
@@ -265,3 +265,28 @@ def test_a_robot_that_speaks_the_idealized_protocol_is_rehearsed_too():
     assert world.model_for(PUPPER, 520.0, False).opt.timestep == 1 / 1040
     toppled = drive(TOPPLING, generic, [own_rate], [0], 3.0)
     assert toppled.cause[0] in ("tilt", "trunk touched the ground")
+
+
+def test_a_sample_of_the_imu_is_read_until_the_next_and_angles_come_in_steps():
+    """10 ms are 10.4 physics steps. Control: without a period each tick's reading is new."""
+    given = vocabulary.columns([BASE, replace(BASE, imu_period=0.0, encoder_step=0.0)])
+    script = scripts(PUPPER, [0, 0], 10, DT)
+    batch = mujoco.batch.Batch(world.model_for(PUPPER, 520.0, backlash=False), 2, 1)
+    plant = world.plant(given, script, PUPPER, batch.model.opt.timestep)
+    loop = Loop(Many(batch), PUPPER, NeuralController(TWITCHING, PUPPER), plant)
+    start = standing(batch.model, PUPPER, TWITCHING.default_joint_pos, np.zeros(2))
+    loop.reset(start)
+    loop.activate()
+    spins, late = [start[:, :3] * 0], plant.imu_delay[0]
+    for tick in range(1, 90):
+        motion = loop.advance(ticks=1)
+        spins += list(motion.qvel[:, 1:, 3:6].transpose(1, 0, 2))
+        now = loop.read(None)
+        sampled = int(int(2 * tick / 10.4) * 10.4) - late
+        np.testing.assert_allclose(now.gyro[0], spins[max(sampled, 0)][0], atol=1e-12)
+        np.testing.assert_allclose(now.gyro[1], spins[max(2 * tick - late, 0)][1], atol=1e-12)
+        steps = now.joint_position / 0.00038
+        np.testing.assert_allclose(steps[0], np.round(steps[0]), atol=1e-6)
+        assert np.abs(now.joint_position[0] - loop.qpos[0, loop.where.qpos]).max() <= 0.00019 + 1e-12
+    assert np.abs(steps[1] - np.round(steps[1])).max() > 0.05
+    assert np.abs(now.gyro[0] - now.gyro[1]).max() > 1e-4
