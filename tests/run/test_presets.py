@@ -12,8 +12,9 @@ from walkies import cli
 from walkies.cli.explain import episode_table, observation_table
 from walkies.deploy import policy_file
 from walkies.deploy.policy_json import problems
+from walkies.errors import UserError
 from walkies.robots import get_robot
-from walkies.run.config import TrainConfig, expanded, read_config
+from walkies.run.config import TrainConfig, expanded, read_config, resumed
 from walkies.run.folders import RunFolder
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait import task as gait
@@ -68,18 +69,17 @@ def test_inputs_that_never_vary_have_no_weights(run):
     assert isinstance(policy.blocks.gait_reference, GaitReference)
 
 
-def test_it_goes_on_as_the_same_task(run, capsys):
+def test_it_goes_on_as_the_same_task(run):
+    """Also where the ready task is named again. Control: another one is refused."""
     name, out = run
     config = read_config(RunFolder(out))
     assert config.preset is None and config.task.gait == PRESETS[name].gait
     assert config.task.rewards == PRESETS[name].rewards and config.task.observation_history == HISTORY
-    more = ["train", "pupper", "--resume", "--out", str(out), "--steps", str(3 * ITERATION), *SMALL[-5:]]
-    assert cli.run([*more, "--preset", name]) == 0
-    assert read_config(RunFolder(out)).task == config.task
+    for again in (None, name):
+        assert resumed(TrainConfig(preset=again, resume=True, out=out, steps=1), RunFolder(out)).task == config.task
     (other,) = set(PRESETS) - {name}
-    capsys.readouterr()
-    assert cli.run([*more, "--preset", other]) == 2
-    assert "--task.gait.tables" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--task\.gait\.tables"):
+        resumed(TrainConfig(preset=other, resume=True, out=out), RunFolder(out))
 
 
 def test_a_ready_task_is_written_out_in_the_configuration():

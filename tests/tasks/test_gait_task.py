@@ -22,6 +22,7 @@ from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.presets import PRESETS, STABLE_GAIT, VELOCITY_FS, with_preset
 from walkies.tasks.randomization import NONE
+from walkies.tasks.rewards import EFFORT
 from walkies.tasks.signal import FRAME
 from walkies.tasks.walk import Start, WalkConfig
 
@@ -146,6 +147,25 @@ def test_following_counts_against_what_was_shown_before_the_action():
     assert float(outcome.metrics["gait_error"].mean()) < 0.05 < 0.15 < float(stood.metrics["gait_error"].mean())
     assert float(outcome.metrics["reward/gait_tracking"][within].min()) > 0.9 * weight
     assert float(stood.metrics["reward/gait_tracking"].mean()) < 0.7 * weight
+
+
+def test_the_gait_leads_at_first():
+    """Following weighs `lead` times as much in the beginning, and nothing else does. Control: without a lead."""
+    config = quiet(STABLE_GAIT)
+    walk = plain_walk(replace(config, gait=replace(config.gait, lead=3.0, lead_steps=100)))
+    steps = [float(walk.at(jnp.float32(count)).gait_lead) for count in (0, 50, 100, 1000)]
+    np.testing.assert_allclose(steps, [3.0, 2.0, 1.0, 1.0])
+    state = walk.reset(KEY, 4)
+    first, last = (walk.at(jnp.float32(count)).step(state, jnp.zeros((4, 12)), KEY)[1] for count in (0, 100))
+    for name, value in last.metrics.items():
+        factor = 3.0 if name == "reward/gait_tracking" else 1.0
+        effort = name.removeprefix("reward/") in EFFORT
+        if not effort:
+            np.testing.assert_allclose(first.metrics[name], factor * value, rtol=1e-6)
+    assert (np.array(last.metrics["reward/gait_tracking"]) > 0.0).all()
+    assert walk.gait_lead == 1.0, "the task itself stays as it is"
+    unled = plain_walk(replace(config, gait=replace(config.gait, lead=1.0)))
+    assert float(unled.at(jnp.float32(0)).gait_lead) == 1.0
 
 
 def test_without_a_gait_nothing_changes():

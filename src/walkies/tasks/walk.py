@@ -181,6 +181,7 @@ class Walk:
             frames[:, self.contract.slices[gait.SIGNAL]] = 0.0
         self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
+        self.gait_lead: Array | float = 1.0
         self.randomization = config.randomization
 
     def begin(self) -> Array | None:
@@ -190,11 +191,14 @@ class Walk:
     def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
         """The task as it is after `steps` () control steps of training over all robots.
 
-        Costs of effort grow with the count of steps; ranges of the randomization widen with the difficulty (), where
-        there is one. A function of these two, so a training that goes on from a checkpoint finds the same task.
+        Costs of effort grow with the count of steps, the lead of following a gait falls; ranges of the randomization
+        widen with the difficulty (), where there is one. A function of these two, so a training that goes on from a
+        checkpoint finds the same task.
         """
         task = copy.copy(self)
         task.effort = rewards.effort_share(self.config.effort, steps)
+        if self.gait_reference is not None:
+            task.gait_lead = gait.lead(self.config.gait, steps)
         if difficulty is not None:
             task.randomization = curriculum.narrowed(self.config.randomization, difficulty)
         return task
@@ -301,6 +305,8 @@ class Walk:
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
         terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.effort)
+        if state.gait is not None and "gait_tracking" in terms:
+            terms["gait_tracking"] = self.gait_lead * terms["gait_tracking"]
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)

@@ -66,6 +66,8 @@ class Gauges:
             torso_force=np.array([forces.get(geom, 0.0) for geom in self.geoms["torso"]]),
             fell=np.array(moment.tilt > FALL_TILT),
         )
+        if moment.gait_reference is not None:
+            motion["gait_reference"] = moment.gait_reference
         self._air_time = np.where(contact, 0.0, flight)
         self._action, self._joint_velocity = moment.action, motion["joint_velocity"]
         row: dict[str, Any] = {name: np.asarray(value)[None] for name, value in motion.items()}

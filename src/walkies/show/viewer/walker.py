@@ -45,6 +45,8 @@ class Moment(NamedTuple):
     """rad between the robot's up and the world's"""
     stopped: bool
     """The controller's emergency stop, pressed or by its own limit on the tilt."""
+    gait_reference: np.ndarray | None = None
+    """(nu,) rad from the default pose, as the policy saw it last; None where its frame has none"""
 
 
 class Walker:
@@ -156,6 +158,7 @@ class Walker:
         rotation = flat.reshape(3, 3)
         velocity = rotation.T @ self.data.qvel[:3]
         message = multiplex(self.config, self._message, self.clock() - self._published)
+        shown = self.policy.slices.get("gait_reference")
         return Moment(
             time=self.time,
             command=np.zeros(3) if message is None else message[0].copy(),
@@ -164,6 +167,7 @@ class Walker:
             torque=self.data.actuator_force.copy(),
             tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
             stopped=self.stopped or bool(self.controller.failed[0]),
+            gait_reference=None if shown is None else self.controller.memory.seen[0, shown].astype(float),
         )
 
     def ground_height(self, place: np.ndarray) -> float:

@@ -41,6 +41,11 @@ class GaitConfig:
     """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
     dir_threshold: Annotated[float, Between(0.0, 100.0)] = 0.05
     """m/s: a slower walk takes its direction from the yaw rate."""
+    lead: Annotated[float, Between(0.0, 1000.0)] = 1.0
+    """Factor on the weight of gait_tracking at the start of training, linear to 1: first the legs learn the gait, then
+    the robot learns to go where it is told with it."""
+    lead_steps: Annotated[int, Between(0, 10**12)] = 4_000_000
+    """Control steps over all robots after which it is 1."""
     clock_spread: Annotated[float, Between(0.0, 0.5)] = 0.05
     """± share by which the gait's clock runs fast or slow in training, one draw per episode. On the robot it is a wall
     clock while actions come at 52 and not 50 per second, so that the phase moves 4% less per action."""
@@ -98,6 +103,11 @@ def _table(name: str, gait: Gait, legs: Legs) -> np.ndarray:
         return table(gait, legs)
     except UserError as error:
         raise UserError(f"the gait {name}: {error}") from error
+
+
+def lead(config: GaitConfig, steps: Array) -> Array:
+    """Factor () on the weight of gait_tracking after so many control steps () of training."""
+    return config.lead + (1.0 - config.lead) * jnp.minimum(steps / max(config.lead_steps, 1), 1.0)
 
 
 class GaitState(NamedTuple):
