@@ -47,9 +47,9 @@ STABLE_GAIT = replace(
 )
 """Walking along a trot, and turning and going sideways along a lift gait.
 
-Without a lead of the gait a robot learns to shuffle first, reaches the commanded velocities so, and never takes up the
-trot: its feet are then on the ground in the reference's rhythm no more often than by chance. And where short flights
-and jerky targets are cheap, it hops several times in each cycle."""
+Where the gait does not lead at first, the robot shuffles early, reaches the commanded velocities so, and never takes up
+the trot. Where short flights and jerky targets are cheap it touches down three times in each cycle; with these weights
+it still does so at times, and its joints go about 0.6 as far as the reference's."""
 
 PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT}
 
