@@ -42,6 +42,8 @@ class Controller(Protocol):
     """Hz"""
     action_ticks: int
     """Ticks per action of the policy."""
+    fade_in: float
+    """s after start-up over which actions grow to full size."""
     failure: str
     """What a robot died of whose controller failed."""
 

@@ -240,6 +240,7 @@ class NeuralController:
         self.policy, self.robot = policy, robot
         self.config = config if tick_rate is None else replace(config, tick_rate=tick_rate)
         self.tick_rate, self.action_ticks = self.config.tick_rate, self.config.repeat_action
+        self.fade_in = self.config.fade_in_duration
 
     @property
     def start_up(self) -> int:

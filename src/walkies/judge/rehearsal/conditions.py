@@ -16,6 +16,7 @@ import numpy as np
 from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.sim.conditions import Condition
+from walkies.tasks.contract import FADE_IN
 
 BASE = Condition(
     command_delay=8 / 520,
@@ -187,17 +188,20 @@ class Script(NamedTuple):
     """(n, 3) ±1"""
 
 
-def scripts(robot: Robot, seeds: Sequence[int], actions: int, dt: float) -> Script:
-    """The scripts of robots with these seeds over `actions` actions of `dt` seconds."""
-    each = (_script(robot, seed, actions, dt) for seed in seeds)
+def scripts(robot: Robot, seeds: Sequence[int], actions: int, dt: float, still: float = FADE_IN) -> Script:
+    """The scripts of robots with these seeds over `actions` actions of `dt` seconds.
+
+    still: s without a command at the beginning, while actions fade in; who drives a robot waits for it to stand.
+    """
+    each = (_script(robot, seed, actions, dt, still) for seed in seeds)
     return Script(*(np.stack(parts) for parts in zip(*each, strict=True)))
 
 
-def _script(robot: Robot, seed: int, actions: int, dt: float) -> Script:
+def _script(robot: Robot, seed: int, actions: int, dt: float, still: float) -> Script:
     rng = np.random.default_rng([seed, 0])
     angles = rng.uniform(-np.pi, np.pi, 4)
     leg, sign = np.array(rng.integers(len(robot.leg_names))), rng.choice([-1.0, 1.0], robot.num_joints)
-    command, since = _commands(rng, np.array(robot.gamepad), actions, dt)
+    command, since = _commands(rng, np.array(robot.gamepad), actions, dt, still)
     direction = rng.uniform(-np.pi, np.pi, actions)
     width = np.repeat([NOISE["gyro"], NOISE["gravity"], NOISE["joint_position"]], [3, 2, robot.num_joints])
     return Script(
@@ -216,10 +220,12 @@ def _script(robot: Robot, seed: int, actions: int, dt: float) -> Script:
     )
 
 
-def _commands(rng: np.random.Generator, reach: np.ndarray, actions: int, dt: float) -> tuple[np.ndarray, np.ndarray]:
-    """Zero for the second of fade-in, then a new command every few seconds, as in the examination."""
+def _commands(
+    rng: np.random.Generator, reach: np.ndarray, actions: int, dt: float, still: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zero while actions fade in, then a new command every few seconds, as in the examination."""
     command, since = np.zeros((actions, 3)), np.zeros(actions, int)
-    start, length, value = 0, round(1.0 / dt), np.zeros(3)
+    start, length, value = 0, round(still / dt), np.zeros(3)
     while start < actions:
         end = min(start + length, actions)
         command[start:end] = value

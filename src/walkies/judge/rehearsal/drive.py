@@ -58,7 +58,7 @@ def drive(
         raise ValueError("tick_rate: expected the same for all robots of a call")
     controller = CONTROLLERS[robot.protocol](policy, robot, float(given["tick_rate"][0]) or None)
     dt = controller.action_ticks / controller.tick_rate
-    script = scripts(robot, seeds, round(seconds / dt), dt)
+    script = scripts(robot, seeds, round(seconds / dt), dt, controller.fade_in)
     model = world.model_for(robot, controller.tick_rate, backlash=bool(given["backlash"].any()))
     batch = mujoco.batch.Batch(model, len(conditions), threads)
     world.apply(batch, robot, given, script)
