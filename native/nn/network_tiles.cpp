@@ -6,8 +6,8 @@
 // third of what the tiles can do: still several times what vectors do. An infinity becomes a NaN.
 #include <stdlib.h>
 
+#include "../common/transpose.h"
 #include "network_parts.h"
-#include "transpose.h"
 
 namespace walkies::WALKIES_NS {
 
@@ -57,13 +57,6 @@ WALKIES_INLINE Split split_along(Lanes a, Lanes b) {
   const Lanes a_high = rounded(a), b_high = rounded(b);
   return {(Pairs)_mm512_cvtne2ps_pbh((__m512)b_high, (__m512)a_high),
           (Pairs)_mm512_cvtne2ps_pbh((__m512)(b - b_high), (__m512)(a - a_high))};
-}
-
-// The first `count` numbers, and zeros; nothing behind them is read.
-WALKIES_INLINE Lanes load_some(const float* p, int64_t count) {
-  if (count >= kSide) return load(p);
-  if (count <= 0) return Lanes{};
-  return (Lanes)_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
 }
 
 WALKIES_INLINE void put(Half* tile, int64_t row, Split x) {

@@ -1,6 +1,6 @@
 // Adam (Kingma & Ba 2015, algorithm 1) for one instruction set.
+#include "../common/vectors.h"
 #include "adam_call.h"
-#include "network_parts.h"
 
 namespace walkies::WALKIES_NS {
 
@@ -10,14 +10,6 @@ WALKIES_INLINE void over_vectors(int64_t count, F&& f) {
   int64_t at = 0;
   for (; at + WALKIES_LANES <= count; at += WALKIES_LANES) f(at, WALKIES_LANES);
   if (at < count) f(at, count - at);
-}
-
-// The first `count` numbers of a vector, and zeros.
-WALKIES_INLINE Lanes load_some(const float* p, int64_t count) {
-  if (count >= WALKIES_LANES) return load(p);
-  Lanes v = {};
-  for (int64_t j = 0; j < count; j++) v[j] = p[j];
-  return v;
 }
 
 static double squares(const float* gradient, int64_t count) {

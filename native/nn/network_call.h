@@ -53,11 +53,4 @@ struct NetworkKernel {
   void (*sum)(const NetworkCall&, const float* partial, int64_t piece, int64_t pieces);
 };
 
-// The instruction set in use; null where there is none.
-const char* chosen_isa();
-
-// Whether to multiply in the processor's matrix tiles: it has them, the system lets us, and nobody named another
-// instruction set.
-bool tiles_in_use();
-
 }  // namespace walkies

@@ -3,10 +3,10 @@
 #include <new>
 #include <string>
 
-#include "choose.h"
+#include "../common/ffi.h"
+#include "../common/instruction_sets.h"
+#include "../common/parallel.h"
 #include "network_call.h"
-#include "parallel.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
@@ -140,8 +140,6 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 
 }  // namespace
 }  // namespace walkies
-
-#define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
 
 WALKIES_EXPORT XLA_FFI_Error* walkies_network_forward(XLA_FFI_CallFrame* frame) {
   return walkies::handle<walkies::forward>(frame);

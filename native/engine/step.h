@@ -1,8 +1,8 @@
 // One physics step, as mj_step with the Euler integrator does it.
 #pragma once
 
+#include "../common/transpose.h"
 #include "solver.h"
-#include "transpose.h"
 
 namespace walkies::WALKIES_NS {
 

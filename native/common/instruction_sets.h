@@ -1,10 +1,9 @@
-// Which of the kernels that were compiled is used here.
+// The instruction sets that the library was compiled for, and the one of them that is used here.
 #pragma once
 
 #include <cstring>
 #include <initializer_list>
-
-#include "network_call.h"
+#include <string>
 
 // Declares what every instruction set has under `name`.
 #if defined(__x86_64__)
@@ -29,7 +28,21 @@
 
 namespace walkies {
 
-// The one of the instruction set in use; null where there is none.
+// The best instruction set of this machine, or the one that the environment variable WALKIES_ISA names.
+struct ChosenIsa {
+  const char* name;   // null where there is none
+  std::string error;  // why
+};
+const ChosenIsa& chosen();
+
+// The name of the instruction set in use; null where there is none.
+inline const char* chosen_isa() { return chosen().name; }
+
+// Whether to multiply in the processor's matrix tiles: it has them, the system lets us, and nobody named another
+// instruction set.
+bool tiles_in_use();
+
+// The kernel of the instruction set in use; null where there is none.
 template <class Kernel>
 const Kernel* choose(std::initializer_list<const Kernel*> kernels) {
   const char* isa = chosen_isa();

@@ -8,7 +8,7 @@
 #include <thread>
 #include <utility>
 
-#include "xla/ffi/api/ffi.h"
+#include "ffi.h"
 
 namespace walkies {
 

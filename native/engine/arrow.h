@@ -4,7 +4,7 @@
 // the ground adds only to the base block, that leg's block and their coupling. So does everything the solver factors.
 #pragma once
 
-#include "number.h"
+#include "../common/number.h"
 
 namespace walkies::WALKIES_NS {
 

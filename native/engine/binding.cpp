@@ -1,35 +1,15 @@
 // The engine as an XLA custom call: choice of kernel, threads, and the binding itself.
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
-#include <vector>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-#if defined(WALKIES_TILES) && defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
+#include "../common/ffi.h"
+#include "../common/instruction_sets.h"
+#include "../common/parallel.h"
 #include "call.h"
-#include "parallel.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
-namespace baseline {
-extern const KernelTable table;
-}
-#if defined(__x86_64__)
-namespace avx2 {
-extern const KernelTable table;
-}
-namespace avx512 {
-extern const KernelTable table;
-}
-#endif
+WALKIES_EVERY_ISA(KernelTable, table)
 
 namespace {
 
@@ -37,71 +17,6 @@ namespace ffi = xla::ffi;
 
 using In = ffi::AnyBuffer;
 using Out = ffi::Result<ffi::AnyBuffer>;
-
-#if defined(__x86_64__)
-// What the processor has and the operating system saves at a task switch, asked of the processor itself: the compilers'
-// own __builtin_cpu_supports answers "no" where their run-time library is not linked in.
-struct Processor {
-  bool avx2 = false, avx512 = false, tiles = false;
-
-  Processor() {
-    unsigned a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
-    const bool fma = c >> 12 & 1, saves_registers = c >> 27 & 1;
-    if (!saves_registers || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
-    unsigned low, high;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    const unsigned ymm = 0x6, zmm = 0xe6;
-    avx2 = (low & ymm) == ymm && fma && (b >> 5 & 1);
-    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
-    avx512 = avx2 && (low & zmm) == zmm && (b & f_dq_bw_vl) == f_dq_bw_vl;
-    const unsigned tile_state = 0x60000, amx_bf16_tile = 1u << 22 | 1u << 24;
-    const bool has_tiles = avx512 && (low & tile_state) == tile_state && (d & amx_bf16_tile) == amx_bf16_tile;
-    const bool bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
-    tiles = has_tiles && bf16;
-  }
-};
-#endif
-
-bool supported(const std::string& isa) {
-  if (isa == "baseline") return true;
-#if defined(__x86_64__)
-  static const Processor processor;
-  if (isa == "avx2") return processor.avx2;
-  if (isa == "avx512") return processor.avx512;
-#endif
-  return false;
-}
-
-struct Choice {
-  const KernelTable* table = nullptr;
-  std::string error;
-};
-
-// The best instruction set of this machine, or the one that WALKIES_ISA names.
-Choice choose() {
-  std::vector<const KernelTable*> tables;
-#if defined(__x86_64__)
-  tables = {&avx512::table, &avx2::table};
-#endif
-  tables.push_back(&baseline::table);
-  const char* forced = std::getenv("WALKIES_ISA");
-  std::string names;
-  for (const KernelTable* t : tables) {
-    names += (names.empty() ? "" : ", ") + std::string(t->isa);
-    if (forced && *forced ? std::string(forced) == t->isa : supported(t->isa)) {
-      if (supported(t->isa)) return {t, ""};
-      return {nullptr, std::string("WALKIES_ISA=") + forced + ", but this processor lacks " + forced +
-                           "; unset WALKIES_ISA, or choose another of: avx512, avx2, baseline"};
-    }
-  }
-  return {nullptr, std::string("WALKIES_ISA=") + forced + " is not known; expected one of: " + names};
-}
-
-const Choice& chosen() {
-  static const Choice choice = choose();
-  return choice;
-}
 
 template <class T>
 const Kernel<T>* find_kernel(int legs, int joints) {
@@ -111,7 +26,7 @@ const Kernel<T>* find_kernel(int legs, int joints) {
       if (k.legs == legs && k.joints == joints) return &k;
     }
   } else {
-    const KernelTable* table = chosen().table;
+    const KernelTable* table = WALKIES_CHOSEN(table);
     for (int i = 0; table && i < table->count; i++) {
       const Kernel<float>& k = table->single[i];
       if (k.legs == legs && k.joints == joints) return &k;
@@ -127,8 +42,7 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
                 Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
                 Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t legs, int64_t joints,
                 int64_t threads, int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
-  const Choice& choice = chosen();
-  if (!choice.table) return ffi::Error::InvalidArgument(choice.error);
+  if (!chosen_isa()) return ffi::Error::InvalidArgument(chosen().error);
   const Kernel<T>* kernel = find_kernel<T>(int(legs), int(joints));
   if (!kernel) {
     return ffi::Error::InvalidArgument("no kernel for " + std::to_string(legs) + " legs of " + std::to_string(joints) +
@@ -205,43 +119,14 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 }  // namespace
 }  // namespace walkies
 
-#define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
-
 // A name is good for one set of arguments and results: where those change, it changes too, and a library from before is
 // refused instead of misunderstood.
 WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float32(XLA_FFI_CallFrame* frame) { return walkies::handle<float>(frame); }
 WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float64(XLA_FFI_CallFrame* frame) { return walkies::handle<double>(frame); }
 
-// Name of the instruction set in use, or the reason why there is none, after "error: ".
-WALKIES_EXPORT const char* walkies_isa() {
-  static const std::string text =
-      walkies::chosen().table ? walkies::chosen().table->isa : "error: " + walkies::chosen().error;
-  return text.c_str();
+// Robots per vector in float32; 0 where no instruction set is in use.
+WALKIES_EXPORT int walkies_lanes() {
+  using namespace walkies;
+  const KernelTable* kernels = WALKIES_CHOSEN(table);
+  return kernels ? kernels->single[0].lanes : 0;
 }
-
-namespace walkies {
-namespace {
-
-// The tiles' state is large: Linux gives it only to processes that ask (ARCH_REQ_XCOMP_PERM), and refuses where a
-// signal handler's stack could not hold it.
-bool tiles_granted() {
-#if defined(WALKIES_TILES) && defined(__linux__)
-  constexpr long ask = 0x1023, tile_data = 18;
-  return Processor().tiles && syscall(SYS_arch_prctl, ask, tile_data) == 0;
-#else
-  return false;
-#endif
-}
-
-}  // namespace
-
-bool tiles_in_use() {
-  static const bool granted = tiles_granted();
-  const char* forced = std::getenv("WALKIES_ISA");
-  return granted && !(forced && *forced);
-}
-
-const char* chosen_isa() { return chosen().table ? chosen().table->isa : nullptr; }
-}  // namespace walkies
-
-WALKIES_EXPORT int walkies_lanes() { return walkies::chosen().table ? walkies::chosen().table->single[0].lanes : 0; }

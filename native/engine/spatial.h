@@ -1,7 +1,7 @@
 // Vectors, rotations and rigid-body inertias over any number type.
 #pragma once
 
-#include "number.h"
+#include "../common/number.h"
 
 namespace walkies::WALKIES_NS {
 

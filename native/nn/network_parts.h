@@ -1,21 +1,10 @@
-// What every kernel of a neural network is made of, whichever way it multiplies. Adam and the random numbers take the
-// vectors from here too.
+// What every kernel of a neural network is made of, whichever way it multiplies.
 #pragma once
 
+#include "../common/vectors.h"
 #include "network_call.h"
-#include "number.h"
-
-#define WALKIES_STRING_(x) #x
-#define WALKIES_STRING(x) WALKIES_STRING_(x)
 
 namespace walkies::WALKIES_NS {
-
-typedef float LooseLanes __attribute__((vector_size(4 * WALKIES_LANES), aligned(4), may_alias));
-
-WALKIES_INLINE Lanes load(const float* p) { return *reinterpret_cast<const LooseLanes*>(p); }
-WALKIES_INLINE void store(float* p, Lanes v) { *reinterpret_cast<LooseLanes*>(p) = v; }
-
-constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Columns that `n` columns take in whole vectors.
 constexpr int64_t panelled(int64_t n) { return round_up(n, WALKIES_LANES); }
@@ -51,12 +40,6 @@ WALKIES_INLINE Lanes slope(Lanes y) {
   if constexpr (A == kRelu) return keep(y > 0.0f, splat<Lanes>(1.0f));
   if constexpr (A == kElu) return y > 0.0f ? splat<Lanes>(1.0f) : y + 1.0f;
   if constexpr (A == kTanh) return 1.0f - y * y;
-}
-
-// The first `count` numbers of a vector.
-WALKIES_INLINE void store_some(float* p, Lanes v, int64_t count) {
-  if (count >= WALKIES_LANES) return store(p, v);
-  for (int64_t j = 0; j < count; j++) p[j] = v[j];
 }
 
 // Calls f<A>() for the activation of that code.

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "ffi.h"
 #include "parallel.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 namespace {
@@ -112,8 +112,6 @@ ffi::Error replace(ffi::RemainingArgs args, ffi::RemainingRets rets) {
 
 }  // namespace
 }  // namespace walkies
-
-#define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
 
 WALKIES_EXPORT XLA_FFI_Error* walkies_rows(XLA_FFI_CallFrame* frame) {
   static auto* handler = walkies::ffi::Ffi::Bind()

@@ -3,7 +3,7 @@
 // Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") enciphers the index
 // of a number under the key; the two words that come out are one word by exclusive or. So every number can be had
 // without those before it, and does not depend on threads or vectors.
-#include "network_parts.h"
+#include "../common/vectors.h"
 #include "random_call.h"
 
 namespace walkies::WALKIES_NS {

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "choose.h"
-#include "parallel.h"
+#include "../common/ffi.h"
+#include "../common/instruction_sets.h"
+#include "../common/parallel.h"
 #include "random_call.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
@@ -69,8 +69,6 @@ ffi::Error permutation(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ff
 
 }  // namespace
 }  // namespace walkies
-
-#define WALKIES_EXPORT extern "C" __attribute__((visibility("default")))
 
 WALKIES_EXPORT XLA_FFI_Error* walkies_random(XLA_FFI_CallFrame* frame) {
   namespace ffi = walkies::ffi;

@@ -1,8 +1,6 @@
 // The kernels of one instruction set; compiled once for each, with its own flags, lane count and namespace.
+#include "../common/vectors.h"
 #include "block.h"
-
-#define WALKIES_STRING_(x) #x
-#define WALKIES_STRING(x) WALKIES_STRING_(x)
 
 namespace walkies::WALKIES_NS {
 

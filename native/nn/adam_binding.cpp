@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "../common/ffi.h"
+#include "../common/instruction_sets.h"
+#include "../common/parallel.h"
 #include "adam_call.h"
-#include "choose.h"
-#include "parallel.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace walkies {
 
@@ -89,7 +89,7 @@ ffi::Error step(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRet
 }  // namespace
 }  // namespace walkies
 
-extern "C" __attribute__((visibility("default"))) XLA_FFI_Error* walkies_adam(XLA_FFI_CallFrame* frame) {
+WALKIES_EXPORT XLA_FFI_Error* walkies_adam(XLA_FFI_CallFrame* frame) {
   namespace ffi = walkies::ffi;
   static auto* handler = ffi::Ffi::Bind()
                              .Ctx<ffi::ThreadPool>()
