@@ -19,37 +19,56 @@ using In = ffi::AnyBuffer;
 using Out = ffi::Result<ffi::AnyBuffer>;
 
 template <class T>
-const Kernel<T>* find_kernel(int legs, int joints) {
-  if constexpr (sizeof(T) == 8) {
-    for (int i = 0; i < baseline::table.double_count; i++) {
-      const Kernel<double>& k = baseline::table.exact[i];
-      if (k.legs == legs && k.joints == joints) return &k;
-    }
-  } else {
-    const KernelTable* table = WALKIES_CHOSEN(table);
-    for (int i = 0; table && i < table->count; i++) {
-      const Kernel<float>& k = table->single[i];
-      if (k.legs == legs && k.joints == joints) return &k;
-    }
-  }
-  return nullptr;
+const Kernel<T>* find_kernel() {
+  if constexpr (sizeof(T) == 8) return baseline::table.exact;
+  const KernelTable* kernels = WALKIES_CHOSEN(table);
+  if constexpr (sizeof(T) == 4) return &kernels->single;
 }
 
-constexpr int kParamsPerBody = 11, kParamsPerJoint = 8, kParamsPerRobot = 1 + 3 + 2 + 7;
+ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("the engine: " + what); }
+
+// Whether the constants are those of a robot that fits: walkies.sim.native_check names the element that does not, so
+// this only keeps the kernels from reading and writing where they must not.
+std::string unfit(ffi::Span<const double> constants) {
+  const auto whole = [](double x, int low, int high) { return x >= low && x <= high && x == int(x); };
+  if (constants.size() < size_t(kModelNumbers)) return "no constants of a model";
+  const auto& model = *reinterpret_cast<const ModelNumbers*>(constants.begin());
+  if (!whole(model.joints, 1, kMaxJoints)) return "1 to " + std::to_string(kMaxJoints) + " joints are possible";
+  if (!whole(model.colliders, 1, kMaxColliders)) {
+    return "1 to " + std::to_string(kMaxColliders) + " colliders are possible";
+  }
+  if (!whole(model.surfaces, 1, kMaxSurfaces)) {
+    return "1 to " + std::to_string(kMaxSurfaces) + " surfaces are possible";
+  }
+  const int n = int(model.joints), c = int(model.colliders);
+  if (constants.size() != size_t(count_constants(n, c))) {
+    return "got " + std::to_string(constants.size()) + " model constants, expected " +
+           std::to_string(count_constants(n, c));
+  }
+  const auto* joint = reinterpret_cast<const JointNumbers*>(constants.begin() + kModelNumbers);
+  const auto* collider = reinterpret_cast<const ColliderNumbers*>(joint + n);
+  for (int j = 0; j < n; j++) {
+    if (!whole(joint[j].parent, -1, j - 1)) return "joint " + std::to_string(j) + " hangs from none before it";
+  }
+  for (int i = 0; i < c; i++) {
+    if (!whole(collider[i].joint, -1, n - 1) || !whole(collider[i].surface, 0, int(model.surfaces) - 1)) {
+      return "collider " + std::to_string(i) + " is part of no link";
+    }
+  }
+  return "";
+}
 
 template <class T>
 ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In push, Out qpos_out,
                 Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
-                Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t legs, int64_t joints,
-                int64_t threads, int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
+                Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t threads,
+                int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
   if (!chosen_isa()) return ffi::Error::InvalidArgument(chosen().error);
-  const Kernel<T>* kernel = find_kernel<T>(int(legs), int(joints));
-  if (!kernel) {
-    return ffi::Error::InvalidArgument("no kernel for " + std::to_string(legs) + " legs of " + std::to_string(joints) +
-                                       " joints");
-  }
-  const int64_t nu = legs * joints, bodies = nu + 1, robots = qpos.dimensions()[0];
-  const int64_t columns = bodies * kParamsPerBody + nu * kParamsPerJoint + kParamsPerRobot;
+  const Kernel<T>* kernel = find_kernel<T>();
+  if (const std::string what = unfit(constants); !what.empty()) return wrong(what);
+  const auto& shape = *reinterpret_cast<const ModelNumbers*>(constants.begin());
+  const int64_t nu = int64_t(shape.joints), colliders = int64_t(shape.colliders), robots = qpos.dimensions()[0];
+  const int64_t columns = count_params(int(nu), int(colliders), int(shape.surfaces));
   auto fits = [](const ffi::AnyBuffer& b, int64_t rows, int64_t width) {
     return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
   };
@@ -58,22 +77,15 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
   const bool pushed = push.element_count() > 0;
   if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
       !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, substeps * nu) ||
-      (pushed && !fits(push, robots, 3))) {
-    return ffi::Error::InvalidArgument("an input of the engine has the wrong shape for " + std::to_string(robots) +
-                                       " robots");
-  }
-  const int64_t spheres = distance->dimensions()[1];
-  if (constants.size() != kernel->constants + size_t(6 * spheres)) {
-    return ffi::Error::InvalidArgument("the engine was given " + std::to_string(constants.size()) +
-                                       " model constants, expected " +
-                                       std::to_string(kernel->constants + size_t(6 * spheres)));
+      !fits(*distance, robots, colliders) || (pushed && !fits(push, robots, 3))) {
+    return wrong("an argument has the wrong shape for " + std::to_string(robots) + " robots");
   }
   if (robots == 0) return ffi::Error::Success();
 
   auto in = [](In& b) { return static_cast<const T*>(b.untyped_data()); };
   auto out = [](Out& b) { return static_cast<T*>(b->untyped_data()); };
   const auto model = std::make_unique<unsigned char[]>(kernel->model_bytes);
-  kernel->load(constants.begin(), constants.size(), model.get());
+  kernel->load(constants.begin(), model.get());
   const Call<T> call{robots, param_rows, int(substeps),
                      {int(iterations), int(line_search), line_tolerance, tolerance},
                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), pushed ? in(push) : nullptr,
@@ -101,8 +113,6 @@ auto with_outputs(Binding&& binding) {
 auto bind() {
   return with_outputs<11>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
       .Attr<ffi::Span<const double>>("constants")
-      .Attr<int64_t>("legs")
-      .Attr<int64_t>("joints")
       .Attr<int64_t>("threads")
       .Attr<int64_t>("iterations")
       .Attr<int64_t>("line_search")
@@ -121,12 +131,25 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 
 // A name is good for one set of arguments and results: where those change, it changes too, and a library from before is
 // refused instead of misunderstood.
-WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float32(XLA_FFI_CallFrame* frame) { return walkies::handle<float>(frame); }
-WALKIES_EXPORT XLA_FFI_Error* walkies_physics_float64(XLA_FFI_CallFrame* frame) { return walkies::handle<double>(frame); }
+WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float32(XLA_FFI_CallFrame* frame) {
+  return walkies::handle<float>(frame);
+}
+WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float64(XLA_FFI_CallFrame* frame) {
+  return walkies::handle<double>(frame);
+}
 
 // Robots per vector in float32; 0 where no instruction set is in use.
 WALKIES_EXPORT int walkies_lanes() {
   using namespace walkies;
   const KernelTable* kernels = WALKIES_CHOSEN(table);
-  return kernels ? kernels->single[0].lanes : 0;
+  return kernels ? kernels->single.lanes : 0;
+}
+
+// Sizes of layout.h, which walkies.sim.native_model states once more.
+WALKIES_EXPORT const int* walkies_physics_layout() {
+  using namespace walkies;
+  static const int sizes[] = {kModelNumbers,   kJointNumbers, kColliderNumbers, kBodyParams, kJointParams,
+                              kColliderParams, kWorldParams,  kSurfaceParams,   kMaxJoints,  kMaxColliders,
+                              kMaxSurfaces};
+  return sizes;
 }

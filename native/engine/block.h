@@ -9,76 +9,126 @@ namespace walkies::WALKIES_NS {
 constexpr double kMaxSpeed = 1e3;
 constexpr double kMaxNumber = 1e6;
 
+// Physics steps between which targets are fetched and readings of the IMU written.
+constexpr int kBatch = 8;
+
 // Lanes in which every number is at most `bound` in size; comparisons with NaN are false.
 template <class V>
 WALKIES_INLINE Mask<V> within(const V* numbers, int count, Scalar<V> bound) {
   Mask<V> ok = abs(numbers[0]) <= bound;
-  for (int i = 1; i < count; i++) ok = ok & (abs(numbers[i]) <= bound);
+  WALKIES_NO_UNROLL for (int i = 1; i < count; i++) ok = ok & (abs(numbers[i]) <= bound);
   return ok;
 }
 
-template <class V, int L, int J>
-struct Outputs {
-  Vec3<V> position[kMaxSpheres], velocity[kMaxSpheres];
-  V distance[kMaxSpheres];
+// Hands out pieces of one stretch of memory.
+template <class V>
+struct Memory {
+  V* at;
+
+  template <class T = V>
+  T* take(int count) {
+    static_assert(sizeof(T) % sizeof(V) == 0);
+    T* piece = reinterpret_cast<T*>(at);
+    at += count * int(sizeof(T) / sizeof(V));
+    return piece;
+  }
 };
 
-// Where the spheres are, and how they move, at the end of the control step.
-template <class V, int L, int J>
-WALKIES_NOINLINE void read_spheres(Physics<V, L, J>& w, Outputs<V, L, J>& out) {
-  forward_kinematics(w.model, w.state, w.pose);
-  Vec3<V> omega = w.pose.base * w.state.omega;
-  auto read = [&](const Sphere<Scalar<V>>& s, Vec3<V> center, const Spatial<V>& velocity) {
-    out.distance[s.index] = center.z + w.state.position.z - s.radius;
-    out.position[s.index] = w.state.position + center;
-    out.velocity[s.index] = w.state.velocity + velocity.linear + cross(velocity.angular, center);
-  };
-  Spatial<V> base{omega, {V{}, V{}, V{}}};
-  for (int n = 0; n < w.model.base_count; n++) {
-    const auto& s = w.model.base[n];
-    read(s, rotate(w.pose.base, s.position), base);
+// Everything of a block that depends on the robot's size.
+template <class V>
+struct Workspace {
+  V *params, *qpos, *qvel, *warmstart, *target;
+  Motion<V> motion;
+  Newton<V> newton;
+  Rows<V> rows;
+  Vec3<V>* columns;
+  V *q, *qd, *acceleration, *torque;
+  Vec3<V> *force, *position, *velocity;  // of colliders
+  V* distance;
+
+  Workspace(const Model<Scalar<V>>& m, Memory<V> memory) {
+    const int n = m.tree.joints, c = m.colliders, nv = 6 + n;
+    q = memory.take(n), qd = memory.take(n), acceleration = memory.take(nv), torque = memory.take(n);
+    motion.link = memory.template take<Link<V>>(n + 1);
+    motion.velocity = memory.template take<Spatial<V>>(n + 1);
+    motion.acceleration = memory.template take<Spatial<V>>(n + 1);
+    motion.inertia = memory.template take<Inertia<V>>(n + 1);
+    motion.bias = memory.template take<Spatial<V>>(n + 1);
+    newton.mass = memory.take(m.tree.size), newton.force = memory.take(nv), newton.x = memory.take(nv);
+    newton.hessian = memory.take(m.tree.size), newton.mass_x = memory.take(nv), newton.step = memory.take(nv);
+    newton.gradient = memory.take(nv), newton.mass_step = memory.take(nv);
+    rows.friction = memory.template take<FrictionRow<V>>(n);
+    rows.limit = memory.template take<LimitRow<V>>(n);
+    rows.contact = memory.template take<Contact<V>>(c);
+    columns = memory.template take<Vec3<V>>(m.columns);
+    params = memory.take(count_params(n, c, m.surfaces));
+    target = memory.take(kBatch * n);
+    qpos = memory.take(7 + n), qvel = memory.take(nv), warmstart = memory.take(nv);
+    force = memory.template take<Vec3<V>>(c), position = memory.template take<Vec3<V>>(c);
+    velocity = memory.template take<Vec3<V>>(c), distance = memory.take(c);
+    end = memory.at;
   }
-  for (int l = 0; l < L; l++) {
-    Spatial<V> velocity[J];
-    WALKIES_UNROLL for (int k = 0; k < J; k++) {
-      velocity[k] = (k ? velocity[k > 0 ? k - 1 : 0] : base) + w.state.qd[l][k] * w.pose.link[l][k].axis;
-    }
-    for (int n = 0; n < w.model.leg_count[l]; n++) {
-      const auto& s = w.model.leg[l][n];
-      const Link<V>& link = w.pose.link[l][s.link];
-      read(s, link.origin + rotate(link.rotation, s.position), velocity[s.link]);
-    }
+
+  V* end;
+};
+
+// Forces of the ground on the colliders in the last step.
+template <class V>
+WALKIES_NOINLINE void read_forces(const Physics<V>& w, Vec3<V>* force) {
+  for (int i = 0; i < w.model.colliders; i++) force[i] = {V{}, V{}, V{}};
+  for (int i = 0; i < w.rows.contacts; i++) force[w.rows.contact[i].collider] = contact_force(w.rows.contact[i]);
+}
+
+// Where the colliders are, and how they move, at the end of the control step.
+template <class V>
+WALKIES_NOINLINE void read_colliders(Physics<V>& w, Workspace<V>& out) {
+  const V zero = V{};
+  const Tree& t = w.model.tree;
+  Link<V>* link = w.motion.link;
+  Spatial<V>* velocity = w.motion.velocity;
+  place_base(w.state, link[0]);
+  velocity[0] = {link[0].rotation * w.state.omega, {zero, zero, zero}};
+  for (int j = 0; j < t.joints; j++) {
+    const int up = t.depth[j] ? t.path[j][t.depth[j] - 1] + 1 : 0;
+    link[j + 1] = next_link(link[up], w.model.joint[j], w.state.q[j]);
+    velocity[j + 1] = velocity[up] + w.state.qd[j] * link[j + 1].axis;
+  }
+  for (int i = 0; i < w.model.colliders; i++) {
+    const Collider<Scalar<V>>& c = w.model.collider[i];
+    const Link<V>& on = link[c.joint + 1];
+    const Spatial<V>& moves = velocity[c.joint + 1];
+    Vec3<V> center = on.origin + rotate(on.rotation, c.position);
+    out.distance[i] = center.z + w.state.position.z - c.radius;
+    out.position[i] = w.state.position + center;
+    out.velocity[i] = w.state.velocity + moves.linear + cross(moves.angular, center);
   }
 }
 
 // Lanes whose state is that of a robot.
-template <class V, int L, int J>
-WALKIES_INLINE Mask<V> is_sane(const RobotState<V, L, J>& s) {
+template <class V>
+WALKIES_INLINE Mask<V> is_sane(const RobotState<V>& s, int joints) {
   const Scalar<V> fast = kMaxSpeed, far = kMaxNumber;
-  return within(&s.position.x, 3, far) & within(s.quaternion, 4, Scalar<V>(2)) & within(s.q[0], L * J, far) &
-         within(&s.velocity.x, 3, fast) & within(&s.omega.x, 3, fast) & within(s.qd[0], L * J, fast);
+  return within(&s.position.x, 3, far) & within(s.quaternion, 4, Scalar<V>(2)) & within(s.q, joints, far) &
+         within(&s.velocity.x, 3, fast) & within(&s.omega.x, 3, fast) & within(s.qd, joints, fast);
 }
 
-// Physics steps between which targets are fetched and readings of the IMU written.
-constexpr int kBatch = 8;
-
 // Runs the call's physics steps; returns the lanes in which no target was unusable.
-template <class V, int L, int J>
-WALKIES_INLINE Mask<V> run_steps(Physics<V, L, J>& w, const Call<Scalar<V>>& call, const int64_t row[], int used) {
-  constexpr int joints = L * J;
+template <class V>
+WALKIES_NOINLINE Mask<V> run_steps(Physics<V>& w, V* target, const Call<Scalar<V>>& call, const int64_t row[],
+                                   int used) {
+  const int joints = w.model.tree.joints;
   const Scalar<V> far = kMaxNumber;
-  const RobotState<V, L, J>& s = w.state;
+  const RobotState<V>& s = w.state;
   const V weight = sqrt(dot(w.params.gravity, w.params.gravity));
   const Vec3<V> down = Scalar<V>(1) / max(weight, splat<V>(Scalar<V>(1e-15))) * w.params.gravity;
   Mask<V> given = weight == weight;
   for (int begun = 0; begun < call.substeps; begun += kBatch) {
     const int steps = call.substeps - begun < kBatch ? call.substeps - begun : kBatch;
-    V target[kBatch][L][J];
     Vec3<V> imu[kBatch][2];  // gyro, gravity
-    load_rows(call.targets + begun * joints, row, steps * joints, target[0][0], int64_t(call.substeps) * joints);
-    given = given & within(target[0][0], steps * joints, far);
+    load_rows(call.targets + begun * joints, row, steps * joints, target, int64_t(call.substeps) * joints);
+    given = given & within(target, steps * joints, far);
     for (int i = 0; i < steps; i++) {
-      physics_step(w, call.solver, target[i]);
+      physics_step(w, call.solver, target + i * joints);
       imu[i][0] = s.omega;
       imu[i][1] = rotate_back(from_quaternion(s.quaternion[0], s.quaternion[1], s.quaternion[2], s.quaternion[3]), down);
     }
@@ -87,12 +137,38 @@ WALKIES_INLINE Mask<V> run_steps(Physics<V, L, J>& w, const Call<Scalar<V>>& cal
   return given;
 }
 
-template <class V, int L, int J>
+// The state of `s` and the warm start `acceleration` from rows of qpos, qvel and qacc_warmstart, and back.
+template <class V>
+WALKIES_INLINE void unpack(const Workspace<V>& from, int joints, RobotState<V>& s) {
+  const V *p = from.qpos, *v = from.qvel, *a = from.warmstart;
+  s.position = {p[0], p[1], p[2]};
+  V norm = Scalar<V>(1) / sqrt(p[3] * p[3] + p[4] * p[4] + p[5] * p[5] + p[6] * p[6]);
+  for (int i = 0; i < 4; i++) s.quaternion[i] = p[3 + i] * norm;
+  s.velocity = {v[0], v[1], v[2]};
+  s.omega = {v[3], v[4], v[5]};
+  s.q = from.q, s.qd = from.qd;
+  for (int j = 0; j < joints; j++) s.q[j] = p[7 + j], s.qd[j] = v[6 + j], from.acceleration[6 + j] = a[6 + j];
+  for (int i = 0; i < 3; i++) from.acceleration[i] = a[3 + i], from.acceleration[3 + i] = a[i];
+}
+
+template <class V>
+WALKIES_INLINE void pack(const RobotState<V>& s, int joints, const Workspace<V>& to) {
+  const V *position = &s.position.x, *velocity = &s.velocity.x, *omega = &s.omega.x, *a = to.acceleration;
+  for (int i = 0; i < 3; i++) {
+    to.qpos[i] = position[i], to.qvel[i] = velocity[i], to.qvel[3 + i] = omega[i];
+    to.warmstart[i] = a[3 + i], to.warmstart[3 + i] = a[i];
+  }
+  for (int i = 0; i < 4; i++) to.qpos[3 + i] = s.quaternion[i];
+  for (int j = 0; j < joints; j++) to.qpos[7 + j] = s.q[j], to.qvel[6 + j] = s.qd[j], to.warmstart[6 + j] = a[6 + j];
+}
+
+template <class V>
 void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t block) {
   using S = Scalar<V>;
-  constexpr int lanes = Number<V>::lanes, joints = L * J, nq = 7 + joints, nv = 6 + joints;
-  constexpr int param_count = sizeof(RobotParams<V, L, J>) / sizeof(V);
-  const auto& model = *static_cast<const Model<S, L, J>*>(model_storage);
+  const auto& model = *static_cast<const Model<S>*>(model_storage);
+  constexpr int lanes = Number<V>::lanes;
+  const int joints = model.tree.joints, nq = 7 + joints, nv = 6 + joints;
+  const int param_count = count_params(joints, model.colliders, model.surfaces);
   const int64_t first = block * lanes;
   const int used = call.robots - first < lanes ? int(call.robots - first) : lanes;
 
@@ -103,69 +179,47 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     param_row[i] = call.param_rows == 1 ? 0 : row[i];
   }
 
-  RobotParams<V, L, J> params;
-  load_rows(call.params, param_row, param_count, reinterpret_cast<V*>(&params), param_count);
-  V qpos[nq], qvel[nv], warmstart[nv], push[3] = {};
-  load_rows(call.qpos, row, nq, qpos, nq);
-  load_rows(call.qvel, row, nv, qvel, nv);
-  load_rows(call.warmstart, row, nv, warmstart, nv);
+  // Some 100 kB for a quadruped; on the stack, where the next block finds it in the cache.
+  const size_t bytes = size_t(Workspace<V>(model, Memory<V>{nullptr}).end - static_cast<V*>(nullptr)) * sizeof(V);
+  Workspace<V> work(model, Memory<V>{static_cast<V*>(__builtin_alloca_with_align(bytes, 512))});
+  V push[3] = {};
+  load_rows(call.params, param_row, param_count, work.params, param_count);
+  load_rows(call.qpos, row, nq, work.qpos, nq);
+  load_rows(call.qvel, row, nv, work.qvel, nv);
+  load_rows(call.warmstart, row, nv, work.warmstart, nv);
   if (call.push) load_rows(call.push, row, 3, push, 3);
 
   const V zero = V{};
   // Of broken parameters every number is NaN. In other numbers min, max and comparisons would hide a NaN before it
   // reached the new state: a motor clamped to its limit looks like any other.
   const S far = kMaxNumber;
-  const Mask<V> given = (params.friction == params.friction) & within(qpos, nq, far) & within(qvel, nv, far) &
-                        within(warmstart, nv, far) & within(push, 3, far);
+  const RobotParams<V> params(model, work.params);
+  const Mask<V> given = (params.gravity.x == params.gravity.x) & within(work.qpos, nq, far) &
+                        within(work.qvel, nv, far) & within(work.warmstart, nv, far) & within(push, 3, far);
   const bool pushed = any((push[0] != zero) | (push[1] != zero) | (push[2] != zero));
   Mask<V> falls = zero > zero;
-  for (int i = 0; i < joints; i++) falls = falls | (params.joint[i / J][i % J].slowing > zero);
-  Physics<V, L, J> w{model, params, pushed, {push[0], push[1], push[2]}, any(falls)};
-  RobotState<V, L, J>& s = w.state;
-  s.position = {qpos[0], qpos[1], qpos[2]};
-  V norm = S(1) / sqrt(qpos[3] * qpos[3] + qpos[4] * qpos[4] + qpos[5] * qpos[5] + qpos[6] * qpos[6]);
-  for (int i = 0; i < 4; i++) s.quaternion[i] = qpos[3 + i] * norm;
-  s.velocity = {qvel[0], qvel[1], qvel[2]};
-  s.omega = {qvel[3], qvel[4], qvel[5]};
-  for (int i = 0; i < joints; i++) {
-    s.q[i / J][i % J] = qpos[7 + i];
-    s.qd[i / J][i % J] = qvel[6 + i];
-    w.acceleration.leg[i / J][i % J] = warmstart[6 + i];
-  }
-  for (int i = 0; i < 3; i++) {
-    w.acceleration.base[i] = warmstart[3 + i];
-    w.acceleration.base[3 + i] = warmstart[i];
-  }
+  for (int j = 0; j < joints; j++) falls = falls | (params.joint[j].slowing > zero);
+  Physics<V> w{model,       params,      pushed,    {push[0], push[1], push[2]}, any(falls), {}, work.acceleration,
+               work.torque, work.motion, work.newton, work.rows, work.columns};
+  unpack(work, joints, w.state);
+  for (int j = 0; j < joints; j++) work.torque[j] = zero;
+  w.rows.contacts = 0;
 
-  const Mask<V> targets_given = run_steps(w, call, row, used);
-  keep_forces(w);
-  const Mask<V> ok = given & targets_given & is_sane<V, L, J>(s) & within(w.acceleration.base, 6, far) &
-                     within(w.acceleration.leg[0], joints, far);
-  Outputs<V, L, J> out;
-  read_spheres(w, out);
+  const Mask<V> targets_given = run_steps(w, work.target, call, row, used);
+  read_forces(w, work.force);
+  const Mask<V> ok = given & targets_given & is_sane(w.state, joints) & within(work.acceleration, nv, far);
+  read_colliders(w, work);
 
-  for (int i = 0; i < 3; i++) {
-    const V* p = &s.position.x;
-    const V* v = &s.velocity.x;
-    const V* o = &s.omega.x;
-    qpos[i] = p[i], qvel[i] = v[i], qvel[3 + i] = o[i];
-    warmstart[i] = w.acceleration.base[3 + i], warmstart[3 + i] = w.acceleration.base[i];
-  }
-  for (int i = 0; i < 4; i++) qpos[3 + i] = s.quaternion[i];
-  for (int i = 0; i < joints; i++) {
-    qpos[7 + i] = s.q[i / J][i % J];
-    qvel[6 + i] = s.qd[i / J][i % J];
-    warmstart[6 + i] = w.acceleration.leg[i / J][i % J];
-  }
-  store_rows(qpos, nq, first, used, call.qpos_out);
-  store_rows(qvel, nv, first, used, call.qvel_out);
-  store_rows(warmstart, nv, first, used, call.warmstart_out);
-  store_rows(out.distance, model.spheres, first, used, call.distance);
-  store_rows(&w.last.force[0].x, 3 * model.spheres, first, used, call.force);
-  store_rows(&out.position[0].x, 3 * model.spheres, first, used, call.position);
-  store_rows(&out.velocity[0].x, 3 * model.spheres, first, used, call.velocity);
-  store_rows(&w.last.torque[0][0], joints, first, used, call.torque);
-  store_rows(&w.acceleration.base[3], 3, first, used, call.acceleration);
+  pack(w.state, joints, work);
+  store_rows(work.qpos, nq, first, used, call.qpos_out);
+  store_rows(work.qvel, nv, first, used, call.qvel_out);
+  store_rows(work.warmstart, nv, first, used, call.warmstart_out);
+  store_rows(work.distance, model.colliders, first, used, call.distance);
+  store_rows(&work.force[0].x, 3 * model.colliders, first, used, call.force);
+  store_rows(&work.position[0].x, 3 * model.colliders, first, used, call.position);
+  store_rows(&work.velocity[0].x, 3 * model.colliders, first, used, call.velocity);
+  store_rows(work.torque, joints, first, used, call.torque);
+  store_rows(work.acceleration + 3, 3, first, used, call.acceleration);
   V flags = ok ? splat<V>(1) : zero;
   const S* flag = reinterpret_cast<const S*>(&flags);
   for (int i = 0; i < used; i++) call.ok[first + i] = flag[i] != S(0);

@@ -4,11 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-namespace walkies {
+#include "layout.h"
 
-constexpr int kMaxLegSpheres = 4;
-constexpr int kMaxBaseSpheres = 16;
-constexpr int kMaxSpheres = 40;
+namespace walkies {
 
 struct SolverSettings {
   int iterations;         // Newton steps at most
@@ -34,23 +32,20 @@ struct Call {
   uint8_t* ok;
 };
 
-// One kernel: the step of robots with a given number of legs and joints per leg, in one number type.
+// The engine in one number type and one instruction set.
 template <class T>
 struct Kernel {
-  int legs, joints, lanes;
+  int lanes;
   size_t model_bytes;  // memory that `load` fills
-  size_t constants;    // numbers that `load` reads before the spheres
-  void (*load)(const double* constants, size_t count, void* model);
+  void (*load)(const double* constants, void* model);  // of a sound robot: the binding has checked it
   void (*run)(const void* model, const Call<T>& call, int64_t block);  // robots block·lanes … + lanes − 1
 };
 
 // The kernels of one instruction set.
 struct KernelTable {
   const char* isa;
-  int count;
-  const Kernel<float>* single;
-  int double_count;
-  const Kernel<double>* exact;
+  Kernel<float> single;
+  const Kernel<double>* exact;  // in the baseline only
 };
 
 }  // namespace walkies

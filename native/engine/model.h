@@ -3,113 +3,113 @@
 
 #include "call.h"
 #include "spatial.h"
+#include "tree.h"
 
 namespace walkies::WALKIES_NS {
 
 template <class S>
-struct ImpedanceCurve {
-  S low, high, inverse_width, middle, gain_low, gain_high, power;
-};
-
-template <class S>
 struct JointConstants {
-  S position[3];  // of the joint in the parent link's frame
-  S rotation[9];  // parent link's frame from this link's at zero angle, row-major; the hinge axis is this link's z
+  S position[3];
+  S rotation[9];
   S lower, upper;
   S control_lower, control_upper;
   S limit_stiffness, limit_damping;
   ImpedanceCurve<S> limit_impedance;
-  S friction_damping, friction_ratio;  // ratio = imp / (1 − imp)
+  S friction_damping, friction_ratio;
+  S friction_decay;  // of a row of dry friction in one step
 };
 
 template <class S>
-struct Sphere {
-  int index;  // in the order of the readings
-  int link;   // within its leg, from the base outwards
+struct Collider {
+  int joint, surface;
   S position[3], radius;
 };
 
-template <class S, int L, int J>
+template <class S>
 struct Model {
   S timestep, inverse_impratio;
-  JointConstants<S> joints[L][J];
-  int spheres, base_count, leg_count[L];
-  Sphere<S> base[kMaxBaseSpheres], leg[L][kMaxLegSpheres];
+  Tree tree;
+  JointConstants<S> joint[kMaxJoints];
+  int colliders, surfaces;
+  Collider<S> collider[kMaxColliders];
+  int columns;  // of the Jacobians of all contacts that there can be
 };
 
-// Numbers before the spheres; the Python side writes them in this order.
-template <int L, int J>
-constexpr size_t constants_before_spheres() {
-  return 2 + L * J * 27 + 1;
+template <class S>
+ImpedanceCurve<S> convert(const ImpedanceCurve<double>& c) {
+  return {S(c.low), S(c.high), S(c.inverse_width), S(c.middle), S(c.gain_low), S(c.gain_high), S(c.power)};
 }
 
-template <class S, int L, int J>
-void load_model(const double* c, size_t, void* storage) {
-  auto& m = *static_cast<Model<S, L, J>*>(storage);
-  auto next = [&c]() { return S(*c++); };
-  m.timestep = next();
-  m.inverse_impratio = S(1) / next();
-  for (auto& leg : m.joints) {
-    for (auto& j : leg) {
-      for (S& p : j.position) p = next();
-      for (S& r : j.rotation) r = next();
-      j.lower = next(), j.upper = next(), j.control_lower = next(), j.control_upper = next();
-      j.limit_stiffness = next(), j.limit_damping = next();
-      auto& i = j.limit_impedance;
-      i.low = next(), i.high = next(), i.inverse_width = next(), i.middle = next();
-      i.gain_low = next(), i.gain_high = next(), i.power = next();
-      j.friction_damping = next(), j.friction_ratio = next();
-    }
+// Fills in a model; the constants are those of a robot that fits.
+template <class S>
+void load_model(const double* constants, void* storage) {
+  auto& m = *static_cast<Model<S>*>(storage);
+  const auto& all = *reinterpret_cast<const ModelNumbers*>(constants);
+  const auto* joints = reinterpret_cast<const JointNumbers*>(constants + kModelNumbers);
+  const int n = int(all.joints);
+  const auto* colliders = reinterpret_cast<const ColliderNumbers*>(joints + n);
+  m.timestep = S(all.timestep), m.inverse_impratio = S(1 / all.impratio);
+  int parent[kMaxJoints];
+  for (int j = 0; j < n; j++) {
+    const JointNumbers& from = joints[j];
+    JointConstants<S>& c = m.joint[j];
+    parent[j] = int(from.parent);
+    for (int i = 0; i < 3; i++) c.position[i] = S(from.position[i]);
+    for (int i = 0; i < 9; i++) c.rotation[i] = S(from.rotation[i]);
+    c.lower = S(from.lower), c.upper = S(from.upper);
+    c.control_lower = S(from.control_lower), c.control_upper = S(from.control_upper);
+    c.limit_stiffness = S(from.limit_stiffness), c.limit_damping = S(from.limit_damping);
+    c.limit_impedance = convert<S>(from.limit_impedance);
+    c.friction_damping = S(from.friction_damping), c.friction_ratio = S(from.friction_ratio);
+    c.friction_decay = c.friction_damping * m.timestep;
   }
-  m.spheres = int(*c++);
-  m.base_count = 0;
-  for (int& n : m.leg_count) n = 0;
-  for (int i = 0; i < m.spheres; i++) {
-    int leg = int(*c++), link = int(*c++);
-    Sphere<S>& s = leg < 0 ? m.base[m.base_count++] : m.leg[leg][m.leg_count[leg]++];
-    s.index = i;
-    s.link = link;
-    for (S& p : s.position) p = next();
-    s.radius = next();
+  make_tree(n, parent, m.tree);
+  m.colliders = int(all.colliders), m.surfaces = int(all.surfaces);
+  m.columns = 0;
+  for (int i = 0; i < m.colliders; i++) {
+    const ColliderNumbers& from = colliders[i];
+    Collider<S>& c = m.collider[i];
+    c.joint = int(from.joint), c.surface = int(from.surface);
+    for (int k = 0; k < 3; k++) c.position[k] = S(from.position[k]);
+    c.radius = S(from.radius);
+    m.columns += c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1;
   }
 }
 
-// Physical parameters, one lane per robot. Only members of type V: it is also read as a flat array.
+// As BodyNumbers, in the terms of spatial.h.
 template <class V>
 struct BodyParams {
   V mass;
   Vec3<V> center;
-  Symmetric<V> inertia;  // about the centre of mass, axes of the link
-  V inverse_weight;      // 1 / body_invweight0
+  Symmetric<V> inertia;
+};
+static_assert(sizeof(BodyParams<double>) == sizeof(BodyNumbers<double>));
+
+// Where the parameters of the robots of one block lie: one flat array.
+template <class V>
+struct RobotParams {
+  const BodyParams<V>* body;  // the base, then every joint's link
+  const JointParams<V>* joint;
+  const ColliderParams<V>* collider;
+  Vec3<V> gravity;
+  const SurfaceParams<V>* surface;
+
+  RobotParams(const Model<Scalar<V>>& m, const V* at) {
+    body = reinterpret_cast<const BodyParams<V>*>(at), at += (m.tree.joints + 1) * kBodyParams;
+    joint = reinterpret_cast<const JointParams<V>*>(at), at += m.tree.joints * kJointParams;
+    collider = reinterpret_cast<const ColliderParams<V>*>(at), at += m.colliders * kColliderParams;
+    gravity = {at[0], at[1], at[2]}, at += kWorldParams;
+    surface = reinterpret_cast<const SurfaceParams<V>*>(at);
+  }
 };
 
 template <class V>
-struct JointParams {
-  V kp, kd, torque_limit;
-  V slowing;  // 1 / torque_speed
-  V damping, friction, armature;
-  V inverse_weight;  // 1 / dof_invweight0
-};
-
-template <class V, int L, int J>
-struct RobotParams {
-  BodyParams<V> base;
-  BodyParams<V> body[L][J];
-  JointParams<V> joint[L][J];
-  V friction;
-  Vec3<V> gravity;
-  V contact_stiffness, contact_damping;
-  ImpedanceCurve<V> contact_impedance;
-};
-
-template <class V, int L, int J>
 struct RobotState {
   Vec3<V> position;
   V quaternion[4];
-  V q[L][J];
   Vec3<V> velocity;  // world
   Vec3<V> omega;     // body
-  V qd[L][J];
+  V *q, *qd;         // joints
 };
 
 }  // namespace walkies::WALKIES_NS

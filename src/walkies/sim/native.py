@@ -1,7 +1,7 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
 A call of `step` is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the
-sparsity of a floating base with legs; contacts between the robot's own parts are left out.
+sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out.
 """
 
 from __future__ import annotations
@@ -133,8 +133,6 @@ class NativeSimulator:
         """Attributes of the custom call."""
         return {
             "constants": constants_attribute(self.legged.constants),
-            "legs": np.int64(self.legged.legs),
-            "joints": np.int64(self.legged.joints),
             "threads": np.int64(self._threads),
             "iterations": np.int64(self.solver.iterations),
             "line_search": np.int64(self.solver.line_search),

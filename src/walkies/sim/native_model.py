@@ -1,14 +1,14 @@
 """What the native engine makes of an MJCF model: a check that the robot fits, its constants, and its packed parameters.
 
-A robot that fits is a free-floating base from which chains of hinges of equal length hang; it touches a horizontal
-ground at height 0 with spheres, and each hinge has one position servo.
+A robot that fits is a free-floating base from which a tree of hinges hangs; it touches a horizontal ground at height 0
+with spheres, and each hinge has one position servo. A body without a joint is part of the link that it is welded to.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -24,26 +24,29 @@ MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
 
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 6, 28, 6
+BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
+"""How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
+
 
 @dataclass(frozen=True)
 class LeggedModel:
-    """A robot in the engine's terms. Links are turned so that each hinge axis is their z."""
+    """A robot in the engine's terms: links, each the base or what moves with a hinge, turned so that the hinge's axis
+    is their z and placed so that it runs through their origin."""
 
-    legs: int
-    joints: int
-    """Hinges per leg."""
+    num_joints: int
     constants: np.ndarray
     """Flat float64 array in the order that the engine reads."""
     spheres: tuple[str, ...]
     sphere_bodies: tuple[int, ...]
     """Body of each sphere; 0 is the base."""
-    turn: np.ndarray
-    """(num_bodies, 3, 3): from each link's frame to the MJCF body's frame."""
+    link: np.ndarray
+    """(num_bodies,) of which link each body is part: 0 is the base, 1 + j moves with hinge j."""
+    rotation: np.ndarray
+    """(num_bodies, 3, 3): from each MJCF body's frame to its link's frame."""
+    offset: np.ndarray
+    """(num_bodies, 3) m: each body's origin in its link's frame."""
     timestep: float
-
-    @property
-    def num_joints(self) -> int:
-        return self.legs * self.joints
 
 
 def read_model(model: mujoco.MjModel) -> LeggedModel:
@@ -52,42 +55,66 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
     Raises:
         ValueError: the robot does not fit; the message names the element.
     """
-    legs, joints = check(model)
-    num_joints = legs * joints
-    turn = np.stack([np.eye(3), *(_frame_with_z(model.jnt_axis[1 + j]) for j in range(num_joints))])
-
-    numbers = [model.opt.timestep, model.opt.impratio]
-    for joint in range(num_joints):
-        numbers += _joint_constants(model, joint, joints, turn)
+    check(model)
     spheres = [
         g
         for g in range(model.ngeom)
         if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_SPHERE and (model.geom_contype[g] or model.geom_conaffinity[g])
     ]
     bodies = [int(model.geom_bodyid[g]) - 1 for g in spheres]
-    numbers.append(len(spheres))
+    link, rotation, offset, hinges = _links(model)
+    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(spheres), 1, 0]
+    for joint, hinge in enumerate(hinges):
+        numbers += [hinge.parent, *hinge.position, *hinge.rotation.ravel(), *_joint_constants(model, joint)]
     for geom, body in zip(spheres, bodies, strict=True):
-        leg, link = (-1, 0) if body == 0 else divmod(body - 1, joints)
-        numbers += [leg, link, *(turn[body].T @ model.geom_pos[geom]), model.geom_size[geom, 0]]
+        position = rotation[body] @ model.geom_pos[geom] + offset[body]
+        numbers += [link[body] - 1, *position, model.geom_size[geom, 0], 0]
     return LeggedModel(
-        legs=legs,
-        joints=joints,
+        num_joints=len(hinges),
         constants=np.array(numbers, dtype=np.float64),
         spheres=tuple(model.geom(g).name for g in spheres),
         sphere_bodies=tuple(bodies),
-        turn=turn,
+        link=link,
+        rotation=rotation,
+        offset=offset,
         timestep=float(model.opt.timestep),
     )
 
 
-def _joint_constants(model: mujoco.MjModel, joint: int, joints: int, turn: np.ndarray) -> list[float]:
+class _Hinge(NamedTuple):
+    parent: int
+    """Number of the hinge above it, -1: the base."""
+    position: np.ndarray
+    """(3,) m, in the parent link's frame."""
+    rotation: np.ndarray
+    """(3, 3): the parent link's frame from this link's at angle 0."""
+
+
+def _links(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[_Hinge]]:
+    """`LeggedModel.link`, `.rotation` and `.offset`, and the hinges."""
+    bodies = model.nbody - 1
+    link, rotation, offset = np.zeros(bodies, int), np.tile(np.eye(3), (bodies, 1, 1)), np.zeros((bodies, 3))
+    hinges: list[_Hinge] = []
+    for body in range(1, bodies):
+        above = model.body_parentid[body + 1] - 1
+        turned = np.zeros(9)
+        mujoco.mju_quat2Mat(turned, model.body_quat[body + 1])
+        # The body's frame in the frame of the link that it hangs from, or, after a hinge, of that hinge's own link.
+        on, frame = link[above], rotation[above] @ turned.reshape(3, 3)
+        origin = rotation[above] @ model.body_pos[body + 1] + offset[above]
+        first = model.body_jntadr[body + 1]
+        for j in range(first, first + model.body_jntnum[body + 1]):
+            anchor, axes = model.jnt_pos[j], _frame_with_z(model.jnt_axis[j])
+            zero_angle = _about_z(-model.qpos0[model.jnt_qposadr[j]])
+            hinges.append(_Hinge(int(on) - 1, frame @ anchor + origin, frame @ axes @ zero_angle))
+            on, frame, origin = len(hinges), axes.T, -axes.T @ anchor
+        link[body], rotation[body], offset[body] = on, frame, origin
+    return link, rotation, offset, hinges
+
+
+def _joint_constants(model: mujoco.MjModel, joint: int) -> list[float]:
     """Constants of hinge number `joint` (0 is the first after the free joint), in the engine's order."""
-    body, parent = 2 + joint, (0 if joint % joints == 0 else joint)
     j, dof = 1 + joint, 6 + joint
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, model.body_quat[body])
-    zero_angle = _about_z(-model.qpos0[model.jnt_qposadr[j]])
-    rotation = turn[parent].T @ rotation.reshape(3, 3) @ turn[1 + joint] @ zero_angle
     limited = bool(model.jnt_limited[j])
     lower, upper = model.jnt_range[j] if limited else (-np.inf, np.inf)
     low, high = model.actuator_ctrlrange[joint] if model.actuator_ctrllimited[joint] else (-np.inf, np.inf)
@@ -96,8 +123,6 @@ def _joint_constants(model: mujoco.MjModel, joint: int, joints: int, turn: np.nd
     stiffness, damping = spring_damper(model.jnt_solref[j], limit_imp, model.opt.timestep, np)
     _, friction_damping = spring_damper(model.dof_solref[dof], friction_imp, model.opt.timestep, np)
     return [
-        *(turn[parent].T @ model.body_pos[body]),
-        *rotation.ravel(),
         lower,
         upper,
         low,
@@ -156,22 +181,10 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
         leaf = xp.asarray(leaf, dtype=dtype)
         return xp.broadcast_to(leaf, (num_rows, *leaf.shape[1:]))
 
-    center, inertia = rows(params.body_ipos), rows(params.body_inertia)
-    if not np.array_equal(model.turn, np.broadcast_to(np.eye(3), model.turn.shape)):
-        turn = xp.asarray(model.turn, dtype=dtype)
-        center = xp.einsum("bji,nbj->nbi", turn, center)
-        full = inertia[..., np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])]
-        full = xp.einsum("bji,nbjk,bkl->nbil", turn, full, turn)
-        inertia = full[..., np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])]
-    bodies = xp.concatenate(
-        [
-            rows(params.body_mass)[..., None],
-            center,
-            inertia,
-            1 / xp.maximum(rows(params.body_invweight0), TINY)[..., None],
-        ],
-        axis=-1,
+    mass, center, inertia = _link_inertias(
+        model, rows(params.body_mass), rows(params.body_ipos), rows(params.body_inertia), xp, dtype
     )
+    bodies = xp.concatenate([mass[..., None], center, inertia], axis=-1)
     joints = xp.stack(
         [
             rows(params.kp),
@@ -191,14 +204,50 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
         [
             bodies.reshape(num_rows, -1),
             joints.reshape(num_rows, -1),
-            rows(params.friction)[:, None],
+            1 / xp.maximum(rows(params.body_invweight0), TINY)[:, np.array(model.sphere_bodies)],
             rows(params.gravity),
+            rows(params.friction)[:, None],
             stiffness[:, None],
             damping[:, None],
             impedance_curve(solimp, xp),
         ],
         axis=-1,
     )
+
+
+def _link_inertias(
+    model: LeggedModel, mass: Array, center: Array, inertia: Array, xp: ModuleType, dtype: Any
+) -> tuple[Array, Array, Array]:
+    """Masses (n, links), centres of mass (n, links, 3) and inertias about them (n, links, 6) in the links' frames, from
+    those of bodies in the bodies' frames. Bodies that are welded together are one."""
+    if not np.array_equal(model.rotation, np.broadcast_to(np.eye(3), model.rotation.shape)):
+        turn = xp.asarray(model.rotation, dtype=dtype)
+        center = xp.einsum("bij,nbj->nbi", turn, center)
+        full = inertia[..., np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])]
+        full = xp.einsum("bij,nbjk,blk->nbil", turn, full, turn)
+        inertia = full[..., np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])]
+    if np.any(model.offset):
+        center = center + xp.asarray(model.offset, dtype=dtype)
+    if np.array_equal(model.link, np.arange(model.num_joints + 1)):
+        return mass, center, inertia
+    parts = [np.flatnonzero(model.link == link) for link in range(model.num_joints + 1)]
+    merged = [_welded(mass[:, part], center[:, part], inertia[:, part], xp) for part in parts]
+    masses, centers, inertias = (xp.stack(each, axis=1) for each in zip(*merged, strict=True))
+    return masses, centers, inertias
+
+
+def _welded(mass: Array, center: Array, inertia: Array, xp: ModuleType) -> tuple[Array, Array, Array]:
+    """Mass (n,), centre of mass (n, 3) and inertia about it (n, 6) of some bodies (n, k, …) as one, in one frame.
+
+    Of no body, and so between two hinges of one body, all are 0.
+    """
+    if mass.shape[1] == 1:
+        return mass[:, 0], center[:, 0], inertia[:, 0]
+    total = mass.sum(axis=1)
+    middle = (mass[..., None] * center).sum(axis=1) / xp.where(total > 0, total, 1)[:, None]
+    x, y, z = xp.moveaxis(center - middle[:, None], -1, 0)
+    moments = xp.stack([y * y + z * z, x * x + z * z, x * x + y * y, -x * y, -x * z, -y * z], axis=-1)
+    return total, middle, (inertia + mass[..., None] * moments).sum(axis=1)
 
 
 def _frame_with_z(axis: np.ndarray) -> np.ndarray:
