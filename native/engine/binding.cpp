@@ -27,7 +27,7 @@ const Kernel<T>* find_kernel() {
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("the engine: " + what); }
 
-// Whether the constants are those of a robot that fits: walkies.sim.native_check names the element that does not, so
+// Whether the constants are those of a robot that fits: walkies.sim.engine.check names the element that does not, so
 // this only keeps the kernels from reading and writing where they must not.
 std::string unfit(ffi::Span<const double> constants) {
   const auto whole = [](double x, int low, int high) { return x >= low && x <= high && x == int(x); };
@@ -37,6 +37,7 @@ std::string unfit(ffi::Span<const double> constants) {
   if (!whole(model.colliders, 1, kMaxColliders)) {
     return "1 to " + std::to_string(kMaxColliders) + " colliders are possible";
   }
+  if (!whole(model.implicit, kNothing, kPassiveAndServo)) return "an unknown integrator";
   if (!whole(model.surfaces, 1, kMaxSurfaces)) {
     return "1 to " + std::to_string(kMaxSurfaces) + " surfaces are possible";
   }
@@ -51,8 +52,10 @@ std::string unfit(ffi::Span<const double> constants) {
     if (!whole(joint[j].parent, -1, j - 1)) return "joint " + std::to_string(j) + " hangs from none before it";
   }
   for (int i = 0; i < c; i++) {
-    if (!whole(collider[i].joint, -1, n - 1) || !whole(collider[i].surface, 0, int(model.surfaces) - 1)) {
-      return "collider " + std::to_string(i) + " is part of no link";
+    const ColliderNumbers& at = collider[i];
+    if (!whole(at.joint, -1, n - 1) || !whole(at.surface, 0, int(model.surfaces) - 1) ||
+        !whole(at.shape, kSphere, kCylinder) || !whole(at.condim, 1, 6)) {
+      return "collider " + std::to_string(i) + " is unknown";
     }
   }
   return "";
@@ -145,7 +148,7 @@ WALKIES_EXPORT int walkies_lanes() {
   return kernels ? kernels->single.lanes : 0;
 }
 
-// Sizes of layout.h, which walkies.sim.native_model states once more.
+// Sizes of layout.h, which walkies.sim.engine.model states once more.
 WALKIES_EXPORT const int* walkies_physics_layout() {
   using namespace walkies;
   static const int sizes[] = {kModelNumbers,   kJointNumbers, kColliderNumbers, kBodyParams, kJointParams,

@@ -42,13 +42,15 @@ struct Workspace {
   Newton<V> newton;
   Rows<V> rows;
   Vec3<V>* columns;
-  V *q, *qd, *acceleration, *torque;
+  Twist<V>* twists;
+  V *q, *qd, *acceleration, *torque, *drag;
   Vec3<V> *force, *position, *velocity;  // of colliders
   V* distance;
 
   Workspace(const Model<Scalar<V>>& m, Memory<V> memory) {
     const int n = m.tree.joints, c = m.colliders, nv = 6 + n;
     q = memory.take(n), qd = memory.take(n), acceleration = memory.take(nv), torque = memory.take(n);
+    drag = memory.take(n);
     motion.link = memory.template take<Link<V>>(n + 1);
     motion.velocity = memory.template take<Spatial<V>>(n + 1);
     motion.acceleration = memory.template take<Spatial<V>>(n + 1);
@@ -59,8 +61,8 @@ struct Workspace {
     newton.gradient = memory.take(nv), newton.mass_step = memory.take(nv);
     rows.friction = memory.template take<FrictionRow<V>>(n);
     rows.limit = memory.template take<LimitRow<V>>(n);
-    rows.contact = memory.template take<Contact<V>>(c);
-    columns = memory.template take<Vec3<V>>(m.columns);
+    rows.contact = memory.template take<Contact<V>>(m.contacts);
+    columns = memory.template take<Vec3<V>>(m.columns), twists = memory.template take<Twist<V>>(m.twists);
     params = memory.take(count_params(n, c, m.surfaces));
     target = memory.take(kBatch * n);
     qpos = memory.take(7 + n), qvel = memory.take(nv), warmstart = memory.take(nv);
@@ -76,7 +78,10 @@ struct Workspace {
 template <class V>
 WALKIES_NOINLINE void read_forces(const Physics<V>& w, Vec3<V>* force) {
   for (int i = 0; i < w.model.colliders; i++) force[i] = {V{}, V{}, V{}};
-  for (int i = 0; i < w.rows.contacts; i++) force[w.rows.contact[i].collider] = contact_force(w.rows.contact[i]);
+  for (int i = 0; i < w.rows.contacts; i++) {
+    Vec3<V>& sum = force[w.rows.contact[i].collider];
+    sum = sum + contact_force(w.rows.contact[i]);
+  }
 }
 
 // Where the colliders are, and how they move, at the end of the control step.
@@ -97,8 +102,8 @@ WALKIES_NOINLINE void read_colliders(Physics<V>& w, Workspace<V>& out) {
     const Collider<Scalar<V>>& c = w.model.collider[i];
     const Link<V>& on = link[c.joint + 1];
     const Spatial<V>& moves = velocity[c.joint + 1];
-    Vec3<V> center = on.origin + rotate(on.rotation, c.position);
-    out.distance[i] = center.z + w.state.position.z - c.radius;
+    Vec3<V> center = center_of(c, on);
+    out.distance[i] = lowest_height(c, on, w.state.position.z);
     out.position[i] = w.state.position + center;
     out.velocity[i] = w.state.velocity + moves.linear + cross(moves.angular, center);
   }
@@ -200,7 +205,7 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   Mask<V> falls = zero > zero;
   for (int j = 0; j < joints; j++) falls = falls | (params.joint[j].slowing > zero);
   Physics<V> w{model,       params,      pushed,    {push[0], push[1], push[2]}, any(falls), {}, work.acceleration,
-               work.torque, work.motion, work.newton, work.rows, work.columns};
+               work.torque, work.drag, work.motion, work.newton, work.rows, work.columns, work.twists};
   unpack(work, joints, w.state);
   for (int j = 0; j < joints; j++) work.torque[j] = zero;
   w.rows.contacts = 0;

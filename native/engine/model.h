@@ -13,6 +13,7 @@ struct JointConstants {
   S rotation[9];
   S lower, upper;
   S control_lower, control_upper;
+  S control_gain, gear, low_share, high_share, torque_lower, torque_upper;
   S limit_stiffness, limit_damping;
   ImpedanceCurve<S> limit_impedance;
   S friction_damping, friction_ratio;
@@ -21,18 +22,27 @@ struct JointConstants {
 
 template <class S>
 struct Collider {
-  int joint, surface;
-  S position[3], radius;
+  int joint, surface, condim;
+  Shape shape;
+  S position[3], rotation[9], size[3], margin, spin, roll;
 };
+
+// Points at which a collider may touch a plane; of a box's eight corners four do so at most.
+constexpr int contact_points(Shape shape) {
+  return shape == kSphere ? 1 : shape == kCapsule ? 2 : shape == kBox ? 8 : 4;
+}
 
 template <class S>
 struct Model {
   S timestep, inverse_impratio;
   Tree tree;
   JointConstants<S> joint[kMaxJoints];
+  bool servos;  // every joint has a position servo without a gear, with a symmetric limit
+  Implicit implicit;
   int colliders, surfaces;
   Collider<S> collider[kMaxColliders];
-  int columns;  // of the Jacobians of all contacts that there can be
+  int contacts, columns;  // of all contacts that there can be; columns of their Jacobians
+  int twists;             // of them, those with torsional friction
 };
 
 template <class S>
@@ -49,6 +59,7 @@ void load_model(const double* constants, void* storage) {
   const int n = int(all.joints);
   const auto* colliders = reinterpret_cast<const ColliderNumbers*>(joints + n);
   m.timestep = S(all.timestep), m.inverse_impratio = S(1 / all.impratio);
+  m.implicit = Implicit(int(all.implicit)), m.servos = true;
   int parent[kMaxJoints];
   for (int j = 0; j < n; j++) {
     const JointNumbers& from = joints[j];
@@ -58,6 +69,11 @@ void load_model(const double* constants, void* storage) {
     for (int i = 0; i < 9; i++) c.rotation[i] = S(from.rotation[i]);
     c.lower = S(from.lower), c.upper = S(from.upper);
     c.control_lower = S(from.control_lower), c.control_upper = S(from.control_upper);
+    c.control_gain = S(from.control_gain), c.gear = S(from.gear);
+    c.low_share = S(from.low_share), c.high_share = S(from.high_share);
+    c.torque_lower = S(from.torque_lower), c.torque_upper = S(from.torque_upper);
+    m.servos = m.servos && from.control_gain == 0 && from.gear == 1 && from.low_share == 1 && from.high_share == 1 &&
+               from.torque_lower == -__builtin_inf() && from.torque_upper == __builtin_inf();
     c.limit_stiffness = S(from.limit_stiffness), c.limit_damping = S(from.limit_damping);
     c.limit_impedance = convert<S>(from.limit_impedance);
     c.friction_damping = S(from.friction_damping), c.friction_ratio = S(from.friction_ratio);
@@ -65,14 +81,19 @@ void load_model(const double* constants, void* storage) {
   }
   make_tree(n, parent, m.tree);
   m.colliders = int(all.colliders), m.surfaces = int(all.surfaces);
-  m.columns = 0;
+  m.contacts = m.columns = m.twists = 0;
   for (int i = 0; i < m.colliders; i++) {
     const ColliderNumbers& from = colliders[i];
     Collider<S>& c = m.collider[i];
-    c.joint = int(from.joint), c.surface = int(from.surface);
-    for (int k = 0; k < 3; k++) c.position[k] = S(from.position[k]);
-    c.radius = S(from.radius);
-    m.columns += c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1;
+    c.joint = int(from.joint), c.surface = int(from.surface), c.condim = int(from.condim);
+    c.shape = Shape(int(from.shape));
+    for (int k = 0; k < 3; k++) c.position[k] = S(from.position[k]), c.size[k] = S(from.size[k]);
+    for (int k = 0; k < 9; k++) c.rotation[k] = S(from.rotation[k]);
+    c.margin = S(from.margin), c.spin = S(from.spin), c.roll = S(from.roll);
+    const int points = contact_points(c.shape);
+    m.contacts += points;
+    m.columns += points * (c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1);
+    m.twists += c.condim > 3 ? points : 0;
   }
 }
 

@@ -1,6 +1,6 @@
 // The constraint rows of one robot, the point on the search direction's line at which they stand, and their sums.
 //
-// Dry friction and limits have a row per joint, contacts four edges each. s is piecewise quadratic: one-sided for
+// Dry friction and limits have a row per joint, contacts four edges each, or more. s is piecewise quadratic: one-sided for
 // contacts and joint limits, Huber's function for dry friction.
 #pragma once
 
@@ -48,12 +48,14 @@ WALKIES_NOINLINE void start_residuals(const Model<Scalar<V>>& m, Rows<V>& r, con
   }
   for (int i = 0; i < r.contacts; i++) {
     Contact<V>& c = r.contact[i];
-    V e[4];
-    edges(point_motion(c, x), c.mu, e);
-    WALKIES_UNROLL for (int k = 0; k < 4; k++) {
-      c.residual[k] += e[k];
-      c.hint[k] = c.residual[k] - c.decay * e[k] - c.drift;
-    }
+    V e[4], more[6];
+    all_edges(c, x, e, more);
+    const auto start = [&](V& residual, V& hint, V edge) {
+      residual += edge;
+      hint = residual - c.decay * edge - c.drift;
+    };
+    WALKIES_UNROLL for (int k = 0; k < 4; k++) start(c.residual[k], c.hint[k], e[k]);
+    for (int k = 0; c.twist && k < 2 * c.twist->axes; k++) start(c.twist->residual[k], c.twist->hint[k], more[k]);
   }
 }
 
@@ -64,7 +66,10 @@ WALKIES_NOINLINE void start_changes(const Tree& t, Rows<V>& r, const V* p) {
   if (r.limits) {
     WALKIES_NO_UNROLL for (int j = 0; j < t.joints; j++) r.limit[j].change = r.limit[j].sign * p[6 + j];
   }
-  for (int i = 0; i < r.contacts; i++) edges(point_motion(r.contact[i], p), r.contact[i].mu, r.contact[i].change);
+  for (int i = 0; i < r.contacts; i++) {
+    Contact<V>& c = r.contact[i];
+    all_edges(c, p, c.change, c.twist ? c.twist->change : nullptr);
+  }
 }
 
 // Moves along the search direction by `alpha`.
@@ -75,7 +80,7 @@ WALKIES_NOINLINE void advance(const Tree& t, Rows<V>& r, V alpha) {
     WALKIES_NO_UNROLL for (int j = 0; j < t.joints; j++) r.limit[j].residual += alpha * r.limit[j].change;
   }
   for (int i = 0; i < r.contacts; i++) {
-    WALKIES_UNROLL for (int k = 0; k < 4; k++) r.contact[i].residual[k] += alpha * r.contact[i].change[k];
+    over_edges(r.contact[i], [&](V& residual, const V& change, const V&) { residual += alpha * change; });
   }
 }
 
@@ -83,33 +88,76 @@ WALKIES_NOINLINE void advance(const Tree& t, Rows<V>& r, V alpha) {
 enum class Pieces { kHints, kResiduals };
 
 template <Pieces P, class V>
-WALKIES_INLINE const V* piece(const Contact<V>& c) {
-  return P == Pieces::kHints ? c.hint : c.residual;
+WALKIES_INLINE const V& piece(const V& residual, const V& hint) {
+  return P == Pieces::kHints ? hint : residual;
+}
+
+// Adds the edges of a contact that resist turning: pairs n ± μ r with the row n of the normal and r of the turning.
+template <Pieces P, class V>
+WALKIES_NOINLINE void add_twist(const Tree& t, const Contact<V>& c, V* h, V* g) {
+  const V zero = V{};
+  const Twist<V>& w = *c.twist;
+  const int size = 6 + c.count;
+  V n[6 + kMaxJoints], r[6 + kMaxJoints], u[6 + kMaxJoints], v[6 + kMaxJoints];
+  n[0] = c.point.y, n[1] = -c.point.x, n[2] = n[3] = n[4] = zero, n[5] = splat<V>(1);
+  for (int k = 0; k < c.count; k++) n[6 + k] = c.column[k].z;
+  for (int i = 0; i < w.axes; i++) {
+    const Vec3<V> axis = w.axis[i];
+    r[0] = axis.x, r[1] = axis.y, r[2] = axis.z, r[3] = r[4] = r[5] = zero;
+    for (int k = 0; k < c.count; k++) r[6 + k] = dot(w.link[c.path[k] + 1].axis.angular, axis);
+    V d[2], f[2];
+    for (int e = 0; e < 2; e++) {
+      const V& residual = w.residual[2 * i + e];
+      d[e] = keep(piece<P>(residual, w.hint[2 * i + e]) < zero, c.weight);
+      f[e] = -d[e] * residual;
+    }
+    // Σ d (n ± μr)(n ± μr)ᵀ = n uᵀ + r vᵀ
+    const V sum = d[0] + d[1], lean = w.mu[i] * (d[0] - d[1]), push = f[0] + f[1], turn = w.mu[i] * (f[0] - f[1]);
+    for (int k = 0; k < size; k++) {
+      u[k] = sum * n[k] + lean * r[k];
+      v[k] = lean * n[k] + w.mu[i] * w.mu[i] * sum * r[k];
+    }
+    for (int k = 0; k < size; k++) {
+      V* row = h + (k < 6 ? triangle(k) : t.row[c.path[k - 6]]);
+      for (int m = 0; m <= k; m++) row[m] += n[k] * u[m] + r[k] * v[m];
+      g[k < 6 ? k : 6 + c.path[k - 6]] += push * n[k] + turn * r[k];
+    }
+  }
 }
 
 // Adds one contact to the gradient's negative (g += Jᵀf) and to the Hessian (h += JᵀWJ over the active edges).
-template <Pieces P, class V>
+template <Pieces P, bool Turned, class V>
 WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) {
   const V zero = V{}, mu = c.mu;
   V d[4], f[4];
   WALKIES_UNROLL for (int e = 0; e < 4; e++) {
-    d[e] = keep(piece<P>(c)[e] < zero, c.weight);
+    d[e] = keep(piece<P>(c.residual[e], c.hint[e]) < zero, c.weight);
     f[e] = -d[e] * c.residual[e];
   }
-  Vec3<V> force{mu * (f[2] - f[3]), mu * (f[0] - f[1]), (f[0] + f[1]) + (f[2] + f[3])};
+  Vec3<V> force = net_force(c, f);
   Vec3<V> torque = cross(c.point, force);
   g[0] += torque.x, g[1] += torque.y, g[2] += torque.z;
   g[3] += force.x, g[4] += force.y, g[5] += force.z;
 
-  // W in world axes; xy is zero, since each edge leans along one axis only.
-  V mu2 = mu * mu;
-  V xx = mu2 * (d[2] + d[3]), yy = mu2 * (d[0] + d[1]), zz = (d[0] + d[1]) + (d[2] + d[3]);
-  V xz = mu * (d[2] - d[3]), yz = mu * (d[0] - d[1]);
+  // W in world axes; xy is zero where each edge leans along one axis only.
+  V mu2 = mu * mu, first = mu2 * (d[0] + d[1]), second = mu2 * (d[2] + d[3]);
+  V first_lean = mu * (d[0] - d[1]), second_lean = mu * (d[2] - d[3]);
+  V xx = second, yy = first, zz = (d[0] + d[1]) + (d[2] + d[3]), xz = second_lean, yz = first_lean, xy = zero;
+  if (Turned) {
+    const V x2 = c.tx * c.tx, y2 = c.ty * c.ty;
+    xx = first * x2 + second * y2, yy = first * y2 + second * x2, xy = (first - second) * c.tx * c.ty;
+    xz = first_lean * c.tx - second_lean * c.ty, yz = first_lean * c.ty + second_lean * c.tx;
+  }
   const Vec3<V> p = c.point;
-  // A = [p]× W, then A [p]×ᵀ; columns of W are (xx 0 xz), (0 yy yz), (xz yz zz).
+  // A = [p]× W, then A [p]×ᵀ; columns of W are (xx xy xz), (xy yy yz), (xz yz zz).
   Vec3<V> ax = {p.y * xz, p.z * xx - p.x * xz, -p.y * xx};
   Vec3<V> ay = {p.y * yz - p.z * yy, -p.x * yz, p.x * yy};
   Vec3<V> az = {p.y * zz - p.z * yz, p.z * xz - p.x * zz, p.x * yz - p.y * xz};
+  if (Turned) {
+    ax.x -= p.z * xy, ax.z += p.x * xy;
+    ay.y += p.z * xy, ay.z -= p.y * xy;
+    h[packed(4, 3)] += xy;
+  }
   // Row i of A is (ax.i, ay.i, az.i).
   h[packed(0, 0)] += p.y * az.x - p.z * ay.x;
   h[packed(1, 0)] += p.y * az.y - p.z * ay.y;
@@ -128,6 +176,7 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
     over_columns<C>(c.count, [&](int k) {
       const Vec3<V> s = c.column[k];
       Vec3<V> u{xx * s.x + xz * s.z, yy * s.y + yz * s.z, xz * s.x + yz * s.y + zz * s.z};
+      if (Turned) u.x += xy * s.y, u.y += xy * s.x;
       Vec3<V> q = cross(p, u);
       const int joint = c.path[k];
       V* row = h + t.row[joint];
@@ -141,6 +190,13 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
       g[6 + joint] += dot(s, force);
     });
   });
+}
+
+// Likewise, where it has tangents of its own or resists turning.
+template <Pieces P, class V>
+WALKIES_NOINLINE void add_other_contact(const Tree& t, const Contact<V>& c, V* h, V* g) {
+  add_contact<P, true>(t, c, h, g);
+  if (c.twist) add_twist<P>(t, c, h, g);
 }
 
 // Hessian h and negative gradient g = τ − M x + Jᵀf at the current residuals.
@@ -166,7 +222,11 @@ WALKIES_NOINLINE void assemble(const Tree& t, const Rows<V>& r, const V* mass, c
       h[t.row[j] + 6 + t.depth[j]] += d;
     }
   }
-  for (int i = 0; i < r.contacts; i++) add_contact<P>(t, r.contact[i], h, g);
+  for (int i = 0; i < r.contacts; i++) {
+    const Contact<V>& c = r.contact[i];
+    if (c.turned) add_other_contact<P>(t, c, h, g);
+    else add_contact<P, false>(t, c, h, g);
+  }
 }
 
 // Slope and curvature of the cost along the search direction, without its smooth part.
@@ -206,13 +266,13 @@ WALKIES_NOINLINE Line<V> line_at(const Tree& t, const Rows<V>& r, const V* p, V 
     const Contact<V>& c = r.contact[i];
     V slope = zero, curvature = zero;
     auto weighs = c.weight > zero;
-    WALKIES_UNROLL for (int e = 0; e < 4; e++) {
-      V d = c.change[e], x = c.residual[e] + alpha * d;
+    over_edges(c, [&](const V& residual, const V& d, const V& hint) {
+      V x = residual + alpha * d;
       auto active = x < zero;
       slope += d * min(x, zero);
       curvature += keep(active, d * d);
-      if (Moved) line.moved = line.moved | (weighs & (active ^ (piece<P>(c)[e] < zero)));
-    }
+      if (Moved) line.moved = line.moved | (weighs & (active ^ (piece<P>(residual, hint) < zero)));
+    });
     line.slope += c.weight * slope;
     line.curvature += c.weight * curvature;
   }
@@ -242,10 +302,10 @@ WALKIES_NOINLINE V rise_at(const Tree& t, const Rows<V>& r, V alpha) {
   for (int i = 0; i < r.contacts; i++) {
     const Contact<V>& c = r.contact[i];
     V sum = zero;
-    WALKIES_UNROLL for (int e = 0; e < 4; e++) {
-      V before = min(c.residual[e], zero), after = min(c.residual[e] + alpha * c.change[e], zero);
+    over_edges(c, [&](const V& residual, const V& change, const V&) {
+      V before = min(residual, zero), after = min(residual + alpha * change, zero);
       sum += (after - before) * (after + before);
-    }
+    });
     s += half * c.weight * sum;
   }
   return s;

@@ -19,9 +19,10 @@ from hypothesis import strategies
 import made_trees
 from sim import native_cases as cases
 from walkies.accel import library
-from walkies.sim import native_check, native_model
+from walkies.sim.engine import check
+from walkies.sim.engine import model as engine_model
+from walkies.sim.engine.model import LeggedModel, pack, read_model
 from walkies.sim.native import NativeSimulator
-from walkies.sim.native_model import LeggedModel, pack, read_model
 
 BOUND = 1e-9
 """As in test_native_exact."""
@@ -72,7 +73,7 @@ def test_random_tree_equals_mujoco(seed: int) -> None:
 def wrong_arms(legged: LeggedModel) -> LeggedModel:
     """The right arm hangs from the last joint but one of the waist."""
     constants = legged.constants.copy()
-    joint = 6 + 28 * 22
+    joint = engine_model.MODEL_NUMBERS + 22 * engine_model.JOINT_NUMBERS
     assert constants[joint] == 14
     constants[joint] = 13
     return dataclasses.replace(legged, constants=constants)
@@ -103,16 +104,16 @@ def test_python_and_the_engine_state_one_layout() -> None:
     """What layout.h says is what Python writes."""
     sizes = library.library().walkies_physics_layout
     sizes.restype = ctypes.POINTER(ctypes.c_int)
-    limits = (native_check.MAX_JOINTS, native_check.MAX_COLLIDERS, native_check.MAX_SURFACES)
+    limits = (check.MAX_JOINTS, check.MAX_COLLIDERS, check.MAX_SURFACES)
     expected = [
-        native_model.MODEL_NUMBERS,
-        native_model.JOINT_NUMBERS,
-        native_model.COLLIDER_NUMBERS,
-        native_model.BODY_PARAMS,
-        native_model.JOINT_PARAMS,
-        native_model.COLLIDER_PARAMS,
-        native_model.WORLD_PARAMS,
-        native_model.SURFACE_PARAMS,
+        engine_model.MODEL_NUMBERS,
+        engine_model.JOINT_NUMBERS,
+        engine_model.COLLIDER_NUMBERS,
+        engine_model.BODY_PARAMS,
+        engine_model.JOINT_PARAMS,
+        engine_model.COLLIDER_PARAMS,
+        engine_model.WORLD_PARAMS,
+        engine_model.SURFACE_PARAMS,
         *limits,
     ]
     assert sizes()[: len(expected)] == expected

@@ -16,7 +16,7 @@ import numpy as np
 
 from walkies.accel.library import TARGETS, constants_attribute, library
 from walkies.sim.base import Params, Readings, State
-from walkies.sim.native_model import pack, read_model
+from walkies.sim.engine.model import pack, read_model
 from walkies.sim.params import usable
 
 Array = jax.Array

@@ -83,7 +83,12 @@ def run(
     """
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
-    walking = walk(record, model, robots, policy, threads)
+    return measure(model, walk(record, model, robots, policy, threads), rounds, threads)
+
+
+def measure(model: mujoco.MjModel, walking: Walking, rounds: int, threads: int | None) -> dict[str, Any]:
+    """`run`, from given states of any robot that fits the engine."""
+    robots = len(walking.state.qpos)
     runs: dict[str, Callable[[], object]] = {
         "mujoco": mujoco_run(model, walking, threads),
         "train": native_run(model, walking, "train", threads),

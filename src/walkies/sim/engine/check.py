@@ -7,8 +7,19 @@ from typing import NoReturn
 import mujoco
 import numpy as np
 
+from walkies.sim.params import on_ground
+
 MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES = 40, 64, 16
 """What the engine has room for (`native/engine/layout.h`)."""
+
+
+SHAPES = {
+    int(mujoco.mjtGeom.mjGEOM_SPHERE): 0,
+    int(mujoco.mjtGeom.mjGEOM_CAPSULE): 1,
+    int(mujoco.mjtGeom.mjGEOM_BOX): 2,
+    int(mujoco.mjtGeom.mjGEOM_CYLINDER): 3,
+}
+"""Shapes of colliders that it takes, as the engine numbers them."""
 
 
 def check(model: mujoco.MjModel) -> None:
@@ -67,10 +78,9 @@ def _check_tree(model: mujoco.MjModel) -> None:
 def _check_options(model: mujoco.MjModel) -> None:
     option = model.opt
     disable = mujoco.mjtDisableBit
-    if option.integrator != mujoco.mjtIntegrator.mjINT_EULER:
-        _unfit("the integrator", str(mujoco.mjtIntegrator(option.integrator).name), "Euler")
-    if not option.disableflags & disable.mjDSBL_EULERDAMP and np.any(model.dof_damping):
-        _unfit("implicit joint damping", "eulerdamp is on", '<flag eulerdamp="disable"/>')
+    integrators = mujoco.mjtIntegrator
+    if option.integrator != integrators.mjINT_EULER and option.integrator != integrators.mjINT_IMPLICITFAST:
+        _unfit("the integrator", str(mujoco.mjtIntegrator(option.integrator).name), "Euler or implicitfast")
     if option.cone != mujoco.mjtCone.mjCONE_PYRAMIDAL:
         _unfit("the friction cone", "elliptic", "pyramidal")
     if option.solver != mujoco.mjtSolver.mjSOL_NEWTON:
@@ -95,33 +105,31 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
         _unfit(name, "it is no hinge", "a hinge")
     if np.any(model.jnt_stiffness[j]):
         _unfit(name, f"stiffness {model.jnt_stiffness[j]}", "0")
-    if model.jnt_margin[j]:
-        _unfit(name, f"margin {model.jnt_margin[j]:g}", "0")
-    if model.jnt_actfrclimited[j] or model.jnt_actgravcomp[j]:
-        _unfit(name, "actuatorfrcrange or actuatorgravcomp", "the limit in the actuator's forcerange")
+    low, high = model.jnt_range[j]
+    if model.jnt_limited[j] and high - low <= 2 * model.jnt_margin[j]:
+        _unfit(name, f"range {low:g} {high:g} and margin {model.jnt_margin[j]:g}", "a range wider than both margins")
+    if model.jnt_actgravcomp[j]:
+        _unfit(name, "actuatorgravcomp", "none")
     for field in ("jnt_stiffnesspoly", "dof_dampingpoly"):
         values = getattr(model, field, None)
         if values is not None and np.any(values[j if field.startswith("jnt") else dof]):
             _unfit(name, f"{field.removeprefix('jnt_').removeprefix('dof_')} {values[j]}", "0")
 
     if model.nu != model.njnt - 1:
-        _unfit("the actuators", f"{model.nu} for {model.njnt - 1} hinges", "one position servo per hinge")
+        _unfit("the actuators", f"{model.nu} for {model.njnt - 1} hinges", "one motor per hinge")
     servo = f"actuator {model.actuator(joint).name!r}"
     if model.actuator_trntype[joint] != mujoco.mjtTrn.mjTRN_JOINT or model.actuator_trnid[joint, 0] != j:
         _unfit(servo, f"it does not drive {name}", "actuators in the order of the joints")
-    if model.actuator_gear[joint, 0] != 1 or np.any(model.actuator_gear[joint, 1:]):
-        _unfit(servo, f"gear {model.actuator_gear[joint]}", "1")
-    affine = (
+    if model.actuator_gear[joint, 0] == 0 or np.any(model.actuator_gear[joint, 1:]):
+        _unfit(servo, f"gear {model.actuator_gear[joint]}", "one number")
+    bias = model.actuator_biastype[joint]
+    linear = (
         model.actuator_gaintype[joint] == mujoco.mjtGain.mjGAIN_FIXED
-        and model.actuator_biastype[joint] == mujoco.mjtBias.mjBIAS_AFFINE
+        and (bias == mujoco.mjtBias.mjBIAS_AFFINE or bias == mujoco.mjtBias.mjBIAS_NONE)
         and model.actuator_dyntype[joint] == mujoco.mjtDyn.mjDYN_NONE
     )
-    bias = model.actuator_biasprm[joint]
-    if not affine or bias[0] != 0 or bias[1] != -model.actuator_gainprm[joint, 0]:
-        _unfit(servo, "it is no position servo", "<position kp=… kv=…/>")
-    low, high = model.actuator_forcerange[joint]
-    if model.actuator_forcelimited[joint] and low != -high:
-        _unfit(servo, f"forcerange {low:g} {high:g}", "a symmetric one")
+    if not linear or model.actuator_biasprm[joint, 0] != 0:
+        _unfit(servo, "it is neither a motor nor a position servo", "<motor/> or <position kp=… kv=…/>")
     for field in ("actuator_damping", "actuator_armature", "actuator_delay"):
         values = getattr(model, field, None)
         if values is not None and np.any(values[joint]):
@@ -129,35 +137,34 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
 
 
 def _check_colliders(model: mujoco.MjModel) -> None:
-    """One horizontal plane at height 0 in the world, and spheres on the robot."""
+    """One horizontal plane at height 0 in the world, and shapes on the robot whose contacts with it are MuJoCo's."""
     ground: int | None = None
-    count = 0
     for geom in range(model.ngeom):
-        if not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
+        if model.geom_bodyid[geom] or not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
             continue
-        name = f"geom {model.geom(geom).name!r}"
-        kind, body = model.geom_type[geom], int(model.geom_bodyid[geom])
-        if model.geom_margin[geom] or model.geom_gap[geom]:
-            _unfit(name, "margin or gap", "0")
-        if kind == mujoco.mjtGeom.mjGEOM_PLANE and body == 0:
-            upright = np.zeros(9)
-            mujoco.mju_quat2Mat(upright, model.geom_quat[geom])
-            if ground is not None or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12:
-                _unfit(name, "a second, raised or tilted plane", "one horizontal plane at z = 0")
-            ground = geom
-            continue
-        if kind != mujoco.mjtGeom.mjGEOM_SPHERE or body == 0:
-            shape = mujoco.mjtGeom(kind).name.removeprefix("mjGEOM_").lower()
-            _unfit(name, f"a colliding {shape}", "spheres on the robot (others need contype=0 conaffinity=0)")
-        if model.geom_condim[geom] not in (1, 3):
-            _unfit(name, f"condim {model.geom_condim[geom]}", "3")
-        count += 1
-        if count > MAX_COLLIDERS:
-            _unfit(name, f"sphere number {count}", f"at most {MAX_COLLIDERS}")
+        name, kind = f"geom {model.geom(geom).name!r}", model.geom_type[geom]
+        if kind != mujoco.mjtGeom.mjGEOM_PLANE:
+            _unfit(name, f"a colliding {_shape(kind)} in the world", "the ground alone")
+        upright = np.zeros(9)
+        mujoco.mju_quat2Mat(upright, model.geom_quat[geom])
+        if ground is not None or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12:
+            _unfit(name, "a second, raised or tilted plane", "one horizontal plane at z = 0")
+        ground = geom
     if ground is None:
         _unfit("the ground", "no colliding plane", "one horizontal plane at z = 0")
-    if not count:
-        _unfit("the robot", "no colliding sphere", "at least its feet")
-    condim = max(model.geom_condim[g] for g in range(model.ngeom) if model.geom_contype[g] or model.geom_conaffinity[g])
-    if condim != 3:
-        _unfit(f"geom {model.geom(ground).name!r}", f"contacts of condim {condim}", "3")
+    touching = on_ground(model, ground)
+    for number, geom in enumerate(touching):
+        if int(model.geom_type[geom]) not in SHAPES:
+            shapes = "spheres, capsules, boxes and cylinders on the robot (others need contype=0 conaffinity=0)"
+            _unfit(f"geom {model.geom(geom).name!r}", f"a colliding {_shape(model.geom_type[geom])}", shapes)
+        if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX and (model.geom_gap[geom] or model.geom_gap[ground]):
+            # MuJoCo takes four corners of those within margin and gap, the engine of those within the margin.
+            _unfit(f"geom {model.geom(geom).name!r}", "a box with a gap", "gap 0")
+        if number >= MAX_COLLIDERS:
+            _unfit(f"geom {model.geom(geom).name!r}", f"collider number {number + 1}", f"at most {MAX_COLLIDERS}")
+    if not touching:
+        _unfit("the robot", "no shape that collides with the ground", "at least its feet")
+
+
+def _shape(kind: int) -> str:
+    return mujoco.mjtGeom(kind).name.removeprefix("mjGEOM_").lower()

@@ -1,7 +1,8 @@
 """What the native engine makes of an MJCF model: a check that the robot fits, its constants, and its packed parameters.
 
-A robot that fits is a free-floating base from which a tree of hinges hangs; it touches a horizontal ground at height 0
-with spheres, and each hinge has one position servo. A body without a joint is part of the link that it is welded to.
+A robot that fits is a free-floating base from which a tree of hinges hangs, each with one motor; it touches horizontal
+ground at height 0 with spheres, capsules, boxes and cylinders. A body without a joint is part of the link that it is
+welded to.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import mujoco
 import numpy as np
 
 from walkies.sim.base import Params
-from walkies.sim.native_check import check
+from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check
+from walkies.sim.params import full_contact, ground_geom, on_ground
 
 Array = Any
 """numpy.ndarray or jax.Array"""
@@ -24,9 +26,21 @@ MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 6, 28, 6
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 6, 34, 22
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """How contacts of some colliders differ from those of the first one, of which `Params` speak."""
+
+    friction: float
+    """× the first one's"""
+    solref: tuple[float, ...] | None
+    """(2,), None: the first one's"""
+    solimp: tuple[float, ...] | None
+    """(5,), None: the first one's"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +52,10 @@ class LeggedModel:
     constants: np.ndarray
     """Flat float64 array in the order that the engine reads."""
     spheres: tuple[str, ...]
+    """Names of its colliders, whatever their shape."""
     sphere_bodies: tuple[int, ...]
-    """Body of each sphere; 0 is the base."""
+    """Body of each collider; 0 is the base."""
+    surfaces: tuple[Surface, ...]
     link: np.ndarray
     """(num_bodies,) of which link each body is part: 0 is the base, 1 + j moves with hinge j."""
     rotation: np.ndarray
@@ -56,29 +72,73 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
         ValueError: the robot does not fit; the message names the element.
     """
     check(model)
-    spheres = [
-        g
-        for g in range(model.ngeom)
-        if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_SPHERE and (model.geom_contype[g] or model.geom_conaffinity[g])
-    ]
-    bodies = [int(model.geom_bodyid[g]) - 1 for g in spheres]
+    colliders, numbers_of, surfaces = _colliders(model)
+    bodies = [int(model.geom_bodyid[g]) - 1 for g in colliders]
     link, rotation, offset, hinges = _links(model)
-    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(spheres), 1, 0]
+    implicit = _implicit(model)
+    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit]
     for joint, hinge in enumerate(hinges):
         numbers += [hinge.parent, *hinge.position, *hinge.rotation.ravel(), *_joint_constants(model, joint)]
-    for geom, body in zip(spheres, bodies, strict=True):
+    for geom, body, rest in zip(colliders, bodies, numbers_of, strict=True):
         position = rotation[body] @ model.geom_pos[geom] + offset[body]
-        numbers += [link[body] - 1, *position, model.geom_size[geom, 0], 0]
+        turned = np.zeros(9)
+        mujoco.mju_quat2Mat(turned, model.geom_quat[geom])
+        numbers += [link[body] - 1, SHAPES[int(model.geom_type[geom])], *position]
+        numbers += [*(rotation[body] @ turned.reshape(3, 3)).ravel(), *model.geom_size[geom], *rest]
     return LeggedModel(
         num_joints=len(hinges),
         constants=np.array(numbers, dtype=np.float64),
-        spheres=tuple(model.geom(g).name for g in spheres),
+        spheres=tuple(model.geom(g).name for g in colliders),
         sphere_bodies=tuple(bodies),
+        surfaces=surfaces,
         link=link,
         rotation=rotation,
         offset=offset,
         timestep=float(model.opt.timestep),
     )
+
+
+def _implicit(model: mujoco.MjModel) -> int:
+    """What of the joints' damping the integrator treats implicitly (`Implicit` of layout.h)."""
+    if model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST:
+        return 2
+    off = model.opt.disableflags & (mujoco.mjtDisableBit.mjDSBL_EULERDAMP | mujoco.mjtDisableBit.mjDSBL_DAMPER)
+    return int(not off and bool(np.any(model.dof_damping)))
+
+
+def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tuple[Surface, ...]]:
+    """Colliding geoms; of each the engine's numbers from margin on; and the surfaces that they have.
+
+    A sphere that collides, but not with the ground, is among them, for its readings; its contact never begins.
+    """
+    ground = ground_geom(model)
+    touching = on_ground(model, ground)
+    spheres = [
+        g
+        for g in range(model.ngeom)
+        if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_SPHERE and (model.geom_contype[g] or model.geom_conaffinity[g])
+    ]
+    first = full_contact(model, ground, touching[0])
+    surfaces = [Surface(1.0, None, None)]
+    numbers = []
+    geoms = sorted({*spheres, *touching})
+    for geom in geoms:
+        contact = full_contact(model, ground, geom)
+        surface = Surface(
+            float(contact.friction[0] / first.friction[0]),
+            None if np.array_equal(contact.solref, first.solref) else tuple(contact.solref),
+            None if np.array_equal(contact.solimp, first.solimp) else tuple(contact.solimp),
+        )
+        if surface not in surfaces:
+            surfaces.append(surface)
+        margin = contact.margin if geom in touching else -np.inf
+        numbers.append([margin, surfaces.index(surface), contact.condim, *contact.friction[1:]])
+    if len(surfaces) > MAX_SURFACES:
+        raise ValueError(
+            f"the native engine cannot take {len(surfaces)} kinds of contact; expected at most {MAX_SURFACES}. "
+            "Use the simulator 'mujoco'"
+        )
+    return geoms, numbers, tuple(surfaces)
 
 
 class _Hinge(NamedTuple):
@@ -116,7 +176,8 @@ def _joint_constants(model: mujoco.MjModel, joint: int) -> list[float]:
     """Constants of hinge number `joint` (0 is the first after the free joint), in the engine's order."""
     j, dof = 1 + joint, 6 + joint
     limited = bool(model.jnt_limited[j])
-    lower, upper = model.jnt_range[j] if limited else (-np.inf, np.inf)
+    # A limit acts from its margin on.
+    lower, upper = model.jnt_range[j] + model.jnt_margin[j] * np.array([1, -1]) if limited else (-np.inf, np.inf)
     low, high = model.actuator_ctrlrange[joint] if model.actuator_ctrllimited[joint] else (-np.inf, np.inf)
     limit_imp = _clean_impedance(model.jnt_solimp[j], np)
     friction_imp = _clean_impedance(model.dof_solimp[dof], np)
@@ -127,6 +188,8 @@ def _joint_constants(model: mujoco.MjModel, joint: int) -> list[float]:
         upper,
         low,
         high,
+        *_motor_constants(model, joint),
+        *(model.jnt_actfrcrange[j] if model.jnt_actfrclimited[j] else (-np.inf, np.inf)),
         stiffness,
         damping,
         *impedance_curve(limit_imp, np),
@@ -134,6 +197,15 @@ def _joint_constants(model: mujoco.MjModel, joint: int) -> list[float]:
         # A dry-friction row has no position, so its impedance is that of position 0.
         friction_imp[0] / (1 - friction_imp[0]),
     ]
+
+
+def _motor_constants(model: mujoco.MjModel, actuator: int) -> list[float]:
+    """Torque per unit of control (0: kp), gear, and the ends of its range as shares of `Params.torque_limit`."""
+    gain, stiffness = model.actuator_gainprm[actuator, 0], -model.actuator_biasprm[actuator, 1]
+    low, high = model.actuator_forcerange[actuator]
+    limit = max(abs(low), abs(high)) if model.actuator_forcelimited[actuator] else 0.0
+    shares = [-low / limit, high / limit] if limit else [1.0, 1.0]
+    return [0.0 if gain == stiffness else gain, model.actuator_gear[actuator, 0], *shares]
 
 
 def _clean_impedance(solimp: Array, xp: ModuleType) -> Array:
@@ -198,18 +270,24 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
         ],
         axis=-1,
     )
-    solimp = _clean_impedance(rows(params.contact_solimp), xp)
-    stiffness, damping = spring_damper(rows(params.contact_solref), solimp, model.timestep, xp)
+    surfaces = []
+    for surface in model.surfaces:
+        solref, solimp = (
+            rows(given if own is None else xp.asarray(own)[None])
+            for own, given in ((surface.solref, params.contact_solref), (surface.solimp, params.contact_solimp))
+        )
+        solimp = _clean_impedance(solimp, xp)
+        stiffness, damping = spring_damper(solref, solimp, model.timestep, xp)
+        friction = surface.friction * rows(params.friction)
+        surfaces.append(xp.stack([friction, stiffness, damping], axis=-1))
+        surfaces.append(impedance_curve(solimp, xp))
     return xp.concatenate(
         [
             bodies.reshape(num_rows, -1),
             joints.reshape(num_rows, -1),
             1 / xp.maximum(rows(params.body_invweight0), TINY)[:, np.array(model.sphere_bodies)],
             rows(params.gravity),
-            rows(params.friction)[:, None],
-            stiffness[:, None],
-            damping[:, None],
-            impedance_curve(solimp, xp),
+            *surfaces,
         ],
         axis=-1,
     )
