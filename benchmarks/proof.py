@@ -43,8 +43,8 @@ def robots() -> dict[str, Callable[[], mujoco.MjModel]]:
     return {
         "pupper": cases.pupper,
         **{name: lambda name=name: made_trees.made(name) for name in made_trees.MADE},
-        **{f"with {name}": build for name, build in features.FEATURES.items()},
         **{f"tree {seed}": tree(seed) for seed in range(RANDOM_TREES)},
+        **{f"with {name}": build for name, build in features.FEATURES.items()},
     }
 
 

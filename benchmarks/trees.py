@@ -9,6 +9,7 @@ with some noise, and by now stand, lean, fall or lie. MuJoCo has its own 3 itera
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -23,7 +24,7 @@ import made_trees
 from walkies.accel.cpu import use_cpu
 from walkies.lab.bench import physics as bench
 from walkies.sim.base import State
-from walkies.sim.native import NativeSimulator
+from walkies.sim.native import SOLVERS, NativeSimulator
 from walkies.sim.params import read_params
 
 
@@ -58,10 +59,29 @@ def load(name: str) -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(text.replace('timestep="0.003"', 'timestep="0.004"'))
 
 
-def main(robots: int = 512, rounds: int = 7, threads: int | None = None) -> None:
-    """Print a table for each robot."""
+def main(
+    robots: int = 512,
+    rounds: int = 7,
+    threads: int | None = None,
+    only: str = "",
+    iterations: int = SOLVERS["train"].iterations,
+    line_search: int = SOLVERS["train"].line_search,
+) -> None:
+    """Print a table for each robot.
+
+    Args:
+        robots: At once.
+        rounds: Interleaved repetitions; medians are reported.
+        threads: CPU threads for both engines. Default: all cores.
+        only: Robots whose name contains this.
+        iterations: Newton steps of the setting `train`.
+        line_search: Its points per line search.
+    """
     use_cpu(threads)
+    SOLVERS["train"] = replace(SOLVERS["train"], iterations=iterations, line_search=line_search)
     for name in made_trees.MADE:
+        if only not in name:
+            continue
         model = load(name)
         print(f"\n{name}, {model.nu} joints")
         print(bench.table(bench.measure(model, standing(model, robots, threads), rounds, threads)), flush=True)
