@@ -1,6 +1,8 @@
 // One call's work for a block of robots, one robot per lane: load, step, check, store.
 #pragma once
 
+#include <stdlib.h>
+
 #include "step.h"
 
 namespace walkies::WALKIES_NS {
@@ -20,19 +22,22 @@ WALKIES_INLINE Mask<V> within(const V* numbers, int count, Scalar<V> bound) {
   return ok;
 }
 
-// Hands out pieces of one stretch of memory.
-template <class V>
+// Hands out pieces of one stretch of memory; without any it only counts what they take.
 struct Memory {
-  V* at;
+  char* begin;
+  size_t used = 0;
 
-  template <class T = V>
+  template <class T>
   T* take(int count) {
-    static_assert(sizeof(T) % sizeof(V) == 0);
-    T* piece = reinterpret_cast<T*>(at);
-    at += count * int(sizeof(T) / sizeof(V));
+    T* piece = begin ? reinterpret_cast<T*>(begin + used) : nullptr;
+    used += size_t(count) * sizeof(T);
     return piece;
   }
 };
+
+// A block's memory is some 100 kB for a quadruped: on the stack, where the next block finds it in the cache. Robots of
+// very many contact points get theirs from the heap.
+constexpr size_t kMaxStack = size_t(1) << 20;
 
 // Everything of a block that depends on the robot's size.
 template <class V>
@@ -47,31 +52,28 @@ struct Workspace {
   Vec3<V> *force, *position, *velocity;  // of colliders
   V* distance;
 
-  Workspace(const Model<Scalar<V>>& m, Memory<V> memory) {
+  Workspace(const Model<Scalar<V>>& m, Memory& memory) {
     const int n = m.tree.joints, c = m.colliders, nv = 6 + n;
-    q = memory.take(n), qd = memory.take(n), acceleration = memory.take(nv), torque = memory.take(n);
-    drag = memory.take(n);
-    motion.link = memory.template take<Link<V>>(n + 1);
-    motion.velocity = memory.template take<Spatial<V>>(n + 1);
-    motion.acceleration = memory.template take<Spatial<V>>(n + 1);
-    motion.inertia = memory.template take<Inertia<V>>(n + 1);
-    motion.bias = memory.template take<Spatial<V>>(n + 1);
-    newton.mass = memory.take(m.tree.size), newton.force = memory.take(nv), newton.x = memory.take(nv);
-    newton.hessian = memory.take(m.tree.size), newton.mass_x = memory.take(nv), newton.step = memory.take(nv);
-    newton.gradient = memory.take(nv), newton.mass_step = memory.take(nv);
-    rows.friction = memory.template take<FrictionRow<V>>(n);
-    rows.limit = memory.template take<LimitRow<V>>(n);
-    rows.contact = memory.template take<Contact<V>>(m.contacts);
-    columns = memory.template take<Vec3<V>>(m.columns), twists = memory.template take<Twist<V>>(m.twists);
-    params = memory.take(count_params(n, c, m.surfaces));
-    target = memory.take(kBatch * n);
-    qpos = memory.take(7 + n), qvel = memory.take(nv), warmstart = memory.take(nv);
-    force = memory.template take<Vec3<V>>(c), position = memory.template take<Vec3<V>>(c);
-    velocity = memory.template take<Vec3<V>>(c), distance = memory.take(c);
-    end = memory.at;
+    q = memory.take<V>(n), qd = memory.take<V>(n), acceleration = memory.take<V>(nv), torque = memory.take<V>(n);
+    drag = memory.take<V>(n);
+    motion.link = memory.take<Link<V>>(n + 1);
+    motion.velocity = memory.take<Spatial<V>>(n + 1);
+    motion.acceleration = memory.take<Spatial<V>>(n + 1);
+    motion.inertia = memory.take<Inertia<V>>(n + 1);
+    motion.bias = memory.take<Spatial<V>>(n + 1);
+    newton.mass = memory.take<V>(m.tree.size), newton.force = memory.take<V>(nv), newton.x = memory.take<V>(nv);
+    newton.hessian = memory.take<V>(m.tree.size), newton.mass_x = memory.take<V>(nv), newton.step = memory.take<V>(nv);
+    newton.gradient = memory.take<V>(nv), newton.mass_step = memory.take<V>(nv);
+    rows.friction = memory.take<FrictionRow<V>>(n);
+    rows.limit = memory.take<LimitRow<V>>(n);
+    rows.contact = memory.take<Contact<V>>(m.contacts);
+    columns = memory.take<Vec3<V>>(m.columns), twists = memory.take<Twist<V>>(m.twists);
+    params = memory.take<V>(count_params(n, c, m.surfaces));
+    target = memory.take<V>(kBatch * n);
+    qpos = memory.take<V>(7 + n), qvel = memory.take<V>(nv), warmstart = memory.take<V>(nv);
+    force = memory.take<Vec3<V>>(c), position = memory.take<Vec3<V>>(c);
+    velocity = memory.take<Vec3<V>>(c), distance = memory.take<V>(c);
   }
-
-  V* end;
 };
 
 // Forces of the ground on the colliders in the last step.
@@ -168,9 +170,9 @@ WALKIES_INLINE void pack(const RobotState<V>& s, int joints, const Workspace<V>&
 }
 
 template <class V>
-void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t block) {
+WALKIES_INLINE void run_in(Workspace<V>& work, const Model<Scalar<V>>& model, const Call<Scalar<V>>& call,
+                           int64_t block) {
   using S = Scalar<V>;
-  const auto& model = *static_cast<const Model<S>*>(model_storage);
   constexpr int lanes = Number<V>::lanes;
   const int joints = model.tree.joints, nq = 7 + joints, nv = 6 + joints;
   const int param_count = count_params(joints, model.colliders, model.surfaces);
@@ -184,9 +186,6 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
     param_row[i] = call.param_rows == 1 ? 0 : row[i];
   }
 
-  // Some 100 kB for a quadruped; on the stack, where the next block finds it in the cache.
-  const size_t bytes = size_t(Workspace<V>(model, Memory<V>{nullptr}).end - static_cast<V*>(nullptr)) * sizeof(V);
-  Workspace<V> work(model, Memory<V>{static_cast<V*>(__builtin_alloca_with_align(bytes, 512))});
   V push[3] = {};
   load_rows(call.params, param_row, param_count, work.params, param_count);
   load_rows(call.qpos, row, nq, work.qpos, nq);
@@ -228,6 +227,24 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   V flags = ok ? splat<V>(1) : zero;
   const S* flag = reinterpret_cast<const S*>(&flags);
   for (int i = 0; i < used; i++) call.ok[first + i] = flag[i] != S(0);
+}
+
+template <class V>
+void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t block) {
+  const auto& model = *static_cast<const Model<Scalar<V>>*>(model_storage);
+  Memory memory{nullptr};
+  Workspace<V> work(model, memory);
+  const size_t bytes = (memory.used + 63) / 64 * 64;
+  const bool fits = bytes <= kMaxStack;
+  memory = {static_cast<char*>(fits ? __builtin_alloca_with_align(bytes, 512) : aligned_alloc(64, bytes))};
+  if (memory.begin) {
+    work = Workspace<V>(model, memory);
+    run_in(work, model, call, block);
+  } else {
+    const int64_t first = block * Number<V>::lanes;
+    for (int64_t i = first; i < first + Number<V>::lanes && i < call.robots; i++) call.ok[i] = 0;
+  }
+  if (!fits) free(memory.begin);
 }
 
 }  // namespace walkies::WALKIES_NS

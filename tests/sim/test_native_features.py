@@ -182,6 +182,24 @@ def test_friction_against_turning_matters(name: str, field: int) -> None:
     assert errors(model, legged=dataclasses.replace(legged, constants=constants))[0].max() > 1e4 * BOUND
 
 
+def test_a_robot_of_very_many_points_equals_mujoco() -> None:
+    """48 boxes at the end of 40 hinges: what a block of such robots works on would not fit the stack."""
+    boxes = "".join(
+        f'<geom class="collider" type="box" size="0.01 0.02 0.01" pos="{0.03 * (i % 7)} {0.03 * (i // 7)} 0"/>'
+        for i in range(48)
+    )
+    chain = made_trees.Chain("tail", "xyzy" * 10, (0, 0, 0), ((0, 0, -0.01),) * 40, mass=0.05, tip=boxes, bend="")
+    model = mujoco.MjModel.from_xml_string(made_trees.mjcf([chain]))
+    found, contacts = errors(model, states=12)
+    assert max(contacts) > 20
+    assert found.max() <= BOUND
+    state = cases.make_state(*cases.random_states(model, 3, np.random.default_rng(0), np.zeros(40), 0.35)[:3])
+    simulator = NativeSimulator(model, 1, "exact", threads=1)
+    params = jax.tree.map(np.asarray, read_any_params(model))
+    packed = jnp.asarray(pack(simulator.legged, params, 1, np, np.float32))
+    assert simulator.step(packed, state, np.zeros((3, 1, 40)))[1].ok.all()
+
+
 FLOAT32 = [name for name in FEATURES if "condim" not in name] + [
     "sphere, condim 6", "capsule, condim 3", "box, condim 1", "box, condim 4", "cylinder, condim 6"
 ]  # fmt: skip
