@@ -5,6 +5,7 @@
 #   make test-browser   the tests in a real browser (needs chromium); pictures in build/browser
 #   make check    format, lint, types
 #   make bench    physics and training speed on this machine
+#   make proof    the long proof of the native engine, hours on two cores; goes on where it was stopped
 #   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
 #   make setup    only .venv;   make clean   remove everything made here
 
@@ -24,7 +25,7 @@ COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++) \
 	$(BIN)/python -m pip
 
-.PHONY: help setup walk test test-browser check bench wheel clean
+.PHONY: help setup walk test test-browser check bench proof wheel clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -64,6 +65,9 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/walkies bench physics
 	$(BIN)/walkies bench train
+
+proof: $(STAMP)
+	$(BIN)/python benchmarks/proof.py $(ARGS)
 
 wheel: $(STAMP)
 	rm -rf dist build/wheel-venv

@@ -140,12 +140,17 @@ def stacked_params(models: list[mujoco.MjModel], repeats: int) -> Params:
     return jax.tree.map(lambda *leaves: jnp.repeat(jnp.concatenate(leaves), repeats, axis=0), *each)
 
 
-def random_states(model: mujoco.MjModel, n: int, rng: np.random.Generator, pose: np.ndarray) -> tuple[np.ndarray, ...]:
-    """qpos, qvel, warm start and servo targets of robots in the air, on their feet and on their backs."""
+def random_states(
+    model: mujoco.MjModel, n: int, rng: np.random.Generator, pose: np.ndarray, height: float = 0.3
+) -> tuple[np.ndarray, ...]:
+    """qpos, qvel, warm start and servo targets of robots in the air, on their feet and on their backs.
+
+    height: m, of the highest base.
+    """
     nu = model.nu
     qpos = np.zeros((n, 7 + nu))
     qpos[:, :2] = rng.normal(size=(n, 2))
-    qpos[:, 2] = rng.uniform(0.0, 0.3, n)
+    qpos[:, 2] = rng.uniform(0.0, height, n)
     tilt = rng.normal(size=(n, 4)) * rng.choice([0.05, 0.3, 2.0], (n, 1)) + [1, 0, 0, 0]
     qpos[:, 3:7] = tilt / np.linalg.norm(tilt, axis=1, keepdims=True)
     qpos[:, 7:] = pose + rng.normal(size=(n, nu)) * rng.uniform(0.05, 1.2, (n, 1))
@@ -206,12 +211,9 @@ def kinds(model: mujoco.MjModel, data: mujoco.MjData) -> set[str]:
             found.add("joint limit" if row_state == state.mjCNSTRSTATE_QUADRATIC else "joint limit let go")
         else:
             found.add("contact edge" if row_state == state.mjCNSTRSTATE_QUADRATIC else "contact edge let go")
-    joints = model.jnt_bodyid[1:].max() - 1
-    per_leg = joints // max(1, sum(model.body_parentid[2:] == 1))
     for contact in data.contact:
         body = model.geom_bodyid[max(contact.geom)]
-        depth = 0 if body == 1 else (body - 2) % per_leg + 1
-        found.add("torso" if depth == 0 else "foot" if depth == per_leg else "knee")
+        found.add("torso" if body == 1 else "knee" if body in model.body_parentid else "foot")
     if data.ncon == 0:
         found.add("airborne")
     if np.any(np.abs(data.actuator_force) >= model.actuator_forcerange[:, 1]):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import made_robots
 from sim import native_cases as cases
 from walkies import cli
 from walkies.deploy.policy_file import Layer, PolicyFile, write
 from walkies.lab.bench import physics as bench
-from walkies.robots import PUPPER
+from walkies.robots import PUPPER, load_model
 
 KEYS = {
     "mujoco_steps_per_s",
@@ -55,3 +56,24 @@ def test_robots_trot_and_a_policy_can_drive_them(tmp_path: Path) -> None:
     standing = bench.walk(PUPPER, cases.pupper(), 16, str(tmp_path / "policy.json"), 1)
     np.testing.assert_allclose(standing.targets, np.broadcast_to(pose, standing.targets.shape), atol=1e-6)
     assert np.abs(np.asarray(standing.state.qvel)).max() < 0.05
+
+
+@pytest.mark.parametrize(("legs", "joints"), [(6, 3), (2, 6)])
+def test_other_robots_are_driven_too(tmp_path: Path, legs: int, joints: int) -> None:
+    """Legs of three hinges trot, whatever their number; others are told to stand."""
+    robot = made_robots.make(tmp_path, legs, joints)
+    model = load_model(robot, own_contacts=False, visuals=False)
+    moving = bench.walk(robot, model, 8, None, 1)
+    assert moving.targets.shape == (bench.CONTROL_STEPS, 8, legs * joints)
+    assert np.isfinite(np.asarray(moving.state.qpos)).all()
+    errors = bench.acceleration_errors(model, moving, 8)
+    assert np.quantile(errors["exact_error"], 0.9) <= 1e-3
+
+
+def test_six_legs_trot_in_tripods(tmp_path: Path) -> None:
+    robot = made_robots.make(tmp_path, 6, 3)
+    drive = bench.trot_driver(robot, 4, np.random.default_rng(1))
+    targets = np.stack([drive(k, None, None) for k in range(40)]).reshape(40, 4, 6, 3)
+    lifted = targets[..., 2] < robot.default_pose[2] - 3 * bench.JITTER
+    one, other = (lifted[..., tripod].sum(axis=-1) >= 2 for tripod in ([0, 3, 4], [1, 2, 5]))
+    assert one.any() and other.any() and not (one & other).any()

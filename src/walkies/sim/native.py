@@ -1,7 +1,7 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
 A call of `step` is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the
-sparsity of a floating base with legs; contacts between the robot's own parts are left out.
+sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from walkies.accel.library import TARGETS, constants_attribute, library
 from walkies.sim.base import Params, Readings, State
-from walkies.sim.native_model import pack, read_model
+from walkies.sim.engine.model import pack, read_model
 from walkies.sim.params import usable
 
 Array = jax.Array
@@ -133,8 +133,6 @@ class NativeSimulator:
         """Attributes of the custom call."""
         return {
             "constants": constants_attribute(self.legged.constants),
-            "legs": np.int64(self.legged.legs),
-            "joints": np.int64(self.legged.joints),
             "threads": np.int64(self._threads),
             "iterations": np.int64(self.solver.iterations),
             "line_search": np.int64(self.solver.line_search),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 
 from walkies.robots.base import Robot
-from walkies.sim.base import Params, inertia_in_body_frame
+from walkies.sim.base import MAX_NUMBER, Params, inertia_in_body_frame
 
 
 def ground_geom(model: mujoco.MjModel) -> int:
@@ -70,6 +70,50 @@ def mixed_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> tuple[np.nda
     return solref, solimp, float(max(model.geom_friction[geom1, 0], model.geom_friction[geom2, 0]))
 
 
+class Contact(NamedTuple):
+    """What MuJoCo makes of two geoms' contact parameters."""
+
+    condim: int
+    friction: np.ndarray
+    """(3,): sliding, torsional (m), rolling (m)."""
+    solref: np.ndarray
+    solimp: np.ndarray
+    margin: float
+    """m, the distance at which the contact begins."""
+
+
+def full_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> Contact:
+    """`mixed_contact` with everything else that two geoms decide together.
+
+    The one of higher priority decides condim and all frictions; at equal priority it is the larger of each. Margins add
+    up.
+    """
+    solref, solimp, _ = mixed_contact(model, geom1, geom2)
+    both = np.array([geom1, geom2])
+    decide = both[model.geom_priority[both] == model.geom_priority[both].max()]
+    return Contact(
+        int(model.geom_condim[decide].max()),
+        model.geom_friction[decide].max(axis=0),
+        solref,
+        solimp,
+        float(model.geom_margin[both].sum()),
+    )
+
+
+def on_ground(model: mujoco.MjModel, ground: int) -> list[int]:
+    """Ids of the geoms that can touch the ground, in MJCF order: by their bits, and not excluded."""
+    excluded = {(int(pair) >> 16, int(pair) & 0xFFFF) for pair in model.exclude_signature}
+    found = []
+    for geom in range(model.ngeom):
+        meet = (model.geom_contype[geom] & model.geom_conaffinity[ground]) | (
+            model.geom_contype[ground] & model.geom_conaffinity[geom]
+        )
+        body = int(model.geom_bodyid[geom])
+        if geom != ground and body and meet and (0, body) not in excluded and (body, 0) not in excluded:
+            found.append(geom)
+    return found
+
+
 def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
     """The parameters of a robot's own model, one value for all robots: every leaf leads with an axis of length 1.
 
@@ -113,7 +157,8 @@ def read_params(model: mujoco.MjModel) -> Params:
         ValueError: the model has no ground or no spheres; its spheres differ in their contact parameters; or an
             actuator is not a position servo with a symmetric force range on a hinge.
     """
-    ground, spheres, dofs = ground_geom(model), sphere_geoms(model), actuated_dofs(model)
+    ground, spheres = ground_geom(model), sphere_geoms(model)
+    actuated_dofs(model)
     if not spheres:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
     solref, solimp, friction = mixed_contact(model, ground, spheres[0])
@@ -136,6 +181,29 @@ def read_params(model: mujoco.MjModel) -> Params:
                 'forcerange="-x x">)'
             )
 
+    return _params(model, ground, spheres[0])
+
+
+def read_any_params(model: mujoco.MjModel) -> Params:
+    """`read_params` for the native simulator, which takes more.
+
+    Contact parameters are those of the first geom that can touch the ground: others keep their own solref and solimp,
+    and their friction in proportion. Of a motor that is no position servo, kp and kd are what it takes off for angle
+    and speed. `torque_limit` is the larger end of a motor's range, MAX_NUMBER where it has none.
+
+    Raises:
+        ValueError: the model has no ground, or an actuator does not drive a hinge directly.
+    """
+    ground = ground_geom(model)
+    return _params(model, ground, on_ground(model, ground)[0])
+
+
+def _params(model: mujoco.MjModel, ground: int, foot: int) -> Params:
+    """The model's parameters; those of contacts are of `foot` on the ground."""
+    dofs, contact = actuated_dofs(model), full_contact(model, ground, foot)
+    solref, solimp, friction = contact.solref, contact.solimp, contact.friction[0]
+    limit = np.where(model.actuator_forcelimited, np.abs(model.actuator_forcerange).max(axis=1), MAX_NUMBER)
+
     # NumPy arrays: building a task computes nothing in JAX, after which a process must not fork any more.
     def one(value: object) -> Any:
         return np.asarray(value, jnp.result_type(float))[None]
@@ -145,9 +213,9 @@ def read_params(model: mujoco.MjModel) -> Params:
         body_ipos=one(model.body_ipos[1:]),
         body_inertia=one([inertia_in_body_frame(model, body) for body in range(1, model.nbody)]),
         friction=one(friction),
-        kp=one(model.actuator_gainprm[:, 0]),
+        kp=one(-model.actuator_biasprm[:, 1]),
         kd=one(-model.actuator_biasprm[:, 2]),
-        torque_limit=one(model.actuator_forcerange[:, 1]),
+        torque_limit=one(limit),
         torque_speed=one(np.full(model.nu, np.inf)),  # MJCF has no word for it
         dof_damping=one(model.dof_damping[dofs]),
         dof_frictionloss=one(model.dof_frictionloss[dofs]),

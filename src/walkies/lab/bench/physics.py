@@ -37,6 +37,10 @@ WARM_UP = 60
 ERROR_STATES = 400
 """States at which accelerations are compared."""
 REFERENCE_ITERATIONS = 100
+HINGES_TO_TROT = 3
+"""Of a leg: it swings sideways with the first and lifts with the last."""
+JITTER = 0.08
+"""rad, standard deviation of a script's targets"""
 
 
 class Walking(NamedTuple):
@@ -83,7 +87,12 @@ def run(
     """
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
-    walking = walk(record, model, robots, policy, threads)
+    return measure(model, walk(record, model, robots, policy, threads), rounds, threads)
+
+
+def measure(model: mujoco.MjModel, walking: Walking, rounds: int, threads: int | None) -> dict[str, Any]:
+    """`run`, from given states of any robot that fits the engine."""
+    robots = len(walking.state.qpos)
     runs: dict[str, Callable[[], object]] = {
         "mujoco": mujoco_run(model, walking, threads),
         "train": native_run(model, walking, "train", threads),
@@ -142,7 +151,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, threads: int | None) -> Walking:
-    """Robots brought into walking by a policy or by a scripted trot; see `Walking`."""
+    """Robots brought into walking by a policy or by a scripted trot; see `Walking`. Without a policy, robots whose legs
+    have no three hinges are told to stand, and do so or fall."""
     simulator = NativeSimulator(model, SUBSTEPS, "train", threads)
     params = simulator.prepare(nominal_params(model, robot), robots)
     rng = np.random.default_rng(0)
@@ -152,7 +162,8 @@ def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, t
     qpos[:, 7:] = pose
     state = State(jnp.asarray(qpos), *(jnp.zeros((robots, model.nv)),) * 2)
     step = jax.jit(simulator.step)
-    drive = policy_driver(policy, robot, robots, rng) if policy else trot_driver(robot, robots, rng)
+    script = trot_driver if len(robot.joint_names) == HINGES_TO_TROT * len(robot.leg_names) else stand_driver
+    drive = policy_driver(policy, robot, robots, rng) if policy else script(robot, robots, rng)
     readings = None
     for k in range(WARM_UP):
         state, readings = step(params, state, held(drive(k, state, readings)))
@@ -175,10 +186,11 @@ Driver = Callable[[int, State, Any], Any]
 
 
 def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
-    """Diagonal pairs of legs lifted in turn, at a pace and height of each robot's own, with a policy's jitter."""
+    """Diagonal pairs of legs, of six tripods, lifted in turn, at a pace and height of each robot's own, with a policy's
+    jitter."""
     pose = np.array(robot.default_pose).reshape(len(robot.leg_names), -1)
     side = np.sign(pose[:, 0])
-    diagonal = np.array([0.0, np.pi, np.pi, 0.0])[: len(pose)]
+    diagonal = np.resize([0.0, np.pi, np.pi, 0.0], len(pose))
     pace, swing, lift = (
         rng.uniform(1.8, 2.6, (robots, 1)),
         rng.uniform(0.1, 0.3, (robots, 1)),
@@ -192,9 +204,15 @@ def trot_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
         target[:, :, 0] += side * swing * np.cos(phase)
         target[:, :, 2] -= side * lift * np.maximum(0, np.sin(phase))
         target = target.reshape(robots, -1)
-        return (target + rng.normal(0, 0.08, target.shape)).astype(np.float32)
+        return (target + rng.normal(0, JITTER, target.shape)).astype(np.float32)
 
     return drive
+
+
+def stand_driver(robot: Robot, robots: int, rng: np.random.Generator) -> Driver:
+    """The default pose, with a policy's jitter."""
+    pose = np.tile(np.array(robot.default_pose, np.float32), (robots, 1))
+    return lambda k, state, readings: (pose + rng.normal(0, JITTER, pose.shape)).astype(np.float32)
 
 
 def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator) -> Driver:

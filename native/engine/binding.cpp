@@ -1,0 +1,158 @@
+// The engine as an XLA custom call: choice of kernel, threads, and the binding itself.
+#include <memory>
+#include <string>
+
+#include "../common/ffi.h"
+#include "../common/instruction_sets.h"
+#include "../common/parallel.h"
+#include "call.h"
+
+namespace walkies {
+
+WALKIES_EVERY_ISA(KernelTable, table)
+
+namespace {
+
+namespace ffi = xla::ffi;
+
+using In = ffi::AnyBuffer;
+using Out = ffi::Result<ffi::AnyBuffer>;
+
+template <class T>
+const Kernel<T>* find_kernel() {
+  if constexpr (sizeof(T) == 8) return baseline::table.exact;
+  const KernelTable* kernels = WALKIES_CHOSEN(table);
+  if constexpr (sizeof(T) == 4) return &kernels->single;
+}
+
+ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("the engine: " + what); }
+
+// Whether the constants are those of a robot that fits: walkies.sim.engine.check names the element that does not, so
+// this only keeps the kernels from reading and writing where they must not.
+std::string unfit(ffi::Span<const double> constants) {
+  const auto whole = [](double x, int low, int high) { return x >= low && x <= high && x == int(x); };
+  if (constants.size() < size_t(kModelNumbers)) return "no constants of a model";
+  const auto& model = *reinterpret_cast<const ModelNumbers*>(constants.begin());
+  if (!whole(model.joints, 1, kMaxJoints)) return "1 to " + std::to_string(kMaxJoints) + " joints are possible";
+  if (!whole(model.colliders, 1, kMaxColliders)) {
+    return "1 to " + std::to_string(kMaxColliders) + " colliders are possible";
+  }
+  if (!whole(model.implicit, kNothing, kPassiveAndServo)) return "an unknown integrator";
+  if (!whole(model.surfaces, 1, kMaxSurfaces)) {
+    return "1 to " + std::to_string(kMaxSurfaces) + " surfaces are possible";
+  }
+  const int n = int(model.joints), c = int(model.colliders);
+  if (constants.size() != size_t(count_constants(n, c))) {
+    return "got " + std::to_string(constants.size()) + " model constants, expected " +
+           std::to_string(count_constants(n, c));
+  }
+  const auto* joint = reinterpret_cast<const JointNumbers*>(constants.begin() + kModelNumbers);
+  const auto* collider = reinterpret_cast<const ColliderNumbers*>(joint + n);
+  for (int j = 0; j < n; j++) {
+    if (!whole(joint[j].parent, -1, j - 1)) return "joint " + std::to_string(j) + " hangs from none before it";
+  }
+  for (int i = 0; i < c; i++) {
+    const ColliderNumbers& at = collider[i];
+    if (!whole(at.joint, -1, n - 1) || !whole(at.surface, 0, int(model.surfaces) - 1) ||
+        !whole(at.shape, kSphere, kCylinder) || !whole(at.condim, 1, 6)) {
+      return "collider " + std::to_string(i) + " is unknown";
+    }
+  }
+  return "";
+}
+
+template <class T>
+ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In push, Out qpos_out,
+                Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
+                Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t threads,
+                int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
+  if (!chosen_isa()) return ffi::Error::InvalidArgument(chosen().error);
+  const Kernel<T>* kernel = find_kernel<T>();
+  if (const std::string what = unfit(constants); !what.empty()) return wrong(what);
+  const auto& shape = *reinterpret_cast<const ModelNumbers*>(constants.begin());
+  const int64_t nu = int64_t(shape.joints), colliders = int64_t(shape.colliders), robots = qpos.dimensions()[0];
+  const int64_t columns = count_params(int(nu), int(colliders), int(shape.surfaces));
+  auto fits = [](const ffi::AnyBuffer& b, int64_t rows, int64_t width) {
+    return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
+  };
+  const int64_t param_rows = params.dimensions()[0];
+  const int64_t substeps = targets.dimensions()[1];
+  const bool pushed = push.element_count() > 0;
+  if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
+      !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, substeps * nu) ||
+      !fits(*distance, robots, colliders) || (pushed && !fits(push, robots, 3))) {
+    return wrong("an argument has the wrong shape for " + std::to_string(robots) + " robots");
+  }
+  if (robots == 0) return ffi::Error::Success();
+
+  auto in = [](In& b) { return static_cast<const T*>(b.untyped_data()); };
+  auto out = [](Out& b) { return static_cast<T*>(b->untyped_data()); };
+  const auto model = std::make_unique<unsigned char[]>(kernel->model_bytes);
+  kernel->load(constants.begin(), model.get());
+  const Call<T> call{robots, param_rows, int(substeps),
+                     {int(iterations), int(line_search), line_tolerance, tolerance},
+                     in(params), in(qpos), in(qvel), in(warmstart), in(targets), pushed ? in(push) : nullptr,
+                     out(qpos_out), out(qvel_out), out(warmstart_out),
+                     out(distance), out(force), out(position), out(velocity), out(torque), out(acceleration),
+                     out(imu), static_cast<uint8_t*>(ok->untyped_data())};
+  in_parallel(pool, (robots + kernel->lanes - 1) / kernel->lanes, threads,
+              [&](int64_t block) { kernel->run(model.get(), call, block); });
+  return ffi::Error::Success();
+}
+
+// A binding with N more array arguments, or results.
+template <int N, class Binding>
+auto with_inputs(Binding&& binding) {
+  if constexpr (N == 1) return std::move(binding).template Arg<ffi::AnyBuffer>();
+  else return with_inputs<N - 1>(std::move(binding).template Arg<ffi::AnyBuffer>());
+}
+
+template <int N, class Binding>
+auto with_outputs(Binding&& binding) {
+  if constexpr (N == 1) return std::move(binding).template Ret<ffi::AnyBuffer>();
+  else return with_outputs<N - 1>(std::move(binding).template Ret<ffi::AnyBuffer>());
+}
+
+auto bind() {
+  return with_outputs<11>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
+      .Attr<ffi::Span<const double>>("constants")
+      .Attr<int64_t>("threads")
+      .Attr<int64_t>("iterations")
+      .Attr<int64_t>("line_search")
+      .Attr<double>("line_tolerance")
+      .Attr<double>("tolerance");
+}
+
+template <class T>
+XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
+  static auto* handler = bind().To(step<T>).release();
+  return handler->Call(frame);
+}
+
+}  // namespace
+}  // namespace walkies
+
+// A name is good for one set of arguments and results: where those change, it changes too, and a library from before is
+// refused instead of misunderstood.
+WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float32(XLA_FFI_CallFrame* frame) {
+  return walkies::handle<float>(frame);
+}
+WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float64(XLA_FFI_CallFrame* frame) {
+  return walkies::handle<double>(frame);
+}
+
+// Robots per vector in float32; 0 where no instruction set is in use.
+WALKIES_EXPORT int walkies_lanes() {
+  using namespace walkies;
+  const KernelTable* kernels = WALKIES_CHOSEN(table);
+  return kernels ? kernels->single.lanes : 0;
+}
+
+// Sizes of layout.h, which walkies.sim.engine.model states once more.
+WALKIES_EXPORT const int* walkies_physics_layout() {
+  using namespace walkies;
+  static const int sizes[] = {kModelNumbers,   kJointNumbers, kColliderNumbers, kBodyParams, kJointParams,
+                              kColliderParams, kWorldParams,  kSurfaceParams,   kMaxJoints,  kMaxColliders,
+                              kMaxSurfaces};
+  return sizes;
+}

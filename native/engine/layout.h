@@ -1,0 +1,108 @@
+// The numbers that Python hands to the engine (walkies.sim.engine.model writes them in this order): first the constants
+// of a model, one ModelNumbers, a JointNumbers per joint and a ColliderNumbers per collider; then, for every robot, the
+// physical parameters. A test holds the sizes to Python's.
+#pragma once
+
+namespace walkies {
+
+constexpr int kMaxJoints = 40;
+constexpr int kMaxColliders = 64;
+constexpr int kMaxSurfaces = 16;
+
+enum Implicit { kNothing = 0, kPassive = 1, kPassiveAndServo = 2 };  // MuJoCo's Euler with eulerdamp; implicitfast
+
+struct ModelNumbers {
+  double timestep, impratio;
+  double joints, colliders, surfaces;  // how many
+  double implicit;                     // what of a joint's damping is integrated implicitly: an Implicit
+};
+
+// A curve of MuJoCo's solimp: impedance by penetration or violation.
+template <class V>
+struct ImpedanceCurve {
+  V low, high, inverse_width, middle, gain_low, gain_high, power;
+};
+
+struct JointNumbers {
+  double parent;       // the joint that its link hangs from, −1: the base; smaller than the joint's own number
+  double position[3];  // of the joint in the parent link's frame
+  double rotation[9];  // parent link's frame from this link's at zero angle, row-major; the hinge axis is this link's z
+  double lower, upper;  // beyond which its limit acts
+  double control_lower, control_upper;
+  double control_gain;               // torque per unit of control, 0: kp
+  double gear;                       // the motor's angle is gear times the joint's
+  double low_share, high_share;      // of torque_limit: the motor's torque lies within −low … high
+  double torque_lower, torque_upper;  // of the joint, behind the gear
+  double limit_stiffness, limit_damping;
+  ImpedanceCurve<double> limit_impedance;
+  double friction_damping, friction_ratio;  // ratio = imp / (1 − imp)
+};
+
+enum Shape { kSphere = 0, kCapsule = 1, kBox = 2, kCylinder = 3 };
+
+struct ColliderNumbers {
+  double joint;  // whose link it is part of, −1: the base
+  double shape;  // a Shape
+  double position[3], rotation[9];  // in the link's frame; capsules and cylinders lie along their z
+  double size[3];                   // radius; radius and half-length; half-sizes along x, y and z
+  double margin;                    // m, the distance at which a contact begins; −∞: there is none with the ground
+  double surface;
+  double condim;      // 1, 3, 4 or 6: no friction, sliding, also torsional, also rolling
+  double spin, roll;  // m, torsional and rolling friction
+};
+
+// Physical parameters of one robot, in this order; V is a number, or a vector with a robot in every lane. Only members
+// of type V: they are also read as a flat array.
+template <class V>
+struct BodyNumbers {  // the base, then every joint's link
+  V mass;
+  V center[3];
+  V inertia[6];  // about the centre of mass, axes of the link: xx yy zz xy xz yz
+};
+
+template <class V>
+struct JointParams {
+  V kp, kd, torque_limit;
+  V slowing;  // 1 / torque_speed
+  V damping, friction, armature;
+  V inverse_weight;  // 1 / dof_invweight0
+};
+
+template <class V>
+struct ColliderParams {
+  V inverse_weight;  // 1 / body_invweight0 of its body
+};
+
+template <class V>
+struct WorldParams {
+  V gravity[3];
+};
+
+// What a collider and the ground are to one another.
+template <class V>
+struct SurfaceParams {
+  V friction;
+  V stiffness, damping;
+  ImpedanceCurve<V> impedance;
+};
+
+// Counts of numbers.
+constexpr int kModelNumbers = sizeof(ModelNumbers) / sizeof(double);
+constexpr int kJointNumbers = sizeof(JointNumbers) / sizeof(double);
+constexpr int kColliderNumbers = sizeof(ColliderNumbers) / sizeof(double);
+constexpr int kBodyParams = sizeof(BodyNumbers<double>) / sizeof(double);
+constexpr int kJointParams = sizeof(JointParams<double>) / sizeof(double);
+constexpr int kColliderParams = sizeof(ColliderParams<double>) / sizeof(double);
+constexpr int kWorldParams = sizeof(WorldParams<double>) / sizeof(double);
+constexpr int kSurfaceParams = sizeof(SurfaceParams<double>) / sizeof(double);
+
+constexpr int count_constants(int joints, int colliders) {
+  return kModelNumbers + joints * kJointNumbers + colliders * kColliderNumbers;
+}
+
+constexpr int count_params(int joints, int colliders, int surfaces) {
+  return (joints + 1) * kBodyParams + joints * kJointParams + colliders * kColliderParams + kWorldParams +
+         surfaces * kSurfaceParams;
+}
+
+}  // namespace walkies
