@@ -48,7 +48,11 @@ EXACT_FLOAT64 = Solver(iterations=100, line_search=50, line_tolerance=1e-10, tol
 
 
 class NativeSimulator:
-    """The native engine behind the protocol `walkies.sim.base.Simulator`."""
+    """The native engine behind the protocol `walkies.sim.base.Simulator`.
+
+    What it calls spheres are all colliders of the robot, whatever their shape: the distance is that of the lowest
+    point, the force the sum over all points.
+    """
 
     name = "native"
 
