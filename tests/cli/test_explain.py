@@ -9,6 +9,12 @@ from walkies import cli
 from walkies.deploy.policy_file import in_edition, read, write
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """A terminal on which no sentence is wrapped."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 def said(capsys, *arguments, status=0):
     assert cli.run([*map(str, arguments)]) == status
     printed = capsys.readouterr()
@@ -89,3 +95,9 @@ def test_a_robot_is_still_its_task(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pupper").mkdir()
     assert "Reward of a step" in said(capsys, "explain", "pupper")
+
+
+def test_names_are_whole_on_a_narrow_terminal(path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    path.write_text(json.dumps(synthetic.gaits(history=2, hidden=(4,))))
+    assert "36–47 gait_reference gait_reference" in said(capsys, "explain", path)

@@ -38,6 +38,12 @@ def path(request, made) -> Path:
     return made[request.param]
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """A terminal on which no sentence is wrapped."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 def said(capsys, *arguments, status=0):
     capsys.readouterr()
     got = cli.run([*map(str, arguments)])

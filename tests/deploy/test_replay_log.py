@@ -16,7 +16,6 @@ from walkies.deploy.identification.windows import Cut
 from walkies.deploy.policy_file import Layer, read, write
 from walkies.deploy.recordings.align import align
 from walkies.deploy.recordings.logs import Messages, write_csv
-from walkies.errors import UserError
 from walkies.lab.bench import replay as bench
 from walkies.lab.bench.replay import Hidden, Recorder, record
 from walkies.robots import get_robot
@@ -95,12 +94,6 @@ def test_the_log_of_a_policy_with_a_gait_is_put_together_and_told_from_anothers(
     assert np.nanmax(np.abs(log.part("gait_reference"))) > 0.1
     other = _of(synthetic.gaits(history=2, hidden=(8,), seed=1), tmp_path / "other.json")
     assert not reproduce(align(recording, other, PUPPER), other).reproduced, "the control"
-
-
-def test_a_frame_that_does_not_tell_how_the_robot_stands_is_refused(tmp_path, recording):
-    policy = _of(synthetic.trick(hidden=(8,)), tmp_path / "policy.json")
-    with pytest.raises(UserError, match=r"frame lacks gravity: .*expected one with gyro, gravity, .*walkies excite"):
-        align(recording, policy, PUPPER)
 
 
 def test_other_scale_pose_or_limits_are_recognised(recording):

@@ -26,7 +26,7 @@ from walkies.terminal import console
 TASK = WalkConfig()
 
 
-def command(target: str = DEFAULT, /, preset: Preset | None = None, task: WalkConfig = TASK) -> None:
+def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | None = None) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
     Of a policy it prints what its file says: frame, network, joints, and how commands and references reach it.

@@ -31,7 +31,7 @@ def frame_table(policy: PolicyFile) -> Table:
         f"Observation, format of {policy.edition}: {policy.observation_size} numbers = {history} frame(s) of "
         f"{policy.frame_size}, newest first, each number within ±100"
     )
-    table = titled(title, "index", "component", "in walkies", "unit", "sensor", "meaning")
+    table = titled(title, "index", "component", "in walkies", "unit", "sensor", "meaning", names=3)
     for one in policy.signals:
         where = policy.slices[one.name]
         table.add_row(
@@ -50,7 +50,7 @@ def action_table(policy: PolicyFile, robot: Robot) -> Table:
         f"Target = clip(default + scale · output), every {policy.control_dt * 1000:.0f} ms; "
         f"servo kp {policy.kp:g} N·m/rad, kd {policy.kd:g} N·m·s/rad; IMU {'used' if policy.use_imu else 'not used'}"
     )
-    table = titled(title, "index", "joint", "default (rad)", "scale (rad)", "limits (rad)")
+    table = titled(title, "index", "joint", "default (rad)", "scale (rad)", "limits (rad)", names=2)
     limits = zip(policy.joint_lower_limits, policy.joint_upper_limits, strict=True)
     rows = zip(robot.joint_names, policy.default_joint_pos, policy.action_scale, limits, strict=True)
     for i, (name, default, scale, (lower, upper)) in enumerate(rows):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 
 
-def titled(title: str, *columns: str) -> Table:
-    """An empty table; the first of its columns is never wrapped."""
+def titled(title: str, *columns: str, names: int = 1) -> Table:
+    """An empty table; the first `names` of its columns are never wrapped, nor cut."""
     table = Table(title=title, title_justify="left")
-    table.add_column(columns[0], no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number < names)
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,16 +63,18 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str
     return digest.hexdigest()
 
 
-def load(path: Path, like: Tree) -> tuple[Tree, dict[str, Any]]:
+def load(path: Path, like: Tree, sphere_bodies: Sequence[int] = ()) -> tuple[Tree, dict[str, Any]]:
     """Read a tree with the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs), and the header.
+
+    sphere_bodies: for robots of before (`walkies.run.editions.upgraded`).
 
     Raises:
         DamagedCheckpoint: the file is no checkpoint, or does not have the checksum that was written with it.
-        UserError: it is one of another tree; but for what `walkies.run.editions` knows of the first edition's, nothing
+        UserError: it is one of another tree; but for what `walkies.run.editions` knows of those of before, nothing
             is converted or filled in.
     """
     header, keys, tensors = _read(path)
-    tensors = upgraded(tensors)
+    tensors = upgraded(tensors, sphere_bodies)
     expected = dict(_named_leaves(like))
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:

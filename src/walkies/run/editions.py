@@ -1,6 +1,8 @@
-"""Robots in checkpoints of the first edition, in the form in which today's simulators take them."""
+"""Robots in checkpoints of before, in the form in which today's simulators take them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,12 +13,35 @@ TORQUE_LIMIT = 2
 """Place of the torque limit among a hinge's numbers; 1 / torque_speed follows it today."""
 
 
-def upgraded(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Tensors of a checkpoint by name, those of the first edition as if today's program had written them.
+def upgraded(tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int] = ()) -> dict[str, np.ndarray]:
+    """Tensors of a checkpoint by name, those of before as if today's program had written them.
 
-    There the native engine's row of parameters ended with the delays of commands and of the IMU, which are leaves of
-    their own today, and no motor weakened with speed. Whatever is not of that form is returned as it is.
+    In the first edition the native engine's row of parameters ended with the delays of commands and of the IMU, which
+    are leaves of their own today, and no motor weakened with speed. Until the engine took any tree of joints, every
+    body had its inverse weight in the row, where every colliding geom has that of its body today. Whatever is not of
+    these forms is returned as it is.
+
+    sphere_bodies: of each colliding geom the body that it is part of, the base being 0; empty: not of this engine.
     """
+    return _of_trees(_without_delays(tensors), sphere_bodies)
+
+
+def _of_trees(tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int]) -> dict[str, np.ndarray]:
+    row, targets = tensors.get(f"{ROBOTS}.params"), tensors.get(f"{ROBOTS}.physics.targets")
+    if row is None or targets is None or not len(sphere_bodies):
+        return tensors
+    bodies = 1 + targets.shape[-1]
+    start, end = BODY * bodies, BODY * bodies + (HINGE + 1) * (bodies - 1)
+    if row.ndim != 2 or row.shape[1] != end + REST - 2:
+        return tensors
+    body, rest = row[:, :start].reshape(len(row), bodies, BODY), row[:, end:]
+    weights = body[:, list(sphere_bodies), -1]
+    parts = [body[:, :, :-1].reshape(len(row), -1), row[:, start:end], weights]
+    parts += [rest[:, 1:4], rest[:, :1], rest[:, 4:]]  # gravity stood behind friction
+    return {**tensors, f"{ROBOTS}.params": np.concatenate(parts, axis=1)}
+
+
+def _without_delays(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     row, targets = tensors.get(f"{ROBOTS}.params"), tensors.get(f"{ROBOTS}.physics.targets")
     if row is None or targets is None or f"{ROBOTS}.delays.command" in tensors:
         return tensors

@@ -22,6 +22,8 @@ from walkies.run import checkpoint
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
 from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions
 from walkies.run.interrupt import stop_on_signal
+from walkies.sim.native import NativeSimulator
+from walkies.tasks.walk import Walk
 
 KEPT = 3
 """Checkpoints of a run that stay."""
@@ -83,7 +85,7 @@ class Training:
         Raises:
             UserError: it is damaged, of another run, or of a training that had diverged.
         """
-        state, header = checkpoint.load(path, self.state)
+        state, header = checkpoint.load(path, self.state, _sphere_bodies(self.env))
         _refuse_foreign(path, header, self.config)
         _refuse_wrong(state, f"in {path}")
         self.state, self.seconds = state, float(header["seconds"])
@@ -98,9 +100,10 @@ class Training:
         """
         folder, path = newest_checkpoint(source)
         there = read_config(folder, own_terms=False)
-        shape = train.shapes(there.recipe, build(there), jax.random.key(0))
+        env = build(there)
+        shape = train.shapes(there.recipe, env, jax.random.key(0))
         with _naming_whole_ones(folder, path, "--init-from"):
-            old, _ = checkpoint.load(path, shape)
+            old, _ = checkpoint.load(path, shape, _sphere_bodies(env))
             _refuse_wrong(old, f"in {path}")
         new = self.state.learner.params
         if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):
@@ -140,6 +143,11 @@ def _refuse_wrong(state: train.TrainState, where: str) -> None:
     """Raise Diverged where what was learned is not finite."""
     if wrong := finite.wrong_leaves(_learned(state), limit=finite.MOST):
         raise finite.Diverged(f"the training had diverged {where}: {finite.listed(wrong)}")
+
+
+def _sphere_bodies(env: Walk) -> tuple[int, ...]:
+    """Of each colliding geom of the native engine's robot its body; empty for other simulators."""
+    return env.simulator.legged.sphere_bodies if isinstance(env.simulator, NativeSimulator) else ()
 
 
 def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> None:

@@ -40,8 +40,6 @@ ANSWERED = 1e-4
 """Largest difference between the policy's answer computed here and on the robot."""
 FADED_OUT = 1e-3
 """A fade-in factor below which nothing can be told from an applied action."""
-NEEDED = ("gyro", "gravity", "joint_position", "last_action")
-"""Signals of a frame without which a log does not tell how the robot stood, moved and was told to."""
 NEIGHBOURS = 8
 """Control steps by which a receive time may be wrong."""
 
@@ -164,11 +162,6 @@ def targets(applied: np.ndarray, policy: PolicyFile, robot: Robot) -> np.ndarray
 
 
 def _check_messages(recording: Recording, policy: PolicyFile) -> None:
-    if lacking := [name for name in NEEDED if name not in policy.observation]:
-        raise UserError(
-            f"the policy's frame lacks {', '.join(lacking)}: its log does not tell how the robot stood and moved; "
-            f"expected one with {', '.join(NEEDED)}, such as that of `walkies excite`"
-        )
     got = recording.observation.values.shape[1]
     if got != policy.observation_size:
         raise UserError(
