@@ -28,7 +28,7 @@ SMALL = (
     *("--recipe.hidden", "16", "--recipe.critic-hidden", "16", "--exam-episodes", "0", "--no-film", "--threads", "1"),
 )
 ITERATION = 16 * 8
-HISTORY = 4
+HISTORY = 20
 
 
 @pytest.fixture(scope="module", params=PRESETS)
