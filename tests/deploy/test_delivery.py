@@ -8,8 +8,9 @@ import pytest
 
 from deploy import synthetic
 from walkies.cli.export import command
-from walkies.deploy.blocks import HeadingHold
-from walkies.deploy.policy_file import PolicyFileError, in_edition, read, write
+from walkies.deploy.blocks import NO_HOLD, Blocks, CommandClip, HeadingHold
+from walkies.deploy.controllers.inputs import begin, told
+from walkies.deploy.policy_file import Layer, PolicyFile, PolicyFileError, in_edition, read, write
 from walkies.errors import UserError
 from walkies.robots import ROBOTS, get_robot
 
@@ -124,3 +125,27 @@ def test_a_robot_of_which_no_way_is_known_says_so(policy, monkeypatch):
 def test_the_flags_that_write_nothing_take_no_name(policy, tmp_path):
     with pytest.raises(UserError, match="--out: --to-robot alone writes nothing"):
         command(policy, to_robot=True, out=tmp_path / "there.json")
+
+
+def test_a_file_of_2025_has_no_blocks_before_it_is_written_and_after(tmp_path):
+    """What a policy is told must not depend on whether its file was written in between. Control: that of 2026 clips."""
+    layer = Layer(np.zeros((36, 12)), np.zeros(12), "tanh")
+    blocks = Blocks(CommandClip(vx=(-0.4, 0.5)), NO_HOLD)
+    limits = PUPPER.lower_limits, PUPPER.upper_limits
+    new = PolicyFile((layer,), 1, 5.0, 0.25, (0.75,) * 12, PUPPER.default_pose, *limits, blocks=blocks)
+    old = in_edition(new, 2025)
+    write(tmp_path / "old.json", old)
+    beside = {**json.loads((tmp_path / "old.json").read_text()), "command_clip": {"vx": [-0.1, 0.1]}}
+    (tmp_path / "beside.json").write_text(json.dumps(beside))
+    command, level = np.array([[0.9, 0.0, 0.0]]), np.array([[1.0, 0, 0, 0]])
+    for policy, told_to in (
+        (new, 0.5),
+        (old, 0.9),
+        (read(tmp_path / "old.json"), 0.9),
+        (read(tmp_path / "beside.json"), 0.9),
+    ):
+        assert told(policy, begin(policy, 1), command, level).command[0, 0] == told_to
+    assert read(tmp_path / "old.json").command_range == {"vx": (-0.4, 0.5)}
+    assert in_edition(read(tmp_path / "old.json"), 2026).blocks.command_clip == CommandClip(vx=(-0.4, 0.5))
+    with pytest.raises(PolicyFileError, match="does not hold heading_hold"):
+        in_edition(replace(new, blocks=Blocks(heading_hold=HeadingHold())), 2025)

@@ -79,6 +79,11 @@ def test_the_two_formats_are_told_apart(sound):
     for document, what in ((gaits, "gait_reference, jump_slot"), (trick, "trick, motion")):
         (note,) = found(document, "no-obs-spec", "needs-2026")
         assert note.code == "needs-2026" and note.severity == NOTE and what in note.message
+    for kp, codes in ((1.0, ["needs-2026"]), (0.0, [])):
+        held = {**plain, "heading_hold": {"kp": kp, "clip": 1.0, "yaw_threshold": 0.1, "walk_threshold": 0.05}}
+        assert [note.code for note in found(held, "no-obs-spec", "needs-2026")] == codes
+    (note,) = found({**old, "heading_hold": plain["heading_hold"]}, "no-obs-spec")
+    assert "ignores command_clip, heading_hold" in note.message
 
 
 def test_a_frame_without_a_command_needs_no_range():

@@ -11,6 +11,7 @@ from walkies.deploy.blocks import Blocks, CommandClip, GaitReference, HeadingHol
 from walkies.deploy.blocks import gait as gait_block
 from walkies.deploy.blocks.trick import Clip
 from walkies.deploy.controllers.base import Sensors
+from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.inputs import Speeds
 from walkies.deploy.controllers.neural_controller import CONFIGS, NeuralController, multiplex
 from walkies.deploy.policy_file import Layer, PolicyFile
@@ -155,6 +156,84 @@ def test_activation_forgets_the_heading_and_the_history_and_not_the_pose_command
         while not controller.memory.acted[0]:
             controller.tick(sensors(), None)
         np.testing.assert_allclose(controller.memory.seen[0, 6:9], up, atol=1e-6)
+
+
+def test_activation_forgets_heading_jumps_and_movement():
+    """Walking at a heading, then switched on again at another one: that one is held. Control: without it, the first."""
+    blocks = Blocks(heading_hold=HeadingHold(**HOLD), gait_reference=GAIT, jump_slot=JUMP)
+    controller = NeuralController(policy(("command", "gait_reference"), blocks=blocks), PUPPER)
+    walking = dict(command_of=lambda k: (0.3, 0.0, 0.0))
+    act(controller, 120, yaw_of=lambda k: 0.0, **walking)
+    controller.jump(np.ones(1, bool))
+    assert np.isfinite(controller.memory.inputs.jumps.start).any()
+    kept = controller.memory
+    for _ in range(10):
+        controller.tick(sensors(0.2), np.array([[0.3, 0.0, 0.0]]))
+    assert controller.memory.seen[0, 2] == pytest.approx(-0.2, abs=1e-6), "the control"
+    controller.activate(sensors(0.2), kept)
+    assert not np.isfinite(controller.memory.inputs.jumps.start).any()
+    while not controller.memory.acted[0]:
+        controller.tick(sensors(0.2), np.array([[0.3, 0.0, 0.0]]))
+    assert controller.memory.seen[0, 2] == pytest.approx(0.0, abs=1e-6)
+    trick = movement()
+    dancer = NeuralController(policy(("motion_command",), blocks=Blocks(trick=trick)), PUPPER)
+    act(dancer, 2, command_of=lambda k: (0, 0, 0), yaw_of=lambda k: 0.0)
+    dancer.play("sit")
+    assert dancer.memory.inputs.playback.queue
+    dancer.activate(sensors(), dancer.memory)
+    assert dancer.memory.inputs.playback == trick.begin()
+
+
+def first_command(blocks, asked, yaw=(0.0, 0.0), limits=None):
+    """What a policy is told at its second action under one command, with these headings at the first and the second."""
+    config = replace(CONFIGS[2026], speeds=limits or Speeds(), init_duration=0.0)
+    controller = NeuralController(policy(("command", "gait_reference"), blocks=blocks), PUPPER, config=config)
+    return act(controller, 2, command_of=lambda k: asked, yaw_of=lambda k: yaw[min(k, 1)])[1, :3]
+
+
+def test_the_order_is_clip_cap_hold():
+    """Each pair in intervals that the other order would tell apart, as the comments say."""
+    caps = Blocks(CommandClip(vx=(0.6, 1.0)), HeadingHold(kp=0.0), GAIT, JUMP)
+    assert first_command(caps, (0.8, 0.0, 0.0))[0] == pytest.approx(0.49)  # clipped last: 0.6
+    turns = Blocks(CommandClip(wz=(-0.05, 0.05)), HeadingHold(**HOLD), GAIT)
+    assert first_command(turns, (0.3, 0.0, 0.0), (0.0, 0.2))[2] == pytest.approx(-0.2, abs=1e-6)  # clipped last: -0.05
+    assert first_command(turns, (0.3, 0.0, 0.5), (0.0, 0.2))[2] == pytest.approx(-0.2, abs=1e-6)  # held first: 0.05
+    slow = Blocks(None, HeadingHold(**HOLD), GAIT)
+    assert first_command(slow, (0.5, 0.0, 0.0), (0.0, 0.2), Speeds(cap=0.04))[2] == 0  # capped last: -0.2
+
+
+def test_what_stands_on_a_threshold():
+    """A turn of just the yaw threshold and a walk of just the walk threshold are not held; speeds that just reach
+    theirs count for the gait's tables. Control: a hair to the other side."""
+    hold = HeadingHold(**HOLD)
+    for command, held in (
+        ((0.3, 0, 0.1), False),
+        ((0.3, 0, 0.0999), True),
+        ((0.05, 0, 0), False),
+        ((0.0501, 0, 0), True),
+    ):
+        assert hold(hold.begin(1), np.array([command]), np.zeros(1))[0].held[0] == held
+    at = lambda vx: GAIT.angles(np.array([0.2]), np.array([[vx, 0.0, 0.0]]))[0]  # noqa: E731
+    for edge, table, times in (
+        (GAIT.dir_threshold, "trot_table", 1.0),
+        (GAIT.gallop_speed, "gallop_table", GAIT.gallop_freq_mult),
+    ):
+        row = int(0.2 * GAIT.frequency * times % 1.0 * GAIT.n_samples)
+        assert np.abs(at(edge) - GAIT.tables[table][row]).max() < 0.03
+        assert np.abs(at(edge - 1e-6) - at(edge)).max() > 0.1
+
+
+def test_only_who_was_pressed_jumps_and_no_more_than_four_clips_wait():
+    jumps = JUMP.trigger(JUMP.begin(2), np.array([True, False]), 0.7)
+    gait = np.full((2, 12), 0.1)
+    _, shown = JUMP.blend(jumps, gait, 0.75 + 0.4, np.zeros((2, 3)), POSE)
+    assert np.abs(shown[0] - 0.1).max() > 0.05
+    np.testing.assert_array_equal(shown[1], gait[1])
+    trick = movement()
+    playback = trick.begin()
+    for _ in range(5):
+        playback = trick.request(playback, "sit")
+    assert len(playback.queue) == 4
 
 
 def test_who_is_switched_off_stopped_or_failed_is_damped_and_not_limp():
@@ -325,3 +404,17 @@ def test_the_recorded_orientation_is_seen_from_the_robot():
     elsewhere = NeuralController(policy(frame, blocks=Blocks(trick=trick)), PUPPER)
     again = act(elsewhere, 135, command_of=lambda k: (0, 0, 0), yaw_of=lambda k: heading(k) + 1.0)
     np.testing.assert_allclose(again[:, 24:], other, atol=1e-6)
+
+
+def test_the_idealized_loop_tells_a_policy_the_same():
+    """What examination and film drive with. Control: a file without blocks gets the command as it comes."""
+    policies = policy(("command", "gait_reference"), blocks=BLOCKS), policy(("command",))
+    for file, expected in ((policies[0], golden(60)), (policies[1], None)):
+        controller = GenericController(file, PUPPER, tick_rate=RATE / 10)
+        controller.activate(sensors())
+        for k in range(60):
+            command, yaw = script(k)
+            controller.tick(sensors(yaw), np.array([command]))
+            told = controller.history[0]
+            np.testing.assert_allclose(told, command if expected is None else expected[k], atol=2e-6)
+    assert np.abs(golden(60)[:, :3] - [script(k)[0] for k in range(60)]).max() > 0.05

@@ -290,3 +290,20 @@ def test_a_sample_of_the_imu_is_read_until_the_next_and_angles_come_in_steps():
         assert np.abs(now.joint_position[0] - loop.qpos[0, loop.where.qpos]).max() <= 0.00019 + 1e-12
     assert np.abs(steps[1] - np.round(steps[1])).max() > 0.05
     assert np.abs(now.gyro[0] - now.gyro[1]).max() > 1e-4
+
+
+@pytest.mark.parametrize(("edition", "still"), [(2025, 1.0), (2026, 2.0)])
+def test_commands_wait_until_the_actions_have_faded_in(edition, still, monkeypatch):
+    """What the controller is told, in the age that the file is written for. Control: the script of the other age."""
+    told, tick = [], NeuralController.tick
+
+    def watched(controller, sensors, velocity_command, emergency_stop=False):
+        told.append((controller.memory.ticks / controller.tick_rate, np.array(velocity_command, float)))
+        return tick(controller, sensors, velocity_command, emergency_stop)
+
+    monkeypatch.setattr(NeuralController, "tick", watched)
+    drive(replace(STANDING, edition=edition), PUPPER, [BASE], [1], 3.0)
+    first = next(time for time, command in told if np.any(np.nan_to_num(command)))
+    assert first == pytest.approx(still + still, abs=2 * DT), "start-up takes as long as the fade-in"
+    own, other = (scripts(PUPPER, [1], 156, DT, seconds).command[0].any(axis=1).argmax() * DT for seconds in (1.0, 2.0))
+    assert own == pytest.approx(1.0, abs=DT) and other == pytest.approx(2.0, abs=DT)

@@ -23,7 +23,7 @@ from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.presets import PRESETS, STABLE_GAIT, VELOCITY_FS, with_preset
 from walkies.tasks.randomization import NONE
 from walkies.tasks.rewards import EFFORT
-from walkies.tasks.signal import FRAME
+from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import Start, WalkConfig
 
 KEY = jax.random.key(3)
@@ -55,7 +55,7 @@ def moving(walk, seed=0):
 
 def shown(walk, state) -> np.ndarray:
     """(n, nu): the reference in the newest frame."""
-    return np.array(state.history)[:, walk.contract.slices[gait.SIGNAL]]
+    return np.array(state.history)[:, walk.contract.slices[GAIT]]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -92,7 +92,7 @@ def test_the_policy_is_shown_what_the_robot_will_show_it():
         if i % 7 == 0:
             command = rng.uniform(-0.7, 0.7, (n, 3)) * (rng.random((n, 1)) > 0.2)
         controller.tick(still, command)
-        theirs = controller.history[:, policy.slices[gait.SIGNAL]]
+        theirs = controller.history[:, policy.slices[GAIT]]
         told = jnp.asarray(command, jnp.float32)
         if i:
             ours = gait.advance(ours, walk.gait_reference, walk.control_dt, told, walk.default_pose)
@@ -149,11 +149,11 @@ def test_following_counts_against_what_was_shown_before_the_action():
     assert float(stood.metrics["reward/gait_tracking"].mean()) < 0.7 * weight
 
 
-def test_the_gait_leads_at_first():
-    """Following weighs `lead` times as much in the beginning, and nothing else does. Control: without a lead."""
+def test_following_the_gait_counts_more_at_first():
+    """Following weighs `emphasis` times as much in the beginning, and nothing else does. Control: without it."""
     config = quiet(STABLE_GAIT)
-    walk = plain_walk(replace(config, gait=replace(config.gait, lead=3.0, lead_steps=100)))
-    steps = [float(walk.at(jnp.float32(count)).gait_lead) for count in (0, 50, 100, 1000)]
+    walk = plain_walk(replace(config, gait=replace(config.gait, emphasis=3.0, emphasis_steps=100)))
+    steps = [float(walk.at(jnp.float32(count)).gait_emphasis) for count in (0, 50, 100, 1000)]
     np.testing.assert_allclose(steps, [3.0, 2.0, 1.0, 1.0])
     state = walk.reset(KEY, 4)
     first, last = (walk.at(jnp.float32(count)).step(state, jnp.zeros((4, 12)), KEY)[1] for count in (0, 100))
@@ -163,9 +163,9 @@ def test_the_gait_leads_at_first():
         if not effort:
             np.testing.assert_allclose(first.metrics[name], factor * value, rtol=1e-6)
     assert (np.array(last.metrics["reward/gait_tracking"]) > 0.0).all()
-    assert walk.gait_lead == 1.0, "the task itself stays as it is"
-    unled = plain_walk(replace(config, gait=replace(config.gait, lead=1.0)))
-    assert float(unled.at(jnp.float32(0)).gait_lead) == 1.0
+    assert walk.gait_emphasis == 1.0, "the task itself stays as it is"
+    unled = plain_walk(replace(config, gait=replace(config.gait, emphasis=1.0)))
+    assert float(unled.at(jnp.float32(0)).gait_emphasis) == 1.0
 
 
 def test_without_a_gait_nothing_changes():
@@ -194,7 +194,7 @@ def test_a_zero_reference_is_zero_and_is_kept_from_the_policy():
     state, _ = walk.step(moving(walk), jnp.zeros((N, 12)), KEY)
     assert (shown(walk, state) == 0.0).all() and (np.array(state.command) != 0.0).any()
     frames = walk.informative.reshape(2, 48)
-    assert (frames[:, walk.contract.slices[gait.SIGNAL]] == 0.0).all() and frames.sum() == 2 * (36 - 3)
+    assert (frames[:, walk.contract.slices[GAIT]] == 0.0).all() and frames.sum() == 2 * (36 - 3)
     assert still_walk(quiet(STABLE_GAIT)).informative.sum() == 2 * (48 - 3)
 
 
@@ -202,7 +202,7 @@ def test_what_does_not_fit_is_refused():
     followed = replace(WalkConfig(), rewards=replace(WalkConfig().rewards, gait_tracking=1.0))
     for task, message in (
         (followed, "gait-tracking: got 1 without a gait to follow"),
-        (replace(WalkConfig(), observation=(*FRAME, gait.SIGNAL)), "has no tables"),
+        (replace(WalkConfig(), observation=(*FRAME, GAIT)), "has no tables"),
         (
             replace(STABLE_GAIT, shape=replace(STABLE_GAIT.shape, gait_width=(0.1, 0.2))),
             "got 2 numbers, expected 1, or 3",

@@ -17,9 +17,9 @@ from walkies.robots import DEFAULT, ROBOTS, get_robot
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import FADE_IN, Contract
-from walkies.tasks.gait.task import SIGNAL
 from walkies.tasks.presets import Preset, with_preset
 from walkies.tasks.randomization import Randomization, Range, quantities
+from walkies.tasks.signal import GAIT
 from walkies.tasks.walk import WalkConfig
 from walkies.terminal import console
 
@@ -127,7 +127,7 @@ def episode_table(task: WalkConfig) -> Table:
         ("effort", task.effort),
         ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
-        *((("gait", task.gait),) if SIGNAL in task.observation else ()),
+        *((("gait", task.gait),) if GAIT in task.observation else ()),
     ):
         _add_rows(table, part, record)
     return table

@@ -13,6 +13,8 @@ from walkies.deploy.blocks.command import AXES
 from walkies.deploy.policy_file import PolicyFile
 from walkies.files import shown
 from walkies.robots.base import Robot
+from walkies.tasks.gait.reference import OPTIONAL_TABLES, TABLES
+from walkies.tasks.signal import GAIT
 
 UNITS = {"vx": "m/s", "vy": "m/s", "wz": "rad/s"}
 
@@ -34,9 +36,7 @@ def frame_table(policy: PolicyFile) -> Table:
     table = titled(title, "index", "component", "in walkies", "unit", "sensor", "meaning", names=3)
     for one in policy.signals:
         where = policy.slices[one.name]
-        table.add_row(
-            f"{where.start}–{where.stop - 1}", one.file_name or one.name, one.name, one.unit, one.sensor, one.meaning
-        )
+        table.add_row(f"{where.start}–{where.stop - 1}", one.in_files, one.name, one.unit, one.sensor, one.meaning)
     return table
 
 
@@ -99,18 +99,16 @@ def _hold(hold: HeadingHold, said: bool) -> Row:
 def _gait(policy: PolicyFile) -> Iterator[Row]:
     gait = policy.blocks.gait_reference
     if gait is None:
-        yield "gait_reference", "none", ""
+        yield GAIT, "none", ""
         return
-    key = "gait_reference"
-    yield f"{key}.frequency", f"{gait.frequency:g} Hz", "cycles of the trot, on the clock"
-    yield f"{key}.blend_speed", f"{gait.blend_speed:g}", "norm of the command at which the reference has its full size"
-    yield f"{key}.dir_threshold", f"{gait.dir_threshold:g} m/s", "below it lifts in place, in the direction of the yaw"
+    yield f"{GAIT}.frequency", f"{gait.frequency:g} Hz", "cycles of the trot, on the clock"
+    yield f"{GAIT}.blend_speed", f"{gait.blend_speed:g}", "norm of the command at which the reference has its full size"
+    yield f"{GAIT}.dir_threshold", f"{gait.dir_threshold:g} m/s", "below it lifts in place, in the direction of the yaw"
     fast = f"from it on it gallops, at {gait.gallop_freq_mult:g} × the frequency"
-    yield f"{key}.gallop_speed", f"{gait.gallop_speed:g} m/s", fast
+    yield f"{GAIT}.gallop_speed", f"{gait.gallop_speed:g} m/s", fast
     pose = np.asarray(policy.default_joint_pos)
-    for name in ("trot_table", "lift_table", "gallop_table", "gallop_back_table"):
-        table = getattr(gait, name)
-        yield f"{key}.{name}", *(("none", "") if table is None else _reach(table, pose))
+    for name in (*TABLES, *OPTIONAL_TABLES):
+        yield f"{GAIT}.{name}", *(_reach(gait.tables[name], pose) if name in gait.tables else ("none", ""))
 
 
 def _reach(table: np.ndarray, pose: np.ndarray) -> tuple[str, str]:

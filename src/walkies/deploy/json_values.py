@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -77,6 +77,16 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return f"an object with {len(value)} keys"
     return shown(json.dumps(value) if isinstance(value, str) else str(value))
+
+
+def is_span(value: Any) -> TypeGuard[Sequence[float]]:
+    """Whether `value` is a pair of finite numbers, the lower one first."""
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_finite, value)) and value[0] <= value[1]
+
+
+def describe_span(value: Any) -> str:
+    """As `describe`, but a pair is told with both its values."""
+    return " … ".join(map(describe, value)) if isinstance(value, list) and len(value) == 2 else describe(value)
 
 
 def is_table(value: Any, columns: int, rows: int | None = None) -> bool:

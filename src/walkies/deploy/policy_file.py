@@ -1,4 +1,4 @@
-"""The file a robot loads: `policy.json`, its reader, its forward pass, and the export from a trained network.
+"""The file a robot loads: `policy.json`, its reader and its writer, and the export from a trained network.
 
 The robot's `neural_controller` reads its own keys and RTNeural's `layers` and ignores the rest; what the file says
 about itself beyond that (versions, timing) stands in one object named `walkies`. There are two editions of the format:
@@ -19,12 +19,12 @@ import numpy as np
 
 import walkies
 from walkies.deploy import blocks as file_blocks
-from walkies.deploy.blocks import Blocks, CommandClip, HeadingHold
+from walkies.deploy.blocks import NO_HOLD, Blocks, CommandClip
 from walkies.deploy.blocks.command import AXES
-from walkies.deploy.json_values import PolicyFileError, is_finite
+from walkies.deploy.json_values import PolicyFileError, is_span
+from walkies.deploy.layers import Layer, activate, forward, layer_document, read_layer
 from walkies.deploy.policy_json import COMMANDS, frame, frame_document, history, load_document, problems, robot_of
 from walkies.deploy.probes import extreme_observations
-from walkies.deploy.rtneural import PRELU, slopes
 from walkies.files import write_bytes, writing
 from walkies.robots import DEFAULT
 from walkies.robots.base import Robot
@@ -34,26 +34,15 @@ from walkies.tasks.signal import FRAME
 
 __all__ = ["Layer", "PolicyFile", "PolicyFileError", "export", "fold_normalizer", "in_edition", "read", "write"]
 
-EXPORT_TOLERANCE = 1e-5
-"""Largest allowed difference in any action between the trained network and the written file, both in float64."""
 EDITIONS = (2025, 2026)
 """Years since which the robot's software has read a file of this format."""
+EXPORT_TOLERANCE = 1e-5
+"""Largest allowed difference in any action between the trained network and the written file, both in float64."""
 FLOAT32_TOLERANCE = 1e-4
 """The same between float32, as the robot computes, and float64, on observations such as training saw."""
 
 PROBES = 256
 """Observations of either kind on which they are compared."""
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One layer: x ↦ activation(x · weights + bias), or a PReLU where `weights` is None and `bias` holds the slopes."""
-
-    weights: np.ndarray | None
-    """(inputs, outputs), float64"""
-    bias: np.ndarray
-    """(outputs,), float64"""
-    activation: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +112,7 @@ class PolicyFile:
         ranges = {}
         for axis, name in zip(AXES, COMMANDS, strict=True):
             pair = getattr(clip, axis, None) or (own.get(name) if isinstance(own, dict) else None)
-            if isinstance(pair, list | tuple) and len(pair) == 2 and all(map(is_finite, pair)) and pair[0] <= pair[1]:
+            if is_span(pair):
                 ranges[name] = (float(pair[0]), float(pair[1]))
         return ranges
 
@@ -157,12 +146,12 @@ class PolicyFile:
                 f"observation: got {observation.shape[-1]} numbers, expected {self.observation_size} "
                 f"({self.observation_history} frames of {self.frame_size})"
             )
-        return _forward(self._layers32, observation.astype(np.float32))
+        return forward(self._layers32, observation.astype(np.float32))
 
     def act_exactly(self, observation: np.ndarray) -> np.ndarray:
         """As `act`, in float64."""
         layers = [(layer.weights, layer.bias, layer.activation) for layer in self.layers]
-        return _forward(layers, observation.astype(np.float64))
+        return forward(layers, observation.astype(np.float64))
 
     def contract(self, robot: Robot) -> Contract:
         """How this file connects to `robot`: its own pose, limits and gains, with the motor board's clamp behind them.
@@ -204,9 +193,7 @@ class PolicyFile:
         scale, about = list(self.action_scale), dict(self.walkies)
         spec: dict[str, Any] = {}
         if self.edition == EDITIONS[0]:
-            self._refuse_for_2025()
-            if self.command_range:
-                about["command_range"] = {name: list(pair) for name, pair in self.command_range.items()}
+            about = dict(in_edition(self, self.edition).walkies)
         else:
             spec["obs_spec"] = frame_document(self.observation, self, self.observation_history)
             spec["single_observation_size"] = self.frame_size
@@ -225,29 +212,8 @@ class PolicyFile:
         }
         if about:
             document["walkies"] = about
-        document["layers"] = [_layer_document(layer) for layer in self.layers]
+        document["layers"] = [layer_document(layer) for layer in self.layers]
         return document
-
-    def _refuse_for_2025(self) -> None:
-        """Raise if the controller of 2025 would show the policy something else than it was trained on."""
-        if self.observation != FRAME:
-            raise PolicyFileError(
-                f"the format of 2025 has one frame, {', '.join(FRAME)}; got {', '.join(self.observation)}; "
-                "write the format of 2026, or train with that frame"
-            )
-        blocks = self.blocks
-        lost = [
-            name
-            for name, there in (
-                ("heading_hold", blocks.hold.on),
-                ("gait_reference", blocks.gait_reference),
-                ("jump_slot", blocks.jump_slot),
-                ("trick", blocks.trick),
-            )
-            if there
-        ]
-        if lost:
-            raise PolicyFileError(f"the format of 2025 does not hold {', '.join(lost)}; write the format of 2026")
 
 
 def read(path: Path | str) -> PolicyFile:
@@ -268,7 +234,7 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
     """The policy in a parsed document that has no `problems`."""
     scale = document["action_scale"]
     return PolicyFile(
-        layers=tuple(_read_layer(layer) for layer in document["layers"]),
+        layers=tuple(read_layer(layer) for layer in document["layers"]),
         observation_history=history(document) or 1,
         kp=float(document["kp"]),
         kd=float(document["kd"]),
@@ -279,7 +245,8 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
         use_imu=document.get("use_imu", True),
         observation=frame(document) or FRAME,
         walkies=document["walkies"] if isinstance(document.get("walkies"), dict) else {},
-        blocks=file_blocks.parse(document),
+        # The software that a file without obs_spec is written for reads no block.
+        blocks=file_blocks.parse(document) if "obs_spec" in document else Blocks(),
         edition=EDITIONS[-1 if "obs_spec" in document else 0],
     )
 
@@ -298,15 +265,29 @@ def write(path: Path | str, policy: PolicyFile) -> None:
 
 
 def in_edition(policy: PolicyFile, edition: int) -> PolicyFile:
-    """The same policy for the other format; what it was trained to follow stands where that format has it.
+    """The same policy for the other format.
 
-    Whether the format holds it at all `PolicyFile.document` says.
+    That of 2025 has no blocks. What the policy was trained to follow becomes a note there (`walkies.command_range`), to
+    which no robot clips commands; what else it would lack is refused.
+
+    Raises:
+        PolicyFileError: on the robot of 2025 the policy would be told something else than it was trained with.
     """
-    blocks, about = policy.blocks, dict(policy.walkies)
+    blocks, about, ranges = policy.blocks, dict(policy.walkies), policy.command_range
     if edition != EDITIONS[0]:
-        blocks = blocks if blocks.command_clip is not None else _clipping(blocks, policy.command_range or None)
         about.pop("command_range", None)
-    return replace(policy, edition=edition, blocks=blocks, walkies=about)
+        blocks = blocks if blocks.command_clip is not None else _clipping(blocks, ranges or None)
+        return replace(policy, edition=edition, blocks=blocks, walkies=about)
+    if policy.observation != FRAME:
+        raise PolicyFileError(
+            f"the format of 2025 has one frame, {', '.join(FRAME)}; got {', '.join(policy.observation)}; "
+            "write the format of 2026, or train with that frame"
+        )
+    if lost := file_blocks.beyond_2025(blocks.document(())):
+        raise PolicyFileError(f"the format of 2025 does not hold {', '.join(lost)}; write the format of 2026")
+    if ranges:
+        about["command_range"] = {name: list(pair) for name, pair in ranges.items()}
+    return replace(policy, edition=edition, blocks=Blocks(), walkies=about)
 
 
 def fold_normalizer(
@@ -375,7 +356,7 @@ def export(
         joint_upper_limits=tuple(map(float, robot.upper_limits)),
         observation=contract.observation,
         walkies={**about, **(extra or {})},
-        blocks=_clipping(Blocks(heading_hold=HeadingHold(kp=0.0)) if blocks is None else blocks, command_range),
+        blocks=_clipping(Blocks(heading_hold=NO_HOLD) if blocks is None else blocks, command_range),
     )
     with writing(path) as candidate:
         write(candidate, policy)
@@ -401,11 +382,11 @@ def _verify(path: Path, layers: Any, activations: list[str], mean: np.ndarray, s
     for name, observation in (("plausible", plausible), ("extreme", extreme)):
         expected = (observation - mean) * scale
         for (weights, bias), activation in zip(layers, activations, strict=True):
-            expected = _activate(activation, expected @ np.asarray(weights, np.float64) + np.asarray(bias, np.float64))
+            expected = activate(activation, expected @ np.asarray(weights, np.float64) + np.asarray(bias, np.float64))
         got = observation
         for layer in content["layers"]:
             matrix, bias = np.array(layer["weights"][0], np.float64), np.array(layer["weights"][1], np.float64)
-            got = _activate(layer["activation"], np.einsum("ni,io->no", got, matrix) + bias)
+            got = activate(layer["activation"], np.einsum("ni,io->no", got, matrix) + bias)
         _require_close(path, f"{name} observations", got, expected, EXPORT_TOLERANCE)
         if name == "plausible":
             _require_close(path, "float32", read(path).act(observation), expected, FLOAT32_TOLERANCE)
@@ -428,54 +409,3 @@ def _refuse_constant_inputs(path: Path, weights: np.ndarray, contract: Contract)
                 f"{path} not written: input {one.name}[{entry}] of history frame {frame} is constant on the robot but "
                 "has non-zero weights; expected a normalizer with scale 0 there, in every frame"
             )
-
-
-def _layer_document(layer: Layer) -> dict[str, Any]:
-    outputs = int(layer.bias.shape[0])
-    shape = [None, outputs]
-    if layer.weights is None:
-        return {"type": PRELU, "shape": shape, "weights": [[layer.bias.tolist()]]}
-    weights = [layer.weights.tolist(), layer.bias.tolist()]
-    return {"type": "dense", "activation": layer.activation, "shape": shape, "weights": weights}
-
-
-def _read_layer(layer: dict[str, Any]) -> Layer:
-    outputs = int(layer["shape"][-1])
-    if layer["type"] == PRELU:
-        return Layer(None, np.broadcast_to(np.array(slopes(layer), np.float64), (outputs,)).copy())
-    matrix, *bias = layer["weights"]
-    return Layer(
-        np.array(matrix, np.float64),
-        np.array(bias[0], np.float64) if bias else np.zeros(outputs),
-        layer.get("activation", ""),
-    )
-
-
-def _forward(layers: Sequence[tuple[np.ndarray | None, np.ndarray, str]], x: np.ndarray) -> np.ndarray:
-    """The layers' outputs in the arithmetic of their arrays."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflowing policy shows in its actions
-        for weights, bias, activation in layers:
-            linear = bias * np.minimum(x, 0) + np.maximum(x, 0) if weights is None else _rows(x, weights) + bias
-            x = _activate(activation, linear)
-    return x
-
-
-def _rows(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """x (…, in) times weights (in, out), each row as a product of its own."""
-    return (x[..., None, :] @ weights)[..., 0, :]
-
-
-def _activate(name: str, x: np.ndarray) -> np.ndarray:
-    """RTNeural's activations over the last axis."""
-    if name == "tanh":
-        return np.tanh(x)
-    if name == "relu":
-        return np.maximum(x, 0)
-    if name == "elu":
-        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-    if name == "sigmoid":
-        return 0.5 * (1.0 + np.tanh(0.5 * x))
-    if name == "softmax":
-        shifted = np.exp(x - x.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
-    return x

@@ -101,7 +101,7 @@ def frame(document: Mapping[str, Any]) -> tuple[str, ...] | None:
     components = spec.get("components") if isinstance(spec, dict) else None
     if not isinstance(components, list):
         return signal.FRAME if spec is None else None
-    known = {one.file_name or name: name for name, one in signal.SIGNALS.items()}
+    known = {one.in_files: name for name, one in signal.SIGNALS.items()}
     names = [known.get(str(part.get("name"))) if isinstance(part, dict) else None for part in components]
     robot = robot_of(document)
     sizes = [signal.SIGNALS[name].size(robot) if name else None for name in names]
@@ -112,7 +112,7 @@ def frame(document: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def frame_document(names: tuple[str, ...], robot: signal.Jointed, frames: int) -> dict[str, Any]:
     """`obs_spec` of an observation of so many frames."""
-    components = [{"name": one.file_name or one.name, "size": one.size(robot)} for one in signal.chosen(names)]
+    components = [{"name": one.in_files, "size": one.size(robot)} for one in signal.chosen(names)]
     return {"frame_order": NEWEST_FIRST, "history": frames, "components": components}
 
 
@@ -125,9 +125,7 @@ def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) ->
         found.append(Problem("bad-history", "observation_history", got, expected))
     names = frame(document)
     if names is None:
-        known = ", ".join(
-            f"{one.file_name or name} ({one.size(robot_of(document))})" for name, one in signal.SIGNALS.items()
-        )
+        known = ", ".join(f"{one.in_files} ({one.size(robot_of(document))})" for name, one in signal.SIGNALS.items())
         expected = f"none, or a list of components, each once, of: {known}"
         found.append(Problem("unsupported-frame", "obs_spec", "another frame", expected))
     of_frame = signal.total(signal.chosen(names), robot_of(document)) if names else None

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from walkies.deploy import policy_file
-from walkies.deploy.blocks import Blocks, HeadingHold
+from walkies.deploy.blocks import NO_HOLD, Blocks
 from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.run.training import Training
@@ -40,6 +40,6 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
         env.contract,
         command_range={name: (-most, most) for name, most in zip(COMMANDS, reach, strict=True)},
         # Training holds no heading, and a file with a gait that says nothing of it would have the robot hold one.
-        blocks=Blocks(heading_hold=HeadingHold(kp=0.0), gait_reference=env.gait_reference),
+        blocks=Blocks(heading_hold=NO_HOLD, gait_reference=env.gait_reference),
         extra={"steps": training.steps},
     )

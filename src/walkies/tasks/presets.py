@@ -11,16 +11,16 @@ from typing import Any, Literal, TypeVar
 
 from walkies.tasks.commands import Commands
 from walkies.tasks.curriculum import Curriculum
-from walkies.tasks.gait.task import SIGNAL, GaitConfig
+from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.rewards import RewardParams, RewardWeights
-from walkies.tasks.signal import FRAME
+from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import WalkConfig
 
 Preset = Literal["velocity-fs", "stable-gait"]
 T = TypeVar("T")
 
 VELOCITY_FS = WalkConfig(
-    observation=(*FRAME, SIGNAL),
+    observation=(*FRAME, GAIT),
     gait=GaitConfig(tables="zero", frequency=4 / 3),
     commands=Commands(forward=0.7),
     kp=5.5,
@@ -30,7 +30,7 @@ VELOCITY_FS = WalkConfig(
 
 STABLE_GAIT = replace(
     VELOCITY_FS,
-    gait=GaitConfig(tables="trot-lift", frequency=1.5, lead=3.0, lead_steps=3_000_000),
+    gait=GaitConfig(tables="trot-lift", frequency=1.5, emphasis=3.0, emphasis_steps=3_000_000),
     rewards=RewardWeights(
         tracking_lin_vel=3.0,
         tracking_ang_vel=2.0,
@@ -47,9 +47,9 @@ STABLE_GAIT = replace(
 )
 """Walking along a trot, and turning and going sideways along a lift gait.
 
-Where the gait does not lead at first, the robot shuffles early, reaches the commanded velocities so, and never takes up
-the trot. Where short flights and jerky targets are cheap it touches down three times in each cycle; with these weights
-it still does so at times, and its joints go about 0.6 as far as the reference's."""
+Where the gait does not count most at first, the robot shuffles early, reaches the commanded velocities so, and never
+takes up the trot. Where short flights and jerky targets are cheap it touches down three times in each cycle; with these
+weights it still does so at times, and its joints go about 0.6 as far as the reference's."""
 
 PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT}
 

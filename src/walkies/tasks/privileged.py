@@ -12,7 +12,7 @@ from walkies.robots.base import Robot
 from walkies.sim.base import Simulator
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import privileged_size
-from walkies.tasks.signal import COMMAND, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
+from walkies.tasks.signal import COMMAND, GAIT, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
 
 
 class Task(Protocol):
@@ -66,7 +66,7 @@ def signals(randomization: Randomization, gait: bool = False) -> tuple[Privilege
                             lambda s: to_body(s.physics.qpos[:, 3:7], FORCE_SCALE * s.force.now()),
                             signed(VECTOR)))  # fmt: skip
     if gait:
-        found.append(Signal("gait_reference", "rad", "joint angles of a reference gait minus the default pose", _joints,
+        found.append(Signal(GAIT, "rad", "joint angles of a reference gait minus the default pose", _joints,
                             lambda s: s.gait.reference, _mirrored_joints))  # fmt: skip
     return tuple(found)
 

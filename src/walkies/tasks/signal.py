@@ -105,7 +105,14 @@ class Signal(Generic[Owner, Source]):
     ordinary: Callable[[np.random.Generator, int, int], np.ndarray] | None = None
     """(generator, count, size) → values (count, size) such as it usually has, to try policies on; None: within ±1."""
 
+    @property
+    def in_files(self) -> str:
+        """What policy files call it."""
+        return self.file_name or self.name
 
+
+GAIT = "gait_reference"
+"""The signal that shows a reference gait, and the block of a policy file with its tables."""
 FrameSignal = Signal[Jointed, Sensed]
 """An element of the frame that a robot's controller makes."""
 
@@ -237,8 +244,8 @@ _SIGNALS: tuple[FrameSignal, ...] = (
         file_name="joint_vel_rel",
     ),
     Signal(
-        "gait_reference", "rad", "joint angles of a reference gait minus the default pose", per_joint,
-        read=_reference("gait_reference"), mirror=mirrored_joints, sensor="controller", ordinary=_within(0.3),
+        GAIT, "rad", "joint angles of a reference gait minus the default pose", per_joint,
+        read=_reference(GAIT), mirror=mirrored_joints, sensor="controller", ordinary=_within(0.3),
     ),
     Signal(
         "motion_command", "rad, rad/s", "joint angles and speeds of a frame of a recorded movement",

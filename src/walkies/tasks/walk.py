@@ -43,7 +43,8 @@ from walkies.tasks.signal import FRAME, Errors, Sensed
 Array = jax.Array
 
 _GAIT_KEY = 5
-"""Folded into the key of new episodes for what belongs to their gait."""
+"""Folded into the key of new episodes for what belongs to their gait; not below the number of keys that `reset` splits
+it into, since those may be such folds too."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class WalkState(NamedTuple):
     clock: Array
     """(n,) s since the controller's start, for the fade-in."""
     history: Array
-    """(n, H · 36): frames as sensed, newest first."""
+    """(n, H · frame): frames as sensed, newest first."""
     air_time: Array
     """(n, legs) s"""
     contact: Array
@@ -159,7 +160,7 @@ class Walk:
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
-        shown = gait.SIGNAL in config.observation
+        shown = signal.GAIT in config.observation
         gait.check(config.rewards.gait_tracking, config.shape.gait_width, shown, robot)
         self.gait_reference = gait.reference(config.gait, robot, simulator.model) if shown else None
         self.action_space = Box(joints, -1.0, 1.0)
@@ -176,12 +177,12 @@ class Walk:
         # From what is constant on the robot nothing can be learned. The policy gets zeros, its normalizer gives such an
         # input scale 0, and the exported file has exactly zero weights for it.
         self.informative = self.contract.informative()
-        if self.gait_reference is not None and config.gait.tables == "zero":
+        if self.gait_reference is not None and self.gait_reference.stands_still(robot.default_pose):
             frames = self.informative.reshape(config.observation_history, -1)
-            frames[:, self.contract.slices[gait.SIGNAL]] = 0.0
+            frames[:, self.contract.slices[signal.GAIT]] = 0.0
         self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
-        self.gait_lead: Array | float = 1.0
+        self.gait_emphasis: Array | float = 1.0
         self.randomization = config.randomization
 
     def begin(self) -> Array | None:
@@ -191,14 +192,14 @@ class Walk:
     def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
         """The task as it is after `steps` () control steps of training over all robots.
 
-        Costs of effort grow with the count of steps, the lead of following a gait falls; ranges of the randomization
-        widen with the difficulty (), where there is one. A function of these two, so a training that goes on from a
-        checkpoint finds the same task.
+        Costs of effort grow with the count of steps, and the emphasis on following a gait falls; ranges of the
+        randomization widen with the difficulty (), where there is one. A function of these two, so a training that goes
+        on from a checkpoint finds the same task.
         """
         task = copy.copy(self)
         task.effort = rewards.effort_share(self.config.effort, steps)
         if self.gait_reference is not None:
-            task.gait_lead = gait.lead(self.config.gait, steps)
+            task.gait_emphasis = gait.emphasis(self.config.gait, steps)
         if difficulty is not None:
             task.randomization = curriculum.narrowed(self.config.randomization, difficulty)
         return task
@@ -306,7 +307,7 @@ class Walk:
         fell = motion.fell
         terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.effort)
         if state.gait is not None and "gait_tracking" in terms:
-            terms["gait_tracking"] = self.gait_lead * terms["gait_tracking"]
+            terms["gait_tracking"] = self.gait_emphasis * terms["gait_tracking"]
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)

@@ -349,3 +349,14 @@ def test_gauges_see_feet_leave_the_ground() -> None:
     mujoco.mj_forward(driver.walker.model, driver.walker.data)
     contact, _ = gauges.read(driver.walker, driver.walker.moment(), 0.02)
     assert contact == [False] * 4
+
+
+def test_the_controller_is_of_the_files_age_and_a_closed_page_falls_silent_in_either() -> None:
+    walker = Driver().walker
+    assert POLICY.edition == 2025 and walker.config.init_duration == 1.0 and not walker.config.clears_history
+    walker.load(replace(POLICY, edition=2026))
+    assert walker.config.init_duration == 2.0 and walker.controller.config is walker.config
+    assert walker.config.clears_history and walker.config.command_timeout == 0.5
+    given = Driver(ControllerConfig(init_duration=60.0)).walker
+    given.load(replace(POLICY, edition=2026))
+    assert given.config.init_duration == 60.0, "the control: what was asked for stays"

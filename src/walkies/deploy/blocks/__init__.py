@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from walkies.deploy.blocks import gait
-from walkies.deploy.blocks.command import CommandClip, HeadingHold
+from walkies.deploy.blocks.command import NO_HOLD, CommandClip, HeadingHold
 from walkies.deploy.blocks.jump import JumpSlot
 from walkies.deploy.blocks.trick import Trick
-from walkies.deploy.json_values import Problem
+from walkies.deploy.json_values import Problem, is_finite
 from walkies.tasks.gait.reference import GaitReference
 
-__all__ = ["BLOCKS", "Blocks", "CommandClip", "GaitReference", "HeadingHold", "JumpSlot", "Trick"]
+__all__ = ["BLOCKS", "NO_HOLD", "Blocks", "CommandClip", "GaitReference", "HeadingHold", "JumpSlot", "Trick"]
 
-BLOCKS = ("command_clip", "heading_hold", "gait_reference", "jump_slot", "trick", "motion")
+BLOCKS = ("command_clip", "heading_hold", gait.KEY, "jump_slot", "trick", "motion")
 """Keys of a policy file."""
 MOTION_SIGNALS = ("motion_command", "motion_anchor")
 """What only a recorded movement tells."""
@@ -40,12 +40,7 @@ class Blocks:
         """The heading hold in force: where the file says nothing, on with a gait reference and off without."""
         if self.heading_hold is not None:
             return self.heading_hold
-        return HeadingHold() if self.gait_reference is not None else HeadingHold(kp=0.0)
-
-    @property
-    def any(self) -> bool:
-        """Whether there is one."""
-        return any(value is not None for value in vars(self).values())
+        return HeadingHold() if self.gait_reference is not None else NO_HOLD
 
     def document(self, joint_names: Sequence[str]) -> dict[str, Any]:
         """As in a file."""
@@ -81,7 +76,7 @@ def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None,
     if frame is None:
         return
     for key, there, signals in (
-        (gait.KEY, gait.KEY in document, ("gait_reference",)),
+        (gait.KEY, gait.KEY in document, (gait.KEY,)),
         ("motion", "motion" in document, MOTION_SIGNALS),
     ):
         shown = [name for name in signals if name in frame]
@@ -89,6 +84,15 @@ def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None,
             found.append(Problem("bad-block", key, "no such component in obs_spec", f"one of {', '.join(signals)}"))
         elif shown and not there:
             found.append(Problem("bad-block", key, "nothing", f"this block, since obs_spec has {shown[0]}"))
+
+
+def beyond_2025(document: Mapping[str, Any]) -> list[str]:
+    """Blocks of a document without which its policy is not told what it was trained with, so that the robot of 2025,
+    which ignores them all, should not have it."""
+    hold = document.get("heading_hold")
+    holds = isinstance(hold, dict) and is_finite(hold.get("kp")) and hold["kp"] > 0
+    references = [key for key in (gait.KEY, "jump_slot", "trick", "motion") if document.get(key) is not None]
+    return [*(["heading_hold"] if holds else []), *references]
 
 
 def parse(document: Mapping[str, Any]) -> Blocks:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from walkies.deploy.json_values import Problem, describe, is_finite, require_numbers
+from walkies.deploy.json_values import Problem, describe, describe_span, is_span, require_numbers
 
 AXES = ("vx", "vy", "wz")
 HOLD = ("kp", "clip", "yaw_threshold", "walk_threshold")
@@ -22,11 +23,15 @@ class CommandClip:
     vy: tuple[float, float] | None = None
     wz: tuple[float, float] | None = None
 
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """(2, 3): lowest and highest."""
+        nowhere = (-np.inf, np.inf)
+        return np.array([nowhere if (pair := getattr(self, axis)) is None else pair for axis in AXES]).T
+
     def __call__(self, command: np.ndarray) -> np.ndarray:
         """Commands (n, 3) within it."""
-        nowhere = (-np.inf, np.inf)
-        low, high = np.array([nowhere if (pair := getattr(self, axis)) is None else pair for axis in AXES]).T
-        return np.clip(command, low, high)
+        return np.clip(command, *self._ends)
 
     @classmethod
     def parse(cls, block: Mapping[str, Any]) -> CommandClip:
@@ -42,8 +47,8 @@ class CommandClip:
             return
         for axis in AXES:
             pair = block.get(axis, [0.0, 0.0])
-            if not (isinstance(pair, list) and len(pair) == 2 and all(map(is_finite, pair)) and pair[0] <= pair[1]):
-                got = " … ".join(map(describe, pair)) if isinstance(pair, list) and len(pair) == 2 else describe(pair)
+            if not is_span(pair):
+                got = describe_span(pair)
                 found.append(Problem("bad-block", f"command_clip.{axis}", got, "[low, high], low ≤ high"))
 
 
@@ -103,3 +108,7 @@ class HeadingHold:
             found.append(Problem("bad-block", "heading_hold", describe(block), f"an object with {', '.join(HOLD)}"))
         else:
             require_numbers(block, "heading_hold", HOLD, found)
+
+
+NO_HOLD = HeadingHold(kp=0.0)
+"""It is off, and the file says so."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from walkies.deploy.json_values import Problem, describe, require_numbers, require_table, size
-from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.gait.reference import OPTIONAL_TABLES, TABLES, GaitReference
+from walkies.tasks.signal import GAIT
 
-KEY = "gait_reference"
+KEY = GAIT
 NUMBERS = ("frequency", "blend_speed", "gallop_speed", "gallop_freq_mult", "dir_threshold")
-TABLES, OPTIONAL_TABLES = ("trot_table", "gallop_table"), ("lift_table", "gallop_back_table")
 
 
 def check(block: Any, joints: int, found: list[Problem]) -> None:
@@ -37,10 +37,9 @@ def parse(block: Mapping[str, Any]) -> GaitReference:
 
 
 def document(gait: GaitReference, joint_names: Sequence[str]) -> dict[str, Any]:
-    tables = {name: getattr(gait, name) for name in (*TABLES, *OPTIONAL_TABLES)}
     return {
         "n_samples": gait.n_samples,
         "joint_names": list(joint_names),
         **{name: getattr(gait, name) for name in NUMBERS},
-        **{name: table.tolist() for name, table in tables.items() if table is not None},
+        **{name: table.tolist() for name, table in gait.tables.items()},
     }

@@ -55,6 +55,7 @@ class JumpSlot:
     hop_speed: float = np.inf
     """m/s of forward command at the start from which on it is a hop"""
     hop_play_s: float = 0.0
+    """s: what the file says; nothing depends on it."""
     hop_table_s: float = 1.0
     hop_reach_frequency: float = 1.0
 
@@ -108,8 +109,7 @@ class JumpSlot:
         assert self.hop_table is not None
         cycles = start * self.hop_reach_frequency
         reached = (cycles - np.floor(cycles)) / self.hop_reach_frequency
-        with np.errstate(invalid="ignore"):
-            share = np.clip(np.nan_to_num((reached + since) / self.hop_table_s, neginf=0.0), 0.0, 1.0)
+        share = np.clip((reached + since) / self.hop_table_s, 0.0, 1.0)
         return _row(self.hop_table, share * (len(self.hop_table) - 1), wraps=False)
 
     @classmethod

@@ -13,14 +13,13 @@ from typing import Any
 
 from walkies.deploy.blocks import MOTION_SIGNALS, gait, jump, trick
 from walkies.deploy.blocks.command import AXES
-from walkies.deploy.json_values import MAX_PROBLEMS, Problem, describe, is_finite, size, whole
+from walkies.deploy.json_values import MAX_PROBLEMS, Problem, describe, describe_span, is_finite, is_span, size, whole
 from walkies.deploy.policy_json import JOINT_KEYS, NEWEST_FIRST
 from walkies.files import shown
 from walkies.robots.base import Robot
 from walkies.tasks import signal
 
 CODE = "course-check"
-GAIT_SIGNAL = "gait_reference"
 QUATERNION = 4
 SHORTEST_CLIP = 2
 """Frames."""
@@ -40,9 +39,9 @@ def problems(document: Mapping[str, Any], robot: Robot) -> list[Problem]:
 def _every(document: Mapping[str, Any], robot: Robot) -> Iterator[Problem]:
     names = yield from _frame(document, robot)
     yield from _sizes(document, robot)
-    yield from _gait(document.get(gait.KEY), GAIT_SIGNAL in names, robot)
+    yield from _gait(document.get(gait.KEY), gait.KEY in names, robot)
     yield from _jump(document.get(jump.KEY), document.get(gait.KEY) is not None, robot)
-    motion = {signal.SIGNALS[name].file_name or name for name in MOTION_SIGNALS}
+    motion = {signal.SIGNALS[name].in_files for name in MOTION_SIGNALS}
     yield from _motion(document, bool(motion & names), robot)
     yield from _clip(document.get("command_clip"))
 
@@ -61,7 +60,7 @@ def _frame(document: Mapping[str, Any], robot: Robot) -> Generator[Problem, None
     if not isinstance(components, list):
         yield _problem("obs_spec.components", describe(components), "a list")
         return names
-    known = {one.file_name or name: one.size(robot) for name, one in signal.SIGNALS.items()}
+    known = {one.in_files: one.size(robot) for name, one in signal.SIGNALS.items()}
     total = 0
     for index, component in enumerate(components):
         key = f"obs_spec.components[{index}]"
@@ -121,7 +120,7 @@ def _sizes(document: Mapping[str, Any], robot: Robot) -> Iterator[Problem]:
 def _gait(block: Any, shown: bool, robot: Robot) -> Iterator[Problem]:
     """shown: whether the frame has the component."""
     if (block is not None) != shown:
-        yield _together(gait.KEY, block is not None, GAIT_SIGNAL)
+        yield _together(gait.KEY, block is not None, gait.KEY)
     if block is None:
         return
     if not isinstance(block, dict):
@@ -153,7 +152,7 @@ def _motion(document: Mapping[str, Any], shown: bool, robot: Robot) -> Iterator[
     """shown: whether the frame has a component of a movement."""
     motion, block = document.get(trick.MOTION), document.get(trick.TRICK)
     if (motion is not None) != shown:
-        names = [signal.SIGNALS[name].file_name or name for name in MOTION_SIGNALS]
+        names = [signal.SIGNALS[name].in_files for name in MOTION_SIGNALS]
         yield _together(trick.MOTION, motion is not None, " or ".join(names))
     if motion is None:
         return
@@ -202,9 +201,8 @@ def _clip(block: Any) -> Iterator[Problem]:
         key = f"command_clip.{shown(axis)}"
         if axis not in AXES:
             yield _problem(key, "an unknown axis", f"one of {', '.join(AXES)}")
-        elif not (isinstance(pair, list) and len(pair) == 2 and all(map(is_finite, pair)) and pair[0] <= pair[1]):
-            got = " … ".join(map(describe, pair)) if isinstance(pair, list) and len(pair) == 2 else describe(pair)
-            yield _problem(key, got, "[low, high], low ≤ high")
+        elif not is_span(pair):
+            yield _problem(key, describe_span(pair), "[low, high], low ≤ high")
 
 
 def _table(block: Mapping[str, Any], key: str, name: str, rows: int | None, columns: int) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from walkies.deploy.blocks import BLOCKS
+from walkies.deploy.blocks import BLOCKS, beyond_2025
 from walkies.deploy.checks import course_rules, network_rules, robot_rules
 from walkies.deploy.checks.findings import (
     CONTROLLER,
@@ -36,8 +36,6 @@ MAX_BYTES = 40 * 1024**2
 """Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
 NEWER_KEYS = ("obs_spec", "single_observation_size", *BLOCKS)
 """Read by the controller of 2026 alone."""
-REFERENCES = ("gait_reference", "jump_slot", "trick", "motion")
-"""Blocks without which a policy that has them does not walk as trained."""
 IGNORED_KEYS = ("control_orientation", *network_rules.POSE_COMMANDS, "contract_version")
 KNOWN_KEYS = (*REQUIRED, *JOINT_KEYS, "observation_history", "use_imu", "walkies", *IGNORED_KEYS, *NEWER_KEYS)
 MAX_UNKNOWN_KEYS = 20
@@ -182,13 +180,15 @@ def _editions(document: dict[str, Any], broken: Sequence[str]) -> Iterator[Findi
     if document.get("obs_spec") is None:
         message = "the file does not list its frame: every deployment with the course's software of 2026 refuses it; "
         message += "the robot of 2025 loads it"
+        if ignored := [key for key in BLOCKS if key in document]:
+            message += f" and ignores {', '.join(ignored)}"
         mend = "`walkies export TARGET --contract 2026` writes the newer format"
         yield Finding("no-obs-spec", NOTE, "obs_spec", message, VALIDATOR, mend)
         return
     for problem in course_rules.problems(document, robot):
         if not any(problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")) for key in broken):
             yield _of_problem(problem)
-    blocks = [key for key in REFERENCES if document.get(key) is not None]
+    blocks = beyond_2025(document)
     if blocks or frame(document) not in (FRAME, None):
         what = ", ".join(blocks) if blocks else "a frame other than the one of 2025"
         message = f"{what}: only the robot's software of 2026 knows it; that of 2025 would show the policy other inputs"

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from walkies.deploy.blocks import MOTION_SIGNALS
 from walkies.deploy.blocks.command import AXES
 from walkies.deploy.checks.findings import CONTROLLER, COURSE, ERROR, NOTE, WARNING, Finding
 from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.probes import ordinary_observations
 from walkies.robots.base import Robot
+from walkies.tasks.signal import GAIT
 
 NEVER_VARIED = 300.0
 """An input whose weights are this many times the median input's never varied in training: its deviation was a floor, of
@@ -32,9 +34,7 @@ JUMP = 0.6
 """rad: how far sensor noise alone may move the worst joint's target between two control steps (95th percentile)."""
 ROUNDING = 1e-3
 """Largest difference between float32, as on the robot, and float64."""
-STILL = 1e-6
-"""rad: angles that are the same."""
-REFERENCES = ("gait_reference", "motion_command", "motion_anchor")
+REFERENCES = (GAIT, *MOTION_SIGNALS)
 """Inputs that the file itself tells."""
 FOLDED = f"{COURSE} (brax: 1/σ, σ at least a millionth), pupper-mjlab (1/(σ + .01)): folded into the first layer as W/σ"
 BOUNDED = ("tanh", "sigmoid", "softmax")
@@ -112,7 +112,7 @@ def _is_constant(policy: PolicyFile, name: str, entries: np.ndarray) -> bool:
         pairs = [None if clip is None else getattr(clip, AXES[entry]) for entry in entries]
         held = all(pair is not None and pair[0] == pair[1] for pair in pairs)
         return held and not (turns and AXES.index("wz") in entries)
-    return name == "gait_reference" and _stands_still(policy)
+    return name == GAIT and _stands_still(policy)
 
 
 def _median_of_frames(weight: np.ndarray, typical: float) -> np.ndarray:
@@ -122,12 +122,8 @@ def _median_of_frames(weight: np.ndarray, typical: float) -> np.ndarray:
 
 def _stands_still(policy: PolicyFile) -> bool:
     """Whether the gait reference is the default pose whatever is commanded."""
-    blocks, pose = policy.blocks, np.asarray(policy.default_joint_pos)
-    gait = blocks.gait_reference
-    if gait is None or blocks.jump_slot is not None:
-        return False
-    tables = (gait.trot_table, gait.gallop_table, gait.lift_table, gait.gallop_back_table)
-    return all(table is None or bool(np.allclose(table, pose, atol=STILL)) for table in tables)
+    gait, jump = policy.blocks.gait_reference, policy.blocks.jump_slot
+    return gait is not None and jump is None and gait.stands_still(policy.default_joint_pos)
 
 
 def size(policy: PolicyFile) -> Iterator[Finding]:

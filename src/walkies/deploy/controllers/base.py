@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from walkies.quaternions import up_in_body
+
 
 class Sensors(NamedTuple):
     """What a controller reads of n robots."""
@@ -78,5 +80,4 @@ class Controller(Protocol):
 
 def gravity_in_body(orientation: np.ndarray) -> np.ndarray:
     """Unit gravity (n, 3) in the body frame for quaternions (n, 4) w x y z: Rᵀ (0, 0, -1)."""
-    w, x, y, z = orientation.T
-    return -np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+    return -up_in_body(orientation)

@@ -76,7 +76,7 @@ def told(
     command[:, 0] = np.clip(command[:, 0], -speeds.backward, speeds.forward)
     cap = speed_cap(blocks.jump_slot, speeds.cap, inputs.running)
     command[:, :2] = np.clip(command[:, :2], -cap, cap)
-    if blocks.hold.on and policy.use_imu:
+    if policy.use_imu:
         heading, command = blocks.hold(inputs.heading, command, yaw_of(orientation))
         inputs = inputs._replace(heading=heading)
     return inputs._replace(command=command)

@@ -188,8 +188,6 @@ def _act(
         np.asarray(policy.joint_upper_limits, np.float32),
     )
     rotated = np.roll(observation, policy.frame_size, axis=-1)
-    if (place := policy.slices.get("last_action")) is not None:  # where upstream keeps it
-        rotated[:, place] = applied
     # NaN is looked for in what the joints would be told, last of all: an infinite action is clamped and carried out
     # (not where the fade-in is still zero), and the history has the NaN by then, so a re-activation fails as well.
     remembering = acting
@@ -334,8 +332,7 @@ def damped(config: ControllerConfig, n: int, joints: int) -> MotorCommand:
 def _fill(
     config: ControllerConfig, policy: PolicyFile, memory: Memory, sensors: Sensors, gravity: np.ndarray, time: float
 ) -> tuple[Inputs, np.ndarray]:
-    """What is remembered of the inputs, and the observation with the newest frame's sensor part renewed; its last
-    action was put there after that action."""
+    """What is remembered of the inputs, and the observation with its newest frame renewed."""
     observation, joints = memory.observation.copy(), sensors.joint_position
     speed = np.zeros_like(joints) if sensors.joint_velocity is None else sensors.joint_velocity
     told = inputs.told(policy, memory.inputs, memory.velocity_command, sensors.orientation, config.speeds)

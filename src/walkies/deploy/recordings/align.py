@@ -143,7 +143,7 @@ def require_signals(policy: PolicyFile, names: tuple[str, ...], why: str) -> Non
         UserError: which, by the names of walkies and of the file, and what to do.
     """
     if missing := [name for name in names if name not in policy.slices]:
-        listed = ", ".join(f"{name} ({SIGNALS[name].file_name or name} in obs_spec)" for name in missing)
+        listed = ", ".join(f"{name} ({SIGNALS[name].in_files} in obs_spec)" for name in missing)
         raise UserError(
             f"the observations of this policy hold no {listed}: {why}; got {', '.join(policy.observation)}. Record a "
             "policy that observes it: `walkies excite` writes one that shakes the legs of a robot held in the air"

@@ -20,6 +20,7 @@ from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.settings import Settings
 from walkies.sim.params import ground_geom
+from walkies.tasks.signal import GAIT
 
 LONGEST_QUEUE = 64
 """Motor commands kept for latency: 123 ms at 520 Hz."""
@@ -158,7 +159,7 @@ class Walker:
         rotation = flat.reshape(3, 3)
         velocity = rotation.T @ self.data.qvel[:3]
         message = multiplex(self.config, self._message, self.clock() - self._published)
-        shown = self.policy.slices.get("gait_reference")
+        shown = self.policy.slices.get(GAIT)
         return Moment(
             time=self.time,
             command=np.zeros(3) if message is None else message[0].copy(),

@@ -16,6 +16,10 @@ from walkies.tasks.signal import namespace
 
 Array = Any
 """numpy.ndarray or jax.Array"""
+TABLES, OPTIONAL_TABLES = ("trot_table", "gallop_table"), ("lift_table", "gallop_back_table")
+"""Names, as in a policy file."""
+STILL = 1e-6
+"""rad: angles that are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +48,18 @@ class GaitReference:
         """Rows of each table."""
         return len(self.trot_table)
 
+    @property
+    def tables(self) -> dict[str, np.ndarray]:
+        """Those that there are, by name."""
+        known = {name: getattr(self, name) for name in (*TABLES, *OPTIONAL_TABLES)}
+        return {name: table for name, table in known.items() if table is not None}
+
+    def stands_still(self, default_pose: Any) -> bool:
+        """Whether it is the default pose (nu,) whatever is commanded."""
+        return all(np.allclose(table, default_pose, rtol=0, atol=STILL) for table in self.tables.values())
+
     @cached_property
-    def _tables(self) -> np.ndarray:
+    def _stacked(self) -> np.ndarray:
         """(4, N, nu): trot, lift, gallop, gallop back."""
         lift = self.trot_table if self.lift_table is None else self.lift_table
         back = self.gallop_table if self.gallop_back_table is None else self.gallop_back_table
@@ -69,7 +83,7 @@ class GaitReference:
         share = (place - row)[..., None]
         table = xp.where(gallops, xp.where(onward, 2, 3), xp.where(walks, 0, 1))
         first = row.astype(int) % self.n_samples  # of a negative phase too: the remainder is never negative
-        tables = xp.asarray(self._tables, dtype=command.dtype)
+        tables = xp.asarray(self._stacked, dtype=command.dtype)
         return (1 - share) * tables[table, first] + share * tables[table, (first + 1) % self.n_samples]
 
     def offset(self, seconds: Array, command: Array, default_pose: Any) -> Array:

@@ -17,11 +17,9 @@ from walkies.robots.base import Robot
 from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, table
 from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.signal import GAIT
 
 Array = jax.Array
-
-SIGNAL = "gait_reference"
-"""What a frame calls it (`walkies.tasks.signal`)."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,10 @@ class GaitConfig:
     """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
     dir_threshold: Annotated[float, Between(0.0, 100.0)] = 0.05
     """m/s: a slower walk takes its direction from the yaw rate."""
-    lead: Annotated[float, Between(0.0, 1000.0)] = 1.0
+    emphasis: Annotated[float, Between(0.0, 1000.0)] = 1.0
     """Factor on the weight of gait_tracking at the start of training, linear to 1: first the legs learn the gait, then
     the robot learns to go where it is told with it."""
-    lead_steps: Annotated[int, Between(0, 10**12)] = 4_000_000
+    emphasis_steps: Annotated[int, Between(0, 10**12)] = 4_000_000
     """Control steps over all robots after which it is 1."""
     clock_spread: Annotated[float, Between(0.0, 0.5)] = 0.05
     """± share by which the gait's clock runs fast or slow in training, one draw per episode. On the robot it is a wall
@@ -62,7 +60,7 @@ def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = N
     """
     if config.tables == "none":
         raise UserError(
-            f"the signal {SIGNAL} has no tables; expected a --preset, or --task.gait.tables zero, trot or trot-lift"
+            f"the signal {GAIT} has no tables; expected a --preset, or --task.gait.tables zero, trot or trot-lift"
         )
     legs = Legs(robot, model)
     if config.tables == "zero":
@@ -88,7 +86,7 @@ def check(weight: float, width: tuple[float, ...], shown: bool, robot: Robot) ->
     per_leg = robot.num_joints // len(robot.leg_names)
     if weight and not shown:
         raise UserError(
-            f"--task.rewards.gait-tracking: got {weight:g} without a gait to follow; expected {SIGNAL} in "
+            f"--task.rewards.gait-tracking: got {weight:g} without a gait to follow; expected {GAIT} in "
             "--task.observation, as --preset stable-gait has it"
         )
     if weight and len(width) not in (1, per_leg):
@@ -105,9 +103,9 @@ def _table(name: str, gait: Gait, legs: Legs) -> np.ndarray:
         raise UserError(f"the gait {name}: {error}") from error
 
 
-def lead(config: GaitConfig, steps: Array) -> Array:
+def emphasis(config: GaitConfig, steps: Array) -> Array:
     """Factor () on the weight of gait_tracking after so many control steps () of training."""
-    return config.lead + (1.0 - config.lead) * jnp.minimum(steps / max(config.lead_steps, 1), 1.0)
+    return config.emphasis + (1.0 - config.emphasis) * jnp.minimum(steps / max(config.emphasis_steps, 1), 1.0)
 
 
 class GaitState(NamedTuple):
