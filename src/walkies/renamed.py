@@ -1,7 +1,7 @@
 """Old names that people have in their scripts, run folders and command lines, served by what they are called now.
 
 Every old name still works and says what replaces it; it goes after one release. `MODULES` has the modules, `names`
-serves names within a module, `fields` those of a record.
+serves names within a module, `fields` those of a record; `added` says what records of before meant by lacking a field.
 """
 
 from __future__ import annotations
@@ -196,6 +196,22 @@ def fields(**old: str) -> Callable[[type[T]], type[T]]:
         return record
 
     return decorate
+
+
+def added(**values: Any) -> Callable[[type[T]], type[T]]:
+    """A decorator of a dataclass that got new fields: what a record written before them means by their absence, where
+    that is not today's default."""
+
+    def decorate(record: type[T]) -> type[T]:
+        record.__added__ = values  # type: ignore[attr-defined]
+        return record
+
+    return decorate
+
+
+def before(record: Any) -> Mapping[str, Any]:
+    """Values of the fields of a dataclass in records that lack them; empty for most."""
+    return getattr(record, "__added__", {})
 
 
 def old_fields(record: Any) -> Mapping[str, str]:

@@ -1,12 +1,14 @@
 """Robots of checkpoints of before become today's."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sim.random_robots import random_params
 from walkies.robots import PUPPER, load_model
 from walkies.run.editions import ROBOTS, upgraded
+from walkies.sim.actuation import sensed
 from walkies.sim.native import NativeSimulator
 
 N, BODIES, HINGES = 3, 13, 12
@@ -41,6 +43,32 @@ def test_a_row_of_the_engine_for_legs_is_that_of_the_engine_for_trees(rows):
     assert upgraded(known) is known, "another simulator's parameters stay as they are"
     swapped = upgraded(known, simulator.legged.sphere_bodies[::-1])[f"{ROBOTS}.params"]
     assert np.abs(swapped - today).max() > 0.1, "the control"
+
+
+def test_a_late_imu_of_before_is_read_as_it_was():
+    """One reading of each control step was kept, at the age that the robot's delay leaves within a step; today it is
+    every physics step's. Control: a delay that the robot does not have reads another."""
+    substeps, longest, delays = 5, 12, np.array([0, 7, 12])
+    history = np.arange(40.0)  # of each physics step, oldest first
+    past = [[[history[-1 - k * substeps - d % substeps]] * 6 for k in range(longest // substeps)] for d in delays]
+    old = {f"{ROBOTS}.imu.past": np.array(past), f"{ROBOTS}.imu.lag": delays // substeps, "learner.steps": np.zeros(2)}
+    rows = longest - substeps + 1
+    found = upgraded(old, imu_rows=rows, substeps=substeps)
+    assert set(found) == {f"{ROBOTS}.imu", "learner.steps"} and found[f"{ROBOTS}.imu"].shape == (3, rows, 6)
+    newer = jnp.repeat((40.0 + jnp.arange(substeps))[None, :, None], 6, axis=2)
+    for ages, right in ((delays, True), (delays + np.array([6, 1, -1]), False)):
+        _, read = sensed(
+            jnp.asarray(found[f"{ROBOTS}.imu"]), jnp.broadcast_to(newer, (3, substeps, 6)), jnp.asarray(ages)
+        )
+        assert (np.array(read[:, 0]) == 44.0 - ages).all() == right
+
+
+def test_every_fade_in_of_before_took_a_second():
+    known = {f"{ROBOTS}.clock": np.array([0.0, 3.0], np.float32)}
+    found = upgraded(known)
+    assert found[f"{ROBOTS}.fade_in"].tolist() == [1.0, 1.0] and found[f"{ROBOTS}.fade_in"].dtype == np.float32
+    today = known | {f"{ROBOTS}.fade_in": np.array([1.5, 2.0], np.float32)}
+    assert upgraded(today) is today
 
 
 def test_the_engines_row_of_the_first_edition_is_todays_and_two_delays(rows):

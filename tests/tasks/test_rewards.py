@@ -14,9 +14,11 @@ from walkies.cli import explain
 from walkies.errors import UserError
 from walkies.tasks import rewards
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
+from walkies.tasks.stature import Stature
 from walkies.tasks.walk import WalkConfig
 
 SHAPE = RewardParams()
+STATURE = Stature(0.155, 0.1257, np.array([True, False, False, True]))
 
 
 def motion(**changes) -> Motion:
@@ -31,7 +33,7 @@ def motion(**changes) -> Motion:
         gait_reference=np.zeros(12),
     )  # fmt: skip
     assert set(changes) <= set(still)
-    return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()})
+    return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()}, stature=STATURE)
 
 
 twelve = np.arange(12) / 10
@@ -54,6 +56,15 @@ CASES = {
     "action_rate": (dict(action=twelve, last_action=-twelve), 4 * (twelve**2).sum()),
     "foot_slip": (dict(foot_velocity=slip), 0.25),
     "foot_air_time": (dict(command=moving, first_contact=swing, foot_air_time=[0.2, 0.4, 0, 0]), 0.2 - SHAPE.air_time),
+    "alternate_feet": (
+        dict(
+            command=moving,
+            foot_contact=[True, False, False, True],
+            foot_height=[0.0, 0.155 * 0.19, 0.155 * 0.32, 0.0],
+            foot_air_time=[0.0, 0.1, 0.25, 0.0],
+        ),
+        0.5 + 0.25 * (1 + np.exp(-1.0)),
+    ),
     "foot_clearance": (dict(foot_velocity=slip), 0.5 * SHAPE.clearance),
     "stand_still": (dict(joint_offset=-twelve), twelve.sum()),
     "stand_still_velocity": (dict(joint_velocity=-twelve), twelve.sum()),
@@ -94,6 +105,42 @@ def test_standing_terms_are_silent_when_told_to_move(name):
 def test_a_foot_in_the_air_does_not_slip():
     assert rewards.foot_slip(motion(foot_velocity=slip, foot_contact=~swing), SHAPE)[0] == 0.0
     assert rewards.foot_slip(motion(foot_velocity=slip, foot_contact=swing), SHAPE)[0] > 0.2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(command=np.zeros(3)),
+        dict(foot_contact=[True, True, False, False]),
+        dict(foot_contact=[True, False, True, True]),
+        dict(foot_contact=[False] * 4),
+        dict(foot_air_time=[0.0, 0.1, 0.252, 0.0]),
+    ],
+    ids=["told to stand", "a bound", "one foot", "a flight", "too long"],
+)
+def test_feet_that_do_not_alternate_earn_nothing(change):
+    """The control is the term's own case, of which each differs in one thing. What a foot on the ground last flew does
+    not count."""
+    changes, value = CASES["alternate_feet"]
+    assert rewards.alternate_feet(motion(**(changes | change)), SHAPE)[0] == 0.0
+    landed = rewards.alternate_feet(motion(**(changes | dict(foot_air_time=[0.4, 0.1, 0.25, 0.0]))), SHAPE)[0]
+    assert landed == pytest.approx(value, rel=1e-3)
+
+
+def test_robots_whose_feet_have_no_two_halves_are_paid_nothing():
+    changes, _ = CASES["alternate_feet"]
+    what = motion(**changes)
+    for stature in (None, STATURE._replace(half=None)):
+        assert rewards.alternate_feet(what._replace(stature=stature), SHAPE).tolist() == [0.0]
+
+
+def test_a_robot_twice_as_high_alternates_alike_in_its_own_units():
+    changes, value = CASES["alternate_feet"]
+    large = {name: np.array(changes[name]) * size for name, size in (("foot_height", 2.0), ("foot_air_time", 2**0.5))}
+    twice = STATURE._replace(height=2 * STATURE.height, time=2**0.5 * STATURE.time)
+    what = motion(**(changes | large))
+    np.testing.assert_allclose(rewards.alternate_feet(what._replace(stature=twice), SHAPE), [value], rtol=1e-3)
+    assert rewards.alternate_feet(what, SHAPE)[0] == 0.0, "the control"
 
 
 def test_the_fall_is_felt_in_the_sum():

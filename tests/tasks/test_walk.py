@@ -11,7 +11,9 @@ from fake_simulator import plain_walk, still_walk
 from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
-from walkies.tasks.randomization import NONE, Pushes, Randomization, Range, Sensing
+from walkies.sim import actuation
+from walkies.tasks import signal
+from walkies.tasks.randomization import NONE, ZERO, Pushes, Randomization, Range, Sensing
 from walkies.tasks.rewards import Ramp
 from walkies.tasks.walk import Start, WalkConfig
 
@@ -86,7 +88,7 @@ def test_targets_are_clamped_as_on_the_board():
 
 
 def test_fade_in_scales_the_action_and_what_is_remembered_of_it():
-    walk = still_walk(replace(QUIET, start=Start(fade_probability=1.0)))
+    walk = still_walk(replace(QUIET, start=Start(fade_probability=1.0, fade_in=Range(1.0, 1.0))))
     state = walk.reset(KEY, 2)
     np.testing.assert_allclose(state.physics.qpos[:, 7:], [walk.robot.default_pose] * 2, rtol=1e-6)
     for k in range(4):
@@ -95,6 +97,22 @@ def test_fade_in_scales_the_action_and_what_is_remembered_of_it():
         offset = np.array(state.physics.targets[:, 0]) - np.array(walk.robot.default_pose)
         np.testing.assert_allclose(offset, 0.75 * 0.02 * k, atol=1e-6)
     np.testing.assert_allclose(frames(state, walk)[:, 0, SLICES["last_action"]], 0.06, atol=1e-6)
+
+
+def test_actions_fade_in_as_long_as_either_software_takes():
+    """One to two seconds, drawn per episode, of which the critic is told the share. Control: robots already running."""
+    walk = still_walk(replace(QUIET, start=Start(fade_probability=0.5)))
+    state = walk.reset(KEY, 4000)
+    starting = np.array(state.clock) == 0.0
+    assert 0.45 < starting.mean() < 0.55
+    drawn = np.array(state.fade_in)
+    assert 1.0 <= drawn.min() < 1.01 and 1.99 < drawn.max() <= 2.0 and abs(np.median(drawn) - 1.5) < 0.05
+    for _ in range(3):
+        state, _ = walk.step(state, jnp.ones((4000, 12)), KEY)
+    share = np.where(starting, 0.04 / drawn, 1.0)
+    np.testing.assert_allclose(state.action[:, 0], share, rtol=1e-5)
+    told = next(iter(walk.observe(state).critic[:, signal.slices(walk.privileged, walk)["fade_in"]].T))
+    np.testing.assert_allclose(told, np.where(starting, 0.06 / drawn, 1.0), rtol=1e-5)
 
 
 def test_actions_beyond_one_act_as_one():
@@ -180,6 +198,45 @@ def test_a_late_imu_shows_what_was_sensed_whole_control_steps_ago():
         seen.append(frames(state, walk)[:, 0, :3])
         true.append(np.full((3, 3), float(i)))
     np.testing.assert_allclose(seen, [true[0], true[0], *true[1:4]], atol=1e-6)
+
+
+def test_an_imu_with_a_clock_of_its_own_is_read_at_another_age_each_time():
+    """The still simulator turns evenly, so that a reading tells its age: a delay of 8 ms, and as often 0, 4 or 8 ms
+    more. Control: without jitter always the same."""
+    ages = {}
+    for jitter in (ZERO, Range(0.0, 0.008)):
+        late = replace(NONE.latency, imu_delay=Range(0.008, 0.008), imu_jitter=jitter)
+        walk = still_walk(disturbed(latency=late))
+        readings = np.arange(40, dtype=np.float32)  # one each physics step
+        past, found = jnp.zeros((4000, walk.imu_rows, 6)) if walk.imu_rows else None, []
+        for step in range(1, 8):
+            last = 5 * step
+            rows = jnp.broadcast_to(jnp.asarray(readings[last - 5 : last])[:, None], (4000, 5, 6))
+            steps = jitter.value(np.random.default_rng(step).random(4000)) / walk.simulator.timestep
+            past, seen = actuation.sensed(past, rows, 2 + jnp.round(jnp.asarray(steps)).astype(jnp.int32))
+            found.append(readings[last - 1] - np.array(seen[:, 0]))
+        ages[jitter] = np.concatenate(found[1:])
+    assert set(ages[ZERO]) == {2.0}
+    values, counts = np.unique(ages[Range(0.0, 0.008)], return_counts=True)
+    assert values.tolist() == [2.0, 3.0, 4.0]
+    np.testing.assert_allclose(counts / counts.sum(), [0.25, 0.5, 0.25], atol=0.01)
+
+
+def test_the_age_of_a_reading_is_drawn_anew_in_each_step():
+    """As the task draws it. Control: without jitter all robots, which turn alike, read alike."""
+    spread = {}
+    for jitter in (ZERO, Range(0.0, 0.040)):
+        walk = still_walk(disturbed(latency=replace(NONE.latency, imu_delay=Range(0.004, 0.004), imu_jitter=jitter)))
+        state = walk.reset(KEY, 300)
+        seen = []
+        for i in range(8):
+            turning = state.physics._replace(qvel=state.physics.qvel.at[:, 3:6].set(float(i)))
+            state, _ = walk.step(state._replace(physics=turning), jnp.zeros((300, 12)), jax.random.key(i))
+            seen.append(frames(state, walk)[:, 0, 0])
+        spread[jitter] = [len(np.unique(row)) for row in seen[4:]]
+        ages = [i - row for i, row in enumerate(seen)][4:]
+    assert spread[ZERO] == [1, 1, 1, 1] and min(spread[Range(0.0, 0.040)]) == 3
+    assert set(np.unique(ages)) == {0.0, 1.0, 2.0}
 
 
 def test_what_comes_during_an_episode_reaches_the_simulator():

@@ -16,7 +16,7 @@ from walkies.errors import UserError
 from walkies.robots import DEFAULT, ROBOTS, get_robot
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
-from walkies.tasks.contract import FADE_IN, Contract
+from walkies.tasks.contract import Contract
 from walkies.tasks.presets import Preset, with_preset
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.signal import GAIT
@@ -119,7 +119,9 @@ def episode_table(task: WalkConfig) -> Table:
         "worth the termination term, then nothing",
     )
     table.add_row("truncation", f"{task.episode_seconds} s", "time limit: the value of the last state is bootstrapped")
-    table.add_row("fade-in", f"{FADE_IN} s", f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
+    start = task.start.fade_in
+    fades = f"{start.low:g} s" if start.fixed else f"{start.low:g} … {start.high:g} s"
+    table.add_row("fade-in", fades, f"in {task.start.fade_probability:.0%} of the episodes, as after start-up")
     for part, record in (
         ("commands", task.commands),
         ("start", task.start),

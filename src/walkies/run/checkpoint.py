@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 
 from walkies.errors import UserError
 from walkies.files import parse_json, refuse_pointer, shown, write_bytes
-from walkies.run.editions import upgraded
 
 Tree = TypeVar("Tree")
+Upgrade = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
 FORMAT = "walkies-checkpoint-2"
 UNSIGNED = "walkies-checkpoint-1"
@@ -63,10 +63,10 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str
     return digest.hexdigest()
 
 
-def load(path: Path, like: Tree, sphere_bodies: Sequence[int] = ()) -> tuple[Tree, dict[str, Any]]:
+def load(path: Path, like: Tree, upgrade: Upgrade = lambda tensors: tensors) -> tuple[Tree, dict[str, Any]]:
     """Read a tree with the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs), and the header.
 
-    sphere_bodies: for robots of before (`walkies.run.editions.upgraded`).
+    upgrade: makes the tensors of a training of before those of today (`walkies.run.editions`).
 
     Raises:
         DamagedCheckpoint: the file is no checkpoint, or does not have the checksum that was written with it.
@@ -74,7 +74,7 @@ def load(path: Path, like: Tree, sphere_bodies: Sequence[int] = ()) -> tuple[Tre
             is converted or filled in.
     """
     header, keys, tensors = _read(path)
-    tensors = upgraded(tensors, sphere_bodies)
+    tensors = upgrade(tensors)
     expected = dict(_named_leaves(like))
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or extra:

@@ -13,17 +13,41 @@ TORQUE_LIMIT = 2
 """Place of the torque limit among a hinge's numbers; 1 / torque_speed follows it today."""
 
 
-def upgraded(tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int] = ()) -> dict[str, np.ndarray]:
+def upgraded(
+    tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int] = (), imu_rows: int = 0, substeps: int = 1
+) -> dict[str, np.ndarray]:
     """Tensors of a checkpoint by name, those of before as if today's program had written them.
 
     In the first edition the native engine's row of parameters ended with the delays of commands and of the IMU, which
     are leaves of their own today, and no motor weakened with speed. Until the engine took any tree of joints, every
-    body had its inverse weight in the row, where every colliding geom has that of its body today. Whatever is not of
-    these forms is returned as it is.
+    body had its inverse weight in the row, where every colliding geom has that of its body today. Until the age of a
+    reading could change from step to step, one reading of each control step was remembered; and every fade-in took a
+    second. Whatever is not of these forms is returned as it is.
 
-    sphere_bodies: of each colliding geom the body that it is part of, the base being 0; empty: not of this engine.
+    Args:
+        tensors: by name.
+        sphere_bodies: of each colliding geom the body that it is part of, the base being 0; empty: not of this engine.
+        imu_rows: earlier readings of the IMU that the task remembers today.
+        substeps: physics steps of a control step.
     """
-    return _of_trees(_without_delays(tensors), sphere_bodies)
+    tensors = _of_trees(_without_delays(tensors), sphere_bodies)
+    return _with_every_reading(_with_fade_in(tensors), imu_rows, substeps)
+
+
+def _with_fade_in(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    clock, name = tensors.get(f"{ROBOTS}.clock"), f"{ROBOTS}.fade_in"
+    return tensors if clock is None or name in tensors else {**tensors, name: np.ones_like(clock)}
+
+
+def _with_every_reading(tensors: dict[str, np.ndarray], rows: int, substeps: int) -> dict[str, np.ndarray]:
+    """Of each control step the one that was remembered, in all places: no other is read."""
+    name = f"{ROBOTS}.imu"
+    past = tensors.get(f"{name}.past")
+    kept = {key: value for key, value in tensors.items() if not key.startswith(f"{name}.")}
+    if past is None:
+        return tensors
+    steps = np.minimum(np.arange(rows) // substeps, past.shape[1] - 1)
+    return {**kept, name: past[:, steps]} if rows else kept
 
 
 def _of_trees(tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int]) -> dict[str, np.ndarray]:

@@ -199,8 +199,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_of: type | None = None) -> T:
     """The dataclass `kind` from what `to_dict` made of it, or of a subclass that this program defines.
 
-    Fields that are missing take their defaults, and old names of fields count as today's (an older run); unknown fields
-    are an error that names them.
+    Fields that are missing take what an older run means by that (`renamed.added`; mostly it is their defaults), and old
+    names of fields count as today's; unknown fields are an error that names them.
 
     Args:
         kind: the dataclass.
@@ -224,7 +224,7 @@ def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_o
         content = {name: value for name, value in content.items() if name in names}
     values = {n: _convert(hints[n], value, f"{where}.{n}", ignore_extra_of) for n, value in content.items()}
     try:
-        return kind(**values)
+        return kind(**{**renamed.before(kind), **values})
     except (TypeError, ValueError) as error:  # a field without a default is missing, or the record refuses its values
         raise UserError(f"{where}: {error}") from error
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from walkies.files import shown, write_json
 from walkies.rl import finite, train
 from walkies.run import checkpoint
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
+from walkies.run.editions import upgraded
 from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions
 from walkies.run.interrupt import stop_on_signal
 from walkies.sim.native import NativeSimulator
@@ -85,7 +87,7 @@ class Training:
         Raises:
             UserError: it is damaged, of another run, or of a training that had diverged.
         """
-        state, header = checkpoint.load(path, self.state, _sphere_bodies(self.env))
+        state, header = checkpoint.load(path, self.state, _upgrade(self.env))
         _refuse_foreign(path, header, self.config)
         _refuse_wrong(state, f"in {path}")
         self.state, self.seconds = state, float(header["seconds"])
@@ -103,7 +105,7 @@ class Training:
         env = build(there)
         shape = train.shapes(there.recipe, env, jax.random.key(0))
         with _naming_whole_ones(folder, path, "--init-from"):
-            old, _ = checkpoint.load(path, shape, _sphere_bodies(env))
+            old, _ = checkpoint.load(path, shape, _upgrade(env))
             _refuse_wrong(old, f"in {path}")
         new = self.state.learner.params
         if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):
@@ -145,9 +147,11 @@ def _refuse_wrong(state: train.TrainState, where: str) -> None:
         raise finite.Diverged(f"the training had diverged {where}: {finite.listed(wrong)}")
 
 
-def _sphere_bodies(env: Walk) -> tuple[int, ...]:
-    """Of each colliding geom of the native engine's robot its body; empty for other simulators."""
-    return env.simulator.legged.sphere_bodies if isinstance(env.simulator, NativeSimulator) else ()
+def _upgrade(env: Walk) -> checkpoint.Upgrade:
+    """Of checkpoints of this task."""
+    simulator = env.simulator
+    bodies = simulator.legged.sphere_bodies if isinstance(simulator, NativeSimulator) else ()
+    return partial(upgraded, sphere_bodies=bodies, imu_rows=env.imu_rows, substeps=simulator.substeps)
 
 
 def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> None:

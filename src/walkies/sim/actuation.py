@@ -117,41 +117,16 @@ def jittered(lateness: Array, seconds: Array, timestep: float) -> Array:
     return jnp.concatenate([jnp.round(seconds / timestep), lateness[:, : TARGET_MEMORY - 1]], axis=1)
 
 
-class LateImu(NamedTuple):
-    """Readings of an IMU that are whole control steps on their way."""
-
-    lag: Array
-    """(n,) int32, control steps, 0 … K."""
-    past: Array
-    """(n, K, 6): earlier readings of gyro and gravity, newest first."""
-
-
-def late_imu(delay: Array, reading: Array, longest: int, substeps: int) -> LateImu | None:
-    """An IMU that has shown the same `reading` (n, 6) all the time before; None where no delay takes that long.
-
-    delay: (n,) physics steps, at most `longest`.
-    """
-    if not longest // substeps:
-        return None
-    return LateImu(delay // substeps, jnp.repeat(reading[:, None], longest // substeps, axis=1))
-
-
-def sensed(imu: LateImu | None, readings: Array, delay: Array) -> tuple[LateImu | None, Array]:
-    """What the IMU shows at the end of a control step, (n, 6), and the readings that are then on their way.
-
-    A delay of d physics steps is d // substeps control steps, for which readings are remembered, and the rest within
-    the control step.
+def sensed(past: Array | None, readings: Array, age: Array) -> tuple[Array | None, Array]:
+    """What is read of the IMU at the end of a control step, (n, 6), and the readings of before for the next one.
 
     Args:
-        readings: (n, substeps, 6), `Readings.imu`.
-        delay: (n,) physics steps.
+        past: (n, K, 6), readings before those, newest first; None: none of them is old enough to be needed.
+        readings: (n, substeps, 6), `Readings.imu`, oldest first.
+        age: (n,) physics steps.
     """
-    substeps = readings.shape[1]
-    newest = _row(readings, substeps - 1 - delay % substeps)
-    if imu is None:
-        return None, newest
-    known = jnp.concatenate([newest[:, None], imu.past], axis=1)
-    return imu._replace(past=known[:, :-1]), _row(known, imu.lag)
+    known = readings[:, ::-1] if past is None else jnp.concatenate([readings[:, ::-1], past], axis=1)
+    return None if past is None else known[:, : past.shape[1]], _row(known, age)
 
 
 def _row(rows: Array, index: Array) -> Array:

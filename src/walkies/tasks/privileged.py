@@ -56,7 +56,7 @@ def signals(randomization: Randomization, gait: bool = False) -> tuple[Privilege
         Signal("factors", "1", "how the drawn robot differs from the nominal one", lambda task: factors,
                lambda s: s.factors, signed(np.ones(factors))),
         Signal("fade_in", "1", "share of an action that is executed", _one,
-               lambda s: jnp.minimum(s.clock, 1.0)[:, None], signed(np.ones(1))),
+               lambda s: jnp.minimum(s.clock / s.fade_in, 1.0)[:, None], signed(np.ones(1))),
     ]  # fmt: skip
     if not randomization.contact.slope.off:
         found.append(Signal("gravity", "1", "unit vector of gravity, body frame", three,

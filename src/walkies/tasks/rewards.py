@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from walkies import renamed
 from walkies.bounds import ABOUT, AtMost, Between, Share, fields_of
 from walkies.errors import UserError
+from walkies.tasks.stature import Stature
 
 Array = jax.Array
 
@@ -68,6 +69,8 @@ class Motion(NamedTuple):
     """(n,) bool: the episode ended in a fall."""
     gait_reference: Array | None = None
     """(n, nu) rad from the default pose: the reference that the action was chosen by; None: there is none."""
+    stature: Stature | None = None
+    """The robot's own measures; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ class RewardParams:
     """Flight time a step should have, s."""
     clearance: Annotated[float, Between(0.0, 10.0)] = 0.03
     """Height a swinging foot should reach above the ground, m."""
+    swing_time: Annotated[float, Between(0.0, 100.0)] = 2.0
+    """Longest flight of feet that alternate, √(h/g), h being the height at which the robot stands."""
+    swing_height: Annotated[float, Between(0.0, 10.0)] = 0.19
+    """Best height of a swinging foot then, h."""
+    swing_width: Annotated[float, Between(0.0, 10.0, "(]")] = 0.13
+    """σ of exp(−(height − best)²/σ²) for it, h."""
     still: Annotated[float, Between(0.0, 100.0)] = 0.05
     """A command of a smaller norm means: stand still."""
     gait_width: Annotated[tuple[float, ...], Between(0.0, 1000.0, "(]"), AtMost(64)] = (0.15, 0.3, 0.3)
@@ -200,6 +209,18 @@ def foot_clearance(m: Motion, s: RewardParams) -> Array:
     return jnp.sum(jnp.abs(m.foot_height - s.clearance) * speed, axis=-1)
 
 
+def alternate_feet(m: Motion, s: RewardParams) -> Array:
+    """Stand on one half of the feet while the other swings: two legs in turn, a trot on four, tripods on six."""
+    if m.stature is None or m.stature.half is None:
+        return jnp.zeros(len(m.foot_contact))
+    swings, half = ~m.foot_contact, jnp.asarray(m.stature.half)
+    in_turn = (swings == half).all(axis=-1) | (swings == ~half).all(axis=-1)
+    short = (m.foot_air_time * swings < s.swing_time * m.stature.time).all(axis=-1)
+    off = (m.foot_height / m.stature.height - s.swing_height) / s.swing_width
+    high = jnp.sum(jnp.exp(-jnp.square(off)) * swings, axis=-1) / jnp.maximum(jnp.sum(swings, axis=-1), 1)
+    return (in_turn & short & _moving(m, s)) * (0.5 + 0.5 * high)
+
+
 def stand_still(m: Motion, s: RewardParams) -> Array:
     """Stand in the default pose when told to stand."""
     return jnp.sum(jnp.abs(m.joint_offset), axis=-1) * ~_moving(m, s)
@@ -253,6 +274,7 @@ def _moving(m: Motion, s: RewardParams) -> Array:
     return jnp.sqrt(_squared(m.command)) > s.still
 
 
+@renamed.added(alternate_feet=0.0)
 @dataclass(frozen=True)
 class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
@@ -273,6 +295,13 @@ class RewardWeights:
     foot_slip: Weight = reward(foot_slip, -0.2, "m²/s²", "Σ squared horizontal velocity of feet on the ground")
     foot_air_time: Weight = reward(
         foot_air_time, 1.0, "s", "Σ over touchdowns of (flight time − wanted), when commanded to move"
+    )
+    alternate_feet: Weight = reward(
+        alternate_feet,
+        1.0,
+        "1",
+        "while one half of the feet swings, not too long, and the other stands: ½ + ½ mean exp(−(height − best)²/σ²), "
+        "when commanded to move",
     )
     foot_clearance: Weight = reward(foot_clearance, 0.0, "m · m/s", "Σ |height − wanted| · horizontal foot speed")
     stand_still: Weight = reward(stand_still, -0.3, "rad", "Σ |q − default| when commanded to stand")

@@ -19,13 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import renamed
 from walkies.accel import random
 from walkies.bounds import Between, Share, refuse
 from walkies.errors import UserError
 from walkies.geometry import DOWN, quaternion_of, to_body
 from walkies.mdp import Box, Observation, Outcome
 from walkies.sim import actuation
-from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, LateImu, State, initial_state
+from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, State, initial_state
 from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, disturbances, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
@@ -35,24 +36,30 @@ from walkies.tasks.disturbances import Force
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.mirror import Mirror
-from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization import Randomization, Range
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, Errors, Sensed
+from walkies.tasks.stature import stature
 
 Array = jax.Array
 
+FADE_IN = Range(1.0, 2.0)
+"""s: the robot's software takes one second in 2025 and two in 2026."""
 _GAIT_KEY = 5
 """Folded into the key of new episodes for what belongs to their gait; not below the number of keys that `reset` splits
 it into, since those may be such folds too."""
 
 
+@renamed.added(fade_in=Range(1.0, 1.0))
 @dataclass(frozen=True)
 class Start:
     """How episodes begin."""
 
     fade_probability: Share = 0.15
-    """Share of episodes that begin as on the robot: standing, with actions faded in over a second."""
+    """Share of episodes that begin as on the robot: standing, with actions that fade in."""
+    fade_in: Annotated[Range, Between(0.0, 100.0, "(]")] = FADE_IN
+    """s over which they do."""
     stale_history: Share = 0.1
     """Share of episodes that begin with a history left over from something else."""
     tilt: Annotated[float, Between(0.0, np.pi)] = 0.15
@@ -113,6 +120,8 @@ class WalkState(NamedTuple):
     """(n, nu): the action last executed, fade-in applied."""
     clock: Array
     """(n,) s since the controller's start, for the fade-in."""
+    fade_in: Array
+    """(n,) s, its length."""
     history: Array
     """(n, H · frame): frames as sensed, newest first."""
     air_time: Array
@@ -124,8 +133,8 @@ class WalkState(NamedTuple):
     down: Array | None
     """(n, 3): unit vector of gravity, world frame; None on level ground. This and the following exist where the
     randomization asks for them."""
-    imu: LateImu | None
-    """Readings that are still on their way."""
+    imu: Array | None
+    """(n, K, 6): earlier readings of gyro and gravity, which may be read yet, newest first."""
     lateness: Array | None
     """(n, TARGET_MEMORY) physics steps: jitter of the targets sent, newest first."""
     force: Force | None
@@ -157,6 +166,7 @@ class Walk:
         self.feet = np.array([index[name] for name in robot.foot_geoms])
         self.knees = np.array([index[name] for name in robot.knee_geoms])
         self.torso = np.array([index[name] for name in robot.torso_geoms])
+        self.stature = stature(robot, simulator.model)
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
@@ -180,6 +190,8 @@ class Walk:
         if self.gait_reference is not None and self.gait_reference.stands_still(robot.default_pose):
             frames = self.informative.reshape(config.observation_history, -1)
             frames[:, self.contract.slices[signal.GAIT]] = 0.0
+        oldest = longest_imu_delay(config.randomization, simulator.timestep)
+        self.imu_rows = max(oldest - simulator.substeps + 1, 0)
         self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
         self.gait_emphasis: Array | float = 1.0
@@ -214,7 +226,7 @@ class Walk:
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
         drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep)
-        chance = random.uniform(chances, (n, 2 + commands.DRAWS))
+        chance = random.uniform(chances, (n, 2 + commands.DRAWS + (0 if start.fade_in.fixed else 1)))
         as_robot = chance[:, 0] < start.fade_probability
         wild = 1.0 - as_robot[:, None]
 
@@ -230,7 +242,7 @@ class Walk:
         qvel = jnp.concatenate([velocity, joint_velocity], axis=1)
         target = jnp.broadcast_to(self.default_pose, (n, joints))
 
-        command = commands.draw_command(chance[:, 2:], self.config.commands)
+        command = commands.draw_command(chance[:, 2 : 2 + commands.DRAWS], self.config.commands)
         quaternion = qpos[:, 3:7]
         action = jnp.zeros((n, joints))
         gravity = to_body(quaternion, DOWN if drawn.down is None else drawn.down)
@@ -253,7 +265,8 @@ class Walk:
             command=command,
             goal=jnp.zeros((n, 3)),
             action=action,
-            clock=jnp.where(as_robot, 0.0, 10.0),
+            clock=jnp.where(as_robot, 0.0, start.fade_in.high),
+            fade_in=jnp.broadcast_to(start.fade_in.value(chance[:, -1]), n),
             history=self.contract.push(history, frame),
             air_time=jnp.zeros((n, len(self.feet))),
             contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
@@ -272,10 +285,9 @@ class Walk:
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
         config, n = self.randomization, len(imu)
-        longest, substeps = longest_imu_delay(config, self.simulator.timestep), self.simulator.substeps
         return {
             "down": drawn.down,
-            "imu": actuation.late_imu(drawn.delays.imu, imu, longest, substeps),
+            "imu": jnp.repeat(imu[:, None], self.imu_rows, axis=1) if self.imu_rows else None,
             "lateness": None if config.latency.command_jitter.off else jnp.zeros((n, TARGET_MEMORY)),
             "force": None if config.pushes.force.off else Force.none(n),
         }
@@ -291,11 +303,13 @@ class Walk:
         sizes = [1 + commands.DRAWS, self.noise_size, disturbances.KICK_DRAWS]
         sizes += [] if state.force is None else [disturbances.FORCE_DRAWS]
         sizes += [] if state.lateness is None else [1]
+        jitter = self.randomization.latency.imu_jitter
+        sizes += [] if jitter.fixed else [1]
         new_command, noise, *outside = jnp.split(
             random.uniform(key, (n, sum(sizes))), np.cumsum(sizes)[:-1].tolist(), axis=1
         )
 
-        fade = jnp.minimum(state.clock, 1.0)[:, None]
+        fade = jnp.minimum(state.clock / state.fade_in, 1.0)[:, None]
         executed = fade * jnp.clip(action, -1.0, 1.0)
         before, state, delay, force = self._disturb(state, outside)
         target = self.contract.target(executed)
@@ -311,7 +325,8 @@ class Walk:
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
-        imu, reading = actuation.sensed(state.imu, readings.imu, state.delays.imu)
+        held = jnp.round(jitter.value(0.0 if jitter.fixed else outside[-1][:, 0]) / self.simulator.timestep)
+        imu, reading = actuation.sensed(state.imu, readings.imu, state.delays.imu + held.astype(jnp.int32))
         gait_state, shown = state.gait, None
         if gait_state is not None and self.gait_reference is not None:
             gait_state = gait.advance(gait_state, self.gait_reference, dt, command, self.default_pose)
@@ -408,5 +423,6 @@ class Walk:
             torso_force=force[:, self.torso],
             fell=fell,
             gait_reference=None if state.gait is None else state.gait.reference,
+            stature=self.stature,
         )
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity

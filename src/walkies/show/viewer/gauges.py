@@ -13,6 +13,7 @@ from walkies.robots.base import Robot
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
+from walkies.tasks.stature import stature
 
 
 class Gauges:
@@ -25,6 +26,7 @@ class Gauges:
         }
         self.default_pose, self.abduction = np.array(robot.default_pose), np.array(robot.abduction_joints)
         self.terms = tuple(name for name in rewards.terms_of(weights) if getattr(weights, name))
+        self.stature = stature(robot, model)
         self._reward = _compiled(weights, shape)
         self._air_time = np.zeros(len(self.geoms["feet"]))
         self._action = np.zeros(robot.num_joints)
@@ -71,7 +73,7 @@ class Gauges:
         self._air_time = np.where(contact, 0.0, flight)
         self._action, self._joint_velocity = moment.action, motion["joint_velocity"]
         row: dict[str, Any] = {name: np.asarray(value)[None] for name, value in motion.items()}
-        one = Motion(**row)
+        one = Motion(**row, stature=self.stature)
         values = np.asarray(self._reward(one))
         return contact.tolist(), dict(zip(self.terms, values.tolist(), strict=True))
 

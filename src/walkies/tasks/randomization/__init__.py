@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
+from walkies import renamed
 from walkies.bounds import ABOUT, Between, flag, refuse
 from walkies.errors import UserError
 from walkies.tasks.signal import SIGNALS, Signal
@@ -147,6 +148,7 @@ class Motor:
     )
 
 
+@renamed.added(imu_jitter=ZERO)
 @dataclass(frozen=True)
 class Latency:
     """How late commands and readings come. Times are rounded to physics steps."""
@@ -159,6 +161,12 @@ class Latency:
     )
     imu_delay: Annotated[Range, Between(0.0, 1.0)] = quantity(
         Range(0.0, 0.030), "s", "episode", "age of gyro and gravity readings"
+    )
+    imu_jitter: Annotated[Range, Between(0.0, 1.0)] = quantity(
+        Range(0.0, 0.010),
+        "s",
+        "step",
+        "added to that at each reading: the age of a sample that an IMU with a clock of its own holds until its next",
     )
 
 
@@ -233,7 +241,7 @@ NONE = Randomization(
     body=Body(ONE, ONE, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
     contact=Contact(ONE, ONE, ONE, ZERO),
     motor=Motor(ONE, ONE, ONE, ONE, ONE, ONE),
-    latency=Latency(ZERO, ZERO, ZERO),
+    latency=Latency(ZERO, ZERO, ZERO, ZERO),
     sensing=Sensing(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
     pushes=Pushes(kick_speed=ZERO, force=ZERO),
 )
@@ -250,7 +258,7 @@ COURSE = Randomization(
     ),
     contact=replace(NONE.contact, friction=Range(0.6, 1.4)),
     motor=replace(NONE.motor, kp=Range(0.6, 1.1), kd=Range(0.8, 1.5)),
-    latency=Latency(command_delay=Range(0.0, 0.020), command_jitter=ZERO, imu_delay=Range(0.0, 0.020)),
+    latency=replace(NONE.latency, command_delay=Range(0.0, 0.020), imu_delay=Range(0.0, 0.020)),
     sensing=replace(
         NONE.sensing,
         gyro_noise=Range(-0.1, 0.1),

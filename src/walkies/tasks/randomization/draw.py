@@ -47,8 +47,8 @@ def privileged_size(config: Randomization) -> int:
 
 
 def longest_imu_delay(config: Randomization, timestep: float) -> int:
-    """Physics steps."""
-    return round(config.latency.imu_delay.high / timestep)
+    """Physics steps, jitter included."""
+    return sum(round(late.high / timestep) for late in (config.latency.imu_delay, config.latency.imu_jitter))
 
 
 def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, timestep: float) -> Drawn:
