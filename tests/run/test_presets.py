@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from walkies import cli
+from walkies.cli import flags, train
 from walkies.cli.explain import episode_table, observation_table
 from walkies.deploy import policy_file
 from walkies.deploy.policy_json import problems
@@ -96,3 +98,28 @@ def test_it_is_explained():
     assert rows["gait.lift.touchdown"] == "0 0.5 0.5 0" and rows["gait.tables"] == "trot-lift"
     plain = {str(cell) for cell in episode_table(WalkConfig(observation=FRAME)).columns[0].cells}
     assert not [name for name in plain if name.startswith("gait")], "no gait is shown, and none is explained"
+
+
+def asked(*arguments):
+    """The task that a command line asks for."""
+    given = flags.parse(train.command, "walkies train", ["pupper", *arguments]).arguments["config"]
+    return expanded(given).task
+
+
+@pytest.mark.parametrize("form", [["--preset", "stable-gait"], ["--preset=stable-gait"]])
+def test_a_flag_holds_also_where_it_says_what_plain_walking_has(form):
+    """Control: without it the ready task's number."""
+    plain = WalkConfig().rewards.gait_tracking
+    assert asked(*form).rewards.gait_tracking == PRESETS["stable-gait"].rewards.gait_tracking != plain
+    for line in (
+        [*form, "--task.rewards.gait-tracking", str(plain)],
+        ["--task.rewards.gait-tracking", str(plain), *form],
+    ):
+        task = asked(*line)
+        assert task.rewards.gait_tracking == plain
+        assert task == replace(
+            PRESETS["stable-gait"], rewards=replace(PRESETS["stable-gait"].rewards, gait_tracking=plain)
+        )
+    assert asked("--preset", "velocity-fs", *form) == asked(*form), "the last one holds"
+    with pytest.raises(SystemExit):
+        asked("--preset", "moonwalk")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from walkies.cli import explain_policy
+from walkies.cli import explain_policy, presets
+from walkies.cli.flags import starting_from
 from walkies.cli.tables import titled
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
@@ -26,6 +28,12 @@ from walkies.terminal import console
 TASK = WalkConfig()
 
 
+def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    task, rest = presets.taken(arguments)
+    return ({} if task is None else {"task": task}), rest
+
+
+@starting_from(_start)
 def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | None = None) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
@@ -33,7 +41,7 @@ def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | 
 
     Args:
         target: A robot; or a run folder or policy.json.
-        preset: Ready task of the Stanford course, in which --task changes what it changes in plain walking.
+        preset: Ready task of the Stanford course, with whose numbers --task begins.
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
     """
     out = console()

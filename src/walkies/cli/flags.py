@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
@@ -29,6 +29,21 @@ class Unmade(NamedTuple):
     """By field; some may be unmade records too."""
 
 
+Start = Callable[[Sequence[str]], tuple[dict[str, Any], list[str]]]
+"""A command's arguments → defaults of its parameters, in place of those of its signature, and what is left to read."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def starting_from(start: Start) -> Callable[[F], F]:
+    """A decorator of a command whose defaults depend on what is asked for."""
+
+    def decorate(function: F) -> F:
+        function.__start__ = start  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 def parse(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> inspect.BoundArguments:
     """The arguments that a command is to be called with.
 
@@ -42,6 +57,12 @@ def parse(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> 
 def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> inspect.BoundArguments:
     """What a command line says, unchecked; records are still `Unmade`."""
     signature = inspect.signature(function)
+    if (start := getattr(function, "__start__", None)) is not None:
+        defaults, arguments = start(arguments)
+        parameters = signature.parameters.values()
+        signature = signature.replace(
+            parameters=[one.replace(default=defaults.get(one.name, one.default)) for one in parameters]
+        )
 
     def receive(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
         return signature.bind(*args, **kwargs)

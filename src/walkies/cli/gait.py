@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from walkies.cli.flags import starting_from
 from walkies.deploy import policy_file
 from walkies.deploy.blocks import gait as gait_block
 from walkies.errors import UserError
@@ -17,14 +19,21 @@ from walkies.run.config import settings
 from walkies.run.folders import find_policy, refuse_unwritable, to_dict
 from walkies.show import gait_page
 from walkies.tasks.gait.task import GaitConfig, reference
-from walkies.tasks.presets import PRESETS, with_preset
-from walkies.tasks.walk import WalkConfig
+from walkies.tasks.presets import PRESETS, Preset
 from walkies.terminal import say
 
-SOURCE = "stable-gait"
+SOURCE: Preset = "stable-gait"
 PLAIN = GaitConfig()
+"""Where no command line gives another."""
 
 
+def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Gaits begin with the ready task's that is named; policies have one already, and ignore this."""
+    named = next((one for one in PRESETS if one in arguments), SOURCE)
+    return {"gait": PRESETS[named].gait}, list(arguments)
+
+
+@starting_from(_start)
 def command(
     source: str = SOURCE,
     /,
@@ -49,13 +58,12 @@ def command(
         refuse_unwritable(path.parent, "--out" if path is out else "--save")
     if source in PRESETS:
         machine = get_robot(robot)
-        task = with_preset(WalkConfig(gait=gait), source).gait
-        shown = reference(task, machine)
-        made = {"zero": {}, "trot": {"trot": task.trot}}.get(task.tables, {"trot": task.trot, "lift": task.lift})
+        shown = reference(gait, machine)
+        made = {"zero": {}, "trot": {"trot": gait.trot}}.get(gait.tables, {"trot": gait.trot, "lift": gait.lift})
         text = [notes(machine.name, source, gait)]
     else:
         path, made = find_policy(Path(source)), {}
-        if gait != PLAIN:
+        if gait not in (PLAIN, PRESETS[SOURCE].gait):
             raise UserError(
                 f"{source}: the gait of a policy stands in its file; numbers of a gait go with a ready task"
             )
@@ -70,10 +78,10 @@ def command(
         say(str(path))
 
 
-def notes(robot: str, preset: str, gait: GaitConfig) -> str:
+def notes(robot: str, preset: Preset, gait: GaitConfig) -> str:
     """How to train a robot with this gait."""
-    given, plain = (settings({"task": {"gait": to_dict(one)}}) for one in (gait, PLAIN))
-    changed = [f"{flag} {_words(value)}" for flag, value in given.items() if value != plain[flag]]
+    given, ready = (settings({"task": {"gait": to_dict(one)}}) for one in (gait, PRESETS[preset].gait))
+    changed = [f"{flag} {_words(value)}" for flag, value in given.items() if value != ready[flag]]
     return " ".join([f"To train with it: walkies train {shlex.quote(robot)} --preset {preset}", *changed])
 
 

@@ -7,15 +7,17 @@ import itertools
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from walkies.accel.cpu import use_cpu
+from walkies.cli import presets
+from walkies.cli.flags import starting_from
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
 from walkies.run.config import TrainConfig, load_terms, resumed
@@ -32,6 +34,12 @@ DEFAULT_MINUTES = 4.8
 """With which `make walk` stays within five minutes of training, cold compilation included."""
 
 
+def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    task, rest = presets.taken(arguments)
+    return ({} if task is None else {"config": TrainConfig(task=task)}), rest
+
+
+@starting_from(_start)
 def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     """Teach a robot to walk under velocity commands; then examine, film and report what it learned.
 

@@ -89,8 +89,8 @@ class TrainConfig:
     randomization: Literal["none", "course", "walkies"] | None = None
     """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
     preset: Preset | None = None
-    """Ready task of the Stanford course: velocity-fs, or stable-gait with a reference gait. What --task changes against
-    plain walking is changed in it too."""
+    """Ready task of the Stanford course: velocity-fs, or stable-gait with a reference gait. --task changes its
+    numbers."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = WALKING_RECIPE

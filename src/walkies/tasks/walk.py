@@ -300,14 +300,7 @@ class Walk:
     def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
         """One control step under actions (n, nu); actions beyond ±1 act as ±1."""
         n, cfg, dt = action.shape[0], self.config, self.control_dt
-        sizes = [1 + commands.DRAWS, self.noise_size, disturbances.KICK_DRAWS]
-        sizes += [] if state.force is None else [disturbances.FORCE_DRAWS]
-        sizes += [] if state.lateness is None else [1]
-        jitter = self.randomization.latency.imu_jitter
-        sizes += [] if jitter.fixed else [1]
-        new_command, noise, *outside = jnp.split(
-            random.uniform(key, (n, sum(sizes))), np.cumsum(sizes)[:-1].tolist(), axis=1
-        )
+        new_command, noise, reading, *outside = self._uniform(key, n)
 
         fade = jnp.minimum(state.clock / state.fade_in, 1.0)[:, None]
         executed = fade * jnp.clip(action, -1.0, 1.0)
@@ -325,8 +318,7 @@ class Walk:
         reward = sum(terms.values(), jnp.zeros(n))
 
         command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
-        held = jnp.round(jitter.value(0.0 if jitter.fixed else outside[-1][:, 0]) / self.simulator.timestep)
-        imu, reading = actuation.sensed(state.imu, readings.imu, state.delays.imu + held.astype(jnp.int32))
+        imu, reading = actuation.sensed(state.imu, readings.imu, self._imu_age(state, reading))
         gait_state, shown = state.gait, None
         if gait_state is not None and self.gait_reference is not None:
             gait_state = gait.advance(gait_state, self.gait_reference, dt, command, self.default_pose)
@@ -358,6 +350,23 @@ class Walk:
         if state.gait is not None:
             metrics["gait_error"] = rewards.gait_error(motion)
         return next_state, Outcome(reward, fell, metrics)
+
+    def _uniform(self, key: Array, n: int) -> list[Array]:
+        """Uniform numbers (n, …) for a control step: a new command, noise, the IMU's jitter, disturbances."""
+        config = self.randomization
+        sizes = [1 + commands.DRAWS, self.noise_size, disturbances.KICK_DRAWS]
+        sizes += [] if config.pushes.force.off else [disturbances.FORCE_DRAWS]
+        sizes += [] if config.latency.command_jitter.off else [1]
+        sizes += [0 if config.latency.imu_jitter.fixed else 1]
+        numbers = random.uniform(key, (n, sum(sizes)))
+        command, noise, *outside, imu = jnp.split(numbers, np.cumsum(sizes)[:-1].tolist(), axis=1)
+        return [command, noise, imu, *outside]
+
+    def _imu_age(self, state: WalkState, uniform: Array) -> Array:
+        """(n,) physics steps, of what is read now."""
+        jitter = self.randomization.latency.imu_jitter
+        held = jitter.value(0.0 if jitter.fixed else uniform[:, 0]) / self.simulator.timestep
+        return state.delays.imu + jnp.round(held).astype(jnp.int32)
 
     def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Array, Array | None]:
         """Kick, push and delay some robots; uniforms as `disturbances` takes them.

@@ -1,0 +1,32 @@
+"""Ready tasks on a command line: `--preset` gives the numbers that other flags then change.
+
+What a flag says holds, also where it says what plain walking has; a record that is made already cannot tell
+(`walkies.tasks.presets.with_preset`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from walkies.tasks.presets import PRESETS
+from walkies.tasks.walk import WalkConfig
+
+FLAG = "--preset"
+
+
+def taken(arguments: Sequence[str]) -> tuple[WalkConfig | None, list[str]]:
+    """The ready task that the arguments name last, and the arguments without it; None and all of them where there is
+    none of that name."""
+    found, rest, at = None, list[str](), 0
+    while at < len(arguments):
+        name, equals, value = arguments[at].partition("=")
+        length = 1 if equals else 2
+        if not equals and at + 1 < len(arguments):
+            value = arguments[at + 1]
+        if name == FLAG and value in PRESETS:
+            found = PRESETS[value]
+        else:
+            length = 1
+            rest.append(arguments[at])
+        at += length
+    return found, rest
