@@ -88,7 +88,7 @@ def test_a_reading_is_as_old_as_the_delay(substeps: int) -> None:
     """Readings numbered by physics step, for every delay of up to three control steps."""
     delay = jnp.arange(3 * substeps + 1)
     n, longest = len(delay), 3 * substeps
-    imu = actuation.late_imu(delay, jnp.full((n, 6), -1.0), longest, substeps)
+    imu = actuation.late_imu(jnp.full((n, 6), -1.0), actuation.imu_memory(longest, substeps))
     for step in range(5):
         end = (step + 1) * substeps
         readings = jnp.broadcast_to(jnp.arange(end - substeps, end)[:, None] + 0.1 * jnp.arange(6), (n, substeps, 6))
@@ -99,8 +99,21 @@ def test_a_reading_is_as_old_as_the_delay(substeps: int) -> None:
 
 
 def test_an_imu_of_short_delay_needs_no_memory() -> None:
-    assert actuation.late_imu(jnp.zeros(3), jnp.zeros((3, 6)), 4, substeps=5) is None
-    assert actuation.late_imu(jnp.zeros(3), jnp.zeros((3, 6)), 5, substeps=5) is not None
+    assert [actuation.imu_memory(oldest, substeps=5) for oldest in (0, 4, 5, 7)] == [0, 0, 1, 3]
+    assert actuation.late_imu(jnp.zeros((3, 6)), 0) is None and actuation.late_imu(jnp.zeros((3, 6)), 1) is not None
+
+
+def test_an_age_may_change_from_step_to_step() -> None:
+    """Of readings numbered by physics step the one of each step's own age. Control: the ages of another step."""
+    ages = np.random.default_rng(0).integers(0, 13, (12, 50))
+    imu, wrong = actuation.late_imu(jnp.zeros((50, 6)), actuation.imu_memory(12, 5)), 0
+    for step, age in enumerate(ages, 1):
+        readings = jnp.broadcast_to(jnp.arange(5 * step - 5, 5 * step, dtype=jnp.float32)[:, None], (50, 5, 6))
+        imu, seen = actuation.sensed(imu, readings, jnp.asarray(age))
+        if step > 3:
+            np.testing.assert_array_equal(seen[:, 0], 5 * step - 1 - age)
+            wrong += int((np.array(seen[:, 0]) != 5 * step - 1 - ages[step - 2]).sum())
+    assert wrong > 300
 
 
 def converged(simulator: str) -> NativeSimulator | MujocoSimulator:
@@ -124,7 +137,7 @@ def test_delays_equal_a_plain_loop_with_delayed_controls(simulator: str) -> None
         state = initial_state(jnp.asarray(qpos), jnp.zeros((n, 18)), jnp.tile(cases.POSE, (n, 1)))
         prepared, imu = (
             made.prepare(read_params(made.model), n),
-            actuation.late_imu(delays.imu, jnp.zeros((n, 6)), 15, 5),
+            actuation.late_imu(jnp.zeros((n, 6)), actuation.imu_memory(15, 5)),
         )
         step = jax.jit(functools.partial(actuation.step, made))
         for target in targets:

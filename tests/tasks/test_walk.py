@@ -11,7 +11,6 @@ from fake_simulator import plain_walk, still_walk
 from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
-from walkies.sim import actuation
 from walkies.tasks import signal
 from walkies.tasks.randomization import NONE, ZERO, Pushes, Randomization, Range, Sensing
 from walkies.tasks.rewards import Ramp
@@ -198,28 +197,6 @@ def test_a_late_imu_shows_what_was_sensed_whole_control_steps_ago():
         seen.append(frames(state, walk)[:, 0, :3])
         true.append(np.full((3, 3), float(i)))
     np.testing.assert_allclose(seen, [true[0], true[0], *true[1:4]], atol=1e-6)
-
-
-def test_an_imu_with_a_clock_of_its_own_is_read_at_another_age_each_time():
-    """The still simulator turns evenly, so that a reading tells its age: a delay of 8 ms, and as often 0, 4 or 8 ms
-    more. Control: without jitter always the same."""
-    ages = {}
-    for jitter in (ZERO, Range(0.0, 0.008)):
-        late = replace(NONE.latency, imu_delay=Range(0.008, 0.008), imu_jitter=jitter)
-        walk = still_walk(disturbed(latency=late))
-        readings = np.arange(40, dtype=np.float32)  # one each physics step
-        past, found = jnp.zeros((4000, walk.imu_rows, 6)) if walk.imu_rows else None, []
-        for step in range(1, 8):
-            last = 5 * step
-            rows = jnp.broadcast_to(jnp.asarray(readings[last - 5 : last])[:, None], (4000, 5, 6))
-            steps = jitter.value(np.random.default_rng(step).random(4000)) / walk.simulator.timestep
-            past, seen = actuation.sensed(past, rows, 2 + jnp.round(jnp.asarray(steps)).astype(jnp.int32))
-            found.append(readings[last - 1] - np.array(seen[:, 0]))
-        ages[jitter] = np.concatenate(found[1:])
-    assert set(ages[ZERO]) == {2.0}
-    values, counts = np.unique(ages[Range(0.0, 0.008)], return_counts=True)
-    assert values.tolist() == [2.0, 3.0, 4.0]
-    np.testing.assert_allclose(counts / counts.sum(), [0.25, 0.5, 0.25], atol=0.01)
 
 
 def test_the_age_of_a_reading_is_drawn_anew_in_each_step():

@@ -117,11 +117,22 @@ def jittered(lateness: Array, seconds: Array, timestep: float) -> Array:
     return jnp.concatenate([jnp.round(seconds / timestep), lateness[:, : TARGET_MEMORY - 1]], axis=1)
 
 
+def imu_memory(oldest: int, substeps: int) -> int:
+    """How many readings from before a control step may be read at its end, the oldest being of that age (physics
+    steps)."""
+    return max(oldest - substeps + 1, 0)
+
+
+def late_imu(reading: Array, rows: int) -> Array | None:
+    """Readings (n, rows, 6) of before, of an IMU that always showed the same `reading` (n, 6); None for none."""
+    return jnp.repeat(reading[:, None], rows, axis=1) if rows else None
+
+
 def sensed(past: Array | None, readings: Array, age: Array) -> tuple[Array | None, Array]:
     """What is read of the IMU at the end of a control step, (n, 6), and the readings of before for the next one.
 
     Args:
-        past: (n, K, 6), readings before those, newest first; None: none of them is old enough to be needed.
+        past: (n, K, 6), readings before those, newest first, from `late_imu` or from here.
         readings: (n, substeps, 6), `Readings.imu`, oldest first.
         age: (n,) physics steps.
     """

@@ -191,7 +191,7 @@ class Walk:
             frames = self.informative.reshape(config.observation_history, -1)
             frames[:, self.contract.slices[signal.GAIT]] = 0.0
         oldest = longest_imu_delay(config.randomization, simulator.timestep)
-        self.imu_rows = max(oldest - simulator.substeps + 1, 0)
+        self.imu_rows = actuation.imu_memory(oldest, simulator.substeps)
         self.mirror = Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
         self.gait_emphasis: Array | float = 1.0
@@ -287,7 +287,7 @@ class Walk:
         config, n = self.randomization, len(imu)
         return {
             "down": drawn.down,
-            "imu": jnp.repeat(imu[:, None], self.imu_rows, axis=1) if self.imu_rows else None,
+            "imu": actuation.late_imu(imu, self.imu_rows),
             "lateness": None if config.latency.command_jitter.off else jnp.zeros((n, TARGET_MEMORY)),
             "force": None if config.pushes.force.off else Force.none(n),
         }
