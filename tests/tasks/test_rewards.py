@@ -30,7 +30,7 @@ def motion(**changes) -> Motion:
         torque=np.zeros(12), action=np.zeros(12), last_action=np.zeros(12), foot_contact=np.ones(4, bool),
         foot_velocity=np.zeros((4, 3)), foot_height=np.zeros(4), foot_air_time=np.zeros(4),
         first_contact=np.zeros(4, bool), knee_force=np.zeros(4), torso_force=np.zeros(8), fell=np.array(False),
-        gait_reference=np.zeros(12),
+        gait_reference=np.zeros(12), gait_stance=np.ones(4, bool),
     )  # fmt: skip
     assert set(changes) <= set(still)
     return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()}, stature=STATURE)
@@ -74,6 +74,10 @@ CASES = {
     "gait_tracking": (
         dict(joint_offset=twelve, gait_reference=-twelve),
         np.exp(-np.mean((2 * twelve / np.tile(SHAPE.gait_width, 4)) ** 2)),
+    ),
+    "gait_contacts": (
+        dict(command=moving, foot_contact=[True, False, True, True], gait_stance=[True, False, False, True]),
+        0.75,
     ),
     "termination": (dict(fell=True), 1.0),
 }

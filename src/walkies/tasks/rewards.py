@@ -69,6 +69,8 @@ class Motion(NamedTuple):
     """(n,) bool: the episode ended in a fall."""
     gait_reference: Array | None = None
     """(n, nu) rad from the default pose: the reference that the action was chosen by; None: there is none."""
+    gait_stance: Array | None = None
+    """(n, legs) bool: the feet that stand in it; None: nothing asks, or there is none."""
     stature: Stature | None = None
     """The robot's own measures; None: unknown."""
 
@@ -260,6 +262,13 @@ def gait_tracking(m: Motion, s: RewardParams) -> Array:
     return jnp.exp(-jnp.mean(jnp.square(error / width), axis=-1))
 
 
+def gait_contacts(m: Motion, s: RewardParams) -> Array:
+    """Have the feet on the ground that the reference gait has there."""
+    if m.gait_stance is None:
+        return jnp.zeros(len(m.foot_contact))
+    return jnp.mean(m.foot_contact == m.gait_stance, axis=-1) * _moving(m, s)
+
+
 def gait_error(m: Motion) -> Array:
     """(n,) rad, root mean square over the joints of what they are away from the reference gait, which there is."""
     assert m.gait_reference is not None
@@ -274,7 +283,7 @@ def _moving(m: Motion, s: RewardParams) -> Array:
     return jnp.sqrt(_squared(m.command)) > s.still
 
 
-@renamed.added(alternate_feet=0.0)
+@renamed.added(alternate_feet=0.0, gait_contacts=0.0)
 @dataclass(frozen=True)
 class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
@@ -310,6 +319,9 @@ class RewardWeights:
     knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground")
     torso_contact: Weight = reward(torso_contact, -1.0, "1", "number of torso spheres on the ground")
     gait_tracking: Weight = reward(gait_tracking, 0.0, "1", "exp(−mean((q − reference)²/σ²))")
+    gait_contacts: Weight = reward(
+        gait_contacts, 0.0, "1", "share of the feet that stand or swing as in the reference, when commanded to move"
+    )
     termination: Weight = reward(termination, -100.0, "1", "falling")
 
 

@@ -171,8 +171,11 @@ class Walk:
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
         shown = signal.GAIT in config.observation
-        gait.check(config.rewards.gait_tracking, config.shape.gait_width, shown, robot)
+        gait.check(config.rewards, config.shape.gait_width, shown, robot)
         self.gait_reference = gait.reference(config.gait, robot, simulator.model) if shown else None
+        self.gait_stances = None
+        if self.gait_reference is not None and config.rewards.gait_contacts:
+            self.gait_stances = gait.stances(self.gait_reference, robot, simulator.model)
         self.action_space = Box(joints, -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         if self.time_limit < 1:
@@ -280,7 +283,9 @@ class Walk:
         if self.gait_reference is None:
             return None
         own = jax.random.fold_in(key, _GAIT_KEY)
-        return gait.begin(self.config.gait, self.gait_reference, own, as_robot, command, self.default_pose)
+        return gait.begin(
+            self.config.gait, self.gait_reference, own, as_robot, command, self.default_pose, self.gait_stances
+        )
 
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
@@ -321,7 +326,9 @@ class Walk:
         imu, reading = actuation.sensed(state.imu, readings.imu, self._imu_age(state, reading))
         gait_state, shown = state.gait, None
         if gait_state is not None and self.gait_reference is not None:
-            gait_state = gait.advance(gait_state, self.gait_reference, dt, command, self.default_pose)
+            gait_state = gait.advance(
+                gait_state, self.gait_reference, dt, command, self.default_pose, self.gait_stances
+            )
             shown = gait_state.reference
         sensed = Sensed(
             reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed,
@@ -432,6 +439,7 @@ class Walk:
             torso_force=force[:, self.torso],
             fell=fell,
             gait_reference=None if state.gait is None else state.gait.reference,
+            gait_stance=None if state.gait is None else state.gait.stance,
             stature=self.stature,
         )
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity

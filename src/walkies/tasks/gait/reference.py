@@ -59,7 +59,7 @@ class GaitReference:
         return all(np.allclose(table, default_pose, rtol=0, atol=STILL) for table in self.tables.values())
 
     @cached_property
-    def _stacked(self) -> np.ndarray:
+    def stacked(self) -> np.ndarray:
         """(4, N, nu): trot, lift, gallop, gallop back."""
         lift = self.trot_table if self.lift_table is None else self.lift_table
         back = self.gallop_table if self.gallop_back_table is None else self.gallop_back_table
@@ -72,6 +72,19 @@ class GaitReference:
             seconds: (n,) since the controller's start-up ended.
             command: (n, 3) m/s, m/s, rad/s, as the policy is told.
         """
+        table, row, share = self._place(seconds, command)
+        tables = namespace(command).asarray(self.stacked, dtype=command.dtype)
+        share = share[..., None]
+        return (1 - share) * tables[table, row] + share * tables[table, (row + 1) % self.n_samples]
+
+    def stance(self, seconds: Array, command: Array, stances: np.ndarray) -> Array:
+        """Which feet stand in the row that is nearest, (n, legs) bool; stances: (4, N, legs), those of `stacked`."""
+        table, row, share = self._place(seconds, command)
+        xp = namespace(command)
+        return xp.asarray(stances)[table, (row + xp.round(share).astype(int)) % self.n_samples]
+
+    def _place(self, seconds: Array, command: Array) -> tuple[Array, Array, Array]:
+        """Of `stacked` the table, its row, and how far it is to the next one, from 0 to 1: three (n,)."""
         xp = namespace(command)
         forward, yaw = command[..., 0], command[..., 2]
         gallops, walks = xp.abs(forward) >= self.gallop_speed, xp.abs(forward) >= self.dir_threshold
@@ -80,11 +93,9 @@ class GaitReference:
         onward = xp.where(walks, forward, yaw) >= 0
         place = xp.where(onward, phase, -phase) * self.n_samples
         row = xp.floor(place)
-        share = (place - row)[..., None]
         table = xp.where(gallops, xp.where(onward, 2, 3), xp.where(walks, 0, 1))
         first = row.astype(int) % self.n_samples  # of a negative phase too: the remainder is never negative
-        tables = xp.asarray(self._stacked, dtype=command.dtype)
-        return (1 - share) * tables[table, first] + share * tables[table, (first + 1) % self.n_samples]
+        return table, first, place - row
 
     def offset(self, seconds: Array, command: Array, default_pose: Any) -> Array:
         """What the policy is shown: `angles` minus the default pose (nu,), fading to nothing for small commands."""

@@ -11,12 +11,13 @@ import mujoco
 import numpy as np
 
 from walkies.accel import random
-from walkies.bounds import Between
+from walkies.bounds import Between, flag
 from walkies.errors import UserError
 from walkies.robots.base import Robot
-from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, table
+from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, on_ground, table
 from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.signal import GAIT
 
 Array = jax.Array
@@ -77,19 +78,26 @@ def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = N
     )
 
 
-def check(weight: float, width: tuple[float, ...], shown: bool, robot: Robot) -> None:
-    """Refuse a reward (of this weight, with these σ) for following a gait that is not shown, or of other joints.
+def stances(reference: GaitReference, robot: Robot, model: mujoco.MjModel | None = None) -> np.ndarray:
+    """(4, N, legs) bool: the feet on the ground in each row of the reference's tables (`GaitReference.stacked`)."""
+    legs = Legs(robot, model)
+    return np.array([on_ground(table, legs) for table in reference.stacked])
+
+
+def check(weights: RewardWeights, width: tuple[float, ...], shown: bool, robot: Robot) -> None:
+    """Refuse rewards (of these weights, with these σ) for following a gait that is not shown, or of other joints.
 
     Raises:
         UserError: what was given and what was expected.
     """
     per_leg = robot.num_joints // len(robot.leg_names)
-    if weight and not shown:
-        raise UserError(
-            f"--task.rewards.gait-tracking: got {weight:g} without a gait to follow; expected {GAIT} in "
-            "--task.observation, as --preset stable-gait has it"
-        )
-    if weight and len(width) not in (1, per_leg):
+    for name in ("gait_tracking", "gait_contacts"):
+        if not shown and (weight := getattr(weights, name)):
+            raise UserError(
+                f"{flag(f'task.rewards.{name}')}: got {weight:g} without a gait to follow; expected {GAIT} in "
+                "--task.observation, as --preset stable-gait has it"
+            )
+    if weights.gait_tracking and len(width) not in (1, per_leg):
         raise UserError(
             f"--task.shape.gait-width: got {len(width)} numbers, expected 1, or {per_leg}: one for each joint of a leg "
             f"of {robot.name}"
@@ -117,21 +125,41 @@ class GaitState(NamedTuple):
     """(n,) seconds of that clock per second."""
     reference: Array
     """(n, nu) rad from the default pose: what the newest frame shows."""
+    stance: Array | None
+    """(n, legs) bool: the feet that stand in it; None: nothing asks."""
 
 
 def begin(
-    config: GaitConfig, reference: GaitReference, key: Array, as_robot: Array, command: Array, default_pose: Any
+    config: GaitConfig,
+    reference: GaitReference,
+    key: Array,
+    as_robot: Array,
+    command: Array,
+    default_pose: Any,
+    stances: np.ndarray | None = None,
 ) -> GaitState:
-    """Clocks as episodes begin: at a phase drawn uniformly, or (as_robot (n,) bool) at 0 as on the robot."""
+    """Clocks as episodes begin: at a phase drawn uniformly, or (as_robot (n,) bool) at 0 as on the robot.
+
+    stances: see `stances`; None where nothing asks.
+    """
     phase, pace = random.uniform(key, (len(command), 2)).T
     seconds = jnp.where(as_robot, 0.0, phase / config.frequency)
     rate = 1.0 + config.clock_spread * (2.0 * pace - 1.0)
-    return GaitState(seconds, rate, reference.offset(seconds, command, default_pose))
+    start = GaitState(seconds, rate, jnp.zeros(()), None)
+    return advance(start, reference, 0.0, command, default_pose, stances)
 
 
 def advance(
-    state: GaitState, reference: GaitReference, control_dt: float, command: Array, default_pose: Any
+    state: GaitState,
+    reference: GaitReference,
+    control_dt: float,
+    command: Array,
+    default_pose: Any,
+    stances: np.ndarray | None = None,
 ) -> GaitState:
     """A control step later, under the commands (n, 3) that the next frame tells."""
     seconds = state.seconds + control_dt * state.rate
-    return state._replace(seconds=seconds, reference=reference.offset(seconds, command, default_pose))
+    offset = reference.offset(seconds, command, default_pose)
+    return GaitState(
+        seconds, state.rate, offset, None if stances is None else reference.stance(seconds, command, stances)
+    )
