@@ -107,7 +107,7 @@ STRAY = '<body><freejoint/><geom size="1"/><body><joint/><geom size="1"/></body>
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (mjcf([y_up(chain) for chain in BIPED]), "y axis points upward"),
+        (mjcf([y_up(chain) for chain in BIPED]), "left and right of the robot lie along its z axis; expected y"),
         (mjcf([made_trees.Chain("arm", "zyy", (0, 0, 0), ((0, 0, 0.1),) * 3)]), "3 hinges and 0 legs: no two limbs"),
         (mjcf(BIPED).replace('<joint name="left_0"', '<joint name="left_0" type="slide"'), "left_0 slides; expected"),
         (mjcf(BIPED).replace("</worldbody>", STRAY), "2 bodies with hinges float"),

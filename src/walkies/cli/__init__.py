@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "excite": Command("walkies.cli.excite:command", "write a policy that shakes the legs, to measure servos with"),
     "explain": Command("walkies.cli.explain:command", "print a task, or what a policy file says"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
+    "robot check": Command("walkies.cli.robot:check_command", "read a legged robot off its MJCF or URDF, and check it"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),

@@ -17,7 +17,7 @@ from walkies.files import shown
 
 LEG = 0.2
 """A limb is a leg if its lowest point is above the lowest of all by at most so much of its own height."""
-SOLE = 0.1
+SOLE = 0.03
 """A geom is part of a foot if its lowest point is above the leg's lowest by at most so much of the leg's height."""
 ALIKE = 0.05
 """How far a mirror image may be off: shares of the robot's size, and of an axis."""
@@ -77,11 +77,12 @@ def anatomy(model: mujoco.MjModel) -> Anatomy:
     base = _base(model)
     hinges = _hinges(model, base)
     partner, sign = _mirror(model, hinges) or (None, None)
-    if partner is None and _mirror(model, hinges, across=2) is not None:
-        raise UserError(
-            "left and right of the robot lie along its z axis, so its y axis points upward; expected z: turn its base "
-            "by a quarter about x"
-        )
+    for across in (0, 2):
+        if partner is None and _mirror(model, hinges, across) is not None:
+            raise UserError(
+                f"left and right of the robot lie along its {'xyz'[across]} axis; expected y, with x forward and z "
+                "upward: turn its base in the file"
+            )
     limbs = _limbs(model, hinges, [first_pose(model, hinges)])
     if sum(bool(limb.feet) for limb in limbs) < 2 and not model.nkey:
         limbs = _limbs(model, hinges, list(_poses(model, hinges)))  # at zero its legs may lie level
@@ -111,9 +112,11 @@ def limits(model: mujoco.MjModel, hinges: tuple[int, ...]) -> tuple[np.ndarray, 
     return np.where(limited, low, -np.inf), np.where(limited, high, np.inf)
 
 
-def posed(model: mujoco.MjModel, hinges: tuple[int, ...], angles: np.ndarray) -> mujoco.MjData:
-    """The robot with its base level at the origin and its hinges at these angles."""
-    data = mujoco.MjData(model)
+def posed(
+    model: mujoco.MjModel, hinges: tuple[int, ...], angles: np.ndarray, data: mujoco.MjData | None = None
+) -> mujoco.MjData:
+    """The robot with its base level at the origin and its hinges at these angles, in `data` where given."""
+    data = mujoco.MjData(model) if data is None else data
     free = int(np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)[0])
     data.qpos[:] = model.qpos0
     data.qpos[model.jnt_qposadr[free] :][:7] = [0, 0, 0, 1, 0, 0, 0]
@@ -212,7 +215,7 @@ def _limbs(model: mujoco.MjModel, hinges: tuple[int, ...], poses: Sequence[np.nd
 def _mirror(
     model: mujoco.MjModel, hinges: tuple[int, ...], across: int = 1
 ) -> tuple[tuple[int, ...], tuple[float, ...]] | None:
-    """For each hinge its mirror image by place, and its sign; None where some hinge has none.
+    """For each hinge its mirror image by place, and its sign; None where some hinge has none, or all are their own.
 
     Anchors are mirrored as points, axes as axial vectors are: what leans to the left leans to the right in the mirror.
 
@@ -228,6 +231,6 @@ def _mirror(
     cost = away + (1 - np.abs(alike)) + 10.0 * (depth[:, None] != depth[None])
     partner = cost.argmin(axis=1)
     rows = np.arange(len(hinges))
-    if (cost[rows, partner] > ALIKE).any() or (partner[partner] != rows).any():
+    if (cost[rows, partner] > ALIKE).any() or (partner[partner] != rows).any() or (partner == rows).all():
         return None
     return tuple(map(int, partner)), tuple(map(float, np.sign(alike[rows, partner])))
