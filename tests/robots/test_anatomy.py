@@ -101,6 +101,11 @@ def y_up(chain):
     return made_trees.Chain(chain.name, chain.axes.translate(str.maketrans("yz", "zy")), turned[0], tuple(turned[1:]))
 
 
+WHEELS = [
+    made_trees.Chain(f"wheel{x}{y}", "y", (x, y, -0.05), ((0, 0, 0),), tip='<geom type="cylinder" size="0.05 0.01" '
+                     'euler="1.5708 0 0" class="collider" pos="{tip}"/>', bend="")
+    for x in (0.1, -0.1) for y in (0.1, -0.1)
+]  # fmt: skip
 STRAY = '<body><freejoint/><geom size="1"/><body><joint/><geom size="1"/></body></body></worldbody>'
 
 
@@ -111,8 +116,9 @@ STRAY = '<body><freejoint/><geom size="1"/><body><joint/><geom size="1"/></body>
         (mjcf([made_trees.Chain("arm", "zyy", (0, 0, 0), ((0, 0, 0.1),) * 3)]), "3 hinges and 0 legs: no two limbs"),
         (mjcf(BIPED).replace('<joint name="left_0"', '<joint name="left_0" type="slide"'), "left_0 slides; expected"),
         (mjcf(BIPED).replace("</worldbody>", STRAY), "2 bodies with hinges float"),
+        (mjcf(WHEELS), "rolls on wheels"),
     ],
-    ids=["y up", "an arm", "a slide", "two robots"],
+    ids=["y up", "an arm", "a slide", "two robots", "a car"],
 )
 def test_what_is_no_legged_robot_is_said(text, said):
     with pytest.raises(UserError, match=said):

@@ -19,6 +19,8 @@ LEG = 0.2
 """A limb is a leg if its lowest point is above the lowest of all by at most so much of its own height."""
 SOLE = 0.03
 """A geom is part of a foot if its lowest point is above the leg's lowest by at most so much of the leg's height."""
+WHEEL = 0.2
+"""Of its size: how near to its axis a wheel's centre is."""
 ALIKE = 0.05
 """How far a mirror image may be off: shares of the robot's size, and of an axis."""
 TRIED = 300
@@ -91,7 +93,17 @@ def anatomy(model: mujoco.MjModel) -> Anatomy:
             f"the robot has {len(hinges)} hinges and {legs} legs: no two limbs end about as low as the lowest; "
             "expected two legs at least"
         )
+    if wheels := [model.joint(limb.joints[-1]).name for limb in limbs if limb.feet and _rolls(model, hinges, limb)]:
+        raise UserError(f"the robot rolls on wheels ({', '.join(map(shown, wheels))}); expected legs")
     return Anatomy(base, hinges, limbs, partner, sign)
+
+
+def _rolls(model: mujoco.MjModel, hinges: tuple[int, ...], limb: Limb) -> bool:
+    """Whether what touches the ground lies about the limb's last axis, as a wheel does."""
+    data = posed(model, hinges, np.zeros(len(hinges)))
+    point, axis = data.xanchor[limb.joints[-1]], data.xaxis[limb.joints[-1]]
+    away = np.linalg.norm(np.cross(data.geom_xpos[list(limb.feet)] - point, axis), axis=1)
+    return bool((away < WHEEL * model.geom_rbound[list(limb.feet)]).all())
 
 
 def first_pose(model: mujoco.MjModel, hinges: tuple[int, ...]) -> np.ndarray:

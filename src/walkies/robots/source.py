@@ -24,6 +24,8 @@ EXPECTED = "a robot as MJCF (<mujoco>) or URDF (<robot>)"
 READABLE = (".stl", ".obj", ".msh")
 """Meshes that MuJoCo reads."""
 PACKAGE = "package://"
+LONGEST = 300
+"""Characters of what MuJoCo says about a file."""
 MASS_TOLERANCE = 1e-6
 """Relative."""
 
@@ -99,7 +101,7 @@ def _urdf(path: Path, root: ElementTree.Element) -> Source:
 
 def _told(error: Exception) -> str:
     """What MuJoCo says, in one line."""
-    return shown(" ".join(str(error).split()))
+    return " ".join(str(error).split())[:LONGEST]
 
 
 def _drop_empty(root: ElementTree.Element) -> Iterator[str]:
