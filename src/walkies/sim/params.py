@@ -75,7 +75,7 @@ class Contact(NamedTuple):
 
     condim: int
     friction: np.ndarray
-    """(3,): sliding, torsional (m), rolling (m)."""
+    """(3,): sliding, torsional (m), rolling (m); none below MuJoCo's least, mjMINMU."""
     solref: np.ndarray
     solimp: np.ndarray
     margin: float
@@ -93,7 +93,7 @@ def full_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> Contact:
     decide = both[model.geom_priority[both] == model.geom_priority[both].max()]
     return Contact(
         int(model.geom_condim[decide].max()),
-        model.geom_friction[decide].max(axis=0),
+        np.maximum(model.geom_friction[decide].max(axis=0), mujoco.mjMINMU),
         solref,
         solimp,
         float(model.geom_margin[both].sum()),
