@@ -232,10 +232,12 @@ def usable(params: Params) -> jax.Array:
     """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
 
     Every number is finite, but for a `torque_speed` of ∞; masses, friction and `torque_speed`, by which equations
-    divide, are above 0. Whether such a robot exists is not asked.
+    divide, are above 0; the two numbers of a solref are both above 0, or neither is (of others MuJoCo makes its
+    default). Whether such a robot exists is not asked.
     """
     sound = [jnp.isfinite(leaf) for leaf in params._replace(torque_speed=params.torque_limit)]
     sound += [params.body_mass > 0, params.friction > 0, params.torque_speed > 0]
+    sound.append((params.contact_solref[:, 0] > 0) == (params.contact_solref[:, 1] > 0))
     rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
     return functools.reduce(jnp.logical_and, rows)
 
