@@ -1,4 +1,5 @@
 // What the sanitizers must report, for the control of `make sanitize`; only the library that it builds has these.
+#define WALKIES_NS sanitizer_control
 #include "../engine/block.h"
 #include "ffi.h"
 
