@@ -4,6 +4,8 @@
 #   make test     the whole test suite                          (make test ARGS="-k gae")
 #   make test-browser   the tests in a real browser (needs chromium); pictures in build/browser
 #   make check    format, lint, types
+#   make sanitize the native tests under AddressSanitizer and UndefinedBehaviorSanitizer (g++ on Linux)
+#   make aarch64  the native tests of an aarch64 build, under qemu (Debian)
 #   make bench    physics and training speed on this machine
 #   make proof    the long proof of the native engine, hours on two cores; goes on where it was stopped
 #   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
@@ -25,7 +27,7 @@ COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++) \
 	$(BIN)/python -m pip
 
-.PHONY: help setup walk test test-browser check bench proof wheel clean
+.PHONY: help setup walk test test-browser check sanitize aarch64 bench proof wheel clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -61,6 +63,12 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+
+sanitize: $(STAMP)
+	.ci/sanitize $(ARGS)
+
+aarch64: $(STAMP)
+	.ci/aarch64 $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/walkies bench physics

@@ -46,7 +46,7 @@ def main(before: Path, after: Path, /, tree: str | None = None, robots: int = 51
         states = bench.walk(PUPPER, model, robots, None, 1)
     else:
         model = trees.load(tree)
-        states = trees.standing(model, robots, 1)
+        states = bench.settled(model, robots, 1)
     symbol = TARGETS["float32"]
     for name, path in (("walkies_before", before), ("walkies_after", after)):
         function = getattr(ctypes.CDLL(str(path.resolve())), symbol)

@@ -27,6 +27,9 @@ const Kernel<T>* find_kernel() {
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("the engine: " + what); }
 
+template <class T>
+constexpr ffi::DataType kNumbers = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
+
 // Whether the constants are those of a robot that fits: walkies.sim.engine.check names the element that does not, so
 // this only keeps the kernels from reading and writing where they must not.
 std::string unfit(ffi::Span<const double> constants) {
@@ -70,17 +73,25 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
   const Kernel<T>* kernel = find_kernel<T>();
   if (const std::string what = unfit(constants); !what.empty()) return wrong(what);
   const auto& shape = *reinterpret_cast<const ModelNumbers*>(constants.begin());
+  if (params.dimensions().size() != 2 || qpos.dimensions().size() != 2 || targets.dimensions().size() != 3) {
+    return wrong("an argument has the wrong number of axes");
+  }
   const int64_t nu = int64_t(shape.joints), colliders = int64_t(shape.colliders), robots = qpos.dimensions()[0];
   const int64_t columns = count_params(int(nu), int(colliders), int(shape.surfaces));
   auto fits = [](const ffi::AnyBuffer& b, int64_t rows, int64_t width) {
-    return int64_t(b.element_count()) == rows * width && b.dimensions()[0] == rows;
+    return b.element_type() == kNumbers<T> && int64_t(b.element_count()) == rows * width && b.dimensions().size() > 0 &&
+           b.dimensions()[0] == rows;
   };
   const int64_t param_rows = params.dimensions()[0];
   const int64_t substeps = targets.dimensions()[1];
   const bool pushed = push.element_count() > 0;
   if ((param_rows != robots && param_rows != 1) || !fits(params, param_rows, columns) || !fits(qpos, robots, 7 + nu) ||
       !fits(qvel, robots, 6 + nu) || !fits(warmstart, robots, 6 + nu) || !fits(targets, robots, substeps * nu) ||
-      !fits(*distance, robots, colliders) || (pushed && !fits(push, robots, 3))) {
+      (pushed && !fits(push, robots, 3)) || !fits(*qpos_out, robots, 7 + nu) || !fits(*qvel_out, robots, 6 + nu) ||
+      !fits(*warmstart_out, robots, 6 + nu) || !fits(*distance, robots, colliders) ||
+      !fits(*force, robots, 3 * colliders) || !fits(*position, robots, 3 * colliders) ||
+      !fits(*velocity, robots, 3 * colliders) || !fits(*torque, robots, nu) || !fits(*acceleration, robots, 3) ||
+      !fits(*imu, robots, substeps * 6) || int64_t(ok->element_count()) != robots) {
     return wrong("an argument has the wrong shape for " + std::to_string(robots) + " robots");
   }
   if (robots == 0) return ffi::Error::Success();

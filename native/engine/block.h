@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "step.h"
 
 namespace walkies::WALKIES_NS {
@@ -22,7 +26,8 @@ WALKIES_INLINE Mask<V> within(const V* numbers, int count, Scalar<V> bound) {
   return ok;
 }
 
-// Hands out pieces of one stretch of memory; without any it only counts what they take.
+// Hands out pieces of one stretch of memory; without any it only counts what they take. AddressSanitizer knows nothing
+// of the pieces, so it is told of gaps between them that nobody may touch.
 struct Memory {
   char* begin;
   size_t used = 0;
@@ -31,7 +36,19 @@ struct Memory {
   T* take(int count) {
     T* piece = begin ? reinterpret_cast<T*>(begin + used) : nullptr;
     used += size_t(count) * sizeof(T);
+#if defined(__SANITIZE_ADDRESS__)
+    constexpr size_t gap = 1024;  // keeps the alignment of vectors
+    if (begin) ASAN_POISON_MEMORY_REGION(begin + used, gap);
+    used += gap;
+#endif
     return piece;
+  }
+
+  // Before the stretch is given back.
+  void release() {
+#if defined(__SANITIZE_ADDRESS__)
+    ASAN_UNPOISON_MEMORY_REGION(begin, used);
+#endif
   }
 };
 
@@ -240,6 +257,7 @@ void run_block(const void* model_storage, const Call<Scalar<V>>& call, int64_t b
   if (memory.begin) {
     work = Workspace<V>(model, memory);
     run_in(work, model, call, block);
+    memory.release();
   } else {
     const int64_t first = block * Number<V>::lanes;
     for (int64_t i = first; i < first + Number<V>::lanes && i < call.robots; i++) call.ok[i] = 0;

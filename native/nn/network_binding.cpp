@@ -38,6 +38,10 @@ Memory memory(size_t count) { return Memory(new (std::align_val_t(64)) float[cou
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native network: " + what); }
 
+// Columns of all hidden layers and of the outputs together. A chunk's activations lie on the stack: 48 rows of them, and
+// twice as many of the widest layer backwards, which makes 3 MB at most, of the 8 that threads usually have.
+constexpr int64_t kWidest = 8192;
+
 // Arguments: inputs, then the weights and bias of every layer; more may follow.
 ffi::Error read(ffi::RemainingArgs& args, int64_t layers, int64_t activation, NetworkCall& call) {
   if (layers < 1 || layers > kMaxLayers) return wrong("1 to " + std::to_string(kMaxLayers) + " layers are possible");
@@ -47,7 +51,7 @@ ffi::Error read(ffi::RemainingArgs& args, int64_t layers, int64_t activation, Ne
   if (inputs.has_error()) return inputs.error();
   if (inputs->dimensions().size() != 2) return wrong("inputs must be (samples, features)");
   call.samples = inputs->dimensions()[0], call.inputs = inputs->typed_data();
-  int64_t width = inputs->dimensions()[1];
+  int64_t width = inputs->dimensions()[1], columns = 0;
   for (int64_t l = 0; l < layers; l++) {
     auto weights = args.get<F32>(1 + 2 * l), bias = args.get<F32>(2 + 2 * l);
     if (weights.has_error()) return weights.error();
@@ -57,8 +61,9 @@ ffi::Error read(ffi::RemainingArgs& args, int64_t layers, int64_t activation, Ne
       return wrong("layer " + std::to_string(l) + " does not fit its input of width " + std::to_string(width));
     }
     call.layer[l] = {width, shape[1], weights->typed_data(), bias->typed_data(), nullptr, nullptr};
-    width = shape[1];
+    width = shape[1], columns += width;
   }
+  if (columns > kWidest) return wrong(std::to_string(columns) + " columns are more than " + std::to_string(kWidest));
   return ffi::Error::Success();
 }
 

@@ -164,6 +164,9 @@ def test_what_does_not_fit_goes_to_xla():
     layers, inputs, _ = made((8, 16, 4), 6)
     assert not faster.fits(layers, inputs.astype(jnp.bfloat16), "elu")
     assert not faster.fits([layers[0]] * 9, inputs, "elu")
+    # What lies on the stack while a chunk runs through would not fit it.
+    assert faster.fits(made((4, faster.WIDEST - 2, 2), 1)[0], inputs, "elu")
+    assert not faster.fits(made((4, faster.WIDEST - 1, 2), 1)[0], inputs, "elu")
     chosen = faster.faster(networks.apply)
     values = chosen(layers, inputs.astype(jnp.bfloat16), "elu")
     np.testing.assert_array_equal(values, networks.apply(layers, inputs.astype(jnp.bfloat16), "elu"))
@@ -174,6 +177,17 @@ def test_layers_that_do_not_follow_each_other_are_named():
     broken = [layers[0], (layers[1][0][:-1], layers[1][1])]
     with pytest.raises(Exception, match="layer 1 does not fit its input of width 16"):
         jax.block_until_ready(faster.apply(broken, inputs, "elu"))
+
+
+def test_layers_of_too_many_columns_are_refused_and_the_widest_are_not():
+    """A hundred thousand columns took more stack than a thread has, and the process with it."""
+    layers, inputs, _ = made((4, 100_000, 2), 50)
+    with pytest.raises(Exception, match="100002 columns are more than 8192"):
+        jax.block_until_ready(faster.apply(layers, inputs, "elu"))
+    layers, inputs, direction = made((4, faster.WIDEST - 2, 2), 50)
+    found, expected = (gradient(f, layers, inputs, direction, "elu") for f in (faster.apply, networks.apply))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
 SCRIPT = """

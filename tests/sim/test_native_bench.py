@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import made_robots
+import made_trees
 from sim import native_cases as cases
 from walkies import cli
 from walkies.deploy.policy_file import Layer, PolicyFile, write
+from walkies.errors import UserError
 from walkies.lab.bench import physics as bench
 from walkies.robots import PUPPER, load_model
 
@@ -77,3 +79,38 @@ def test_six_legs_trot_in_tripods(tmp_path: Path) -> None:
     lifted = targets[..., 2] < robot.default_pose[2] - 3 * bench.JITTER
     one, other = (lifted[..., tripod].sum(axis=-1) >= 2 for tripod in ([0, 3, 4], [1, 2, 5]))
     assert one.any() and other.any() and not (one & other).any()
+
+
+@pytest.mark.parametrize("arguments", [[], ["pupper"], ["--robot", "pupper"], ["pupper", "--robot", "pupper"]])
+def test_a_robot_is_named_by_its_place_or_by_a_flag(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(bench, "run", lambda robot, **_: asked.append(robot))
+    monkeypatch.setattr(bench, "table", lambda _: "")
+    assert cli.run(["bench", "physics", *arguments]) == 0
+    assert asked == ["pupper"]
+
+
+def test_two_robots_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "physics", "pupper", "--robot", "nobody"]) == cli.USER_ERROR
+    assert "--robot: got nobody, but pupper was named too" in capsys.readouterr().err
+
+
+def test_a_robot_without_a_record_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "biped.xml"
+    path.write_text(made_trees.mjcf(made_trees.BIPED))
+    moving = bench.settled(bench.load_file(str(path)), 8, 1)
+    assert moving.targets.shape == (bench.CONTROL_STEPS, 8, 12)
+    assert np.isfinite(np.asarray(moving.state.qpos)).all()
+    # They lie or stand on the ground, and have not fallen through it.
+    assert (np.asarray(moving.state.qpos[:, 2]) > 0).all() and (np.asarray(moving.state.qpos[:, 2]) < 0.5).all()
+    with pytest.raises(UserError, match="--policy"):
+        bench.run(str(path), policy="policy.json")
+
+
+def test_a_file_that_is_of_no_use_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nobody\.xml"):
+        bench.load_file(str(tmp_path / "nobody.xml"))
+    path = tmp_path / "elliptic.xml"
+    path.write_text(made_trees.mjcf(made_trees.BIPED).replace("pyramidal", "elliptic"))
+    with pytest.raises(UserError, match=r"elliptic\.xml: the native engine cannot take the friction cone"):
+        bench.load_file(str(path))

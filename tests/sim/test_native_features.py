@@ -102,6 +102,13 @@ def different_spheres() -> mujoco.MjModel:
     return model
 
 
+def turns_freely() -> mujoco.MjModel:
+    """No friction against turning, where MuJoCo takes its least."""
+    model = built(collider='priority="1" friction="0.7 0 0"', condim=6)
+    assert (model.geom_friction[1:, 1:] == 0).all()
+    return model
+
+
 def one_that_never_touches() -> mujoco.MjModel:
     """One sphere's bits do not meet the ground's, another's body is excluded from contacts with it."""
     model = mujoco.MjModel.from_xml_string(
@@ -125,6 +132,7 @@ FEATURES: dict[str, Callable[[], mujoco.MjModel]] = {
     "eulerdamp": lambda: built(option=""),
     "implicitfast": lambda: built(integrator="implicitfast", actuator=any_motor),
     "different spheres": different_spheres,
+    "no friction against turning": turns_freely,
     "bits and excludes": one_that_never_touches,
     **{
         f"{shape}, condim {condim}": lambda shape=shape, size=size, condim=condim: built(

@@ -231,6 +231,37 @@ UNFIT = {
     "two robots": ("</worldbody>", '<body name="other"><geom size="0.1"/></body></worldbody>', "other"),
     "missing motor": ('<position joint="j0_1"/>', "", "actuators"),
     "raised ground": ('size="0 0 1"', 'size="0 0 1" pos="0 0 0.1"', "floor"),
+    "spring of the free joint": (
+        "<freejoint/>",
+        '<joint type="free" stiffness="30" damping="0" armature="0" frictionloss="0"/>',
+        "the free joint: stiffness",
+    ),
+    "plastic joint": ('name="j3_1" ', 'name="j3_1" stiffness="1" springyield="0.5" ', "plastic"),
+    "bias that MuJoCo ignores": (
+        '<position joint="j0_1"/>',
+        '<general name="odd" joint="j0_1" gainprm="3" biastype="none" biasprm="0 -5 -1"/>',
+        "odd.*without biastype",
+    ),
+    "disabled motors": ('solver="Newton"', 'solver="Newton" actuatorgroupdisable="0"', "group 0 is disabled"),
+    "motor whose damping rises": (
+        '<position joint="j0_1"/>',
+        '<position name="odd" joint="j0_1" damping="0 3"/>',
+        "odd.*dampingpoly",
+    ),
+    "controls beyond their range": ("<flag ", '<flag clampctrl="disable" ', "clampctrl"),
+    "sleep": ("<flag ", '<flag sleep="enable" ', "sleep"),
+    "exact diagonal": ("<flag ", '<flag diagexact="enable" ', "diagexact"),
+    "speculative contacts": ("<flag ", '<flag speculative="enable" ', "speculative"),
+    "solref of two signs": ('solref="0.03 0.9"', 'solref="-300 0.9"', "belly.*solref -300 0.9"),
+    "solreflimit of two signs": ('solreflimit="0.03 0.8"', 'solreflimit="0.03 -0.8"', "j0_0.*solreflimit"),
+    "solreffriction of two signs": ('solreffriction="0.025 1"', 'solreffriction="0.025 0"', "j0_0.*solreffriction"),
+    "ground that sticks": ('size="0 0 1"', 'size="0 0 1" adhesion="5"', "floor.*adhesion"),
+    "ground that runs": ('size="0 0 1"', 'size="0 0 1" surfacevel="1 0 0 0 0 0"', "floor.*surfacevel"),
+    "slippery ground": (
+        'class="collider" size="0.05"',
+        'class="collider" size="0.05" priority="1" friction="0"',
+        "belly.*no friction",
+    ),
     "gravity compensation": ('<body name="b1_1"', '<body name="b1_1" gravcomp="1"', "b1_1"),
 }
 

@@ -75,6 +75,7 @@ UNUSABLE = [
     *((where, 2 * MAX_NUMBER) for where in FLOATS if not where.startswith("params")),
     ("params.friction", 0.0),
     ("params.friction", -1.0),
+    ("params.contact_solref", -1.0),
     ("params.body_mass", 0.0),
     ("params.torque_speed", 0.0),
     ("params.torque_speed", -1.0),

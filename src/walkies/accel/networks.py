@@ -28,6 +28,8 @@ ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
 """Codes of the custom calls."""
 LINE = 16
 """float32 numbers in a cache line."""
+WIDEST = 8192
+"""Columns of all layers together that the library takes (`kWidest` of network_binding.cpp): they lie on the stack."""
 
 
 def faster(definition: Apply) -> Apply:
@@ -40,9 +42,10 @@ def faster(definition: Apply) -> Apply:
 
 
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:
-    """Whether `apply` can stand in for the definition: float32, on a CPU, at most eight layers."""
+    """Whether `apply` can stand in for the definition: float32, on a CPU, at most eight layers and WIDEST columns."""
     single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
-    return single and activation in ACTIVATIONS and len(layers) <= 8 and jax.default_backend() == "cpu" and available()
+    small = len(layers) <= 8 and sum(bias.size for _, bias in layers) <= WIDEST
+    return single and small and activation in ACTIVATIONS and jax.default_backend() == "cpu" and available()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -86,14 +86,19 @@ def load_spec(
     if not visuals:
         _discard_visuals(spec)
     if not own_contacts:
-        for geom in spec.geoms:
-            if geom.contype or geom.conaffinity:
-                # Two geoms collide where the contype of one meets the conaffinity of the other: only ground × robot.
-                on_ground = geom.parent.name == "world"
-                geom.contype, geom.conaffinity = (1, 0) if on_ground else (0, 1)
+        touch_only_the_ground(spec)
     if ground_sensors:
         _add_ground_sensors(spec)
     return spec
+
+
+def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
+    """Leave no contacts of the robot's parts with one another."""
+    for geom in spec.geoms:
+        if geom.contype or geom.conaffinity:
+            # Two geoms collide where the contype of one meets the conaffinity of the other: only ground × robot.
+            on_ground = geom.parent.name == "world"
+            geom.contype, geom.conaffinity = (1, 0) if on_ground else (0, 1)
 
 
 def _discard_visuals(spec: mujoco.MjSpec) -> None:

@@ -75,7 +75,7 @@ class Contact(NamedTuple):
 
     condim: int
     friction: np.ndarray
-    """(3,): sliding, torsional (m), rolling (m)."""
+    """(3,): sliding, torsional (m), rolling (m); none below MuJoCo's least, mjMINMU."""
     solref: np.ndarray
     solimp: np.ndarray
     margin: float
@@ -93,7 +93,7 @@ def full_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> Contact:
     decide = both[model.geom_priority[both] == model.geom_priority[both].max()]
     return Contact(
         int(model.geom_condim[decide].max()),
-        model.geom_friction[decide].max(axis=0),
+        np.maximum(model.geom_friction[decide].max(axis=0), mujoco.mjMINMU),
         solref,
         solimp,
         float(model.geom_margin[both].sum()),
@@ -232,10 +232,12 @@ def usable(params: Params) -> jax.Array:
     """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
 
     Every number is finite, but for a `torque_speed` of ∞; masses, friction and `torque_speed`, by which equations
-    divide, are above 0. Whether such a robot exists is not asked.
+    divide, are above 0; the two numbers of a solref are both above 0, or neither is (of others MuJoCo makes its
+    default). Whether such a robot exists is not asked.
     """
     sound = [jnp.isfinite(leaf) for leaf in params._replace(torque_speed=params.torque_limit)]
     sound += [params.body_mass > 0, params.friction > 0, params.torque_speed > 0]
+    sound.append((params.contact_solref[:, 0] > 0) == (params.contact_solref[:, 1] > 0))
     rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
     return functools.reduce(jnp.logical_and, rows)
 

@@ -17,17 +17,19 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+import tyro
 from mujoco.batch import Batch
 
 from walkies.accel import library
 from walkies.accel.cpu import Threads, available_cores, use_cpu
 from walkies.bounds import Between
-from walkies.robots import DEFAULT, get_robot, load_model
+from walkies.errors import UserError
+from walkies.robots import DEFAULT, get_robot, load_model, touch_only_the_ground
 from walkies.robots.base import Robot
 from walkies.sim import nominal_params
 from walkies.sim.base import State
 from walkies.sim.native import NativeSimulator
-from walkies.sim.params import read_params
+from walkies.sim.params import ground_geom, on_ground, read_any_params
 
 SUBSTEPS = 5
 CONTROL_STEPS = 4
@@ -39,6 +41,8 @@ ERROR_STATES = 400
 REFERENCE_ITERATIONS = 100
 HINGES_TO_TROT = 3
 """Of a leg: it swings sideways with the first and lifts with the last."""
+MJCF = ".xml"
+"""How the name of a file ends."""
 JITTER = 0.08
 """rad, standard deviation of a script's targets"""
 
@@ -54,8 +58,9 @@ class Walking(NamedTuple):
 
 
 def command(
-    robot: str = DEFAULT,
+    robot: str | None = None,
     /,
+    named: Annotated[str | None, tyro.conf.arg(name="robot")] = None,
     robots: Annotated[int, Between(1, 100_000)] = 1024,
     rounds: Annotated[int, Between(5, 100_000)] = 7,
     threads: Threads | None = None,
@@ -65,15 +70,18 @@ def command(
     """Measure both settings of the native engine against mujoco.batch.Batch from the same walking states.
 
     Args:
-        robot: Which robot.
+        robot: Which robot, by its name, or an MJCF file of any that fits the engine. Default: pupper.
+        named: The same as a flag.
         robots: How many robots are simulated at once.
         rounds: Interleaved repetitions; medians are reported.
         threads: CPU threads for both engines. Default: all cores.
         policy: A policy.json that walks the robots; without it they trot on the spot to a script.
         json: Print one JSON object instead of a table.
     """
+    if robot and named and robot != named:
+        raise UserError(f"--robot: got {named}, but {robot} was named too; leave one of them out")
     use_cpu(threads)
-    result = run(robot, robots=robots, rounds=rounds, threads=threads, policy=policy)
+    result = run(robot or named or DEFAULT, robots=robots, rounds=rounds, threads=threads, policy=policy)
     print(json_module.dumps(result, indent=2) if json else table(result))
 
 
@@ -85,9 +93,30 @@ def run(
     The error of an acceleration a is max|a − a*| / max(1, max|a*|), a* from MuJoCo's solver run to convergence, over
     states at every physics step of a control step. `error_*` belong to the setting `train`.
     """
+    if robot.endswith(MJCF):
+        if policy:
+            raise UserError("--policy: a robot that has no record has no controller; leave the policy out")
+        model = load_file(robot)
+        return measure(model, settled(model, robots, threads), rounds, threads)
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
     return measure(model, walk(record, model, robots, policy, threads), rounds, threads)
+
+
+def load_file(path: str) -> mujoco.MjModel:
+    """The robot of an MJCF file, touching nothing but the ground.
+
+    Raises:
+        UserError: there is no such file, MuJoCo cannot read it, or the robot does not fit the engine.
+    """
+    try:
+        spec = mujoco.MjSpec.from_file(path)
+        touch_only_the_ground(spec)
+        model = spec.compile()
+        NativeSimulator(model)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: {error}") from error
+    return model
 
 
 def measure(model: mujoco.MjModel, walking: Walking, rounds: int, threads: int | None) -> dict[str, Any]:
@@ -176,6 +205,33 @@ def walk(robot: Robot, model: mujoco.MjModel, robots: int, policy: str | None, t
     return Walking(state, np.stack(targets), fallen)
 
 
+def settled(model: mujoco.MjModel, robots: int, threads: int | None) -> Walking:
+    """Robots of which there is neither a record nor a policy, put on the ground in their zero pose and left there, with
+    some noise, for WARM_UP control steps: by now they stand, lean, fall or lie."""
+    rng = np.random.default_rng(0)
+    data = mujoco.MjData(model)
+    data.qpos[2] = 0
+    mujoco.mj_forward(model, data)
+    colliders = on_ground(model, ground_geom(model))
+    lowest = (data.geom_xpos[colliders, 2] - model.geom_rbound[colliders]).min()
+    qpos = np.tile(model.qpos0, (robots, 1))
+    qpos[:, 2] = 0.01 - lowest + rng.uniform(0, 0.02, robots)
+    qpos[:, 7:] += rng.normal(0, 0.1, (robots, model.nu))
+    state = State(jnp.asarray(qpos, jnp.float32), *(jnp.zeros((robots, model.nv)),) * 2)
+    simulator = NativeSimulator(model, SUBSTEPS, "train", threads)
+    params, step = simulator.prepare(read_any_params(model), robots), jax.jit(simulator.step)
+
+    def targets() -> np.ndarray:
+        return rng.normal(0, 0.15, (robots, model.nu)).astype(np.float32)
+
+    for _ in range(WARM_UP):
+        state, readings = step(params, state, held(targets()))
+    if not readings.ok.all():
+        raise UserError("a robot's numbers grew beyond all bounds while it settled; a smaller timestep may help")
+    fallen = float(np.mean(np.asarray(state.qpos[:, 2]) < 0.6 * -lowest))
+    return Walking(state, np.stack([targets() for _ in range(CONTROL_STEPS)]), fallen)
+
+
 def held(target: Any, steps: int = SUBSTEPS) -> np.ndarray:
     """Targets (…, nu) as a simulator takes them that hold for so many physics steps: (…, steps, nu)."""
     return np.repeat(np.asarray(target)[..., None, :], steps, axis=-2)
@@ -255,7 +311,7 @@ def native_run(
 ) -> Callable[[], None]:
     """A function that advances the walking robots by CONTROL_STEPS in the native engine."""
     simulator = NativeSimulator(model, SUBSTEPS, solver, threads)
-    nominal = read_params(model)
+    nominal = read_any_params(model)
     params = simulator.prepare_shared(nominal) if shared else simulator.prepare(nominal, len(walking.state.qpos))
     targets = jnp.asarray(held(walking.targets))
 
@@ -285,7 +341,7 @@ def acceleration_errors(model: mujoco.MjModel, walking: Walking, states: int = E
         before, after = start, start
         for k in range(SUBSTEPS):
             simulator = NativeSimulator(model, k + 1, name)
-            late, _ = jax.jit(simulator.step)(simulator.prepare(read_params(model), n), start, held(target, k + 1))
+            late, _ = jax.jit(simulator.step)(simulator.prepare(read_any_params(model), n), start, held(target, k + 1))
             # The acceleration of physics step k is the warm start of the state after it.
             before = _choose(substep > k, late, before)
             after = _choose(substep == k, late, after)

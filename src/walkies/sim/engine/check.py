@@ -7,11 +7,12 @@ from typing import NoReturn
 import mujoco
 import numpy as np
 
-from walkies.sim.params import on_ground
+from walkies.sim.params import full_contact, on_ground
 
 MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES = 40, 64, 16
 """What the engine has room for (`native/engine/layout.h`)."""
-
+ACTUATOR_GROUPS = 31
+"""Groups that can be disabled (MuJoCo documentation, option/actuatorgroupdisable): 0 to 30."""
 
 SHAPES = {
     int(mujoco.mjtGeom.mjGEOM_SPHERE): 0,
@@ -54,6 +55,7 @@ def _check_tree(model: mujoco.MjModel) -> None:
         ("mocap bodies", model.nmocap),
         ("activation states", model.na),
         ("plugins", model.nplugin),
+        ("plastic joints", model.nplastic),
         ("explicit contact pairs", model.npair),
     ):
         if count:
@@ -71,8 +73,11 @@ def _check_tree(model: mujoco.MjModel) -> None:
     for body in range(1, model.nbody):
         if model.body_gravcomp[body]:
             _unfit(_body(model, body), f"gravcomp {model.body_gravcomp[body]:g}", "0")
-    if np.any(model.dof_damping[:6]) or np.any(model.dof_armature[:6]) or np.any(model.dof_frictionloss[:6]):
+    lossy = (model.dof_damping, model.dof_dampingpoly, model.dof_armature, model.dof_frictionloss)
+    if any(np.any(values[:6]) for values in lossy):
         _unfit("the free joint", "damping, armature or frictionloss", "none of them")
+    if model.jnt_stiffness[0] or np.any(model.jnt_stiffnesspoly[0]):
+        _unfit("the free joint", "stiffness", "0")
 
 
 def _check_options(model: mujoco.MjModel) -> None:
@@ -89,12 +94,13 @@ def _check_options(model: mujoco.MjModel) -> None:
         _unfit("the noslip solver", f"{option.noslip_iterations} iterations", "0")
     if option.density or option.viscosity:
         _unfit("a fluid", "density or viscosity is not 0", "vacuum")
-    for name in ("CONSTRAINT", "FRICTIONLOSS", "LIMIT", "CONTACT", "GRAVITY", "ACTUATION", "REFSAFE", "DAMPER"):
-        bit = getattr(disable, f"mjDSBL_{name}", None)
-        if bit is not None and option.disableflags & bit:
+    on = "CONSTRAINT", "FRICTIONLOSS", "LIMIT", "CONTACT", "GRAVITY", "ACTUATION", "REFSAFE", "DAMPER", "CLAMPCTRL"
+    for name in on:
+        if option.disableflags & getattr(disable, f"mjDSBL_{name}"):
             _unfit("a disable flag", f"{name.lower()} is off", "it on")
-    if option.enableflags & mujoco.mjtEnableBit.mjENBL_OVERRIDE:
-        _unfit("contact override", "it is on", "it off")
+    for name in ("OVERRIDE", "DIAGEXACT", "SLEEP", "SPECULATIVE"):
+        if option.enableflags & getattr(mujoco.mjtEnableBit, f"mjENBL_{name}"):
+            _unfit("an enable flag", f"{name.lower()} is on", "it off")
 
 
 def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
@@ -108,6 +114,8 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
     low, high = model.jnt_range[j]
     if model.jnt_limited[j] and high - low <= 2 * model.jnt_margin[j]:
         _unfit(name, f"range {low:g} {high:g} and margin {model.jnt_margin[j]:g}", "a range wider than both margins")
+    _check_solref(name, "solreflimit", model.jnt_solref[j])
+    _check_solref(name, "solreffriction", model.dof_solref[dof])
     if model.jnt_actgravcomp[j]:
         _unfit(name, "actuatorgravcomp", "none")
     for field in ("jnt_stiffnesspoly", "dof_dampingpoly"):
@@ -130,10 +138,21 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
     )
     if not linear or model.actuator_biasprm[joint, 0] != 0:
         _unfit(servo, "it is neither a motor nor a position servo", "<motor/> or <position kp=… kv=…/>")
-    for field in ("actuator_damping", "actuator_armature", "actuator_delay"):
+    if bias == mujoco.mjtBias.mjBIAS_NONE and np.any(model.actuator_biasprm[joint]):
+        _unfit(servo, "biasprm without biastype, which MuJoCo ignores", 'biastype="affine", or no biasprm')
+    group = model.actuator_group[joint]
+    if 0 <= group < ACTUATOR_GROUPS and model.opt.disableactuator & (1 << int(group)):
+        _unfit(servo, f"its group {group} is disabled", "no actuatorgroupdisable")
+    for field in ("actuator_damping", "actuator_dampingpoly", "actuator_armature", "actuator_delay"):
         values = getattr(model, field, None)
         if values is not None and np.any(values[joint]):
             _unfit(servo, field.removeprefix("actuator_"), "0")
+
+
+def _check_solref(element: str, which: str, solref: np.ndarray) -> None:
+    """Of two numbers with different signs MuJoCo makes its default, with a warning in every step."""
+    if (solref[0] > 0) != (solref[1] > 0):
+        _unfit(element, f"{which} {solref[0]:g} {solref[1]:g}", "two numbers above 0, or none")
 
 
 def _check_colliders(model: mujoco.MjModel) -> None:
@@ -160,6 +179,13 @@ def _check_colliders(model: mujoco.MjModel) -> None:
         if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX and (model.geom_gap[geom] or model.geom_gap[ground]):
             # MuJoCo takes four corners of those within margin and gap, the engine of those within the margin.
             _unfit(f"geom {model.geom(geom).name!r}", "a box with a gap", "gap 0")
+        for one in (geom, ground):
+            if model.geom_adhesion[one] or np.any(model.geom_surfacevel[one]):
+                _unfit(f"geom {model.geom(one).name!r}", "adhesion or surfacevel", "neither")
+        contact = full_contact(model, ground, geom)
+        _check_solref(f"geom {model.geom(geom).name!r}", "solref", contact.solref)
+        if contact.condim > 1 and contact.friction[0] <= mujoco.mjMINMU:
+            _unfit(f"geom {model.geom(geom).name!r}", "no friction with the ground", "friction, or condim 1")
         if number >= MAX_COLLIDERS:
             _unfit(f"geom {model.geom(geom).name!r}", f"collider number {number + 1}", f"at most {MAX_COLLIDERS}")
     if not touching:
