@@ -77,9 +77,12 @@ WALKIES_INLINE void newton_step(const Newton<V>& w, const SolverSettings& settin
                                 Mask<V>& pending) {
   const int n = 6 + t.joints;
   assemble<P>(t, rows, w.mass, w.force, w.mass_x, w.hessian, w.gradient);
+  const bool pairs = rows.pairs.contacts != 0;
+  if (pairs) assemble_pairs<P>(t, rows.pairs, w.hessian, w.gradient);
   factor(t, w.hessian);
   WALKIES_NO_UNROLL for (int i = 0; i < n; i++) w.step[i] = w.gradient[i];
   solve(t, w.hessian, w.step);
+  if (pairs) solve_pairs(t, rows.pairs, w.gradient, w.step);
   multiply(t, w.mass, w.step, w.mass_step);
   V decrement = dot(n, w.gradient, w.step);
   if (P == Pieces::kResiduals) {
