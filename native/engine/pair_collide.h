@@ -17,10 +17,8 @@ struct Meeting {
 // A divisor that is not 0; MuJoCo's mjMINVAL.
 constexpr double kTiny = 1e-15;
 
-// Relative to the product of the squared half-lengths, the squared sine of the angle below which two axes count as
-// parallel. MuJoCo has only the absolute bound kTiny, which in float32 lies below what rounding leaves of a determinant.
-constexpr double parallel_below(double) { return 0; }
-constexpr float parallel_below(float) { return 1e-5f; }
+// Axes of capsules count as parallel where the squared sine of their angle is below this (of MuJoCo 4.0.0, found by trial).
+constexpr double kParallel = 1e-8;
 
 // Two spheres; z1, z2: the z axes of their geoms, across which the normal lies where the centres are the same.
 template <class V>
@@ -60,49 +58,43 @@ WALKIES_INLINE V unit_clamp(V x) {
   return clamp(x, splat<V>(-1), splat<V>(1));
 }
 
-// Two capsules: one point, or, where their axes are parallel, up to two: the first two that touch of the ends of either
-// against the other, in MuJoCo's order. Returns whether some lane has a second.
+// Two capsules: the nearest points of their axes, or, where these are parallel, the two ends of the stretch along which
+// they lie side by side (twice the same point, where there is none). Returns whether some lane has a second point.
 template <class V>
 WALKIES_INLINE bool meet_capsules(const Collider<Scalar<V>>& a, const Placed<V>& pa, const Collider<Scalar<V>>& b,
-                                  const Placed<V>& pb, Scalar<V> margin, Meeting<V>& one, Meeting<V>& two) {
+                                  const Placed<V>& pb, Meeting<V>& one, Meeting<V>& two) {
   using S = Scalar<V>;
   const Vec3<V> axis1 = splat<V>(a.size[1]) * pa.z, axis2 = splat<V>(b.size[1]) * pb.z, apart = pa.center - pb.center;
   const S ma = a.size[1] * a.size[1], mc = b.size[1] * b.size[1];
   const V mb = -dot(axis1, axis2), u = -dot(axis1, apart), v = dot(axis2, apart);
-  const V determinant = ma * mc - mb * mb;
-  const S bound = S(kTiny) > parallel_below(S()) * ma * mc ? S(kTiny) : parallel_below(S()) * ma * mc;
-  const auto parallel = abs(determinant) < bound;
+  // ma mc − mb² as a squared cross product, which keeps its digits between axes that are almost parallel.
+  const Vec3<V> across = cross(axis1, axis2);
+  const V determinant = dot(across, across);
+  const auto parallel = determinant < S(kParallel) * ma * mc;
   const auto at = [&](V x1, V x2) {
     return meet_spheres(pa.center + x1 * axis1, a.size[0], pa.z, pb.center + x2 * axis2, b.size[0], pb.z);
   };
-  // The nearest points of two segments. The second follows from the first, which where they are nearly parallel is
-  // known badly.
-  V x1 = unit_clamp((mc * u - mb * v) / (parallel ? splat<V>(1) : determinant));
+  V x1 = unit_clamp(dot(cross(axis2, apart), across) / (parallel ? splat<V>(1) : determinant));
   const V free = (v - mb * x1) / mc;
-  const V x2 = unit_clamp(free);
+  V x2 = unit_clamp(free);
   x1 = x2 == free ? x1 : unit_clamp((u - mb * x2) / ma);
-  one = at(x1, x2);
-  if (!any(parallel)) return false;
-
-  const V far = splat<V>(S(kFar)), zero = V{};
-  one.distance = parallel ? far : one.distance;
-  two = one, two.distance = far;
-  V found = zero;
-  const auto keep_where = [](Mask<V> where, const Meeting<V>& m, Meeting<V>& to) {
-    const auto pick = [&](V x, V& old) { old = where ? x : old; };
-    pick(m.distance, to.distance);
-    pick(m.point.x, to.point.x), pick(m.point.y, to.point.y), pick(m.point.z, to.point.z);
-    pick(m.normal.x, to.normal.x), pick(m.normal.y, to.normal.y), pick(m.normal.z, to.normal.z);
-  };
-  WALKIES_NO_UNROLL for (int end = 0; end < 4; end++) {
-    const V sign = splat<V>(end & 1 ? -1 : 1);
-    const Meeting<V> m = end < 2 ? at(sign, unit_clamp((v - sign * mb) / mc)) : at(unit_clamp((u - sign * mb) / ma), sign);
-    const auto touches = parallel & (m.distance <= splat<V>(margin));
-    keep_where(touches & (found == zero), m, one);
-    keep_where(touches & (found == splat<V>(1)), m, two);
-    found += touches ? splat<V>(1) : zero;
+  const bool any_parallel = any(parallel);
+  if (any_parallel) {
+    // Where an end of the second axis is beside the first one; or else that axis's own end, and the second one beside it.
+    const auto beside = [&](S end, V& first, V& second) {
+      const V place = (u - end * mb) / ma;
+      first = unit_clamp(place);
+      second = first == place ? splat<V>(end) : unit_clamp((v - mb * first) / mc);
+    };
+    V first, second;
+    beside(-1, first, second);
+    two = at(first, second);
+    two.distance = parallel ? two.distance : splat<V>(S(kFar));
+    beside(1, first, second);
+    x1 = parallel ? first : x1, x2 = parallel ? second : x2;
   }
-  return any(found > splat<V>(1));
+  one = at(x1, x2);
+  return any_parallel;
 }
 
 }  // namespace walkies::WALKIES_NS

@@ -227,7 +227,7 @@ WALKIES_NOINLINE void start_pair(Physics<V>& w, const Pair<Scalar<V>>& p, V*& me
     return start_meeting(w, p, meet_spheres(pa.center, a.size[0], pa.z, pb.center + x * pb.z, b.size[0], pb.z), memory);
   }
   Meeting<V> one, two;
-  const bool twice = meet_capsules(a, pa, b, pb, p.margin, one, two);
+  const bool twice = meet_capsules(a, pa, b, pb, one, two);
   start_meeting(w, p, one, memory);
   if (twice) start_meeting(w, p, two, memory);
 }
