@@ -104,22 +104,23 @@ WALKIES_NOINLINE void advance_pairs(PairRows<V>& r, V alpha) {
   }
 }
 
-// Adds one contact to the Hessian and to the gradient's negative.
-template <Pieces P, class V>
+// Adds one contact of so many rows to the Hessian and to the gradient's negative.
+template <Pieces P, int Rows, class V>
 WALKIES_INLINE void add_pair_contact(const PairContact<V>& c, V* a, V* g) {
   const V zero = V{};
   const int n = c.count;
+  constexpr int edges = Rows == 1 ? 1 : 2 * (Rows - 1);
   const V* normal = c.row;
   V d[kMaxPairEdges], f[kMaxPairEdges];
-  for (int e = 0; e < c.edges(); e++) {
+  WALKIES_UNROLL for (int e = 0; e < edges; e++) {
     d[e] = keep(piece<P>(c.residual[e], c.hint[e]) < zero, c.weight);
     f[e] = -d[e] * c.residual[e];
   }
   // Σ d (n ± μr)(n ± μr)ᵀ = n uᵀ + Σ r vᵀ
   V u[kMaxJoints], v[5][kMaxJoints], push = zero, turn[5];
-  if (c.rows == 1) push = f[0];
-  for (int k = 0; k < n; k++) u[k] = c.rows == 1 ? d[0] * normal[k] : zero;
-  for (int i = 0; i < c.rows - 1; i++) {
+  if (Rows == 1) push = f[0];
+  for (int k = 0; k < n; k++) u[k] = Rows == 1 ? d[0] * normal[k] : zero;
+  WALKIES_UNROLL for (int i = 0; i < Rows - 1; i++) {
     const V *row = c.row + (i + 1) * n, mu = c.mu[i];
     const V sum = d[2 * i] + d[2 * i + 1], lean = mu * (d[2 * i] - d[2 * i + 1]);
     push += f[2 * i] + f[2 * i + 1];
@@ -134,10 +135,10 @@ WALKIES_INLINE void add_pair_contact(const PairContact<V>& c, V* a, V* g) {
     V force = push * normal[k];
     for (int m = 0; m <= k; m++) {
       V s = normal[k] * u[m];
-      WALKIES_NO_UNROLL for (int i = 0; i < c.rows - 1; i++) s += c.row[(i + 1) * n + k] * v[i][m];
+      WALKIES_UNROLL for (int i = 0; i < Rows - 1; i++) s += c.row[(i + 1) * n + k] * v[i][m];
       to[c.joint[m]] += s;
     }
-    WALKIES_NO_UNROLL for (int i = 0; i < c.rows - 1; i++) force += turn[i] * c.row[(i + 1) * n + k];
+    WALKIES_UNROLL for (int i = 0; i < Rows - 1; i++) force += turn[i] * c.row[(i + 1) * n + k];
     g[6 + c.joint[k]] += force;
   }
 }
@@ -146,16 +147,25 @@ WALKIES_INLINE void add_pair_contact(const PairContact<V>& c, V* a, V* g) {
 template <Pieces P, class V>
 WALKIES_NOINLINE void assemble_pairs(const Tree& t, PairRows<V>& r, const V* h, V* g) {
   expand(t, r.pattern, h, r.matrix);
-  for (int i = 0; i < r.contacts; i++) add_pair_contact<P>(r.contact[i], r.matrix, g);
+  for (int i = 0; i < r.contacts; i++) {
+    const PairContact<V>& c = r.contact[i];
+    switch (c.rows) {
+      case 1: add_pair_contact<P, 1>(c, r.matrix, g); break;
+      case 3: add_pair_contact<P, 3>(c, r.matrix, g); break;
+      case 4: add_pair_contact<P, 4>(c, r.matrix, g); break;
+      case 6: add_pair_contact<P, 6>(c, r.matrix, g); break;
+    }
+  }
 }
 
-// Replaces the step in lanes that have such a contact.
+// Replaces the step, in all lanes or in those that have such a contact.
 template <class V>
-WALKIES_NOINLINE void solve_pairs(const Tree& t, PairRows<V>& r, const V* gradient, V* step) {
+WALKIES_NOINLINE void solve_pairs(const Tree& t, PairRows<V>& r, const V* gradient, bool all, V* step) {
   factor_filled(t, r.pattern, r.matrix);
   for (int i = 0; i < 6 + t.joints; i++) r.step[i] = gradient[i];
   solve_filled(t, r.pattern, r.matrix, r.step);
-  for (int i = 0; i < 6 + t.joints; i++) step[i] = r.touching ? r.step[i] : step[i];
+  const Mask<V> lanes = all ? V{} == V{} : r.touching;
+  for (int i = 0; i < 6 + t.joints; i++) step[i] = lanes ? r.step[i] : step[i];
 }
 
 // Adds to slope, curvature and `moved` as line_at has them (rows.h).
