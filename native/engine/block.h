@@ -77,6 +77,7 @@ struct Workspace {
     velocity = memory.take<Vec3<V>>(c), distance = memory.take<V>(c);
     // Last, for much of it is rarely used: robots touch themselves in few places at a time.
     rows.pairs.contacts = 0;
+    rows.pairs.pattern = memory.take<Pattern>(m.pairs ? 1 : 0);
     centers = memory.take<Vec3<V>>(m.pairs ? c : 0);
     rows.pairs.matrix = memory.take<V>(m.pairs ? triangle(nv) : 0), rows.pairs.step = memory.take<V>(m.pairs ? nv : 0);
     pair_rows = memory.take<V>(m.pair_rows);

@@ -35,7 +35,7 @@ struct PairRows {
   int contacts;  // 0: nothing of this file is done
   PairContact<V>* contact;
   Mask<V> touching;  // lanes that have one
-  Pattern pattern;
+  Pattern* pattern;
   V *matrix, *step;  // the Hessian with its further entries, and its solution
 };
 
@@ -146,7 +146,7 @@ WALKIES_INLINE void add_pair_contact(const PairContact<V>& c, V* a, V* g) {
 // From the tree's Hessian h, not yet factored, that with the contacts; and their part of the gradient's negative.
 template <Pieces P, class V>
 WALKIES_NOINLINE void assemble_pairs(const Tree& t, PairRows<V>& r, const V* h, V* g) {
-  expand(t, r.pattern, h, r.matrix);
+  expand(t, *r.pattern, h, r.matrix);
   for (int i = 0; i < r.contacts; i++) {
     const PairContact<V>& c = r.contact[i];
     switch (c.rows) {
@@ -161,9 +161,9 @@ WALKIES_NOINLINE void assemble_pairs(const Tree& t, PairRows<V>& r, const V* h, 
 // Replaces the step, in all lanes or in those that have such a contact.
 template <class V>
 WALKIES_NOINLINE void solve_pairs(const Tree& t, PairRows<V>& r, const V* gradient, bool all, V* step) {
-  factor_filled(t, r.pattern, r.matrix);
+  factor_filled(t, *r.pattern, r.matrix);
   for (int i = 0; i < 6 + t.joints; i++) r.step[i] = gradient[i];
-  solve_filled(t, r.pattern, r.matrix, r.step);
+  solve_filled(t, *r.pattern, r.matrix, r.step);
   const Mask<V> lanes = all ? V{} == V{} : r.touching;
   for (int i = 0; i < 6 + t.joints; i++) step[i] = lanes ? r.step[i] : step[i];
 }

@@ -209,7 +209,7 @@ WALKIES_NOINLINE void start_meeting(Physics<V>& w, const Pair<Scalar<V>>& p, con
     if (b == b_end || (a < a_end && *a < *b)) column(*a++, -1);
     else column(*b++, 1);
   }
-  couple(rows.pattern, c.count, c.joint);
+  couple(*rows.pattern, c.count, c.joint);
   const V one = w.params.collider[p.first].inverse_weight, other = w.params.collider[p.second].inverse_weight;
   start_pair_contact(w.model, p, w.params.surface[p.surface], one * other / (one + other), depth, w.state.qd, c);
 }
@@ -247,10 +247,10 @@ WALKIES_NOINLINE void start_pairs(Physics<V>& w) {
     const Pair<Scalar<V>>& p = m.pair[i];
     const Vec3<V> apart = w.centers[p.first] - w.centers[p.second];
     if (!any(dot(apart, apart) < p.reach * p.reach)) continue;
-    if (!rows.contacts) start_pattern(m.tree, rows.pattern);
+    if (!rows.contacts) start_pattern(m.tree, *rows.pattern);
     start_pair(w, p, memory);
   }
-  if (rows.contacts) finish_pattern(m.tree, rows.pattern);
+  if (rows.contacts) finish_pattern(m.tree, *rows.pattern);
 }
 
 // The acceleration that changes the velocities: where damping is integrated implicitly, that of (M + dt · drag) a = M x.
