@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "sim")]
 import made_trees  # noqa: E402
 from sim import native_cases as cases  # noqa: E402
 from sim import test_native_features as features  # noqa: E402
+from sim import test_native_self_contacts as self_contacts  # noqa: E402
 from sim import test_native_trees as trees  # noqa: E402
 
 TABLE = ROOT / "docs" / "proofs" / "engine.csv"
@@ -45,15 +46,22 @@ def robots() -> dict[str, Callable[[], mujoco.MjModel]]:
         **{name: lambda name=name: made_trees.made(name) for name in made_trees.MADE},
         **{f"tree {seed}": tree(seed) for seed in range(RANDOM_TREES)},
         **{f"with {name}": build for name, build in features.FEATURES.items()},
+        **{f"touching itself, {name}": build for name, build in self_contacts.TOUCHY.items()},
     }
 
 
 def row(name: str, model: mujoco.MjModel, states: int) -> dict[str, object]:
-    """Errors over `states` states; each 20 of them have parameters of their own, but for robots with a feature."""
+    """Errors over `states` states; each 20 of them have parameters of their own, but for robots with a feature.
+
+    Those that are touching are on the ground, or, where the robot is there to touch itself, touching itself.
+    """
     seen: Counter[str] = Counter()
     if name.startswith("with "):
         found, contacts = features.errors(model, seed=11, states=states)
         touching = np.count_nonzero(contacts)
+    elif name.startswith("touching itself"):
+        found, on_itself = self_contacts.errors(model, self_contacts.drawn(model, states, seed=11))
+        touching = np.count_nonzero(on_itself)
     else:
         found, seen = trees.errors(model, seed=11, sets=-(-states // 20), states=20)
         touching = len(found) - seen["airborne"]

@@ -44,10 +44,11 @@ std::string unfit(ffi::Span<const double> constants) {
   if (!whole(model.surfaces, 1, kMaxSurfaces)) {
     return "1 to " + std::to_string(kMaxSurfaces) + " surfaces are possible";
   }
-  const int n = int(model.joints), c = int(model.colliders);
-  if (constants.size() != size_t(count_constants(n, c))) {
+  if (!whole(model.pairs, 0, kMaxPairs)) return "0 to " + std::to_string(kMaxPairs) + " pairs are possible";
+  const int n = int(model.joints), c = int(model.colliders), p = int(model.pairs);
+  if (constants.size() != size_t(count_constants(n, c, p))) {
     return "got " + std::to_string(constants.size()) + " model constants, expected " +
-           std::to_string(count_constants(n, c));
+           std::to_string(count_constants(n, c, p));
   }
   const auto* joint = reinterpret_cast<const JointNumbers*>(constants.begin() + kModelNumbers);
   const auto* collider = reinterpret_cast<const ColliderNumbers*>(joint + n);
@@ -59,6 +60,18 @@ std::string unfit(ffi::Span<const double> constants) {
     if (!whole(at.joint, -1, n - 1) || !whole(at.surface, 0, int(model.surfaces) - 1) ||
         !whole(at.shape, kSphere, kCylinder) || !whole(at.condim, 1, 6)) {
       return "collider " + std::to_string(i) + " is unknown";
+    }
+  }
+  const auto* pair = reinterpret_cast<const PairNumbers*>(collider + c);
+  const auto round = [&](double i, int shape) { return collider[int(i)].shape == shape; };
+  for (int i = 0; i < p; i++) {
+    const PairNumbers& at = pair[i];
+    if (!whole(at.first, 0, c - 1) || !whole(at.second, 0, c - 1) ||
+        !(round(at.first, kSphere) || round(at.first, kCapsule)) ||
+        !(round(at.second, kCapsule) || (round(at.first, kSphere) && round(at.second, kSphere))) ||
+        !whole(at.surface, 0, int(model.surfaces) - 1) ||
+        !(at.condim == 1 || at.condim == 3 || at.condim == 4 || at.condim == 6)) {
+      return "pair " + std::to_string(i) + " is unknown";
     }
   }
   return "";
@@ -164,6 +177,6 @@ WALKIES_EXPORT const int* walkies_physics_layout() {
   using namespace walkies;
   static const int sizes[] = {kModelNumbers,   kJointNumbers, kColliderNumbers, kBodyParams, kJointParams,
                               kColliderParams, kWorldParams,  kSurfaceParams,   kMaxJoints,  kMaxColliders,
-                              kMaxSurfaces};
+                              kMaxSurfaces,    kPairNumbers,  kMaxPairs};
   return sizes;
 }

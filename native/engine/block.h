@@ -65,6 +65,8 @@ struct Workspace {
   Rows<V> rows;
   Vec3<V>* columns;
   Twist<V>* twists;
+  V* pair_rows;
+  Vec3<V>* centers;
   V *q, *qd, *acceleration, *torque, *drag;
   Vec3<V> *force, *position, *velocity;  // of colliders
   V* distance;
@@ -90,6 +92,13 @@ struct Workspace {
     qpos = memory.take<V>(7 + n), qvel = memory.take<V>(nv), warmstart = memory.take<V>(nv);
     force = memory.take<Vec3<V>>(c), position = memory.take<Vec3<V>>(c);
     velocity = memory.take<Vec3<V>>(c), distance = memory.take<V>(c);
+    // Last, for much of it is rarely used: robots touch themselves in few places at a time.
+    rows.pairs.contacts = 0;
+    rows.pairs.pattern = memory.take<Pattern>(m.pairs ? 1 : 0);
+    centers = memory.take<Vec3<V>>(m.pairs ? c : 0);
+    rows.pairs.matrix = memory.take<V>(m.pairs ? triangle(nv) : 0), rows.pairs.step = memory.take<V>(m.pairs ? nv : 0);
+    pair_rows = memory.take<V>(m.pair_rows);
+    rows.pairs.contact = memory.take<PairContact<V>>(m.pair_slots);
   }
 };
 
@@ -221,7 +230,7 @@ WALKIES_INLINE void run_in(Workspace<V>& work, const Model<Scalar<V>>& model, co
   Mask<V> falls = zero > zero;
   for (int j = 0; j < joints; j++) falls = falls | (params.joint[j].slowing > zero);
   Physics<V> w{model,       params,      pushed,    {push[0], push[1], push[2]}, any(falls), {}, work.acceleration,
-               work.torque, work.drag, work.motion, work.newton, work.rows, work.columns, work.twists};
+               work.torque, work.drag, work.motion, work.newton, work.rows, work.columns, work.twists, work.pair_rows, work.centers};
   unpack(work, joints, w.state);
   for (int j = 0; j < joints; j++) work.torque[j] = zero;
   w.rows.contacts = 0;

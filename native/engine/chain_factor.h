@@ -127,10 +127,9 @@ WALKIES_NOINLINE void factor_chain(const Tree& t, const Chain& c, V* h) {
   }
 }
 
-// In place: h becomes its factor.
+// The base's own block, once the joints are eliminated.
 template <class V>
-WALKIES_NOINLINE void factor(const Tree& t, V* h) {
-  inwards(t, [&]<int J, bool Deep>(const Chain& c) { factor_chain<V, J, Deep>(t, c, h); });
+WALKIES_INLINE void factor_base(V* h) {
   V base[triangle(6)], inverse[6];
   for (int i = 0; i < triangle(6); i++) base[i] = h[i];
   factor_dense<V, 6>(base, inverse);
@@ -138,6 +137,13 @@ WALKIES_NOINLINE void factor(const Tree& t, V* h) {
     WALKIES_UNROLL for (int j = 0; j < i; j++) h[packed(i, j)] = base[packed(i, j)];
     h[packed(i, i)] = inverse[i];
   }
+}
+
+// In place: h becomes its factor.
+template <class V>
+WALKIES_NOINLINE void factor(const Tree& t, V* h) {
+  inwards(t, [&]<int J, bool Deep>(const Chain& c) { factor_chain<V, J, Deep>(t, c, h); });
+  factor_base(h);
 }
 
 // From the tips inwards: what a chain's right-hand side means for the joints above it.
@@ -186,10 +192,8 @@ WALKIES_NOINLINE void solve_outwards(const Chain& c, const V* h, V* x) {
   }
 }
 
-// In place: x becomes the solution for the right-hand side x; h holds a factor.
 template <class V>
-WALKIES_NOINLINE void solve(const Tree& t, const V* h, V* x) {
-  inwards(t, [&]<int J, bool Deep>(const Chain& c) { solve_inwards<V, J, Deep>(c, h, x); });
+WALKIES_INLINE void solve_base(const V* h, V* x) {
   V base[6];
   WALKIES_UNROLL for (int i = 0; i < 6; i++) base[i] = x[i];
   WALKIES_UNROLL for (int i = 1; i < 6; i++) {
@@ -200,6 +204,13 @@ WALKIES_NOINLINE void solve(const Tree& t, const V* h, V* x) {
     WALKIES_UNROLL for (int j = i + 1; j < 6; j++) base[i] -= h[packed(j, i)] * base[j];
   }
   WALKIES_UNROLL for (int i = 0; i < 6; i++) x[i] = base[i];
+}
+
+// In place: x becomes the solution for the right-hand side x; h holds a factor.
+template <class V>
+WALKIES_NOINLINE void solve(const Tree& t, const V* h, V* x) {
+  inwards(t, [&]<int J, bool Deep>(const Chain& c) { solve_inwards<V, J, Deep>(c, h, x); });
+  solve_base(h, x);
   outwards(t, [&]<int J, bool Deep>(const Chain& c) { solve_outwards<V, J, Deep>(c, h, x); });
 }
 

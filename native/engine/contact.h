@@ -142,6 +142,14 @@ WALKIES_INLINE Vec3<V> contact_force(const Contact<V>& c) {
   return force;
 }
 
+// Whether rows stand on the pieces of their hints (Newton's first step) or of their residuals.
+enum class Pieces { kHints, kResiduals };
+
+template <Pieces P, class V>
+WALKIES_INLINE const V& piece(const V& residual, const V& hint) {
+  return P == Pieces::kHints ? hint : residual;
+}
+
 // Fills in a contact: weight, reference acceleration (kept as the residual of zero acceleration). `depth` is negative
 // where it touches; `velocity` is the point's, `turns` those of its link about the axes of its further edges.
 template <class V>

@@ -1,6 +1,6 @@
 // The numbers that Python hands to the engine (walkies.sim.engine.model writes them in this order): first the constants
-// of a model, one ModelNumbers, a JointNumbers per joint and a ColliderNumbers per collider; then, for every robot, the
-// physical parameters. A test holds the sizes to Python's.
+// of a model, one ModelNumbers, a JointNumbers per joint, a ColliderNumbers per collider and a PairNumbers per pair of
+// colliders that may touch one another; then, for every robot, the physical parameters. A test holds the sizes to Python's.
 #pragma once
 
 namespace walkies {
@@ -8,6 +8,7 @@ namespace walkies {
 constexpr int kMaxJoints = 40;
 constexpr int kMaxColliders = 64;
 constexpr int kMaxSurfaces = 16;
+constexpr int kMaxPairs = 256;
 
 enum Implicit { kNothing = 0, kPassive = 1, kPassiveAndServo = 2 };  // MuJoCo's Euler with eulerdamp; implicitfast
 
@@ -15,6 +16,7 @@ struct ModelNumbers {
   double timestep, impratio;
   double joints, colliders, surfaces;  // how many
   double implicit;                     // what of a joint's damping is integrated implicitly: an Implicit
+  double pairs;                        // how many
 };
 
 // A curve of MuJoCo's solimp: impedance by penetration or violation.
@@ -51,6 +53,14 @@ struct ColliderNumbers {
   double spin, roll;  // m, torsional and rolling friction
 };
 
+// Two colliders, spheres or capsules, whose contact with one another counts; a sphere comes before a capsule.
+struct PairNumbers {
+  double first, second;  // colliders
+  double surface, condim;
+  double margin;      // m
+  double spin, roll;  // m
+};
+
 // Physical parameters of one robot, in this order; V is a number, or a vector with a robot in every lane. Only members
 // of type V: they are also read as a flat array.
 template <class V>
@@ -78,7 +88,7 @@ struct WorldParams {
   V gravity[3];
 };
 
-// What a collider and the ground are to one another.
+// What a collider and the ground, or two colliders, are to one another.
 template <class V>
 struct SurfaceParams {
   V friction;
@@ -90,14 +100,15 @@ struct SurfaceParams {
 constexpr int kModelNumbers = sizeof(ModelNumbers) / sizeof(double);
 constexpr int kJointNumbers = sizeof(JointNumbers) / sizeof(double);
 constexpr int kColliderNumbers = sizeof(ColliderNumbers) / sizeof(double);
+constexpr int kPairNumbers = sizeof(PairNumbers) / sizeof(double);
 constexpr int kBodyParams = sizeof(BodyNumbers<double>) / sizeof(double);
 constexpr int kJointParams = sizeof(JointParams<double>) / sizeof(double);
 constexpr int kColliderParams = sizeof(ColliderParams<double>) / sizeof(double);
 constexpr int kWorldParams = sizeof(WorldParams<double>) / sizeof(double);
 constexpr int kSurfaceParams = sizeof(SurfaceParams<double>) / sizeof(double);
 
-constexpr int count_constants(int joints, int colliders) {
-  return kModelNumbers + joints * kJointNumbers + colliders * kColliderNumbers;
+constexpr int count_constants(int joints, int colliders, int pairs) {
+  return kModelNumbers + joints * kJointNumbers + colliders * kColliderNumbers + pairs * kPairNumbers;
 }
 
 constexpr int count_params(int joints, int colliders, int surfaces) {

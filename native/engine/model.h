@@ -27,6 +27,18 @@ struct Collider {
   S position[3], rotation[9], size[3], margin, spin, roll;
 };
 
+// Two colliders that may touch one another. What moves one against the other are the joints of their two paths beyond
+// the part that both share: motions of the base and of shared joints cancel.
+template <class S>
+struct Pair {
+  int first, second, surface, condim;
+  S margin, spin, roll;
+  S reach;     // m, of the centres: no contact beyond
+  int shared;  // joints that both paths begin with
+  int branch[2];  // joints of either path after those
+  int slots;   // contacts that there may be
+};
+
 // Points at which a collider may touch a plane; of a box's eight corners four do so at most.
 constexpr int contact_points(Shape shape) {
   return shape == kSphere ? 1 : shape == kCapsule ? 2 : shape == kBox ? 8 : 4;
@@ -43,11 +55,34 @@ struct Model {
   Collider<S> collider[kMaxColliders];
   int contacts, columns;  // of all contacts that there can be; columns of their Jacobians
   int twists;             // of them, those with torsional friction
+  int pairs;
+  Pair<S> pair[kMaxPairs];
+  int pair_slots, pair_rows;  // of all contacts of pairs that there can be; numbers in their Jacobians
 };
 
 template <class S>
 ImpedanceCurve<S> convert(const ImpedanceCurve<double>& c) {
   return {S(c.low), S(c.high), S(c.inverse_width), S(c.middle), S(c.gain_low), S(c.gain_high), S(c.power)};
+}
+
+// How far from its centre the surface of a sphere or capsule may be.
+template <class S>
+S reach_of(const Collider<S>& c) {
+  return c.shape == kCapsule ? c.size[0] + c.size[1] : c.size[0];
+}
+
+template <class S>
+void load_pair(const PairNumbers& from, const Model<S>& m, Pair<S>& p) {
+  p.first = int(from.first), p.second = int(from.second), p.surface = int(from.surface), p.condim = int(from.condim);
+  p.margin = S(from.margin), p.spin = S(from.spin), p.roll = S(from.roll);
+  const Collider<S>&a = m.collider[p.first], &b = m.collider[p.second];
+  p.reach = reach_of(a) + reach_of(b) + p.margin;
+  p.slots = a.shape == kCapsule && b.shape == kCapsule ? 2 : 1;
+  const Tree& t = m.tree;
+  const int first = a.joint < 0 ? 0 : t.depth[a.joint] + 1, second = b.joint < 0 ? 0 : t.depth[b.joint] + 1;
+  p.shared = 0;
+  while (p.shared < first && p.shared < second && t.path[a.joint][p.shared] == t.path[b.joint][p.shared]) p.shared++;
+  p.branch[0] = first - p.shared, p.branch[1] = second - p.shared;
 }
 
 // Fills in a model; the constants are those of a robot that fits.
@@ -94,6 +129,14 @@ void load_model(const double* constants, void* storage) {
     m.contacts += points;
     m.columns += points * (c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1);
     m.twists += c.condim > 3 ? points : 0;
+  }
+  const auto* pairs = reinterpret_cast<const PairNumbers*>(colliders + m.colliders);
+  m.pairs = int(all.pairs), m.pair_slots = m.pair_rows = 0;
+  for (int i = 0; i < m.pairs; i++) {
+    Pair<S>& p = m.pair[i];
+    load_pair(pairs[i], m, p);
+    m.pair_slots += p.slots;
+    m.pair_rows += p.slots * p.condim * (p.branch[0] + p.branch[1]);
   }
 }
 

@@ -1,10 +1,11 @@
 // The constraint rows of one robot, the point on the search direction's line at which they stand, and their sums.
 //
-// Dry friction and limits have a row per joint, contacts four edges each, or more. s is piecewise quadratic: one-sided for
+// Dry friction and limits have a row per joint, contacts four edges each, or more; contacts of the robot's parts with one
+// another are those of pair_rows.h. s is piecewise quadratic: one-sided for
 // contacts and joint limits, Huber's function for dry friction.
 #pragma once
 
-#include "contact.h"
+#include "pair_rows.h"
 
 namespace walkies::WALKIES_NS {
 
@@ -27,6 +28,7 @@ struct Rows {
   bool limits;  // some lane violates one; else they are skipped
   int contacts;
   Contact<V>* contact;
+  PairRows<V> pairs;
 };
 
 // Residuals from those of zero acceleration to those of the start x, which is the last step's acceleration.
@@ -57,6 +59,7 @@ WALKIES_NOINLINE void start_residuals(const Model<Scalar<V>>& m, Rows<V>& r, con
     WALKIES_UNROLL for (int k = 0; k < 4; k++) start(c.residual[k], c.hint[k], e[k]);
     for (int k = 0; c.twist && k < 2 * c.twist->axes; k++) start(c.twist->residual[k], c.twist->hint[k], more[k]);
   }
+  if (r.pairs.contacts) start_pair_residuals(r.pairs, x);
 }
 
 // How the rows change along the search direction p.
@@ -70,6 +73,7 @@ WALKIES_NOINLINE void start_changes(const Tree& t, Rows<V>& r, const V* p) {
     Contact<V>& c = r.contact[i];
     all_edges(c, p, c.change, c.twist ? c.twist->change : nullptr);
   }
+  if (r.pairs.contacts) start_pair_changes(r.pairs, p);
 }
 
 // Moves along the search direction by `alpha`.
@@ -82,14 +86,7 @@ WALKIES_NOINLINE void advance(const Tree& t, Rows<V>& r, V alpha) {
   for (int i = 0; i < r.contacts; i++) {
     over_edges(r.contact[i], [&](V& residual, const V& change, const V&) { residual += alpha * change; });
   }
-}
-
-// Whether rows stand on the pieces of their hints (Newton's first step) or of their residuals.
-enum class Pieces { kHints, kResiduals };
-
-template <Pieces P, class V>
-WALKIES_INLINE const V& piece(const V& residual, const V& hint) {
-  return P == Pieces::kHints ? hint : residual;
+  if (r.pairs.contacts) advance_pairs(r.pairs, alpha);
 }
 
 // Adds the edges of a contact that resist turning: pairs n ± μ r with the row n of the normal and r of the turning.
@@ -276,6 +273,7 @@ WALKIES_NOINLINE Line<V> line_at(const Tree& t, const Rows<V>& r, const V* p, V 
     line.slope += c.weight * slope;
     line.curvature += c.weight * curvature;
   }
+  if (r.pairs.contacts) add_pair_line<Moved, P>(r.pairs, alpha, line.slope, line.curvature, line.moved);
   return line;
 }
 
@@ -308,6 +306,7 @@ WALKIES_NOINLINE V rise_at(const Tree& t, const Rows<V>& r, V alpha) {
     });
     s += half * c.weight * sum;
   }
+  if (r.pairs.contacts) s += pair_rise(r.pairs, alpha);
   return s;
 }
 

@@ -77,9 +77,17 @@ WALKIES_INLINE void newton_step(const Newton<V>& w, const SolverSettings& settin
                                 Mask<V>& pending) {
   const int n = 6 + t.joints;
   assemble<P>(t, rows, w.mass, w.force, w.mass_x, w.hessian, w.gradient);
-  factor(t, w.hessian);
+  // Lanes are of two kinds, and of either kind none may be left; what then becomes of its steps does not matter, for
+  // they are not taken.
+  const bool pairs = rows.pairs.contacts && any(pending & rows.pairs.touching);
+  const bool tree = !pairs || any(pending & lanes_not(rows.pairs.touching));
+  if (pairs) assemble_pairs<P>(t, rows.pairs, w.hessian, w.gradient);
   WALKIES_NO_UNROLL for (int i = 0; i < n; i++) w.step[i] = w.gradient[i];
-  solve(t, w.hessian, w.step);
+  if (tree) {
+    factor(t, w.hessian);
+    solve(t, w.hessian, w.step);
+  }
+  if (pairs) solve_pairs(t, rows.pairs, w.gradient, !tree, w.step);
   multiply(t, w.mass, w.step, w.mass_step);
   V decrement = dot(n, w.gradient, w.step);
   if (P == Pieces::kResiduals) {

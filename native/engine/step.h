@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../common/transpose.h"
-#include "collide.h"
+#include "pair_collide.h"
 #include "solver.h"
 
 namespace walkies::WALKIES_NS {
@@ -25,6 +25,8 @@ struct Physics {
   // Memory for the contacts; what is left of it while they are made.
   Vec3<V>* columns;
   Twist<V>* twists;
+  V* pair_rows;
+  Vec3<V>* centers;  // of colliders, from the base origin
 };
 
 // A motor's torque. As in a DC motor, the torque to be had falls linearly with the speed in its own direction; against
@@ -178,6 +180,79 @@ WALKIES_NOINLINE void start_contacts(Physics<V>& w) {
   w.columns = columns, w.twists = twists;
 }
 
+// Makes the rows of one contact of a pair, if it touches in some lane.
+template <class V>
+WALKIES_NOINLINE void start_meeting(Physics<V>& w, const Pair<Scalar<V>>& p, const Meeting<V>& at, V*& memory) {
+  PairRows<V>& rows = w.rows.pairs;
+  const V depth = at.distance - p.margin, zero = V{};
+  const auto touches = depth < zero;
+  if (!any(touches)) return;
+  rows.touching = rows.touching | touches;
+  PairContact<V>& c = rows.contact[rows.contacts++];
+  c.rows = p.condim, c.count = 0, c.row = memory;
+  const int count = p.branch[0] + p.branch[1];
+  memory += c.rows * count;
+  Vec3<V> axis[3] = {at.normal};
+  tangents(axis[0], axis[1], axis[2]);
+  const Tree& t = w.model.tree;
+  const auto column = [&](int joint, Scalar<V> side) {
+    const Spatial<V>& s = w.motion.link[joint + 1].axis;
+    const Vec3<V> moves = s.linear + cross(s.angular, at.point);
+    V* to = c.row + c.count;
+    for (int i = 0; i < c.rows; i++, to += count) *to = side * (i < 3 ? dot(axis[i], moves) : dot(axis[i - 3], s.angular));
+    c.joint[c.count++] = joint;
+  };
+  const int first = w.model.collider[p.first].joint, second = w.model.collider[p.second].joint;
+  const int *a = t.path[first < 0 ? 0 : first] + p.shared, *b = t.path[second < 0 ? 0 : second] + p.shared;
+  const int *a_end = a + p.branch[0], *b_end = b + p.branch[1];
+  while (a < a_end || b < b_end) {
+    if (b == b_end || (a < a_end && *a < *b)) column(*a++, -1);
+    else column(*b++, 1);
+  }
+  couple(*rows.pattern, c.count, c.joint);
+  const V one = w.params.collider[p.first].inverse_weight, other = w.params.collider[p.second].inverse_weight;
+  start_pair_contact(w.model, p, w.params.surface[p.surface], one * other / (one + other), depth, w.state.qd, c);
+}
+
+template <class V>
+WALKIES_NOINLINE void start_pair(Physics<V>& w, const Pair<Scalar<V>>& p, V*& memory) {
+  const Collider<Scalar<V>>&a = w.model.collider[p.first], &b = w.model.collider[p.second];
+  const Placed<V> pa = place(a, w.motion.link[a.joint + 1]), pb = place(b, w.motion.link[b.joint + 1]);
+  if (b.shape == kSphere) {
+    return start_meeting(w, p, meet_spheres(pa.center, a.size[0], pa.z, pb.center, b.size[0], pb.z), memory);
+  }
+  if (a.shape == kSphere) {
+    // The sphere and the nearest point of the capsule's axis.
+    const V half = splat<V>(b.size[1]), x = clamp(dot(pb.z, pa.center - pb.center), -half, half);
+    return start_meeting(w, p, meet_spheres(pa.center, a.size[0], pa.z, pb.center + x * pb.z, b.size[0], pb.z), memory);
+  }
+  Meeting<V> one, two;
+  const bool twice = meet_capsules(a, pa, b, pb, one, two);
+  start_meeting(w, p, one, memory);
+  if (twice) start_meeting(w, p, two, memory);
+}
+
+// Finds the contacts of the robot's own parts, and makes their rows.
+template <class V>
+WALKIES_NOINLINE void start_pairs(Physics<V>& w) {
+  const Model<Scalar<V>>& m = w.model;
+  PairRows<V>& rows = w.rows.pairs;
+  rows.contacts = 0, rows.touching = V{} < V{};
+  V* memory = w.pair_rows;
+  WALKIES_NO_UNROLL for (int i = 0; i < m.colliders; i++) {
+    const Collider<Scalar<V>>& c = m.collider[i];
+    w.centers[i] = center_of(c, w.motion.link[c.joint + 1]);
+  }
+  WALKIES_NO_UNROLL for (int i = 0; i < m.pairs; i++) {
+    const Pair<Scalar<V>>& p = m.pair[i];
+    const Vec3<V> apart = w.centers[p.first] - w.centers[p.second];
+    if (!any(dot(apart, apart) < p.reach * p.reach)) continue;
+    if (!rows.contacts) start_pattern(m.tree, *rows.pattern);
+    start_pair(w, p, memory);
+  }
+  if (rows.contacts) finish_pattern(m.tree, *rows.pattern);
+}
+
 // The acceleration that changes the velocities: where damping is integrated implicitly, that of (M + dt · drag) a = M x.
 template <class V>
 WALKIES_NOINLINE const V* damped(Physics<V>& w) {
@@ -247,6 +322,7 @@ WALKIES_INLINE void physics_step(Physics<V>& w, const SolverSettings& solver, co
   if (w.model.servos) start_joints<true>(w, target);
   else start_joints<false>(w, target);
   start_contacts(w);
+  if (w.model.pairs) start_pairs(w);
   Vec3<V> alpha = w.motion.link[0].rotation * Vec3<V>{last[0], last[1], last[2]};
   x[0] = alpha.x, x[1] = alpha.y, x[2] = alpha.z;
   WALKIES_NO_UNROLL for (int i = 3; i < 6 + w.model.tree.joints; i++) x[i] = last[i];

@@ -34,8 +34,15 @@ def errors(
 ) -> tuple[np.ndarray, list[int]]:
     """Relative errors (states,) of the acceleration and of the change of the velocities, the larger of the two; and how
     many contacts there were in each state. `legged` replaces what the engine makes of the model."""
-    rng = np.random.default_rng(seed)
-    qpos, qvel, warmstart, target = cases.random_states(model, states, rng, np.zeros(model.nu), 0.35)
+    drawn = cases.random_states(model, states, np.random.default_rng(seed), np.zeros(model.nu), 0.35)
+    return errors_at(model, drawn, legged)
+
+
+def errors_at(
+    model: mujoco.MjModel, states: tuple[np.ndarray, ...], legged: LeggedModel | None = None
+) -> tuple[np.ndarray, list[int]]:
+    """`errors` at these states, as `native_cases.random_states` gives them."""
+    qpos, qvel, warmstart, target = states
     simulator = NativeSimulator(model, 1, "exact", threads=1, dtype="float64")
     simulator.legged = legged or simulator.legged
     simulator.spheres = simulator.legged.spheres
@@ -44,7 +51,7 @@ def errors(
     assert readings.ok.all()
     reference = cases.converged(model)
     data, accelerations, changes, contacts = mujoco.MjData(reference), [], [], []
-    for i in range(states):
+    for i in range(len(qpos)):
         mujoco.mj_resetData(reference, data)
         data.qpos, data.qvel, data.ctrl = qpos[i], qvel[i], target[i]
         mujoco.mj_step(reference, data)

@@ -66,6 +66,9 @@ class TrainConfig:
     """Run folder. Default: runs/<robot>-<seed>, with a number behind it where that is taken."""
     simulator: Literal["native", "mujoco"] = "native"
     """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
+    self_contacts: bool = False
+    """The robot's own parts touch one another in the native simulator too, as they do in the examination: for robots
+    whose legs cross. Costs time; mujoco always has these contacts."""
     threads: Threads | None = None
     """CPU threads. Default: all cores."""
     resume: bool = False
@@ -115,11 +118,14 @@ def expanded(config: TrainConfig) -> TrainConfig:
 def build(config: TrainConfig) -> Walk:
     """The environment that a configuration describes.
 
-    Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco` only.
+    Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco`, and where
+    they are asked for.
     """
     config = expanded(config)
     robot = get_robot(config.robot)
-    simulator = make_simulator(config.simulator, robot, threads=config.threads)
+    simulator = make_simulator(
+        config.simulator, robot, threads=config.threads, self_contacts="all" if config.self_contacts else "none"
+    )
     return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from walkies.accel.cpu import refuse_foreign_jax
 from walkies.robots import load_model
 from walkies.robots.base import Robot
@@ -20,18 +22,26 @@ EXACT_ITERATIONS = 50
 
 
 def make_simulator(
-    name: str, robot: Robot, *, substeps: int = 5, threads: int | None = None, solver: str = "train"
+    name: str,
+    robot: Robot,
+    *,
+    substeps: int = 5,
+    threads: int | None = None,
+    solver: str = "train",
+    self_contacts: str | Sequence[tuple[str, str]] = "none",
 ) -> Simulator:
     """A simulator of `robot` on flat ground.
 
     Args:
-        name: `native` (fast, on CPUs) or `mujoco` (the reference; the robot's own parts can touch one another).
+        name: `native` (fast, on CPUs) or `mujoco` (the reference).
         substeps: physics steps per control step.
         threads: how many threads step robots; None for one per available core.
         solver: `train` (few iterations from a warm start: for `mujoco` the model's own number) or `exact` (converged).
+        self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
+            `mujoco` has them all in any case.
 
     Raises:
-        ValueError: no such simulator or solver setting.
+        ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
         UserError: JAX is set up to compute elsewhere.
     """
     refuse_foreign_jax()
@@ -41,8 +51,8 @@ def make_simulator(
     if name == "native":
         from walkies.sim.native import NativeSimulator
 
-        model = load_model(robot, own_contacts=False, visuals=False)
-        return NativeSimulator(model, substeps=substeps, solver=solver, threads=threads)
+        model = load_model(robot, own_contacts=self_contacts != "none", visuals=False)
+        return NativeSimulator(model, substeps, solver, threads, self_contacts=self_contacts)
     if name == "mujoco":
         from walkies.sim.mujoco import MujocoSimulator
 

@@ -1,11 +1,13 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
 A call of `step` is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the
-sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out.
+sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out, but for pairs
+that one asks for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +65,7 @@ class NativeSimulator:
         solver: str | Solver = "train",
         threads: int | None = None,
         dtype: str = "float32",
+        self_contacts: str | Sequence[tuple[str, str]] = "none",
     ) -> None:
         """Check that the robot fits.
 
@@ -72,6 +75,9 @@ class NativeSimulator:
             solver: `train`, `exact`, or settings of one's own.
             threads: threads of XLA's pool to use at most; None for all, 1 for the caller's alone.
             dtype: float32, or float64 for proofs (one robot at a time; needs JAX's 64-bit mode).
+            self_contacts: which parts of the robot touch one another: `none`, `all` that would in MuJoCo, or pairs of
+                names of spheres and capsules, such as [("left_shin", "right_shin")]. They cost time, most of it in
+                vectors of robots of which some touch themselves.
 
         Raises:
             ValueError: the robot does not fit (the message names the element), or an argument is out of range.
@@ -85,7 +91,7 @@ class NativeSimulator:
             raise ValueError(f"unknown dtype {dtype!r}; choose one of: {', '.join(TARGETS)}")
         if isinstance(solver, str) and solver not in SOLVERS:
             raise ValueError(f"unknown solver setting {solver!r}; choose one of: {', '.join(SOLVERS)}")
-        self.legged = read_model(model)
+        self.legged = read_model(model, self_contacts)
         self.model = model
         self.substeps = substeps
         self.timestep = self.legged.timestep

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -102,16 +103,43 @@ def full_contact(model: mujoco.MjModel, geom1: int, geom2: int) -> Contact:
 
 def on_ground(model: mujoco.MjModel, ground: int) -> list[int]:
     """Ids of the geoms that can touch the ground, in MJCF order: by their bits, and not excluded."""
-    excluded = {(int(pair) >> 16, int(pair) & 0xFFFF) for pair in model.exclude_signature}
-    found = []
-    for geom in range(model.ngeom):
-        meet = (model.geom_contype[geom] & model.geom_conaffinity[ground]) | (
-            model.geom_contype[ground] & model.geom_conaffinity[geom]
-        )
-        body = int(model.geom_bodyid[geom])
-        if geom != ground and body and meet and (0, body) not in excluded and (body, 0) not in excluded:
-            found.append(geom)
+    return [
+        geom
+        for geom in range(model.ngeom)
+        if geom != ground and model.geom_bodyid[geom] and _collide(model, geom, ground, _excluded(model))
+    ]
+
+
+def on_itself(model: mujoco.MjModel) -> list[tuple[int, int]]:
+    """Ids of the robot's geoms that can touch one another, by MuJoCo's rule (documentation, "Collision detection").
+
+    Their bits meet, their bodies are not excluded, and these are neither welded together nor parent and child, where
+    welded bodies count as one. Of two geoms the one of the smaller type comes first, else the one of the smaller id,
+    which is how MuJoCo orders a contact.
+    """
+    off, excluded = model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_FILTERPARENT, _excluded(model)
+    weld, found = model.body_weldid, []
+    geoms = [geom for geom in range(model.ngeom) if model.geom_bodyid[geom]]
+    for geom1, geom2 in itertools.combinations(geoms, 2):
+        link1, link2 = weld[model.geom_bodyid[[geom1, geom2]]]
+        near = link1 in (link2, weld[model.body_parentid[link2]]) or link2 == weld[model.body_parentid[link1]]
+        if link1 != link2 and (off or not near) and _collide(model, geom1, geom2, excluded):
+            swap = model.geom_type[geom1] > model.geom_type[geom2]
+            found.append((geom2, geom1) if swap else (geom1, geom2))
     return found
+
+
+def _excluded(model: mujoco.MjModel) -> set[tuple[int, int]]:
+    """Pairs of bodies that do not collide."""
+    return {(int(pair) >> 16, int(pair) & 0xFFFF) for pair in model.exclude_signature}
+
+
+def _collide(model: mujoco.MjModel, geom1: int, geom2: int, excluded: set[tuple[int, int]]) -> bool:
+    """Whether the bits of two geoms meet and their bodies are not excluded."""
+    contype, conaffinity = model.geom_contype, model.geom_conaffinity
+    body1, body2 = int(model.geom_bodyid[geom1]), int(model.geom_bodyid[geom2])
+    meet = contype[geom1] & conaffinity[geom2] or contype[geom2] & conaffinity[geom1]
+    return bool(meet) and (body1, body2) not in excluded and (body2, body1) not in excluded
 
 
 def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:

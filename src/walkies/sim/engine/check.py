@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import mujoco
 import numpy as np
 
-from walkies.sim.params import full_contact, on_ground
+from walkies.sim.params import full_contact, on_ground, on_itself
 
-MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES = 40, 64, 16
+MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 256
 """What the engine has room for (`native/engine/layout.h`)."""
 ACTUATOR_GROUPS = 31
 """Groups that can be disabled (MuJoCo documentation, option/actuatorgroupdisable): 0 to 30."""
+
+SELF_CONTACTS = ("none", "all")
+"""What may be said of contacts of the robot's parts with one another, besides a list of pairs."""
 
 SHAPES = {
     int(mujoco.mjtGeom.mjGEOM_SPHERE): 0,
@@ -190,6 +194,51 @@ def _check_colliders(model: mujoco.MjModel) -> None:
             _unfit(f"geom {model.geom(geom).name!r}", f"collider number {number + 1}", f"at most {MAX_COLLIDERS}")
     if not touching:
         _unfit("the robot", "no shape that collides with the ground", "at least its feet")
+
+
+def check_pairs(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Ids of the geoms whose contacts with one another the engine is to compute.
+
+    Args:
+        self_contacts: `none`, `all` that MuJoCo would compute, or pairs of geom names.
+
+    Raises:
+        ValueError: such a contact does not fit, or MuJoCo would not compute it; the message names the geoms.
+    """
+    if isinstance(self_contacts, str):
+        if self_contacts not in SELF_CONTACTS:
+            raise ValueError(
+                f"unknown self_contacts {self_contacts!r}; choose one of: {', '.join(SELF_CONTACTS)}; or list pairs of "
+                "geom names"
+            )
+        pairs = [] if self_contacts == "none" else on_itself(model)
+    else:
+        possible = {frozenset(pair): pair for pair in on_itself(model)} if self_contacts else {}
+        pairs = []
+        for names in self_contacts:
+            ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, name) for name in names]
+            if len(ids) != 2 or -1 in ids:
+                raise ValueError(f"self_contacts {names!r}: expected the names of two geoms of the model")
+            pair = possible.get(frozenset(ids))
+            if pair is None:
+                raise ValueError(
+                    f"self_contacts {names!r}: MuJoCo computes no contact between them (their contype and conaffinity "
+                    "do not meet, they are excluded, or their bodies are parent and child or welded together)"
+                )
+            if pair not in pairs:
+                pairs.append(pair)
+    for pair in pairs:
+        geoms = np.array(pair)
+        of_two = "the contact of geoms {!r} and {!r}".format(*(model.geom(geom).name for geom in geoms))
+        kinds = model.geom_type[geoms]
+        if not np.isin(kinds, (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)).all():
+            given = f"{_shape(kinds[0])} and {_shape(kinds[1])}"
+            _unfit(of_two, given, "spheres and capsules; list the pairs that count in self_contacts")
+    if len(pairs) > MAX_PAIRS:
+        _unfit(
+            "contacts of the robot's parts with one another", f"{len(pairs)} pairs", f"at most {MAX_PAIRS}; list them"
+        )
+    return pairs
 
 
 def _shape(kind: int) -> str:

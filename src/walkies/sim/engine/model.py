@@ -7,6 +7,7 @@ welded to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import mujoco
 import numpy as np
 
 from walkies.sim.base import Params
-from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check
+from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check, check_pairs
 from walkies.sim.params import full_contact, ground_geom, on_ground
 
 Array = Any
@@ -25,8 +26,10 @@ MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 """MuJoCo's bounds on impedance (mjMINIMP, mjMAXIMP)."""
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
+MIN_FRICTION = 1e-5
+"""MuJoCo's smallest friction (mjMINMU)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 6, 34, 22
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 7, 34, 22, 7
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
@@ -65,18 +68,19 @@ class LeggedModel:
     timestep: float
 
 
-def read_model(model: mujoco.MjModel) -> LeggedModel:
-    """The robot of `model` in the engine's terms.
+def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, str]] = "none") -> LeggedModel:
+    """The robot of `model` in the engine's terms; `self_contacts` as in `check.check_pairs`.
 
     Raises:
         ValueError: the robot does not fit; the message names the element.
     """
     check(model)
-    colliders, numbers_of, surfaces = _colliders(model)
+    pairs = check_pairs(model, self_contacts)
+    colliders, numbers_of, pair_numbers, surfaces = _colliders(model, pairs)
     bodies = [int(model.geom_bodyid[g]) - 1 for g in colliders]
     link, rotation, offset, hinges = _links(model)
     implicit = _implicit(model)
-    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit]
+    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit, len(pairs)]
     for joint, hinge in enumerate(hinges):
         numbers += [hinge.parent, *hinge.position, *hinge.rotation.ravel(), *_joint_constants(model, joint)]
     for geom, body, rest in zip(colliders, bodies, numbers_of, strict=True):
@@ -85,6 +89,8 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
         mujoco.mju_quat2Mat(turned, model.geom_quat[geom])
         numbers += [link[body] - 1, SHAPES[int(model.geom_type[geom])], *position]
         numbers += [*(rotation[body] @ turned.reshape(3, 3)).ravel(), *model.geom_size[geom], *rest]
+    for row in pair_numbers:
+        numbers += row
     return LeggedModel(
         num_joints=len(hinges),
         constants=np.array(numbers, dtype=np.float64),
@@ -106,10 +112,14 @@ def _implicit(model: mujoco.MjModel) -> int:
     return int(not off and bool(np.any(model.dof_damping)))
 
 
-def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tuple[Surface, ...]]:
-    """Colliding geoms; of each the engine's numbers from margin on; and the surfaces that they have.
+def _colliders(
+    model: mujoco.MjModel, pairs: list[tuple[int, int]]
+) -> tuple[list[int], list[list[float]], list[list[float]], tuple[Surface, ...]]:
+    """Colliding geoms; of each the engine's numbers from margin on; the engine's numbers of each pair of them; and the
+    surfaces that they have.
 
-    A sphere that collides, but not with the ground, is among them, for its readings; its contact never begins.
+    A sphere that collides, but not with the ground, is among them, for its readings; its contact with the ground never
+    begins. So is a capsule that is one of a pair.
     """
     ground = ground_geom(model)
     touching = on_ground(model, ground)
@@ -120,8 +130,8 @@ def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tup
     ]
     first = full_contact(model, ground, touching[0])
     surfaces = [Surface(1.0, None, None)]
-    numbers = []
-    geoms = sorted({*spheres, *touching})
+    numbers: list[list[float]] = []
+    geoms = sorted({*spheres, *touching, *(geom for pair in pairs for geom in pair)})
     for geom in geoms:
         contact = full_contact(model, ground, geom)
         surface = Surface(
@@ -133,12 +143,23 @@ def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tup
             surfaces.append(surface)
         margin = contact.margin if geom in touching else -np.inf
         numbers.append([margin, surfaces.index(surface), contact.condim, *contact.friction[1:]])
+    pair_numbers: list[list[float]] = []
+    for pair in pairs:
+        contact = full_contact(model, *pair)
+        friction = np.maximum(contact.friction, MIN_FRICTION)
+        # Their solref and solimp are the model's own, whatever those of the ground are drawn to be, as MujocoSimulator
+        # has it; their friction follows the robot's.
+        surface = Surface(float(friction[0] / first.friction[0]), tuple(contact.solref), tuple(contact.solimp))
+        if surface not in surfaces:
+            surfaces.append(surface)
+        where = [geoms.index(geom) for geom in pair]
+        pair_numbers.append([*where, surfaces.index(surface), contact.condim, contact.margin, *friction[1:]])
     if len(surfaces) > MAX_SURFACES:
         raise ValueError(
             f"the native engine cannot take {len(surfaces)} kinds of contact; expected at most {MAX_SURFACES}. "
             "Use the simulator 'mujoco'"
         )
-    return geoms, numbers, tuple(surfaces)
+    return geoms, numbers, pair_numbers, tuple(surfaces)
 
 
 class _Hinge(NamedTuple):
