@@ -1,8 +1,8 @@
 """What the native engine makes of an MJCF model: a check that the robot fits, its constants, and its packed parameters.
 
 A robot that fits is a free-floating base from which a tree of hinges hangs, each with one motor; it touches horizontal
-ground at height 0 with spheres, capsules, boxes and cylinders. A body without a joint is part of the link that it is
-welded to.
+ground at height 0 with spheres, capsules, boxes and cylinders, and static boxes and height fields with spheres. A body
+without a joint is part of the link that it is welded to.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ import numpy as np
 
 from walkies.sim.base import Params
 from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check
-from walkies.sim.params import full_contact, ground_geom, on_ground
+from walkies.sim.engine.static import Static, read_static
+from walkies.sim.params import first_contact, full_contact, on_ground, static_geoms
 
 Array = Any
 """numpy.ndarray or jax.Array"""
 
 MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 """MuJoCo's bounds on impedance (mjMINIMP, mjMAXIMP)."""
+NO_TOUCH = (-np.inf, 0.0, 1.0, 0.0, 0.0)
+"""What a collider is to a plane that there is not."""
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 6, 34, 22
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS = 9, 34, 22
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
@@ -63,6 +66,10 @@ class LeggedModel:
     offset: np.ndarray
     """(num_bodies, 3) m: each body's origin in its link's frame."""
     timestep: float
+    terrain: np.ndarray
+    """`Static.terrain`"""
+    cells: np.ndarray
+    """`Static.cells`"""
 
 
 def read_model(model: mujoco.MjModel) -> LeggedModel:
@@ -72,11 +79,13 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
         ValueError: the robot does not fit; the message names the element.
     """
     check(model)
-    colliders, numbers_of, surfaces = _colliders(model)
+    colliders, numbers_of, surfaces, static = _colliders(model)
     bodies = [int(model.geom_bodyid[g]) - 1 for g in colliders]
     link, rotation, offset, hinges = _links(model)
     implicit = _implicit(model)
+    plane = any(model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE for geom in static_geoms(model))
     numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit]
+    numbers += [plane, static.kinds, static.fields]
     for joint, hinge in enumerate(hinges):
         numbers += [hinge.parent, *hinge.position, *hinge.rotation.ravel(), *_joint_constants(model, joint)]
     for geom, body, rest in zip(colliders, bodies, numbers_of, strict=True):
@@ -87,7 +96,7 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
         numbers += [*(rotation[body] @ turned.reshape(3, 3)).ravel(), *model.geom_size[geom], *rest]
     return LeggedModel(
         num_joints=len(hinges),
-        constants=np.array(numbers, dtype=np.float64),
+        constants=np.array([*numbers, *static.numbers], dtype=np.float64),
         spheres=tuple(model.geom(g).name for g in colliders),
         sphere_bodies=tuple(bodies),
         surfaces=surfaces,
@@ -95,6 +104,8 @@ def read_model(model: mujoco.MjModel) -> LeggedModel:
         rotation=rotation,
         offset=offset,
         timestep=float(model.opt.timestep),
+        terrain=static.terrain,
+        cells=static.cells,
     )
 
 
@@ -106,23 +117,24 @@ def _implicit(model: mujoco.MjModel) -> int:
     return int(not off and bool(np.any(model.dof_damping)))
 
 
-def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tuple[Surface, ...]]:
-    """Colliding geoms; of each the engine's numbers from margin on; and the surfaces that they have.
+def _colliders(
+    model: mujoco.MjModel,
+) -> tuple[list[int], list[tuple[float, ...]], tuple[Surface, ...], Static]:
+    """Colliding geoms; of each the engine's numbers from margin on; the surfaces that they have; and static geoms.
 
     A sphere that collides, but not with the ground, is among them, for its readings; its contact never begins.
     """
-    ground = ground_geom(model)
-    touching = on_ground(model, ground)
+    static = static_geoms(model)
+    touching = {ground: set(on_ground(model, ground)) for ground in static}
     spheres = [
         g
         for g in range(model.ngeom)
         if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_SPHERE and (model.geom_contype[g] or model.geom_conaffinity[g])
     ]
-    first = full_contact(model, ground, touching[0])
+    first = full_contact(model, *first_contact(model))
     surfaces = [Surface(1.0, None, None)]
-    numbers = []
-    geoms = sorted({*spheres, *touching})
-    for geom in geoms:
+
+    def touch(ground: int, geom: int) -> tuple[float, ...]:
         contact = full_contact(model, ground, geom)
         surface = Surface(
             float(contact.friction[0] / first.friction[0]),
@@ -131,14 +143,21 @@ def _colliders(model: mujoco.MjModel) -> tuple[list[int], list[list[float]], tup
         )
         if surface not in surfaces:
             surfaces.append(surface)
-        margin = contact.margin if geom in touching else -np.inf
-        numbers.append([margin, surfaces.index(surface), contact.condim, *contact.friction[1:]])
+        margin = contact.margin if geom in touching[ground] else -np.inf
+        return margin, surfaces.index(surface), contact.condim, *contact.friction[1:]
+
+    robot = (geom for geom in spheres if model.geom_bodyid[geom])
+    geoms = sorted({*robot, *(geom for found in touching.values() for geom in found)})
+    plane = [geom for geom in static if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
+    numbers = [touch(plane[0], geom) if plane else NO_TOUCH for geom in geoms]
+    others = [geom for geom in static if geom not in plane]
+    rest = read_static(model, others, geoms, touch)
     if len(surfaces) > MAX_SURFACES:
         raise ValueError(
             f"the native engine cannot take {len(surfaces)} kinds of contact; expected at most {MAX_SURFACES}. "
             "Use the simulator 'mujoco'"
         )
-    return geoms, numbers, tuple(surfaces)
+    return geoms, numbers, tuple(surfaces), rest
 
 
 class _Hinge(NamedTuple):
