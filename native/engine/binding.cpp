@@ -1,5 +1,4 @@
 // The engine as an XLA custom call: choice of kernel, threads, and the binding itself.
-#include <cmath>
 #include <memory>
 #include <string>
 
@@ -73,12 +72,10 @@ std::string unfit_static(const double* numbers, const ModelNumbers& model, const
     }
     terrain -= int64_t(at.columns) * int64_t(at.rows);
     for (int i = 0; i < c; i++) {
-      const double radius = colliders[i].size[0];
-      const double x = 2 * radius / (2 * at.half_x / (at.columns - 1)), y = 2 * radius / (2 * at.half_y / (at.rows - 1));
-      if (touches[int(at.kind) * c + i].margin != -__builtin_inf() &&
-          !(x >= 0 && y >= 0 && 2 * (std::floor(x) + 2) * (std::floor(y) + 2) <= kMaxPrisms)) {
-        return wrong;
-      }
+      const TouchNumbers& touch = touches[int(at.kind) * c + i];
+      const int across = cells_below(colliders[i], touch, 2 * at.half_x / (at.columns - 1));
+      const int along = cells_below(colliders[i], touch, 2 * at.half_y / (at.rows - 1));
+      if (meets(touch) && 2 * across * along > kMaxPrisms) return wrong;
     }
   }
   return terrain == 0 && begun == cell_count ? "" : wrong;

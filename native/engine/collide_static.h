@@ -1,5 +1,5 @@
-// Spheres against static boxes and height fields by MuJoCo's rules (mjraw_SphereBox, mjc_ConvexHField). Which boxes and
-// cells are looked at differs from lane to lane, and the points that a lane finds are its first ones: a block of robots
+// Spheres against static boxes and height fields, and capsules against static boxes, by MuJoCo's rules (mjraw_SphereBox,
+// mjc_ConvexHField, mjraw_CapsuleBox). Which boxes and cells are looked at differs from lane to lane, and the points that a lane finds are its first ones: a block of robots
 // has as many contacts as the robot of it that has most, wherever they stand.
 #pragma once
 
@@ -66,6 +66,104 @@ WALKIES_INLINE Nearest<V> nearest_of_box(Vec3<V> at, Vec3<V> half) {
   return {inside ? -face.distance : distance, select(inside, face.normal, found.normal)};
 }
 
+// The two points of a capsule's segment, from −1 to 1, at which MuJoCo places spheres that touch a box.
+struct SegmentPoints {
+  int count;
+  double first, second;
+};
+
+// MuJoCo's choice, one robot at a time. In the box's axes: the segment's centre, its direction and its half of it; the
+// first point is nearest to the box, the second one as far along the segment as the box goes below it. `apart`: more than
+// any distance that matters, as a start for squares of distances (which MuJoCo compares with it).
+inline SegmentPoints touch_box(const double center[3], const double direction[3], const double along[3], double length2,
+                               const double half[3], double apart) {
+  enum { kNone, kEnd, kEdge } kind = kNone;
+  double best = apart, at = 0, at_edge = 0;
+  int face = -1, corner = 0, edge = 0;
+  bool at_corner = false;
+  for (int end = -1; end <= 1; end += 2) {
+    int outside = 0, last = -1;
+    double d2 = 0;
+    for (int i = 0; i < 3; i++) {
+      const double x = center[i] + end * along[i], beyond = x < -half[i] ? x + half[i] : x > half[i] ? x - half[i] : 0;
+      if (beyond != 0) outside++, last = i;
+      d2 += beyond * beyond;
+    }
+    if (outside <= 1 && d2 < best) best = d2, at = end, kind = kEnd, face = last;
+  }
+  // The nearest points of the segment and of each edge: x along the edge, y along the segment.
+  for (int j = 0; j < 3; j++) {
+    for (int c = 0; c < 8; c++) {
+      if (c & 1 << j) continue;
+      double gap[3], u, v = 0;
+      for (int i = 0; i < 3; i++) gap[i] = (i == j ? 0 : c & 1 << i ? half[i] : -half[i]) - center[i];
+      u = -half[j] * gap[j];
+      for (int i = 0; i < 3; i++) v += along[i] * gap[i];
+      const double edge2 = half[j] * half[j], both = -half[j] * along[j], det = edge2 * length2 - both * both;
+      if (__builtin_fabs(det) < 1e-15) continue;
+      double x = (length2 * u - both * v) / det, y = (edge2 * v - both * u) / det;
+      const auto clipped = [](double& t) {
+        const int part = t > 1 ? 2 : t < -1 ? 0 : 1;
+        t = t > 1 ? 1 : t < -1 ? -1 : t;
+        return part;
+      };
+      int part = clipped(x);
+      if (part != 1) y = (v - x * both) / length2;
+      if (clipped(y) != 1) {
+        // An end of the edge that x comes back from still counts as such.
+        x = (u - y * both) / edge2;
+        if (const int again = clipped(x); again != 1) part = again;
+      }
+      double d2 = 0;
+      for (int i = 0; i < 3; i++) {
+        const double d = gap[i] - y * along[i] + (i == j ? x * half[j] : 0);
+        d2 += d * d;
+      }
+      if (d2 < best - 1e-15) {
+        best = d2, at = y, at_edge = x, kind = kEdge, edge = j, at_corner = part != 1;
+        corner = c | (part == 2 ? 1 << j : 0);
+      }
+    }
+  }
+  if (kind == kNone) return {0, 0, 0};
+  const SegmentPoints one{1, at, 0};
+  int up = 0;  // axes along which the segment rises
+  for (int i = 0; i < 3; i++) up |= along[i] > 0 ? 1 << i : 0;
+  const auto span = [&](int i) { return 2 * half[i] / __builtin_fabs(along[i]); };
+  const auto least = [](double a, double b) { return b < a ? b : a; };
+  if (kind == kEnd) {
+    if (face < 0) return one;
+    double step = 2;
+    for (int i = 0; i < 3; i++) {
+      if (i == face) continue;
+      for (int side = 1; side >= -1; side -= 2) {
+        const double e = (side * half[i] - center[i] - at * along[i]) / along[i] * -at;
+        if (e > 0) step = least(step, e);
+      }
+    }
+    return {2, at, at - at * step};
+  }
+  int leans = up ^ corner;
+  if (at_corner) {
+    if (leans == 0 || leans == 7) return one;
+    double sign = 1;
+    if (leans == 3 || leans == 5 || leans == 6) sign = -1, leans = 7 - leans;
+    const int i = leans == 1 ? 0 : leans == 2 ? 1 : 2;
+    if (direction[i] * direction[i] > 0.5) return {2, at, at + sign * least(1 - sign * at, span(i))};
+    return {2, at, at - sign * least(least(1 + sign * at, span((i + 1) % 3)), span((i + 2) % 3))};
+  }
+  leans &= 7 - (1 << edge);
+  if (leans != 1 && leans != 2 && leans != 4) return one;
+  int flat = (edge + 1) % 3, steep = (edge + 2) % 3;
+  if (__builtin_fabs(direction[flat]) > __builtin_fabs(direction[steep])) flat = steep;
+  steep = 3 - edge - flat;
+  const double sign = leans & 1 << steep ? 1 : -1;
+  double step = least(1 - sign * at, span(steep));
+  const bool ahead = ((up >> edge & 1) != 0) == (sign > 0);
+  step = least(step, half[edge] * (ahead ? 1 - at_edge : 1 + at_edge) / __builtin_fabs(along[edge]));
+  return {2, at, at + sign * step};
+}
+
 // m: MuJoCo's ccd_tolerance; so near to a prism, a point counts as inside it.
 constexpr double kInside = 1e-6;
 
@@ -125,8 +223,21 @@ WALKIES_INLINE Nearest<V> nearest_of_prism(Vec3<V> a, Vec3<V> b, Vec3<V> c, V bo
   return {inside ? -face.distance : distance, select(inside, face.normal, found.normal)};
 }
 
-// Calls f(mask, nearest) for every box that a sphere may touch: nearest to its centre, with the box's rotation applied.
-// far_above: whether boxes that the sphere is too high above for are left out.
+// A static box of every lane's own.
+template <class V>
+struct PlacedBox {
+  V rotation[9];
+  Vec3<V> center, half;
+
+  // Nearest to a point of the world.
+  WALKIES_INLINE Nearest<V> nearest(Vec3<V> point) const {
+    Nearest<V> found = nearest_of_box(into(rotation, point - center), half);
+    found.normal = out_of(rotation, found.normal);
+    return found;
+  }
+};
+
+// Calls f(mask, box) for every box that may be within reach of a point. FarAbove: also for those far below it.
 template <bool FarAbove, class V, class F>
 WALKIES_INLINE void over_boxes(const Boxes<Scalar<V>>& boxes, Vec3<V> center, Scalar<V> reach, F&& f) {
   using S = Scalar<V>;
@@ -143,30 +254,27 @@ WALKIES_INLINE void over_boxes(const Boxes<Scalar<V>>& boxes, Vec3<V> center, Sc
     const Index<V> none = {};
     const Index<V> box = gather(boxes.list, there ? first + k : none) * kBoxNumbers;
     const S* const numbers = boxes.box->position;
-    V rotation[9];
-    WALKIES_UNROLL for (int i = 0; i < 9; i++) rotation[i] = gather(numbers + 3 + i, box);
-    const Vec3<V> origin{gather(numbers, box), gather(numbers + 1, box), gather(numbers + 2, box)};
-    const Vec3<V> half{gather(numbers + 12, box), gather(numbers + 13, box), gather(numbers + 14, box)};
-    Nearest<V> found = nearest_of_box(into(rotation, center - origin), half);
-    found.normal = out_of(rotation, found.normal);
-    f(there, found);
+    PlacedBox<V> at;
+    WALKIES_UNROLL for (int i = 0; i < 9; i++) at.rotation[i] = gather(numbers + 3 + i, box);
+    at.center = {gather(numbers, box), gather(numbers + 1, box), gather(numbers + 2, box)};
+    at.half = {gather(numbers + 12, box), gather(numbers + 13, box), gather(numbers + 14, box)};
+    f(there, at);
   }
 }
 
-// Likewise, for every prism of a height field below a sphere's bounding box. MuJoCo raises the prisms by the margin, and
-// adds half of it to the radius; `radius` is without it.
+// Calls f(mask, nearest) for every prism of a height field below a sphere's bounding box; reach: the radius and the margin.
 template <bool FarAbove, class V, class F>
-WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, Scalar<V> radius, Scalar<V> margin, F&& f) {
+WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, Scalar<V> reach, F&& f) {
   using S = Scalar<V>;
   const V zero = V{};
   const Vec3<V> from{center.x - field.position[0], center.y - field.position[1], center.z - field.position[2]};
   const Vec3<V> at = into(field.rotation, from);
   // Cells from the one in which the sphere's box begins to the one in which it ends, of those that there are.
   const auto begin_of = [&](V x, S half, S step, int points) {
-    return to_index(clamp((x - radius + half) / step, zero, splat<V>(S(points - 1))));
+    return to_index(clamp((x - reach + half) / step, zero, splat<V>(S(points - 1))));
   };
   const auto end_of = [&](V x, S half, S step, int points) {
-    const V end = clamp((x + radius + half) / step, zero, splat<V>(S(points - 1)));
+    const V end = clamp((x + reach + half) / step, zero, splat<V>(S(points - 1)));
     const V whole = to_number(to_index(end));
     return to_index(whole < end ? whole + S(1) : whole);
   };
@@ -174,10 +282,10 @@ WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, S
   const Index<V> row = begin_of(at.y, field.half_y, field.step_y, field.rows);
   const Index<V> across = end_of(at.x, field.half_x, field.step_x, field.columns) - column;
   const Index<V> along = end_of(at.y, field.half_y, field.step_y, field.rows) - row;
-  const Mask<V> above_bottom = at.z + (radius + margin) >= field.bottom;
+  const Mask<V> above_bottom = at.z + reach >= field.bottom;
   const V left = to_number(column) * field.step_x - field.half_x - at.x;
   const V front = to_number(row) * field.step_y - field.half_y - at.y;
-  const V bottom = field.bottom - at.z, lowest = splat<V>(-radius);
+  const V bottom = field.bottom - at.z, lowest = splat<V>(-reach);
   for (int r = 0; r < field.along; r++) {
     if (!any(r < along)) return;
     for (int c = 0; c < field.across; c++) {
@@ -187,7 +295,7 @@ WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, S
       const Index<V> corner = there ? (row + r) * field.columns + column + c : none;
       const auto top = [&](int dr, int dc) {
         const V height = gather(field.height + dr * field.columns + dc, corner);
-        return Vec3<V>{left + S(c + dc) * field.step_x, front + S(r + dr) * field.step_y, height + margin - at.z};
+        return Vec3<V>{left + S(c + dc) * field.step_x, front + S(r + dr) * field.step_y, height - at.z};
       };
       const Vec3<V> p00 = top(0, 0), p01 = top(0, 1), p10 = top(1, 0), p11 = top(1, 1);
       const auto prism = [&](Vec3<V> p, Vec3<V> q, Vec3<V> s) {
@@ -202,21 +310,23 @@ WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, S
   }
 }
 
-constexpr int kMaxPoints = kMaxPrisms > kMaxNear ? kMaxPrisms : kMaxNear;
+constexpr int kMaxPoints = kMaxPrisms;
+static_assert(kMaxPoints >= most_points(kCapsule, kMaxNear));
 
-// Points at which a sphere touches static things, every lane's own.
+// Points at which a collider touches static things, every lane's own.
 template <class V>
 struct Near {
   int used;  // of the lane that has most
   Index<V> count;
   V distance[kMaxPoints];
   Vec3<V> normal[kMaxPoints];
+  V at[kMaxPoints];      // where on a capsule's segment the sphere is that touches, from −1 to 1
   V copies[kMaxPoints];  // how many equal ones it stands for
 
   // Adds a point in some lanes. Merge: it may be one of those that are there. Prisms that have the nearest point in
   // common give MuJoCo as many equal contacts, which act as one of so many times the weight.
   template <bool Merge>
-  WALKIES_NOINLINE void add(Mask<V> touches, V distance_, Vec3<V> normal_, Scalar<V> radius) {
+  WALKIES_NOINLINE void add(Mask<V> touches, V distance_, Vec3<V> normal_, V at_, Scalar<V> radius) {
     using S = Scalar<V>;
     const V zero = V{}, one = splat<V>(1);
     if (Merge) {
@@ -231,10 +341,10 @@ struct Near {
       if (!any(touches)) return;
     }
     for (int k = 0; k < kMaxPoints; k++) {
-      if (k == used) distance[k] = zero, normal[k] = {zero, zero, zero}, copies[k] = one, used++;
+      if (k == used) distance[k] = zero, normal[k] = {zero, zero, zero}, at[k] = zero, copies[k] = one, used++;
       const Mask<V> here = touches & (count == k);
       distance[k] = here ? distance_ : distance[k], normal[k] = select(here, normal_, normal[k]);
-      copies[k] = here ? one : copies[k];
+      at[k] = here ? at_ : at[k], copies[k] = here ? one : copies[k];
       touches = touches & lanes_not(here);
       count = here ? count + 1 : count;
       if (!any(touches)) return;
@@ -242,52 +352,92 @@ struct Near {
   }
 };
 
-// Finds the points at which collider i, a sphere with its centre there in the world, touches static things, and calls
-// f(touch, near, radius) for each of those that touch somewhere.
-template <class V, class F>
-WALKIES_INLINE void over_static(const Model<Scalar<V>>& m, int i, Vec3<V> center, F&& f) {
+// Adds the points at which a sphere touches a box in some lanes; at: as in Near.
+template <class V>
+WALKIES_INLINE void touch_with_sphere(const PlacedBox<V>& box, Mask<V> there, Vec3<V> center, V at, Scalar<V> radius,
+                                      Scalar<V> margin, Near<V>& near) {
+  const Nearest<V> found = box.nearest(center);
+  const V distance = found.distance - radius;
+  const Mask<V> touches = there & (distance < margin);
+  if (any(touches)) near.template add<false>(touches, distance, found.normal, at, radius);
+}
+
+// Likewise, a capsule; along: from its centre to the end of its segment.
+template <class V>
+WALKIES_NOINLINE void touch_with_capsule(const PlacedBox<V>& box, Mask<V> there, Vec3<V> center, Vec3<V> along,
+                                         const Scalar<V> size[3], Scalar<V> margin, Near<V>& near) {
   using S = Scalar<V>;
-  const S radius = m.collider[i].size[0];
+  constexpr int lanes = Number<V>::lanes;
+  const V none = splat<V>(S(2));
+  const Mask<V> close = there & (box.nearest(center).distance < size[0] + size[1] + margin);
+  if (!any(close)) return;
+  const Vec3<V> at = into(box.rotation, center - box.center), arm = into(box.rotation, along);
+  const V flag = close ? splat<V>(S(1)) : V{};
+  V first = none, second = none;
+  const auto lane = [](const V& v, int i) { return double(reinterpret_cast<const S*>(&v)[i]); };
+  const auto set = [](V& v, int i, double x) { reinterpret_cast<S*>(&v)[i] = S(x); };
+  for (int i = 0; i < lanes; i++) {
+    if (lane(flag, i) == 0) continue;
+    const double c[3] = {lane(at.x, i), lane(at.y, i), lane(at.z, i)}, a[3] = {lane(arm.x, i), lane(arm.y, i), lane(arm.z, i)};
+    const double half[3] = {lane(box.half.x, i), lane(box.half.y, i), lane(box.half.z, i)}, length = double(size[1]);
+    const double unit[3] = {a[0] / length, a[1] / length, a[2] / length};
+    const double apart = double(margin) + 2 * (double(size[0]) + length + half[0] + half[1] + half[2]);
+    const SegmentPoints found = touch_box(c, unit, a, length * length, half, apart);
+    if (found.count > 0) set(first, i, found.first);
+    if (found.count > 1) set(second, i, found.second);
+  }
+  touch_with_sphere(box, close & (first < none), center + first * along, first, size[0], margin, near);
+  touch_with_sphere(box, close & (second < none), center + second * along, second, size[0], margin, near);
+}
+
+// Finds the points at which collider i, with its centre there in the world, touches static things, and calls f(touch, near)
+// for those of every kind, if some lane has any. along: from a capsule's centre to the end of its segment.
+template <class V, class F>
+WALKIES_INLINE void over_static(const Model<Scalar<V>>& m, int i, Vec3<V> center, Vec3<V> along, F&& f) {
+  using S = Scalar<V>;
+  const Collider<S>& collider = m.collider[i];
+  const bool capsule = collider.shape == kCapsule;
+  const S radius = collider.size[0], reach = capsule ? radius + collider.size[1] : radius;
   for (int kind = 0; kind < m.kinds; kind++) {
     const Touch<S>& touch = m.touch[kind][i];
     if (touch.margin == -S(__builtin_inf())) continue;
     Near<V> near;
     near.used = 0, near.count = Index<V>{};
-    over_boxes<false>(m.boxes[kind], center, radius + touch.margin, [&](Mask<V> there, const Nearest<V>& found) {
-      const V distance = found.distance - radius;
-      const Mask<V> touches = there & (distance < touch.margin);
-      if (any(touches)) near.template add<false>(touches, distance, found.normal, radius);
+    over_boxes<false>(m.boxes[kind], center, reach + touch.margin, [&](Mask<V> there, const PlacedBox<V>& box) {
+      if (capsule) touch_with_capsule(box, there, center, along, collider.size, touch.margin, near);
+      else touch_with_sphere(box, there, center, V{}, radius, touch.margin, near);
     });
-    if (near.used) f(touch, near, splat<V>(radius));
+    if (near.used) f(touch, near);
     for (int n = 0; n < m.fields; n++) {
       if (m.field[n].kind != kind) continue;
-      const S wide = radius + S(0.5) * touch.margin;
       near.used = 0, near.count = Index<V>{};
-      over_prisms<false>(m.field[n], center, radius, touch.margin, [&](Mask<V> there, const Nearest<V>& found) {
-        const V distance = found.distance - wide;
-        const Mask<V> touches = there & (distance < S(0));
-        if (any(touches)) near.template add<true>(touches, distance, found.normal, radius);
+      over_prisms<false>(m.field[n], center, radius + touch.margin, [&](Mask<V> there, const Nearest<V>& found) {
+        const V distance = found.distance - radius;
+        const Mask<V> touches = there & (distance < touch.margin);
+        if (any(touches)) near.template add<true>(touches, distance, found.normal, V{}, radius);
       });
-      if (near.used) f(touch, near, splat<V>(wide));
+      if (near.used) f(touch, near);
     }
   }
 }
 
-// Distance of collider i, a sphere, to the nearest of the static boxes and prisms over or under which it is; kFar where
-// there is none.
+// Distance of collider i, if it is a sphere, to the nearest of the static boxes and prisms over or under which it is; kFar
+// where there is none.
 template <class V>
 WALKIES_NOINLINE V static_distance(const Model<Scalar<V>>& m, int i, Vec3<V> center) {
   using S = Scalar<V>;
   const S radius = m.collider[i].size[0];
   V least = splat<V>(S(kFar));
+  if (m.collider[i].shape != kSphere) return least;
   for (int kind = 0; kind < m.kinds; kind++) {
     if (m.touch[kind][i].margin == -S(__builtin_inf())) continue;
     const auto nearer = [&](Mask<V> there, const Nearest<V>& found) {
       least = there ? min(least, found.distance - radius) : least;
     };
-    over_boxes<true>(m.boxes[kind], center, radius, nearer);
+    over_boxes<true>(m.boxes[kind], center, radius,
+                     [&](Mask<V> there, const PlacedBox<V>& box) { nearer(there, box.nearest(center)); });
     for (int n = 0; n < m.fields; n++) {
-      if (m.field[n].kind == kind) over_prisms<true>(m.field[n], center, radius, S(0), nearer);
+      if (m.field[n].kind == kind) over_prisms<true>(m.field[n], center, radius, nearer);
     }
   }
   return least;

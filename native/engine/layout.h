@@ -75,6 +75,8 @@ struct KindNumbers {
   double inverse_cell;   // 1/m
 };
 
+inline bool meets(const TouchNumbers& t) { return t.margin != -__builtin_inf(); }
+
 struct FieldNumbers {
   double kind;
   double position[3], rotation[9];
@@ -91,6 +93,12 @@ template <class S>
 struct StaticBox {
   S position[3], rotation[9], half[3];
 };
+
+// Cells of a height field, `step` m long, along x or along y below a sphere and its margin, at most.
+inline int cells_below(const ColliderNumbers& sphere, const TouchNumbers& touch, double step) {
+  const double cells = 2 * (sphere.size[0] + touch.margin) / step;
+  return cells >= 0 && cells < kMaxPrisms ? int(cells) + 2 : kMaxPrisms;
+}
 
 // Physical parameters of one robot, in this order; V is a number, or a vector with a robot in every lane. Only members
 // of type V: they are also read as a flat array.

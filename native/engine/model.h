@@ -82,6 +82,9 @@ ImpedanceCurve<S> convert(const ImpedanceCurve<double>& c) {
   return {S(c.low), S(c.high), S(c.inverse_width), S(c.middle), S(c.gain_low), S(c.gain_high), S(c.power)};
 }
 
+// Points at which a collider may touch `boxes` static boxes.
+constexpr int most_points(Shape shape, int boxes) { return shape == kCapsule ? 2 * boxes : boxes; }
+
 template <class S>
 Touch<S> convert(const TouchNumbers& t) {
   return {int(t.surface), int(t.condim), S(t.margin), S(t.spin), S(t.roll)};
@@ -95,11 +98,6 @@ void make_room(Model<S>& m, const Collider<S>& c, const Touch<S>& touch, int poi
   m.twists += touch.condim > 3 ? points : 0;
   m.frames += framed || touch.condim > 3 ? points : 0;
 }
-
-// Cells of a size that lie below a sphere, along x or along y, at most.
-inline int cells_below(double radius, double step) { return int(2 * radius / step) + 2; }
-
-inline bool meets(const TouchNumbers& t) { return t.margin != -__builtin_inf(); }
 
 // Fills in what static geoms there are; the numbers are those after the colliders'.
 template <class S>
@@ -120,7 +118,7 @@ void load_static(const double* numbers, const ColliderNumbers* colliders, const 
     if (count) cells = b.list + b.start[count];
     for (int i = 0; i < m.colliders; i++) {
       m.touch[k][i] = convert<S>(touches[k * m.colliders + i]);
-      if (meets(touches[k * m.colliders + i])) make_room(m, m.collider[i], m.touch[k][i], b.near, true);
+      if (meets(touches[k * m.colliders + i])) make_room(m, m.collider[i], m.touch[k][i], most_points(m.collider[i].shape, b.near), true);
     }
   }
   for (int f = 0; f < m.fields; f++) {
@@ -136,7 +134,8 @@ void load_static(const double* numbers, const ColliderNumbers* colliders, const 
     to.across = to.along = 0;
     for (int i = 0; i < m.colliders; i++) {
       if (!meets(touches[to.kind * m.colliders + i])) continue;
-      const int across = cells_below(colliders[i].size[0], step_x), along = cells_below(colliders[i].size[0], step_y);
+      const int across = cells_below(colliders[i], touches[to.kind * m.colliders + i], step_x);
+      const int along = cells_below(colliders[i], touches[to.kind * m.colliders + i], step_y);
       if (across > to.across) to.across = across;
       if (along > to.along) to.along = along;
       make_room(m, m.collider[i], m.touch[to.kind][i], 2 * across * along, true);

@@ -169,14 +169,17 @@ WALKIES_INLINE void start_point(Physics<V>& w, int i, const Placed<V>* placed, V
 template <class V>
 WALKIES_NOINLINE void start_static(Physics<V>& w, int i) {
   const Collider<Scalar<V>>& s = w.model.collider[i];
-  const Vec3<V> center = center_of(s, w.motion.link[s.joint + 1]);
-  over_static(w.model, i, w.state.position + center, [&](const Touch<Scalar<V>>& touch, const Near<V>& near, V radius) {
+  const Link<V>& link = w.motion.link[s.joint + 1];
+  const Vec3<V> along = splat<V>(s.size[1]) * place(s, link).z;
+  const Vec3<V> middle = center_of(s, link);
+  over_static(w.model, i, w.state.position + middle, along, [&](const Touch<Scalar<V>>& touch, const Near<V>& near) {
     for (int k = 0; k < near.used; k++) {
       // A lane has points as many as its count; beyond them it touches nothing.
       const V distance = to_number(near.count) > Scalar<V>(k) ? near.distance[k] : splat<V>(Scalar<V>(kFar));
       Frame<V>& frame = *w.frames++;
       frame = frame_of(near.normal[k]);
-      const Vec3<V> point = center - (radius + Scalar<V>(0.5) * distance) * frame.normal;
+      const Vec3<V> center = middle + near.at[k] * along;
+      const Vec3<V> point = center - (s.size[0] + Scalar<V>(0.5) * distance) * frame.normal;
       Contact<V>& c = start_rows<V>(w, i, touch, point, distance - touch.margin, &frame);
       c.weight = near.copies[k] * c.weight;
     }

@@ -52,7 +52,8 @@ class NativeSimulator:
 
     What it calls spheres are all colliders of the robot, whatever their shape: the distance is that of the lowest
     point, the force the sum over all points. Where there are static boxes or height fields, a sphere's distance is that
-    to the nearest of the plane, the boxes below or about it, and the prisms below it; 1 km where there is nothing.
+    to the nearest of the plane, the boxes below or about it, and the prisms below it; 1 km where there is nothing. That
+    of other shapes remains the plane's.
     """
 
     name = "native"

@@ -36,9 +36,12 @@ def first_contact(model: mujoco.MjModel) -> tuple[int, int]:
     """The static geom and the robot's geom of whose contact `Params` speak: the first that can touch, planes first.
 
     Raises:
-        ValueError: none can.
+        ValueError: none can, or there are several planes.
     """
-    for ground in static_geoms(model):
+    static = static_geoms(model)
+    if not static or model.geom_type[static[0]] == mujoco.mjtGeom.mjGEOM_PLANE:
+        ground_geom(model)
+    for ground in static:
         for geom in on_ground(model, ground)[:1]:
             return ground, geom
     raise ValueError("the model has no ground that the robot can touch; add a plane to the MJCF")
@@ -172,10 +175,10 @@ def read_params(model: mujoco.MjModel) -> Params:
     """The parameters that a model has, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model has no ground or no spheres; its spheres differ in their contact parameters; or an
-            actuator is not a position servo with a symmetric force range on a hinge.
+        ValueError: the model has no ground, several planes, or no spheres; its spheres differ in their contact
+            parameters; or an actuator is not a position servo with a symmetric force range on a hinge.
     """
-    ground, spheres = ground_geom(model), sphere_geoms(model)
+    (ground, _), spheres = first_contact(model), sphere_geoms(model)
     actuated_dofs(model)
     if not spheres:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")

@@ -191,10 +191,9 @@ def _check_pair(model: mujoco.MjModel, ground: int, geom: int) -> None:
             unfit(name, "a box with a gap", "gap 0")
         return
     static = f"the {_shape(model.geom_type[ground])} {model.geom(ground).name!r}"
-    if shape != mujoco.mjtGeom.mjGEOM_SPHERE:
-        unfit(
-            name, f"a {_shape(shape)} that can touch {static}", "spheres on the robot where there is more than a plane"
-        )
+    allowed = ("sphere", "capsule") if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_BOX else ("sphere",)
+    if _shape(shape) not in allowed:
+        unfit(name, f"a {_shape(shape)} that can touch {static}", f"a {' or a '.join(allowed)}")
     if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_HFIELD and gap:
         unfit(name, f"a gap between it and {static}", "gap 0")
 

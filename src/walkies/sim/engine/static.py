@@ -126,7 +126,8 @@ def _kinds(
 def _reach(model: mujoco.MjModel, colliders: Sequence[int], touches: Touches) -> float:
     """m from a collider's centre at which it begins to touch, at most."""
     return max(
-        float(model.geom_size[geom, 0] + margin)
+        # A capsule's second size is half its length without the ends; MuJoCo has 0 there for spheres.
+        float(model.geom_size[geom, :2].sum() + margin)
         for geom, (margin, *_) in zip(colliders, touches, strict=True)
         if margin != -np.inf
     )
@@ -210,8 +211,10 @@ def _check_cells(model: mujoco.MjModel, geom: int, colliders: Sequence[int], tou
     size, rows, columns = _field_size(model, geom)
     step = 2 * size[:2] / (np.array([columns, rows]) - 1)
     for collider, (margin, *_) in zip(colliders, touches, strict=True):
-        below = 2 * np.prod(np.floor(2 * model.geom_size[collider, 0] / step) + 2)
-        if margin != -np.inf and below > MAX_PRISMS:
+        if margin == -np.inf:
+            continue
+        below = 2 * np.prod(np.floor(2 * (model.geom_size[collider, 0] + margin) / step) + 2)
+        if below > MAX_PRISMS:
             unfit(
                 geom_name(model, geom),
                 f"{below:.0f} of its prisms below {geom_name(model, collider)}",
