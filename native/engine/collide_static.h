@@ -269,6 +269,7 @@ WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, S
   const V zero = V{};
   const Vec3<V> from{center.x - field.position[0], center.y - field.position[1], center.z - field.position[2]};
   const Vec3<V> at = into(field.rotation, from);
+  if (!FarAbove && !any(at.z - reach <= field.top)) return;
   // Cells from the one in which the sphere's box begins to the one in which it ends, of those that there are.
   const auto begin_of = [&](V x, S half, S step, int points) {
     return to_index(clamp((x - reach + half) / step, zero, splat<V>(S(points - 1))));
@@ -287,17 +288,19 @@ WALKIES_INLINE void over_prisms(const Field<Scalar<V>>& field, Vec3<V> center, S
   const V front = to_number(row) * field.step_y - field.half_y - at.y;
   const V bottom = field.bottom - at.z, lowest = splat<V>(-reach);
   for (int r = 0; r < field.along; r++) {
-    if (!any(r < along)) return;
+    const Mask<V> in_row = above_bottom & (r < along);
+    if (!any(in_row)) return;
+    const Index<V> none = {}, first = in_row ? (row + r) * field.columns + column : none;
+    const auto top = [&](Index<V> corner, int dr, int c) {
+      const V height = gather(field.height + dr * field.columns, corner);
+      return Vec3<V>{left + S(c) * field.step_x, front + S(r + dr) * field.step_y, height - at.z};
+    };
+    Vec3<V> p00, p10, p01 = top(first, 0, 0), p11 = top(first, 1, 0);
     for (int c = 0; c < field.across; c++) {
-      const Mask<V> there = above_bottom & (r < along) & (c < across);
+      const Mask<V> there = in_row & (c < across);
       if (!any(there)) break;
-      const Index<V> none = {};
-      const Index<V> corner = there ? (row + r) * field.columns + column + c : none;
-      const auto top = [&](int dr, int dc) {
-        const V height = gather(field.height + dr * field.columns + dc, corner);
-        return Vec3<V>{left + S(c + dc) * field.step_x, front + S(r + dr) * field.step_y, height - at.z};
-      };
-      const Vec3<V> p00 = top(0, 0), p01 = top(0, 1), p10 = top(1, 0), p11 = top(1, 1);
+      const Index<V> corner = there ? first + (c + 1) : none;
+      p00 = p01, p10 = p11, p01 = top(corner, 0, c + 1), p11 = top(corner, 1, c + 1);
       const auto prism = [&](Vec3<V> p, Vec3<V> q, Vec3<V> s) {
         const Mask<V> high = FarAbove ? there : there & (max(max(p.z, q.z), s.z) >= lowest);
         if (!any(high)) return;

@@ -81,7 +81,7 @@ struct FieldNumbers {
   double kind;
   double position[3], rotation[9];
   double half_x, half_y;  // m
-  double bottom;          // m, of the prisms; below 0
+  double bottom, top;     // m, of the prisms: their lower end, below 0, and the highest of all
   double columns, rows;   // heights along x and along y
 };
 

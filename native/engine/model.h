@@ -50,7 +50,7 @@ template <class S>
 struct Field {
   int kind, columns, rows;
   int across, along;  // cells along x and along y that lie below one sphere at most
-  S position[3], rotation[9], half_x, half_y, bottom, step_x, step_y;
+  S position[3], rotation[9], half_x, half_y, bottom, top, step_x, step_y;
   const S* height;
 };
 
@@ -129,6 +129,7 @@ void load_static(const double* numbers, const ColliderNumbers* colliders, const 
     for (int i = 0; i < 9; i++) to.rotation[i] = S(from.rotation[i]);
     const double step_x = 2 * from.half_x / (from.columns - 1), step_y = 2 * from.half_y / (from.rows - 1);
     to.half_x = S(from.half_x), to.half_y = S(from.half_y), to.bottom = S(from.bottom);
+    to.top = S(from.top);
     to.step_x = S(step_x), to.step_y = S(step_y);
     to.height = terrain, terrain += to.columns * to.rows;
     to.across = to.along = 0;

@@ -11,11 +11,11 @@ import numpy as np
 from walkies.sim.engine.check import geom_name, unfit
 
 MAX_KINDS, MAX_BOXES, MAX_NEAR, MAX_CELLS, MAX_FIELDS, MAX_PRISMS = 8, 4096, 16, 1 << 14, 4, 50
-KIND_NUMBERS, TOUCH_NUMBERS, FIELD_NUMBERS, BOX_NUMBERS = 7, 5, 17, 15
+KIND_NUMBERS, TOUCH_NUMBERS, FIELD_NUMBERS, BOX_NUMBERS = 7, 5, 19, 15
 """As layout.h has them."""
 
-CELLS_ALONG = 126
-"""Cells of the boxes' grid along its longer side, without the empty ones around it."""
+CELLS_ALONG, CELLS_PER_BOX = 124, 8
+"""Cells of the boxes' grid along its longer side, without the empty ones around it: at most; and times √boxes."""
 SLACK = 1e-4
 """m: single precision may place a sphere in the cell beside its own by that much, and by far less."""
 NOWHERE = -1e6
@@ -83,9 +83,11 @@ def read_static(
     for number, geom in fields:
         size, rows, columns = _field_size(model, geom)
         _check_cells(model, geom, colliders, kinds[number].touches)
-        numbers += [number, *model.geom_pos[geom], *_rotation(model, geom).ravel(), *size[:2], -size[3], columns, rows]
         begin = model.hfield_adr[model.geom_dataid[geom]]
-        terrain.append(model.hfield_data[begin : begin + rows * columns].astype(np.float64) * size[2])
+        heights = model.hfield_data[begin : begin + rows * columns].astype(np.float64) * size[2]
+        numbers += [number, *model.geom_pos[geom], *_rotation(model, geom).ravel(), *size[:2]]
+        numbers += [-size[3], heights.max(), columns, rows]
+        terrain.append(heights)
     return Static(
         len(kinds),
         len(fields),
@@ -157,7 +159,7 @@ def _grid(model: mujoco.MjModel, boxes: Sequence[int], reach: float) -> _Grid:
     half = np.stack([_extent(model, geom) for geom in boxes]) + reach + SLACK
     low, high = (center - half)[:, :2], (center + half)[:, :2]
     size = high.max(axis=0) - low.min(axis=0)
-    cell = float(max(size.max() / CELLS_ALONG, reach))
+    cell = float(max(size.max() / min(CELLS_ALONG, CELLS_PER_BOX * len(boxes) ** 0.5), reach))
     begin = low.min(axis=0) - cell
     columns, rows = (int(count) + 3 for count in size / cell)
     first, last = (np.floor((edge - begin) / cell).astype(int) for edge in (low, high))
