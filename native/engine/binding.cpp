@@ -30,10 +30,63 @@ ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("
 template <class T>
 constexpr ffi::DataType kNumbers = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
 
+bool whole(double x, int low, int high) { return x >= low && x <= high && x == int(x); }
+
+bool fits(const TouchNumbers& t, const ModelNumbers& model) {
+  return whole(t.surface, 0, int(model.surfaces) - 1) && whole(t.condim, 1, 6);
+}
+
+// Whether static geoms fit: their numbers, which are those after the colliders', and how long `terrain` and `cells` are.
+std::string unfit_static(const double* numbers, const ModelNumbers& model, const ColliderNumbers* colliders,
+                         int64_t terrain, const int32_t* cells, int64_t cell_count) {
+  const std::string wrong = "static geoms are not as they must be";
+  const int c = int(model.colliders);
+  const auto* kinds = reinterpret_cast<const KindNumbers*>(numbers);
+  const auto* touches = reinterpret_cast<const TouchNumbers*>(kinds + int(model.kinds));
+  const auto* fields = reinterpret_cast<const FieldNumbers*>(touches + int(model.kinds) * c);
+  int64_t begun = 0;
+  for (int k = 0; k < int(model.kinds); k++) {
+    const KindNumbers& at = kinds[k];
+    if (!whole(at.boxes, 0, kMaxBoxes) || !whole(at.near, 0, kMaxNear) || !whole(at.columns, 0, kMaxCells) ||
+        !whole(at.rows, 0, kMaxCells) || at.columns * at.rows > kMaxCells) {
+      return wrong;
+    }
+    const int count = int(at.columns * at.rows);
+    terrain -= count + int(at.boxes) * kBoxNumbers;
+    for (int i = 0; i < c; i++) {
+      if (!fits(touches[k * c + i], model)) return wrong;
+    }
+    if (count == 0) continue;
+    const int32_t* start = cells + begun;
+    if (begun + count + 1 > cell_count || start[0] != 0) return wrong;
+    for (int i = 0; i < count; i++) {
+      if (start[i + 1] < start[i] || start[i + 1] - start[i] > int(at.near)) return wrong;
+    }
+    begun += count + 1 + start[count];
+    if (begun > cell_count) return wrong;
+    for (int i = 0; i < start[count]; i++) {
+      if (start[count + 1 + i] < 0 || start[count + 1 + i] >= int(at.boxes)) return wrong;
+    }
+  }
+  for (int f = 0; f < int(model.fields); f++) {
+    const FieldNumbers& at = fields[f];
+    if (!whole(at.kind, 0, int(model.kinds) - 1) || !whole(at.columns, 2, 1 << 15) || !whole(at.rows, 2, 1 << 15)) {
+      return wrong;
+    }
+    terrain -= int64_t(at.columns) * int64_t(at.rows);
+    for (int i = 0; i < c; i++) {
+      const TouchNumbers& touch = touches[int(at.kind) * c + i];
+      const int across = cells_below(colliders[i], touch, 2 * at.half_x / (at.columns - 1));
+      const int along = cells_below(colliders[i], touch, 2 * at.half_y / (at.rows - 1));
+      if (meets(touch) && 2 * across * along > kMaxPrisms) return wrong;
+    }
+  }
+  return terrain == 0 && begun == cell_count ? "" : wrong;
+}
+
 // Whether the constants are those of a robot that fits: walkies.sim.engine.check names the element that does not, so
 // this only keeps the kernels from reading and writing where they must not.
-std::string unfit(ffi::Span<const double> constants) {
-  const auto whole = [](double x, int low, int high) { return x >= low && x <= high && x == int(x); };
+std::string unfit(ffi::Span<const double> constants, int64_t terrain, const int32_t* cells, int64_t cell_count) {
   if (constants.size() < size_t(kModelNumbers)) return "no constants of a model";
   const auto& model = *reinterpret_cast<const ModelNumbers*>(constants.begin());
   if (!whole(model.joints, 1, kMaxJoints)) return "1 to " + std::to_string(kMaxJoints) + " joints are possible";
@@ -45,10 +98,11 @@ std::string unfit(ffi::Span<const double> constants) {
     return "1 to " + std::to_string(kMaxSurfaces) + " surfaces are possible";
   }
   if (!whole(model.pairs, 0, kMaxPairs)) return "0 to " + std::to_string(kMaxPairs) + " pairs are possible";
+  if (!whole(model.kinds, 0, kMaxKinds) || !whole(model.fields, 0, kMaxFields)) return "too many static geoms";
   const int n = int(model.joints), c = int(model.colliders), p = int(model.pairs);
-  if (constants.size() != size_t(count_constants(n, c, p))) {
-    return "got " + std::to_string(constants.size()) + " model constants, expected " +
-           std::to_string(count_constants(n, c, p));
+  const int expected = count_constants(n, c, p, int(model.kinds), int(model.fields));
+  if (constants.size() != size_t(expected)) {
+    return "got " + std::to_string(constants.size()) + " model constants, expected " + std::to_string(expected);
   }
   const auto* joint = reinterpret_cast<const JointNumbers*>(constants.begin() + kModelNumbers);
   const auto* collider = reinterpret_cast<const ColliderNumbers*>(joint + n);
@@ -57,8 +111,7 @@ std::string unfit(ffi::Span<const double> constants) {
   }
   for (int i = 0; i < c; i++) {
     const ColliderNumbers& at = collider[i];
-    if (!whole(at.joint, -1, n - 1) || !whole(at.surface, 0, int(model.surfaces) - 1) ||
-        !whole(at.shape, kSphere, kCylinder) || !whole(at.condim, 1, 6)) {
+    if (!whole(at.joint, -1, n - 1) || !whole(at.shape, kSphere, kCylinder) || !fits(at.ground, model)) {
       return "collider " + std::to_string(i) + " is unknown";
     }
   }
@@ -74,17 +127,19 @@ std::string unfit(ffi::Span<const double> constants) {
       return "pair " + std::to_string(i) + " is unknown";
     }
   }
-  return "";
+  return unfit_static(reinterpret_cast<const double*>(pair + p), model, collider, terrain, cells, cell_count);
 }
 
 template <class T>
-ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In push, Out qpos_out,
-                Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
+ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart, In targets, In push, In terrain,
+                In cells, Out qpos_out, Out qvel_out, Out warmstart_out, Out distance, Out force, Out position, Out velocity, Out torque,
                 Out acceleration, Out imu, Out ok, ffi::Span<const double> constants, int64_t threads,
                 int64_t iterations, int64_t line_search, double line_tolerance, double tolerance) {
   if (!chosen_isa()) return ffi::Error::InvalidArgument(chosen().error);
   const Kernel<T>* kernel = find_kernel<T>();
-  if (const std::string what = unfit(constants); !what.empty()) return wrong(what);
+  const auto* const cell_data = static_cast<const int32_t*>(cells.untyped_data());
+  const std::string what = unfit(constants, int64_t(terrain.element_count()), cell_data, int64_t(cells.element_count()));
+  if (!what.empty()) return wrong(what);
   const auto& shape = *reinterpret_cast<const ModelNumbers*>(constants.begin());
   if (params.dimensions().size() != 2 || qpos.dimensions().size() != 2 || targets.dimensions().size() != 3) {
     return wrong("an argument has the wrong number of axes");
@@ -112,7 +167,7 @@ ffi::Error step(ffi::ThreadPool pool, In params, In qpos, In qvel, In warmstart,
   auto in = [](In& b) { return static_cast<const T*>(b.untyped_data()); };
   auto out = [](Out& b) { return static_cast<T*>(b->untyped_data()); };
   const auto model = std::make_unique<unsigned char[]>(kernel->model_bytes);
-  kernel->load(constants.begin(), model.get());
+  kernel->load(constants.begin(), in(terrain), cell_data, model.get());
   const Call<T> call{robots, param_rows, int(substeps),
                      {int(iterations), int(line_search), line_tolerance, tolerance},
                      in(params), in(qpos), in(qvel), in(warmstart), in(targets), pushed ? in(push) : nullptr,
@@ -138,7 +193,7 @@ auto with_outputs(Binding&& binding) {
 }
 
 auto bind() {
-  return with_outputs<11>(with_inputs<6>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
+  return with_outputs<11>(with_inputs<8>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))
       .Attr<ffi::Span<const double>>("constants")
       .Attr<int64_t>("threads")
       .Attr<int64_t>("iterations")
@@ -158,10 +213,10 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
 
 // A name is good for one set of arguments and results: where those change, it changes too, and a library from before is
 // refused instead of misunderstood.
-WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float32(XLA_FFI_CallFrame* frame) {
+WALKIES_EXPORT XLA_FFI_Error* walkies_terrain_physics_float32(XLA_FFI_CallFrame* frame) {
   return walkies::handle<float>(frame);
 }
-WALKIES_EXPORT XLA_FFI_Error* walkies_tree_physics_float64(XLA_FFI_CallFrame* frame) {
+WALKIES_EXPORT XLA_FFI_Error* walkies_terrain_physics_float64(XLA_FFI_CallFrame* frame) {
   return walkies::handle<double>(frame);
 }
 
@@ -177,6 +232,8 @@ WALKIES_EXPORT const int* walkies_physics_layout() {
   using namespace walkies;
   static const int sizes[] = {kModelNumbers,   kJointNumbers, kColliderNumbers, kBodyParams, kJointParams,
                               kColliderParams, kWorldParams,  kSurfaceParams,   kMaxJoints,  kMaxColliders,
-                              kMaxSurfaces,    kPairNumbers,  kMaxPairs};
+                              kMaxSurfaces,    kPairNumbers,  kMaxPairs,        kKindNumbers, kTouchNumbers,
+                              kFieldNumbers,   kBoxNumbers,   kMaxKinds,        kMaxBoxes,    kMaxNear,
+                              kMaxCells,       kMaxFields,    kMaxPrisms};
   return sizes;
 }

@@ -65,6 +65,7 @@ struct Workspace {
   Rows<V> rows;
   Vec3<V>* columns;
   Twist<V>* twists;
+  Frame<V>* frames;
   V* pair_rows;
   Vec3<V>* centers;
   V *q, *qd, *acceleration, *torque, *drag;
@@ -87,6 +88,7 @@ struct Workspace {
     rows.limit = memory.take<LimitRow<V>>(n);
     rows.contact = memory.take<Contact<V>>(m.contacts);
     columns = memory.take<Vec3<V>>(m.columns), twists = memory.take<Twist<V>>(m.twists);
+    frames = memory.take<Frame<V>>(m.frames);
     params = memory.take<V>(count_params(n, c, m.surfaces));
     target = memory.take<V>(kBatch * n);
     qpos = memory.take<V>(7 + n), qvel = memory.take<V>(nv), warmstart = memory.take<V>(nv);
@@ -131,7 +133,8 @@ WALKIES_NOINLINE void read_colliders(Physics<V>& w, Workspace<V>& out) {
     const Link<V>& on = link[c.joint + 1];
     const Spatial<V>& moves = velocity[c.joint + 1];
     Vec3<V> center = center_of(c, on);
-    out.distance[i] = lowest_height(c, on, w.state.position.z);
+    out.distance[i] = w.model.plane ? lowest_height(c, on, w.state.position.z) : splat<V>(Scalar<V>(kFar));
+    if (w.model.kinds) out.distance[i] = min(out.distance[i], static_distance(w.model, i, w.state.position + center));
     out.position[i] = w.state.position + center;
     out.velocity[i] = w.state.velocity + moves.linear + cross(moves.angular, center);
   }
@@ -230,7 +233,8 @@ WALKIES_INLINE void run_in(Workspace<V>& work, const Model<Scalar<V>>& model, co
   Mask<V> falls = zero > zero;
   for (int j = 0; j < joints; j++) falls = falls | (params.joint[j].slowing > zero);
   Physics<V> w{model,       params,      pushed,    {push[0], push[1], push[2]}, any(falls), {}, work.acceleration,
-               work.torque, work.drag, work.motion, work.newton, work.rows, work.columns, work.twists, work.pair_rows, work.centers};
+               work.torque, work.drag, work.motion, work.newton, work.rows, work.columns, work.twists, work.frames,
+               work.pair_rows, work.centers};
   unpack(work, joints, w.state);
   for (int j = 0; j < joints; j++) work.torque[j] = zero;
   w.rows.contacts = 0;

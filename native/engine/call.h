@@ -37,7 +37,8 @@ template <class T>
 struct Kernel {
   int lanes;
   size_t model_bytes;  // memory that `load` fills
-  void (*load)(const double* constants, void* model);  // of a sound robot: the binding has checked it
+  // Of a sound robot: the binding has checked it. The model goes on reading `terrain` and `cells`.
+  void (*load)(const double* constants, const T* terrain, const int32_t* cells, void* model);
   void (*run)(const void* model, const Call<T>& call, int64_t block);  // robots block·lanes … + lanes − 1
 };
 

@@ -55,7 +55,7 @@ WALKIES_INLINE void over_box(const Collider<Scalar<V>>& c, const Placed<V>& p, V
     arm = corner & 4 ? arm + z : arm - z;
     const Vec3<V> point = p.center + arm;
     const V distance = point.z + height;
-    const auto touches = (arm.z <= zero) & (distance <= splat<V>(c.margin)) & (found < Scalar<V>(4));
+    const auto touches = (arm.z <= zero) & (distance <= splat<V>(c.ground.margin)) & (found < Scalar<V>(4));
     found += touches ? splat<V>(1) : zero;
     f(point, touches ? distance : far);
   }
@@ -80,7 +80,7 @@ WALKIES_INLINE void over_cylinder(const Collider<Scalar<V>>& c, const Placed<V>&
   side = across * side;
   const Vec3<V> lowest = p.center + axis + arm, third = p.center + axis - splat<V>(S(0.5)) * arm;
   const V distance = lowest.z + height;
-  const auto touches = distance <= splat<V>(c.margin);
+  const auto touches = distance <= splat<V>(c.ground.margin);
   const auto point = [&](Vec3<V> at) { f(at, touches ? at.z + height : far); };
   point(lowest), point(p.center - axis + arm), point(third + side), point(third - side);
 }

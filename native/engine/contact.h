@@ -1,4 +1,4 @@
-// Contacts of links with the ground z = 0, as MuJoCo's pyramidal contacts.
+// Contacts of links with the ground and other static geoms, as MuJoCo's pyramidal contacts.
 #pragma once
 
 #include "chain_dynamics.h"
@@ -30,17 +30,22 @@ struct Twist {
   V residual[6], change[6], hint[6];
 };
 
+// The axes of a contact: its normal, away from what is touched, and the tangents of its first two and next two edges.
+template <class V>
+struct Frame {
+  Vec3<V> normal, first, second;
+};
+
 // One point in contact, with a column for every joint between its link and the base. Its Jacobian maps a generalized
 // acceleration to the point's: J x = v̇ + α × point + Σ column q̈. The four edges of the friction pyramid are z ± μy and
-// z ± μx, or, where the contact has tangents of its own, z ± μ along those.
+// z ± μx, or, where the contact has a frame of its own, those of its axes.
 template <class V>
 struct Contact {
   int collider, count;  // count: of columns
   const int* path;      // their joints
   Vec3<V>* column;
-  bool turned;       // it has tangents (tx, ty, 0) and (−ty, tx, 0)
-  Twist<V>* twist;   // null where friction resists sliding alone
-  V tx, ty;
+  const Frame<V>* frame;  // null: z, y and x
+  Twist<V>* twist;        // null where friction resists sliding alone; else it has a frame
   V mu;
   V weight;  // D of every edge; 0 in lanes that do not touch
   Vec3<V> point;
@@ -79,14 +84,25 @@ WALKIES_INLINE Vec3<V> point_motion(const Contact<V>& c, const V* x) {
   return a;
 }
 
-// The four edges of the motion a of the contact's point.
+// A vector along the second tangent, the first one and the normal, from one in world axes; and back.
+template <class V>
+WALKIES_INLINE Vec3<V> to_frame(const Contact<V>& c, Vec3<V> a) {
+  if (!c.frame) return a;
+  return {dot(c.frame->second, a), dot(c.frame->first, a), dot(c.frame->normal, a)};
+}
+template <class V>
+WALKIES_INLINE Vec3<V> from_frame(const Contact<V>& c, Vec3<V> a) {
+  if (!c.frame) return a;
+  return a.x * c.frame->second + a.y * c.frame->first + a.z * c.frame->normal;
+}
+
+// The four edges of the motion a, in the contact's frame, of its point.
 template <class V>
 WALKIES_INLINE void edges(const Contact<V>& c, Vec3<V> a, V out[4]) {
-  const V first = c.turned ? c.tx * a.x + c.ty * a.y : a.y, second = c.turned ? c.tx * a.y - c.ty * a.x : a.x;
-  out[0] = a.z + c.mu * first;
-  out[1] = a.z - c.mu * first;
-  out[2] = a.z + c.mu * second;
-  out[3] = a.z - c.mu * second;
+  out[0] = a.z + c.mu * a.y;
+  out[1] = a.z - c.mu * a.y;
+  out[2] = a.z + c.mu * a.x;
+  out[3] = a.z - c.mu * a.x;
 }
 
 // How fast the contact's link turns about one of the axes.
@@ -103,7 +119,7 @@ WALKIES_INLINE V turning(const Contact<V>& c, int axis, const V* x) {
 // All edges of a contact, for a generalized motion x: out, and beyond the fourth `more`.
 template <class V>
 WALKIES_INLINE void all_edges(const Contact<V>& c, const V* x, V out[4], V* more) {
-  const Vec3<V> a = point_motion(c, x);
+  const Vec3<V> a = to_frame(c, point_motion(c, x));
   edges(c, a, out);
   if (!c.twist) return;
   for (int i = 0; i < c.twist->axes; i++) {
@@ -123,15 +139,13 @@ WALKIES_INLINE void over_edges(C& c, F&& f) {
   }
 }
 
-// A force along the normal and the tangents from the forces of the four edges.
+// A force in the contact's frame from the forces of the four edges.
 template <class V>
 WALKIES_INLINE Vec3<V> net_force(const Contact<V>& c, const V f[4]) {
-  const V first = c.mu * (f[0] - f[1]), second = c.mu * (f[2] - f[3]), normal = (f[0] + f[1]) + (f[2] + f[3]);
-  if (!c.turned) return {second, first, normal};
-  return {c.tx * first - c.ty * second, c.ty * first + c.tx * second, normal};
+  return {c.mu * (f[2] - f[3]), c.mu * (f[0] - f[1]), (f[0] + f[1]) + (f[2] + f[3])};
 }
 
-// Force of the ground on the robot, from the residuals.
+// Force of the ground on the robot in world axes, from the residuals.
 template <class V>
 WALKIES_INLINE Vec3<V> contact_force(const Contact<V>& c) {
   const V zero = V{};
@@ -139,7 +153,7 @@ WALKIES_INLINE Vec3<V> contact_force(const Contact<V>& c) {
   WALKIES_UNROLL for (int e = 0; e < 4; e++) f[e] = -c.weight * min(c.residual[e], zero);
   Vec3<V> force = net_force(c, f);
   for (int e = 0; c.twist && e < 2 * c.twist->axes; e++) force.z -= c.weight * min(c.twist->residual[e], zero);
-  return force;
+  return from_frame(c, force);
 }
 
 // Whether rows stand on the pieces of their hints (Newton's first step) or of their residuals.
@@ -153,32 +167,33 @@ WALKIES_INLINE const V& piece(const V& residual, const V& hint) {
 // Fills in a contact: weight, reference acceleration (kept as the residual of zero acceleration). `depth` is negative
 // where it touches; `velocity` is the point's, `turns` those of its link about the axes of its further edges.
 template <class V>
-WALKIES_INLINE void start_contact(const Model<Scalar<V>>& m, const SurfaceParams<V>& p, V inverse_weight, V depth,
-                                  Vec3<V> velocity, const V* turns, Contact<V>& c) {
+WALKIES_INLINE void start_contact(const Model<Scalar<V>>& m, const SurfaceParams<V>& p, V inverse_weight, int condim,
+                                  V depth, Vec3<V> velocity, const V* turns, Contact<V>& c) {
   const Scalar<V> one = 1, two = 2;
   V imp = impedance(depth, p.impedance);
   V mu2 = p.friction * p.friction;
   // MuJoCo: R = 2 μ² / impratio · (1 − imp)/imp · w (1 + μ²), the same for all edges.
   V d = imp * inverse_weight / ((one - imp) * (two * m.inverse_impratio) * mu2 * (one + mu2));
   c.mu = p.friction;
-  if (m.collider[c.collider].condim == 1) {
+  if (condim == 1) {
     // Without friction: a single row, here as four edges that are one and share its weight.
     d = imp * inverse_weight / (Scalar<V>(4) * (one - imp));
     c.mu = V{};
   }
   c.weight = keep(depth < V{}, d);
-  edges(c, p.damping * velocity, c.residual);
+  edges(c, to_frame(c, p.damping * velocity), c.residual);
   V stiffness = p.stiffness * imp;
   WALKIES_UNROLL for (int e = 0; e < 4; e++) c.residual[e] += stiffness * depth;
   // One step ago the velocity lacked dt a, and the distance dt v; a sphere that did not touch then has no past.
-  V moved = m.timestep * velocity.z;
+  const V speed = to_frame(c, velocity).z;
+  V moved = m.timestep * speed;
   auto touched = depth - moved < V{};
   c.decay = keep(touched, m.timestep * p.damping);
   c.drift = keep(touched, stiffness * moved);
   for (int i = 0; c.twist && i < c.twist->axes; i++) {
     const V r = c.twist->mu[i] * turns[i];
-    c.twist->residual[2 * i] = p.damping * (velocity.z + r) + stiffness * depth;
-    c.twist->residual[2 * i + 1] = p.damping * (velocity.z - r) + stiffness * depth;
+    c.twist->residual[2 * i] = p.damping * (speed + r) + stiffness * depth;
+    c.twist->residual[2 * i + 1] = p.damping * (speed - r) + stiffness * depth;
   }
 }
 

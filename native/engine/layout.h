@@ -1,6 +1,8 @@
 // The numbers that Python hands to the engine (walkies.sim.engine.model writes them in this order): first the constants
 // of a model, one ModelNumbers, a JointNumbers per joint, a ColliderNumbers per collider and a PairNumbers per pair of
-// colliders that may touch one another; then, for every robot, the physical parameters. A test holds the sizes to Python's.
+// colliders that may touch one another, and what static geoms other than the ground plane there are: a KindNumbers per
+// kind, a TouchNumbers per kind and collider, a FieldNumbers per height field; then, for every robot, the physical
+// parameters. A test holds the sizes to Python's.
 #pragma once
 
 namespace walkies {
@@ -9,6 +11,12 @@ constexpr int kMaxJoints = 40;
 constexpr int kMaxColliders = 64;
 constexpr int kMaxSurfaces = 16;
 constexpr int kMaxPairs = 256;
+constexpr int kMaxKinds = 8;    // of static geoms
+constexpr int kMaxBoxes = 4096;  // static ones, of one kind
+constexpr int kMaxNear = 16;     // of them, over one cell of their grid
+constexpr int kMaxCells = 1 << 14;
+constexpr int kMaxFields = 4;
+constexpr int kMaxPrisms = 50;  // of a height field, below one sphere; more than these MuJoCo does not look at either
 
 enum Implicit { kNothing = 0, kPassive = 1, kPassiveAndServo = 2 };  // MuJoCo's Euler with eulerdamp; implicitfast
 
@@ -16,6 +24,8 @@ struct ModelNumbers {
   double timestep, impratio;
   double joints, colliders, surfaces;  // how many
   double implicit;                     // what of a joint's damping is integrated implicitly: an Implicit
+  double plane;                        // 1: there is the ground z = 0
+  double kinds, fields;                // how many, of static geoms
   double pairs;                        // how many
 };
 
@@ -42,15 +52,20 @@ struct JointNumbers {
 
 enum Shape { kSphere = 0, kCapsule = 1, kBox = 2, kCylinder = 3 };
 
+// What a collider and static geoms of one kind are to one another.
+struct TouchNumbers {
+  double margin;  // m, the distance at which a contact begins; −∞: there is none
+  double surface;
+  double condim;      // 1, 3, 4 or 6: no friction, sliding, also torsional, also rolling
+  double spin, roll;  // m, torsional and rolling friction
+};
+
 struct ColliderNumbers {
   double joint;  // whose link it is part of, −1: the base
   double shape;  // a Shape
   double position[3], rotation[9];  // in the link's frame; capsules and cylinders lie along their z
   double size[3];                   // radius; radius and half-length; half-sizes along x, y and z
-  double margin;                    // m, the distance at which a contact begins; −∞: there is none with the ground
-  double surface;
-  double condim;      // 1, 3, 4 or 6: no friction, sliding, also torsional, also rolling
-  double spin, roll;  // m, torsional and rolling friction
+  TouchNumbers ground;              // with the plane
 };
 
 // Two colliders, spheres or capsules, whose contact with one another counts; a sphere comes before a capsule.
@@ -60,6 +75,41 @@ struct PairNumbers {
   double margin;      // m
   double spin, roll;  // m
 };
+
+// Static geoms whose contacts have the same parameters, whatever they touch. Its boxes are found through a horizontal grid:
+// a collider whose centre is over a cell can touch the cell's boxes alone. The outermost cells have none.
+struct KindNumbers {
+  double boxes;
+  double near;           // at most so many over one cell
+  double columns, rows;  // cells along x and along y
+  double left, front;    // m, where they begin: the smallest x and y
+  double inverse_cell;   // 1/m
+};
+
+inline bool meets(const TouchNumbers& t) { return t.margin != -__builtin_inf(); }
+
+struct FieldNumbers {
+  double kind;
+  double position[3], rotation[9];
+  double half_x, half_y;  // m
+  double bottom, top;     // m, of the prisms: their lower end, below 0, and the highest of all
+  double columns, rows;   // heights along x and along y
+};
+
+// A static box, in the numbers of the engine: one array of them, `terrain`, holds for every kind the height of the
+// highest point of each cell's boxes, and the boxes; then the heights of every field, a row of equal y after the other.
+// Another array, `cells`, holds for every kind where each cell's boxes begin, and where the last one's end, in the list of
+// boxes by cell that follows.
+template <class S>
+struct StaticBox {
+  S position[3], rotation[9], half[3];
+};
+
+// Cells of a height field, `step` m long, along x or along y below a sphere and its margin, at most.
+inline int cells_below(const ColliderNumbers& sphere, const TouchNumbers& touch, double step) {
+  const double cells = 2 * (sphere.size[0] + touch.margin) / step;
+  return cells >= 0 && cells < kMaxPrisms ? int(cells) + 2 : kMaxPrisms;
+}
 
 // Physical parameters of one robot, in this order; V is a number, or a vector with a robot in every lane. Only members
 // of type V: they are also read as a flat array.
@@ -101,14 +151,19 @@ constexpr int kModelNumbers = sizeof(ModelNumbers) / sizeof(double);
 constexpr int kJointNumbers = sizeof(JointNumbers) / sizeof(double);
 constexpr int kColliderNumbers = sizeof(ColliderNumbers) / sizeof(double);
 constexpr int kPairNumbers = sizeof(PairNumbers) / sizeof(double);
+constexpr int kKindNumbers = sizeof(KindNumbers) / sizeof(double);
+constexpr int kTouchNumbers = sizeof(TouchNumbers) / sizeof(double);
+constexpr int kFieldNumbers = sizeof(FieldNumbers) / sizeof(double);
+constexpr int kBoxNumbers = sizeof(StaticBox<double>) / sizeof(double);
 constexpr int kBodyParams = sizeof(BodyNumbers<double>) / sizeof(double);
 constexpr int kJointParams = sizeof(JointParams<double>) / sizeof(double);
 constexpr int kColliderParams = sizeof(ColliderParams<double>) / sizeof(double);
 constexpr int kWorldParams = sizeof(WorldParams<double>) / sizeof(double);
 constexpr int kSurfaceParams = sizeof(SurfaceParams<double>) / sizeof(double);
 
-constexpr int count_constants(int joints, int colliders, int pairs) {
-  return kModelNumbers + joints * kJointNumbers + colliders * kColliderNumbers + pairs * kPairNumbers;
+constexpr int count_constants(int joints, int colliders, int pairs, int kinds, int fields) {
+  return kModelNumbers + joints * kJointNumbers + colliders * kColliderNumbers + pairs * kPairNumbers +
+         kinds * kKindNumbers + kinds * colliders * kTouchNumbers + fields * kFieldNumbers;
 }
 
 constexpr int count_params(int joints, int colliders, int surfaces) {

@@ -20,11 +20,38 @@ struct JointConstants {
   S friction_decay;  // of a row of dry friction in one step
 };
 
+// What a collider and static geoms of one kind are to one another.
+template <class S>
+struct Touch {
+  int surface, condim;
+  S margin, spin, roll;
+};
+
 template <class S>
 struct Collider {
-  int joint, surface, condim;
+  int joint;
   Shape shape;
-  S position[3], rotation[9], size[3], margin, spin, roll;
+  S position[3], rotation[9], size[3];
+  Touch<S> ground;
+};
+
+// Static boxes of one kind, found through a grid: see KindNumbers and StaticBox.
+template <class S>
+struct Boxes {
+  int near, columns, rows;
+  S left, front, inverse_cell;
+  const S* top;
+  const StaticBox<S>* box;
+  const int32_t *start, *list;
+};
+
+// A height field. Heights are those of the corners of its cells; row r lies at y = r · step_y − half_y.
+template <class S>
+struct Field {
+  int kind, columns, rows;
+  int across, along;  // cells along x and along y that lie below one sphere at most
+  S position[3], rotation[9], half_x, half_y, bottom, top, step_x, step_y;
+  const S* height;
 };
 
 // Two colliders that may touch one another. What moves one against the other are the joints of their two paths beyond
@@ -54,7 +81,12 @@ struct Model {
   int colliders, surfaces;
   Collider<S> collider[kMaxColliders];
   int contacts, columns;  // of all contacts that there can be; columns of their Jacobians
-  int twists;             // of them, those with torsional friction
+  int twists, frames;     // of them, those with torsional friction, and those with a frame of their own
+  bool plane;             // there is the ground z = 0
+  int kinds, fields;      // of static geoms
+  Boxes<S> boxes[kMaxKinds];
+  Field<S> field[kMaxFields];
+  Touch<S> touch[kMaxKinds][kMaxColliders];
   int pairs;
   Pair<S> pair[kMaxPairs];
   int pair_slots, pair_rows;  // of all contacts of pairs that there can be; numbers in their Jacobians
@@ -85,9 +117,71 @@ void load_pair(const PairNumbers& from, const Model<S>& m, Pair<S>& p) {
   p.branch[0] = first - p.shared, p.branch[1] = second - p.shared;
 }
 
+// Points at which a collider may touch `boxes` static boxes.
+constexpr int most_points(Shape shape, int boxes) { return shape == kCapsule ? 2 * boxes : boxes; }
+
+template <class S>
+Touch<S> convert(const TouchNumbers& t) {
+  return {int(t.surface), int(t.condim), S(t.margin), S(t.spin), S(t.roll)};
+}
+
+// Makes room for `points` contacts of a collider with static geoms of one kind.
+template <class S>
+void make_room(Model<S>& m, const Collider<S>& c, const Touch<S>& touch, int points, bool framed) {
+  m.contacts += points;
+  m.columns += points * (c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1);
+  m.twists += touch.condim > 3 ? points : 0;
+  m.frames += framed || touch.condim > 3 ? points : 0;
+}
+
+// Fills in what static geoms there are; the numbers are those after the colliders'.
+template <class S>
+void load_static(const double* numbers, const ColliderNumbers* colliders, const S* terrain, const int32_t* cells,
+                 Model<S>& m) {
+  const auto* kinds = reinterpret_cast<const KindNumbers*>(numbers);
+  const auto* touches = reinterpret_cast<const TouchNumbers*>(kinds + m.kinds);
+  const auto* fields = reinterpret_cast<const FieldNumbers*>(touches + m.kinds * m.colliders);
+  for (int k = 0; k < m.kinds; k++) {
+    const KindNumbers& from = kinds[k];
+    Boxes<S>& b = m.boxes[k];
+    b.near = int(from.near), b.columns = int(from.columns), b.rows = int(from.rows);
+    b.left = S(from.left), b.front = S(from.front), b.inverse_cell = S(from.inverse_cell);
+    const int count = b.columns * b.rows;
+    b.top = terrain, b.box = reinterpret_cast<const StaticBox<S>*>(terrain + count);
+    terrain += count + int(from.boxes) * kBoxNumbers;
+    b.start = cells, b.list = cells + count + 1;
+    if (count) cells = b.list + b.start[count];
+    for (int i = 0; i < m.colliders; i++) {
+      m.touch[k][i] = convert<S>(touches[k * m.colliders + i]);
+      if (meets(touches[k * m.colliders + i])) make_room(m, m.collider[i], m.touch[k][i], most_points(m.collider[i].shape, b.near), true);
+    }
+  }
+  for (int f = 0; f < m.fields; f++) {
+    const FieldNumbers& from = fields[f];
+    Field<S>& to = m.field[f];
+    to.kind = int(from.kind), to.columns = int(from.columns), to.rows = int(from.rows);
+    for (int i = 0; i < 3; i++) to.position[i] = S(from.position[i]);
+    for (int i = 0; i < 9; i++) to.rotation[i] = S(from.rotation[i]);
+    const double step_x = 2 * from.half_x / (from.columns - 1), step_y = 2 * from.half_y / (from.rows - 1);
+    to.half_x = S(from.half_x), to.half_y = S(from.half_y), to.bottom = S(from.bottom);
+    to.top = S(from.top);
+    to.step_x = S(step_x), to.step_y = S(step_y);
+    to.height = terrain, terrain += to.columns * to.rows;
+    to.across = to.along = 0;
+    for (int i = 0; i < m.colliders; i++) {
+      if (!meets(touches[to.kind * m.colliders + i])) continue;
+      const int across = cells_below(colliders[i], touches[to.kind * m.colliders + i], step_x);
+      const int along = cells_below(colliders[i], touches[to.kind * m.colliders + i], step_y);
+      if (across > to.across) to.across = across;
+      if (along > to.along) to.along = along;
+      make_room(m, m.collider[i], m.touch[to.kind][i], 2 * across * along, true);
+    }
+  }
+}
+
 // Fills in a model; the constants are those of a robot that fits.
 template <class S>
-void load_model(const double* constants, void* storage) {
+void load_model(const double* constants, const S* terrain, const int32_t* cells, void* storage) {
   auto& m = *static_cast<Model<S>*>(storage);
   const auto& all = *reinterpret_cast<const ModelNumbers*>(constants);
   const auto* joints = reinterpret_cast<const JointNumbers*>(constants + kModelNumbers);
@@ -116,19 +210,15 @@ void load_model(const double* constants, void* storage) {
   }
   make_tree(n, parent, m.tree);
   m.colliders = int(all.colliders), m.surfaces = int(all.surfaces);
-  m.contacts = m.columns = m.twists = 0;
+  m.contacts = m.columns = m.twists = m.frames = 0;
   for (int i = 0; i < m.colliders; i++) {
     const ColliderNumbers& from = colliders[i];
     Collider<S>& c = m.collider[i];
-    c.joint = int(from.joint), c.surface = int(from.surface), c.condim = int(from.condim);
-    c.shape = Shape(int(from.shape));
+    c.joint = int(from.joint), c.shape = Shape(int(from.shape));
     for (int k = 0; k < 3; k++) c.position[k] = S(from.position[k]), c.size[k] = S(from.size[k]);
     for (int k = 0; k < 9; k++) c.rotation[k] = S(from.rotation[k]);
-    c.margin = S(from.margin), c.spin = S(from.spin), c.roll = S(from.roll);
-    const int points = contact_points(c.shape);
-    m.contacts += points;
-    m.columns += points * (c.joint < 0 ? 0 : m.tree.depth[c.joint] + 1);
-    m.twists += c.condim > 3 ? points : 0;
+    c.ground = convert<S>(from.ground);
+    make_room(m, c, c.ground, contact_points(c.shape), c.shape == kCapsule);
   }
   const auto* pairs = reinterpret_cast<const PairNumbers*>(colliders + m.colliders);
   m.pairs = int(all.pairs), m.pair_slots = m.pair_rows = 0;
@@ -138,6 +228,8 @@ void load_model(const double* constants, void* storage) {
     m.pair_slots += p.slots;
     m.pair_rows += p.slots * p.condim * (p.branch[0] + p.branch[1]);
   }
+  m.plane = all.plane != 0, m.kinds = int(all.kinds), m.fields = int(all.fields);
+  load_static(reinterpret_cast<const double*>(pairs + m.pairs), colliders, terrain, cells, m);
 }
 
 // As BodyNumbers, in the terms of spatial.h.

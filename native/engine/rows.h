@@ -96,8 +96,9 @@ WALKIES_NOINLINE void add_twist(const Tree& t, const Contact<V>& c, V* h, V* g) 
   const Twist<V>& w = *c.twist;
   const int size = 6 + c.count;
   V n[6 + kMaxJoints], r[6 + kMaxJoints], u[6 + kMaxJoints], v[6 + kMaxJoints];
-  n[0] = c.point.y, n[1] = -c.point.x, n[2] = n[3] = n[4] = zero, n[5] = splat<V>(1);
-  for (int k = 0; k < c.count; k++) n[6 + k] = c.column[k].z;
+  const Vec3<V> normal = c.frame->normal, arm = cross(c.point, normal);
+  n[0] = arm.x, n[1] = arm.y, n[2] = arm.z, n[3] = normal.x, n[4] = normal.y, n[5] = normal.z;
+  for (int k = 0; k < c.count; k++) n[6 + k] = dot(c.column[k], normal);
   for (int i = 0; i < w.axes; i++) {
     const Vec3<V> axis = w.axis[i];
     r[0] = axis.x, r[1] = axis.y, r[2] = axis.z, r[3] = r[4] = r[5] = zero;
@@ -123,7 +124,7 @@ WALKIES_NOINLINE void add_twist(const Tree& t, const Contact<V>& c, V* h, V* g) 
 }
 
 // Adds one contact to the gradient's negative (g += Jᵀf) and to the Hessian (h += JᵀWJ over the active edges).
-template <Pieces P, bool Turned, class V>
+template <Pieces P, bool Framed, class V>
 WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) {
   const V zero = V{}, mu = c.mu;
   V d[4], f[4];
@@ -132,6 +133,7 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
     f[e] = -d[e] * c.residual[e];
   }
   Vec3<V> force = net_force(c, f);
+  if (Framed) force = from_frame(c, force);
   Vec3<V> torque = cross(c.point, force);
   g[0] += torque.x, g[1] += torque.y, g[2] += torque.z;
   g[3] += force.x, g[4] += force.y, g[5] += force.z;
@@ -140,17 +142,21 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
   V mu2 = mu * mu, first = mu2 * (d[0] + d[1]), second = mu2 * (d[2] + d[3]);
   V first_lean = mu * (d[0] - d[1]), second_lean = mu * (d[2] - d[3]);
   V xx = second, yy = first, zz = (d[0] + d[1]) + (d[2] + d[3]), xz = second_lean, yz = first_lean, xy = zero;
-  if (Turned) {
-    const V x2 = c.tx * c.tx, y2 = c.ty * c.ty;
-    xx = first * x2 + second * y2, yy = first * y2 + second * x2, xy = (first - second) * c.tx * c.ty;
-    xz = first_lean * c.tx - second_lean * c.ty, yz = first_lean * c.ty + second_lean * c.tx;
+  if (Framed) {
+    // W = a nᵀ + b t₁ᵀ + e t₂ᵀ
+    const Vec3<V> n = c.frame->normal, t1 = c.frame->first, t2 = c.frame->second;
+    const Vec3<V> a = zz * n + first_lean * t1 + second_lean * t2;
+    const Vec3<V> b = first_lean * n + first * t1, e = second_lean * n + second * t2;
+    xx = a.x * n.x + b.x * t1.x + e.x * t2.x, yy = a.y * n.y + b.y * t1.y + e.y * t2.y;
+    zz = a.z * n.z + b.z * t1.z + e.z * t2.z, xy = a.x * n.y + b.x * t1.y + e.x * t2.y;
+    xz = a.x * n.z + b.x * t1.z + e.x * t2.z, yz = a.y * n.z + b.y * t1.z + e.y * t2.z;
   }
   const Vec3<V> p = c.point;
   // A = [p]× W, then A [p]×ᵀ; columns of W are (xx xy xz), (xy yy yz), (xz yz zz).
   Vec3<V> ax = {p.y * xz, p.z * xx - p.x * xz, -p.y * xx};
   Vec3<V> ay = {p.y * yz - p.z * yy, -p.x * yz, p.x * yy};
   Vec3<V> az = {p.y * zz - p.z * yz, p.z * xz - p.x * zz, p.x * yz - p.y * xz};
-  if (Turned) {
+  if (Framed) {
     ax.x -= p.z * xy, ax.z += p.x * xy;
     ay.y += p.z * xy, ay.z -= p.y * xy;
     h[packed(4, 3)] += xy;
@@ -173,7 +179,7 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
     over_columns<C>(c.count, [&](int k) {
       const Vec3<V> s = c.column[k];
       Vec3<V> u{xx * s.x + xz * s.z, yy * s.y + yz * s.z, xz * s.x + yz * s.y + zz * s.z};
-      if (Turned) u.x += xy * s.y, u.y += xy * s.x;
+      if (Framed) u.x += xy * s.y, u.y += xy * s.x;
       Vec3<V> q = cross(p, u);
       const int joint = c.path[k];
       V* row = h + t.row[joint];
@@ -189,7 +195,7 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
   });
 }
 
-// Likewise, where it has tangents of its own or resists turning.
+// Likewise, where it has a frame of its own.
 template <Pieces P, class V>
 WALKIES_NOINLINE void add_other_contact(const Tree& t, const Contact<V>& c, V* h, V* g) {
   add_contact<P, true>(t, c, h, g);
@@ -221,7 +227,7 @@ WALKIES_NOINLINE void assemble(const Tree& t, const Rows<V>& r, const V* mass, c
   }
   for (int i = 0; i < r.contacts; i++) {
     const Contact<V>& c = r.contact[i];
-    if (c.turned) add_other_contact<P>(t, c, h, g);
+    if (c.frame) add_other_contact<P>(t, c, h, g);
     else add_contact<P, false>(t, c, h, g);
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../common/transpose.h"
+#include "collide_static.h"
 #include "pair_collide.h"
 #include "solver.h"
 
@@ -25,6 +26,7 @@ struct Physics {
   // Memory for the contacts; what is left of it while they are made.
   Vec3<V>* columns;
   Twist<V>* twists;
+  Frame<V>* frames;
   V* pair_rows;
   Vec3<V>* centers;  // of colliders, from the base origin
 };
@@ -94,25 +96,29 @@ WALKIES_NOINLINE void start_joints(Physics<V>& w, const V* target) {
   }
 }
 
-// The tangents of a contact that has its own: a capsule's first one lies along its axis; and its edges beyond the fourth.
-// turns: how fast the link turns about their axes.
+// The frame of a contact with the ground: a capsule's first tangent lies along its axis.
 template <class V>
-WALKIES_NOINLINE void start_tangents(Physics<V>& w, const Collider<Scalar<V>>& s, const Placed<V>* placed,
-                                     Contact<V>& c, V turns[3]) {
+WALKIES_NOINLINE const Frame<V>* ground_frame(Physics<V>& w, const Collider<Scalar<V>>& s, const Placed<V>* placed) {
   const V zero = V{}, one = splat<V>(1);
-  c.tx = zero, c.ty = one;
+  V tx = zero, ty = one;
   if (s.shape == kCapsule) {
     const V length = sqrt(placed->z.x * placed->z.x + placed->z.y * placed->z.y);
     const auto upright = length < Scalar<V>(1e-15);
-    c.tx = upright ? one : placed->z.x / length, c.ty = upright ? zero : placed->z.y / length;
+    tx = upright ? one : placed->z.x / length, ty = upright ? zero : placed->z.y / length;
   }
-  if (s.condim < 4) return;
+  *w.frames = {{zero, zero, one}, {tx, ty, zero}, {-ty, tx, zero}};
+  return w.frames++;
+}
+
+// Edges beyond the fourth. turns: how fast the link turns about their axes.
+template <class V>
+WALKIES_NOINLINE void start_twist(Physics<V>& w, const Touch<Scalar<V>>& touch, Contact<V>& c, V turns[3]) {
   Twist<V>& twist = *w.twists++;
   c.twist = &twist;
-  twist.axes = s.condim == 4 ? 1 : 3;
+  twist.axes = touch.condim == 4 ? 1 : 3;
   twist.link = w.motion.link;
-  twist.axis[0] = {zero, zero, one}, twist.axis[1] = {c.tx, c.ty, zero}, twist.axis[2] = {-c.ty, c.tx, zero};
-  twist.mu[0] = splat<V>(s.spin), twist.mu[1] = twist.mu[2] = splat<V>(s.roll);
+  twist.axis[0] = c.frame->normal, twist.axis[1] = c.frame->first, twist.axis[2] = c.frame->second;
+  twist.mu[0] = splat<V>(touch.spin), twist.mu[1] = twist.mu[2] = splat<V>(touch.roll);
   const Vec3<V> omega = w.motion.velocity[0].angular;
   for (int i = 0; i < twist.axes; i++) {
     turns[i] = dot(twist.axis[i], omega);
@@ -122,19 +128,19 @@ WALKIES_NOINLINE void start_tangents(Physics<V>& w, const Collider<Scalar<V>>& s
   }
 }
 
-// Makes the contact rows of a point of collider i, if it touches in some lane.
+// Makes the contact rows of a point, from the base origin, of collider i.
 template <class V>
-WALKIES_INLINE void start_point(Physics<V>& w, int i, const Placed<V>* placed, Vec3<V> at, V distance) {
+WALKIES_INLINE Contact<V>& start_rows(Physics<V>& w, int i, const Touch<Scalar<V>>& touch, Vec3<V> point, V depth,
+                                      const Frame<V>* frame) {
   const Collider<Scalar<V>>& s = w.model.collider[i];
   const Tree& t = w.model.tree;
-  const V depth = distance - s.margin, zero = V{};
-  if (!any(depth < zero)) return;
   Contact<V>& c = w.rows.contact[w.rows.contacts++];
   c.collider = i;
   c.count = s.joint < 0 ? 0 : t.depth[s.joint] + 1;
   c.path = t.path[s.joint < 0 ? 0 : s.joint];
   c.column = w.columns, w.columns += c.count;
-  c.point = {at.x, at.y, at.z - Scalar<V>(0.5) * distance};
+  c.point = point;
+  c.frame = frame, c.twist = nullptr;
   Vec3<V> velocity = w.state.velocity + cross(w.motion.velocity[0].angular, c.point);
   with_columns(c.count, [&]<int C>() {
     over_columns<C>(c.count, [&](int k) {
@@ -144,9 +150,42 @@ WALKIES_INLINE void start_point(Physics<V>& w, int i, const Placed<V>* placed, V
     });
   });
   V turns[3];
-  c.turned = s.shape == kCapsule || s.condim > 3, c.twist = nullptr;
-  if (c.turned) start_tangents(w, s, placed, c, turns);
-  start_contact(w.model, w.params.surface[s.surface], w.params.collider[i].inverse_weight, depth, velocity, turns, c);
+  if (touch.condim > 3) start_twist(w, touch, c, turns);
+  start_contact(w.model, w.params.surface[touch.surface], w.params.collider[i].inverse_weight, touch.condim, depth,
+                velocity, turns, c);
+  return c;
+}
+
+// Makes the contact rows of a point of collider i and the ground, if it touches in some lane.
+template <class V>
+WALKIES_INLINE void start_point(Physics<V>& w, int i, const Placed<V>* placed, Vec3<V> at, V distance) {
+  const Collider<Scalar<V>>& s = w.model.collider[i];
+  const V depth = distance - s.ground.margin;
+  if (!any(depth < V{})) return;
+  const bool framed = s.shape == kCapsule || s.ground.condim > 3;
+  start_rows(w, i, s.ground, {at.x, at.y, at.z - Scalar<V>(0.5) * distance}, depth,
+             framed ? ground_frame(w, s, placed) : nullptr);
+}
+
+// Makes the contact rows of a collider's points with static geoms other than the plane.
+template <class V>
+WALKIES_NOINLINE void start_static(Physics<V>& w, int i) {
+  const Collider<Scalar<V>>& s = w.model.collider[i];
+  const Link<V>& link = w.motion.link[s.joint + 1];
+  const Vec3<V> along = splat<V>(s.size[1]) * place(s, link).z;
+  const Vec3<V> middle = center_of(s, link);
+  over_static(w.model, i, w.state.position + middle, along, [&](const Touch<Scalar<V>>& touch, const Near<V>& near) {
+    for (int k = 0; k < near.used; k++) {
+      // A lane has points as many as its count; beyond them it touches nothing.
+      const V distance = to_number(near.count) > Scalar<V>(k) ? near.distance[k] : splat<V>(Scalar<V>(kFar));
+      Frame<V>& frame = *w.frames++;
+      frame = frame_of(near.normal[k]);
+      const Vec3<V> center = middle + near.at[k] * along;
+      const Vec3<V> point = center - (s.size[0] + Scalar<V>(0.5) * distance) * frame.normal;
+      Contact<V>& c = start_rows<V>(w, i, touch, point, distance - touch.margin, &frame);
+      c.weight = near.copies[k] * c.weight;
+    }
+  });
 }
 
 template <class V>
@@ -165,6 +204,7 @@ template <class V>
 WALKIES_NOINLINE void start_contacts(Physics<V>& w) {
   Vec3<V>* const columns = w.columns;
   Twist<V>* const twists = w.twists;
+  Frame<V>* const frames = w.frames;
   w.rows.contacts = 0;
   WALKIES_NO_UNROLL for (int i = 0; i < w.model.colliders; i++) {
     const Collider<Scalar<V>>& s = w.model.collider[i];
@@ -177,7 +217,10 @@ WALKIES_NOINLINE void start_contacts(Physics<V>& w) {
       start_other_shape(w, i);
     }
   }
-  w.columns = columns, w.twists = twists;
+  if (w.model.kinds) {
+    for (int i = 0; i < w.model.colliders; i++) start_static(w, i);
+  }
+  w.columns = columns, w.twists = twists, w.frames = frames;
 }
 
 // Makes the rows of one contact of a pair, if it touches in some lane.

@@ -29,12 +29,23 @@ def double_precision() -> Iterator[None]:
         yield
 
 
+Place = Callable[[mujoco.MjModel, np.ndarray, np.random.Generator], None]
+"""Changes poses (states, nq) so that they show what is to be shown."""
+
+
 def errors(
-    model: mujoco.MjModel, seed: int = 0, legged: LeggedModel | None = None, states: int = STATES
+    model: mujoco.MjModel,
+    seed: int = 0,
+    legged: LeggedModel | None = None,
+    states: int = STATES,
+    place: Place | None = None,
 ) -> tuple[np.ndarray, list[int]]:
     """Relative errors (states,) of the acceleration and of the change of the velocities, the larger of the two; and how
     many contacts there were in each state. `legged` replaces what the engine makes of the model."""
-    drawn = cases.random_states(model, states, np.random.default_rng(seed), np.zeros(model.nu), 0.35)
+    rng = np.random.default_rng(seed)
+    drawn = cases.random_states(model, states, rng, np.zeros(model.nu), 0.35)
+    if place:
+        place(model, drawn[0], rng)
     return errors_at(model, drawn, legged)
 
 
@@ -222,10 +233,16 @@ FLOAT32 = [name for name in FEATURES if "condim" not in name] + [
 
 @pytest.mark.parametrize("name", FLOAT32)
 def test_single_precision_and_independence(name: str) -> None:
+    check_single_precision(FEATURES[name]())
+
+
+def check_single_precision(model: mujoco.MjModel, place: Place | None = None) -> None:
     """In float32 most robots are near those of float64; and the bits of none depend on its neighbours, even on a broken
     one."""
-    model = FEATURES[name]()
-    states = cases.random_states(model, 37, np.random.default_rng(4), np.zeros(model.nu), 0.35)
+    rng = np.random.default_rng(4)
+    states = cases.random_states(model, 37, rng, np.zeros(model.nu), 0.35)
+    if place:
+        place(model, states[0], rng)
     params, target = jax.tree.map(np.asarray, read_any_params(model)), states[3][:, None]
 
     def step(dtype: str, rows: slice | np.ndarray, qpos: np.ndarray = states[0]) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from hypothesis import strategies
 import made_trees
 from sim import native_cases as cases
 from walkies.accel import library
-from walkies.sim.engine import check
+from walkies.sim.engine import check, static
 from walkies.sim.engine import model as engine_model
 from walkies.sim.engine.model import LeggedModel, pack, read_model
 from walkies.sim.native import NativeSimulator
@@ -105,6 +105,8 @@ def test_python_and_the_engine_state_one_layout() -> None:
     sizes = library.library().walkies_physics_layout
     sizes.restype = ctypes.POINTER(ctypes.c_int)
     limits = (check.MAX_JOINTS, check.MAX_COLLIDERS, check.MAX_SURFACES)
+    of_static = (static.KIND_NUMBERS, static.TOUCH_NUMBERS, static.FIELD_NUMBERS, static.BOX_NUMBERS)
+    most_static = (static.MAX_KINDS, static.MAX_BOXES, static.MAX_NEAR, static.MAX_CELLS, static.MAX_FIELDS)
     expected = [
         engine_model.MODEL_NUMBERS,
         engine_model.JOINT_NUMBERS,
@@ -115,6 +117,11 @@ def test_python_and_the_engine_state_one_layout() -> None:
         engine_model.WORLD_PARAMS,
         engine_model.SURFACE_PARAMS,
         *limits,
+        engine_model.PAIR_NUMBERS,
+        check.MAX_PAIRS,
+        *of_static,
+        *most_static,
+        static.MAX_PRISMS,
     ]
     assert sizes()[: len(expected)] == expected
     model = made_trees.made("humanoid 29")

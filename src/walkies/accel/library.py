@@ -14,7 +14,7 @@ from walkies.errors import UserError
 
 LIBRARY = "libwalkies_native.so"
 
-TARGETS = {"float32": "walkies_tree_physics_float32", "float64": "walkies_tree_physics_float64"}
+TARGETS = {"float32": "walkies_terrain_physics_float32", "float64": "walkies_terrain_physics_float64"}
 """Name of the custom call that steps physics, in each precision; also the library's symbol."""
 
 NETWORK_TARGETS = ("walkies_network_forward", "walkies_network_backward")

@@ -53,7 +53,9 @@ class NativeSimulator:
     """The native engine behind the protocol `walkies.sim.base.Simulator`.
 
     What it calls spheres are all colliders of the robot, whatever their shape: the distance is that of the lowest
-    point, the force the sum over all points.
+    point, the force the sum over all points. Where there are static boxes or height fields, a sphere's distance is that
+    to the nearest of the plane, the boxes below or about it, and the prisms below it; 1 km where there is nothing. That
+    of other shapes remains the plane's.
     """
 
     name = "native"
@@ -136,7 +138,9 @@ class NativeSimulator:
         call = jax.ffi.ffi_call(TARGETS[self.dtype.name], (*state_shapes, *reading_shapes), vmap_method="sequential")
         # An array without elements says that there is none.
         push = jnp.zeros((0,)) if force is None else force
-        out = call(*(jnp.asarray(x, self.dtype) for x in (params, *state, targets, push)), **self._attributes())
+        numbers = (params, *state, targets, push, self.legged.terrain)
+        cells = jnp.asarray(self.legged.cells, jnp.int32)
+        out = call(*(jnp.asarray(x, self.dtype) for x in numbers), cells, **self._attributes())
         return State(*out[:3]), Readings(*out[3:])
 
     def _attributes(self) -> dict[str, Any]:

@@ -27,6 +27,27 @@ def ground_geom(model: mujoco.MjModel) -> int:
     return planes[0]
 
 
+def static_geoms(model: mujoco.MjModel) -> list[int]:
+    """Ids of the colliding geoms of the world: a plane first, then in MJCF order."""
+    found = [geom for geom in _colliders(model) if not model.geom_bodyid[geom]]
+    return sorted(found, key=lambda geom: model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_PLANE)
+
+
+def first_contact(model: mujoco.MjModel) -> tuple[int, int]:
+    """The static geom and the robot's geom of whose contact `Params` speak: the first that can touch, planes first.
+
+    Raises:
+        ValueError: none can, or there are several planes.
+    """
+    static = static_geoms(model)
+    if not static or model.geom_type[static[0]] == mujoco.mjtGeom.mjGEOM_PLANE:
+        ground_geom(model)
+    for ground in static:
+        for geom in on_ground(model, ground)[:1]:
+            return ground, geom
+    raise ValueError("the model has no ground that the robot can touch; add a plane to the MJCF")
+
+
 def sphere_geoms(model: mujoco.MjModel) -> list[int]:
     """Ids of the colliding spheres, in MJCF order."""
     return [geom for geom in _colliders(model) if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE]
@@ -182,10 +203,10 @@ def read_params(model: mujoco.MjModel) -> Params:
     """The parameters that a model has, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model has no ground or no spheres; its spheres differ in their contact parameters; or an
-            actuator is not a position servo with a symmetric force range on a hinge.
+        ValueError: the model has no ground, several planes, or no spheres; its spheres differ in their contact
+            parameters; or an actuator is not a position servo with a symmetric force range on a hinge.
     """
-    ground, spheres = ground_geom(model), sphere_geoms(model)
+    (ground, _), spheres = first_contact(model), sphere_geoms(model)
     actuated_dofs(model)
     if not spheres:
         raise ValueError("the model has no colliding spheres; give the robot's feet sphere colliders")
@@ -215,15 +236,14 @@ def read_params(model: mujoco.MjModel) -> Params:
 def read_any_params(model: mujoco.MjModel) -> Params:
     """`read_params` for the native simulator, which takes more.
 
-    Contact parameters are those of the first geom that can touch the ground: others keep their own solref and solimp,
-    and their friction in proportion. Of a motor that is no position servo, kp and kd are what it takes off for angle
-    and speed. `torque_limit` is the larger end of a motor's range, MAX_NUMBER where it has none.
+    Contact parameters are those of `first_contact`: others keep their own solref and solimp, and their friction in
+    proportion. Of a motor that is no position servo, kp and kd are what it takes off for angle and speed.
+    `torque_limit` is the larger end of a motor's range, MAX_NUMBER where it has none.
 
     Raises:
         ValueError: the model has no ground, or an actuator does not drive a hinge directly.
     """
-    ground = ground_geom(model)
-    return _params(model, ground, on_ground(model, ground)[0])
+    return _params(model, *first_contact(model))
 
 
 def _params(model: mujoco.MjModel, ground: int, foot: int) -> Params:

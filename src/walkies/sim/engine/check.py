@@ -8,7 +8,7 @@ from typing import NoReturn
 import mujoco
 import numpy as np
 
-from walkies.sim.params import full_contact, on_ground, on_itself
+from walkies.sim.params import full_contact, on_ground, on_itself, static_geoms
 
 MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 256
 """What the engine has room for (`native/engine/layout.h`)."""
@@ -27,6 +27,12 @@ SHAPES = {
 """Shapes of colliders that it takes, as the engine numbers them."""
 
 
+STATIC_SHAPES = tuple(
+    int(shape) for shape in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_HFIELD)
+)
+"""Shapes of the world's colliding geoms that it takes."""
+
+
 def check(model: mujoco.MjModel) -> None:
     """Nothing, if the robot fits.
 
@@ -40,10 +46,20 @@ def check(model: mujoco.MjModel) -> None:
     _check_colliders(model)
 
 
-def _unfit(element: str, given: str, expected: str) -> NoReturn:
+def unfit(element: str, given: str, expected: str) -> NoReturn:
+    """Say that the engine cannot take an element.
+
+    Raises:
+        ValueError: always.
+    """
     raise ValueError(
         f"the native engine cannot take {element}: {given}; expected {expected}. Use the simulator 'mujoco'"
     )
+
+
+def geom_name(model: mujoco.MjModel, geom: int) -> str:
+    """How a geom is named to the user."""
+    return f"geom {model.geom(geom).name!r}"
 
 
 def _body(model: mujoco.MjModel, body: int) -> str:
@@ -63,25 +79,25 @@ def _check_tree(model: mujoco.MjModel) -> None:
         ("explicit contact pairs", model.npair),
     ):
         if count:
-            _unfit(kind, f"the model has {count}", "none")
+            unfit(kind, f"the model has {count}", "none")
     if model.nbody < 2 or model.njnt < 1 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE or model.jnt_bodyid[0] != 1:
-        _unfit("the base", "the first body has no free joint", "one base body with a free joint")
+        unfit("the base", "the first body has no free joint", "one base body with a free joint")
     for body in range(2, model.nbody):
         if model.body_rootid[body] != 1:
-            _unfit(_body(model, body), "it is no part of the robot", f"one tree, that of {_body(model, 1)}")
+            unfit(_body(model, body), "it is no part of the robot", f"one tree, that of {_body(model, 1)}")
         if model.body_mass[body] <= 0:
-            _unfit(_body(model, body), "its mass is 0", "mass in every body")
+            unfit(_body(model, body), "its mass is 0", "mass in every body")
     joints = model.njnt - 1
     if not 1 <= joints <= MAX_JOINTS:
-        _unfit("the number of joints", f"{joints} besides the free one", f"1 to {MAX_JOINTS}")
+        unfit("the number of joints", f"{joints} besides the free one", f"1 to {MAX_JOINTS}")
     for body in range(1, model.nbody):
         if model.body_gravcomp[body]:
-            _unfit(_body(model, body), f"gravcomp {model.body_gravcomp[body]:g}", "0")
+            unfit(_body(model, body), f"gravcomp {model.body_gravcomp[body]:g}", "0")
     lossy = (model.dof_damping, model.dof_dampingpoly, model.dof_armature, model.dof_frictionloss)
     if any(np.any(values[:6]) for values in lossy):
-        _unfit("the free joint", "damping, armature or frictionloss", "none of them")
+        unfit("the free joint", "damping, armature or frictionloss", "none of them")
     if model.jnt_stiffness[0] or np.any(model.jnt_stiffnesspoly[0]):
-        _unfit("the free joint", "stiffness", "0")
+        unfit("the free joint", "stiffness", "0")
 
 
 def _check_options(model: mujoco.MjModel) -> None:
@@ -89,22 +105,22 @@ def _check_options(model: mujoco.MjModel) -> None:
     disable = mujoco.mjtDisableBit
     integrators = mujoco.mjtIntegrator
     if option.integrator != integrators.mjINT_EULER and option.integrator != integrators.mjINT_IMPLICITFAST:
-        _unfit("the integrator", str(mujoco.mjtIntegrator(option.integrator).name), "Euler or implicitfast")
+        unfit("the integrator", str(mujoco.mjtIntegrator(option.integrator).name), "Euler or implicitfast")
     if option.cone != mujoco.mjtCone.mjCONE_PYRAMIDAL:
-        _unfit("the friction cone", "elliptic", "pyramidal")
+        unfit("the friction cone", "elliptic", "pyramidal")
     if option.solver != mujoco.mjtSolver.mjSOL_NEWTON:
-        _unfit("the solver", str(mujoco.mjtSolver(option.solver).name), "Newton")
+        unfit("the solver", str(mujoco.mjtSolver(option.solver).name), "Newton")
     if option.noslip_iterations:
-        _unfit("the noslip solver", f"{option.noslip_iterations} iterations", "0")
+        unfit("the noslip solver", f"{option.noslip_iterations} iterations", "0")
     if option.density or option.viscosity:
-        _unfit("a fluid", "density or viscosity is not 0", "vacuum")
+        unfit("a fluid", "density or viscosity is not 0", "vacuum")
     on = "CONSTRAINT", "FRICTIONLOSS", "LIMIT", "CONTACT", "GRAVITY", "ACTUATION", "REFSAFE", "DAMPER", "CLAMPCTRL"
     for name in on:
         if option.disableflags & getattr(disable, f"mjDSBL_{name}"):
-            _unfit("a disable flag", f"{name.lower()} is off", "it on")
+            unfit("a disable flag", f"{name.lower()} is off", "it on")
     for name in ("OVERRIDE", "DIAGEXACT", "SLEEP", "SPECULATIVE"):
         if option.enableflags & getattr(mujoco.mjtEnableBit, f"mjENBL_{name}"):
-            _unfit("an enable flag", f"{name.lower()} is on", "it off")
+            unfit("an enable flag", f"{name.lower()} is on", "it off")
 
 
 def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
@@ -112,28 +128,28 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
     j, dof = 1 + joint, 6 + joint
     name = f"joint {model.joint(j).name!r}"
     if model.jnt_type[j] != mujoco.mjtJoint.mjJNT_HINGE:
-        _unfit(name, "it is no hinge", "a hinge")
+        unfit(name, "it is no hinge", "a hinge")
     if np.any(model.jnt_stiffness[j]):
-        _unfit(name, f"stiffness {model.jnt_stiffness[j]}", "0")
+        unfit(name, f"stiffness {model.jnt_stiffness[j]}", "0")
     low, high = model.jnt_range[j]
     if model.jnt_limited[j] and high - low <= 2 * model.jnt_margin[j]:
-        _unfit(name, f"range {low:g} {high:g} and margin {model.jnt_margin[j]:g}", "a range wider than both margins")
+        unfit(name, f"range {low:g} {high:g} and margin {model.jnt_margin[j]:g}", "a range wider than both margins")
     _check_solref(name, "solreflimit", model.jnt_solref[j])
     _check_solref(name, "solreffriction", model.dof_solref[dof])
     if model.jnt_actgravcomp[j]:
-        _unfit(name, "actuatorgravcomp", "none")
+        unfit(name, "actuatorgravcomp", "none")
     for field in ("jnt_stiffnesspoly", "dof_dampingpoly"):
         values = getattr(model, field, None)
         if values is not None and np.any(values[j if field.startswith("jnt") else dof]):
-            _unfit(name, f"{field.removeprefix('jnt_').removeprefix('dof_')} {values[j]}", "0")
+            unfit(name, f"{field.removeprefix('jnt_').removeprefix('dof_')} {values[j]}", "0")
 
     if model.nu != model.njnt - 1:
-        _unfit("the actuators", f"{model.nu} for {model.njnt - 1} hinges", "one motor per hinge")
+        unfit("the actuators", f"{model.nu} for {model.njnt - 1} hinges", "one motor per hinge")
     servo = f"actuator {model.actuator(joint).name!r}"
     if model.actuator_trntype[joint] != mujoco.mjtTrn.mjTRN_JOINT or model.actuator_trnid[joint, 0] != j:
-        _unfit(servo, f"it does not drive {name}", "actuators in the order of the joints")
+        unfit(servo, f"it does not drive {name}", "actuators in the order of the joints")
     if model.actuator_gear[joint, 0] == 0 or np.any(model.actuator_gear[joint, 1:]):
-        _unfit(servo, f"gear {model.actuator_gear[joint]}", "one number")
+        unfit(servo, f"gear {model.actuator_gear[joint]}", "one number")
     bias = model.actuator_biastype[joint]
     linear = (
         model.actuator_gaintype[joint] == mujoco.mjtGain.mjGAIN_FIXED
@@ -141,59 +157,75 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
         and model.actuator_dyntype[joint] == mujoco.mjtDyn.mjDYN_NONE
     )
     if not linear or model.actuator_biasprm[joint, 0] != 0:
-        _unfit(servo, "it is neither a motor nor a position servo", "<motor/> or <position kp=… kv=…/>")
+        unfit(servo, "it is neither a motor nor a position servo", "<motor/> or <position kp=… kv=…/>")
     if bias == mujoco.mjtBias.mjBIAS_NONE and np.any(model.actuator_biasprm[joint]):
-        _unfit(servo, "biasprm without biastype, which MuJoCo ignores", 'biastype="affine", or no biasprm')
+        unfit(servo, "biasprm without biastype, which MuJoCo ignores", 'biastype="affine", or no biasprm')
     group = model.actuator_group[joint]
     if 0 <= group < ACTUATOR_GROUPS and model.opt.disableactuator & (1 << int(group)):
-        _unfit(servo, f"its group {group} is disabled", "no actuatorgroupdisable")
+        unfit(servo, f"its group {group} is disabled", "no actuatorgroupdisable")
     for field in ("actuator_damping", "actuator_dampingpoly", "actuator_armature", "actuator_delay"):
         values = getattr(model, field, None)
         if values is not None and np.any(values[joint]):
-            _unfit(servo, field.removeprefix("actuator_"), "0")
+            unfit(servo, field.removeprefix("actuator_"), "0")
 
 
 def _check_solref(element: str, which: str, solref: np.ndarray) -> None:
     """Of two numbers with different signs MuJoCo makes its default, with a warning in every step."""
     if (solref[0] > 0) != (solref[1] > 0):
-        _unfit(element, f"{which} {solref[0]:g} {solref[1]:g}", "two numbers above 0, or none")
+        unfit(element, f"{which} {solref[0]:g} {solref[1]:g}", "two numbers above 0, or none")
 
 
 def _check_colliders(model: mujoco.MjModel) -> None:
-    """One horizontal plane at height 0 in the world, and shapes on the robot whose contacts with it are MuJoCo's."""
-    ground: int | None = None
-    for geom in range(model.ngeom):
-        if model.geom_bodyid[geom] or not (model.geom_contype[geom] or model.geom_conaffinity[geom]):
-            continue
-        name, kind = f"geom {model.geom(geom).name!r}", model.geom_type[geom]
-        if kind != mujoco.mjtGeom.mjGEOM_PLANE:
-            _unfit(name, f"a colliding {_shape(kind)} in the world", "the ground alone")
+    """In the world one horizontal plane at height 0, or none, with boxes and height fields; on the robot shapes whose
+    contacts with them are MuJoCo's."""
+    static = static_geoms(model)
+    planes = [geom for geom in static if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
+    touching: set[int] = set()
+    for geom in static:
+        name, kind = geom_name(model, geom), model.geom_type[geom]
+        if int(kind) not in STATIC_SHAPES:
+            unfit(name, f"a colliding {_shape(kind)} in the world", "the ground, boxes and height fields alone")
         upright = np.zeros(9)
         mujoco.mju_quat2Mat(upright, model.geom_quat[geom])
-        if ground is not None or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12:
-            _unfit(name, "a second, raised or tilted plane", "one horizontal plane at z = 0")
-        ground = geom
-    if ground is None:
-        _unfit("the ground", "no colliding plane", "one horizontal plane at z = 0")
-    touching = on_ground(model, ground)
-    for number, geom in enumerate(touching):
-        if int(model.geom_type[geom]) not in SHAPES:
-            shapes = "spheres, capsules, boxes and cylinders on the robot (others need contype=0 conaffinity=0)"
-            _unfit(f"geom {model.geom(geom).name!r}", f"a colliding {_shape(model.geom_type[geom])}", shapes)
-        if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX and (model.geom_gap[geom] or model.geom_gap[ground]):
-            # MuJoCo takes four corners of those within margin and gap, the engine of those within the margin.
-            _unfit(f"geom {model.geom(geom).name!r}", "a box with a gap", "gap 0")
-        for one in (geom, ground):
-            if model.geom_adhesion[one] or np.any(model.geom_surfacevel[one]):
-                _unfit(f"geom {model.geom(one).name!r}", "adhesion or surfacevel", "neither")
-        contact = full_contact(model, ground, geom)
-        _check_solref(f"geom {model.geom(geom).name!r}", "solref", contact.solref)
-        if contact.condim > 1 and contact.friction[0] <= mujoco.mjMINMU:
-            _unfit(f"geom {model.geom(geom).name!r}", "no friction with the ground", "friction, or condim 1")
+        if geom in planes and (geom != planes[0] or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12):
+            unfit(name, "a second, raised or tilted plane", "one horizontal plane at z = 0")
+        touching.update(on_ground(model, geom))
+        for other in on_ground(model, geom):
+            _check_pair(model, geom, other)
+    if not static:
+        unfit("the ground", "no colliding plane", "one horizontal plane at z = 0, static boxes or a height field")
+    for number, geom in enumerate(sorted(touching)):
         if number >= MAX_COLLIDERS:
-            _unfit(f"geom {model.geom(geom).name!r}", f"collider number {number + 1}", f"at most {MAX_COLLIDERS}")
+            unfit(geom_name(model, geom), f"collider number {number + 1}", f"at most {MAX_COLLIDERS}")
     if not touching:
-        _unfit("the robot", "no shape that collides with the ground", "at least its feet")
+        unfit("the robot", "no shape that collides with the ground", "at least its feet")
+
+
+def _check_pair(model: mujoco.MjModel, ground: int, geom: int) -> None:
+    """A static geom, and one of the robot that can touch it."""
+    name, shape = geom_name(model, geom), model.geom_type[geom]
+    gap = bool(model.geom_gap[geom] or model.geom_gap[ground])
+    if int(shape) not in SHAPES:
+        shapes = "spheres, capsules, boxes and cylinders on the robot (others need contype=0 conaffinity=0)"
+        unfit(name, f"a colliding {_shape(shape)}", shapes)
+    for one in (geom, ground):
+        if model.geom_adhesion[one] or np.any(model.geom_surfacevel[one]):
+            unfit(geom_name(model, one), "adhesion or surfacevel", "neither")
+    contact = full_contact(model, ground, geom)
+    _check_solref(name, "solref", contact.solref)
+    if contact.condim > 1 and contact.friction[0] <= mujoco.mjMINMU:
+        unfit(name, "no friction with the ground", "friction, or condim 1")
+    if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_PLANE:
+        if shape == mujoco.mjtGeom.mjGEOM_BOX and gap:
+            # MuJoCo takes four corners of those within margin and gap, the engine of those within the margin.
+            unfit(name, "a box with a gap", "gap 0")
+        return
+    static = f"the {_shape(model.geom_type[ground])} {model.geom(ground).name!r}"
+    allowed = ("sphere", "capsule") if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_BOX else ("sphere",)
+    if _shape(shape) not in allowed:
+        unfit(name, f"a {_shape(shape)} that can touch {static}", f"a {' or a '.join(allowed)}")
+    if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_HFIELD and gap:
+        unfit(name, f"a gap between it and {static}", "gap 0")
 
 
 def check_pairs(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
@@ -233,9 +265,9 @@ def check_pairs(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, 
         kinds = model.geom_type[geoms]
         if not np.isin(kinds, (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)).all():
             given = f"{_shape(kinds[0])} and {_shape(kinds[1])}"
-            _unfit(of_two, given, "spheres and capsules; list the pairs that count in self_contacts")
+            unfit(of_two, given, "spheres and capsules; list the pairs that count in self_contacts")
     if len(pairs) > MAX_PAIRS:
-        _unfit(
+        unfit(
             "contacts of the robot's parts with one another", f"{len(pairs)} pairs", f"at most {MAX_PAIRS}; list them"
         )
     return pairs

@@ -1,8 +1,8 @@
 """What the native engine makes of an MJCF model: a check that the robot fits, its constants, and its packed parameters.
 
 A robot that fits is a free-floating base from which a tree of hinges hangs, each with one motor; it touches horizontal
-ground at height 0 with spheres, capsules, boxes and cylinders. A body without a joint is part of the link that it is
-welded to.
+ground at height 0 with spheres, capsules, boxes and cylinders, and static boxes and height fields with spheres. A body
+without a joint is part of the link that it is welded to.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ import numpy as np
 
 from walkies.sim.base import Params
 from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check, check_pairs
-from walkies.sim.params import full_contact, ground_geom, on_ground
+from walkies.sim.engine.static import Static, read_static
+from walkies.sim.params import first_contact, full_contact, on_ground, static_geoms
 
 Array = Any
 """numpy.ndarray or jax.Array"""
 
 MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 """MuJoCo's bounds on impedance (mjMINIMP, mjMAXIMP)."""
+NO_TOUCH = (-np.inf, 0.0, 1.0, 0.0, 0.0)
+"""What a collider is to a plane that there is not."""
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
 MIN_FRICTION = 1e-5
 """MuJoCo's smallest friction (mjMINMU)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 7, 34, 22, 7
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, 34, 22, 7
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
@@ -66,6 +69,10 @@ class LeggedModel:
     offset: np.ndarray
     """(num_bodies, 3) m: each body's origin in its link's frame."""
     timestep: float
+    terrain: np.ndarray
+    """`Static.terrain`"""
+    cells: np.ndarray
+    """`Static.cells`"""
 
 
 def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, str]] = "none") -> LeggedModel:
@@ -76,11 +83,13 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
     """
     check(model)
     pairs = check_pairs(model, self_contacts)
-    colliders, numbers_of, pair_numbers, surfaces = _colliders(model, pairs)
+    colliders, numbers_of, pair_numbers, surfaces, static = _colliders(model, pairs)
     bodies = [int(model.geom_bodyid[g]) - 1 for g in colliders]
     link, rotation, offset, hinges = _links(model)
     implicit = _implicit(model)
-    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit, len(pairs)]
+    plane = any(model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE for geom in static_geoms(model))
+    numbers = [model.opt.timestep, model.opt.impratio, len(hinges), len(colliders), len(surfaces), implicit]
+    numbers += [plane, static.kinds, static.fields, len(pairs)]
     for joint, hinge in enumerate(hinges):
         numbers += [hinge.parent, *hinge.position, *hinge.rotation.ravel(), *_joint_constants(model, joint)]
     for geom, body, rest in zip(colliders, bodies, numbers_of, strict=True):
@@ -93,7 +102,7 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
         numbers += row
     return LeggedModel(
         num_joints=len(hinges),
-        constants=np.array(numbers, dtype=np.float64),
+        constants=np.array([*numbers, *static.numbers], dtype=np.float64),
         spheres=tuple(model.geom(g).name for g in colliders),
         sphere_bodies=tuple(bodies),
         surfaces=surfaces,
@@ -101,6 +110,8 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
         rotation=rotation,
         offset=offset,
         timestep=float(model.opt.timestep),
+        terrain=static.terrain,
+        cells=static.cells,
     )
 
 
@@ -114,25 +125,24 @@ def _implicit(model: mujoco.MjModel) -> int:
 
 def _colliders(
     model: mujoco.MjModel, pairs: list[tuple[int, int]]
-) -> tuple[list[int], list[list[float]], list[list[float]], tuple[Surface, ...]]:
-    """Colliding geoms; of each the engine's numbers from margin on; the engine's numbers of each pair of them; and the
-    surfaces that they have.
+) -> tuple[list[int], list[tuple[float, ...]], list[list[float]], tuple[Surface, ...], Static]:
+    """Colliding geoms; of each the engine's numbers from margin on; the engine's numbers of each pair of them; the
+    surfaces that they have; and static geoms.
 
     A sphere that collides, but not with the ground, is among them, for its readings; its contact with the ground never
     begins. So is a capsule that is one of a pair.
     """
-    ground = ground_geom(model)
-    touching = on_ground(model, ground)
+    static = static_geoms(model)
+    touching = {ground: set(on_ground(model, ground)) for ground in static}
     spheres = [
         g
         for g in range(model.ngeom)
         if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_SPHERE and (model.geom_contype[g] or model.geom_conaffinity[g])
     ]
-    first = full_contact(model, ground, touching[0])
+    first = full_contact(model, *first_contact(model))
     surfaces = [Surface(1.0, None, None)]
-    numbers: list[list[float]] = []
-    geoms = sorted({*spheres, *touching, *(geom for pair in pairs for geom in pair)})
-    for geom in geoms:
+
+    def touch(ground: int, geom: int) -> tuple[float, ...]:
         contact = full_contact(model, ground, geom)
         surface = Surface(
             float(contact.friction[0] / first.friction[0]),
@@ -141,8 +151,16 @@ def _colliders(
         )
         if surface not in surfaces:
             surfaces.append(surface)
-        margin = contact.margin if geom in touching else -np.inf
-        numbers.append([margin, surfaces.index(surface), contact.condim, *contact.friction[1:]])
+        margin = contact.margin if geom in touching[ground] else -np.inf
+        return margin, surfaces.index(surface), contact.condim, *contact.friction[1:]
+
+    robot = (geom for geom in spheres if model.geom_bodyid[geom])
+    of_pairs = (geom for pair in pairs for geom in pair)
+    geoms = sorted({*robot, *of_pairs, *(geom for found in touching.values() for geom in found)})
+    plane = [geom for geom in static if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
+    numbers = [touch(plane[0], geom) if plane else NO_TOUCH for geom in geoms]
+    others = [geom for geom in static if geom not in plane]
+    rest = read_static(model, others, geoms, touch)
     pair_numbers: list[list[float]] = []
     for pair in pairs:
         contact = full_contact(model, *pair)
@@ -159,7 +177,7 @@ def _colliders(
             f"the native engine cannot take {len(surfaces)} kinds of contact; expected at most {MAX_SURFACES}. "
             "Use the simulator 'mujoco'"
         )
-    return geoms, numbers, pair_numbers, tuple(surfaces)
+    return geoms, numbers, pair_numbers, tuple(surfaces), rest
 
 
 class _Hinge(NamedTuple):
