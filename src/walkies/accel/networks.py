@@ -26,6 +26,8 @@ Apply = Callable[[Layers, Array, str], Array]
 
 ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
 """Codes of the custom calls."""
+MOST_LAYERS = 8
+"""That a custom call takes."""
 LINE = 16
 """float32 numbers in a cache line."""
 
@@ -40,9 +42,15 @@ def faster(definition: Apply) -> Apply:
 
 
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:
-    """Whether `apply` can stand in for the definition: float32, on a CPU, at most eight layers."""
+    """Whether `apply` can stand in for the definition: float32, on a CPU, at most MOST_LAYERS layers."""
     single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
-    return single and activation in ACTIVATIONS and len(layers) <= 8 and jax.default_backend() == "cpu" and available()
+    return (
+        single
+        and activation in ACTIVATIONS
+        and len(layers) <= MOST_LAYERS
+        and jax.default_backend() == "cpu"
+        and available()
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
