@@ -58,4 +58,84 @@ inline void in_parallel(xla::ffi::ThreadPool& pool, int64_t pieces, int64_t thre
   while (shared->done.load(std::memory_order_acquire) < pieces) std::this_thread::yield();
 }
 
+// Threads that stay together through many short stretches of work, which to wake them each time would take as long as.
+//
+// As above the caller waits only for pieces that somebody has begun, and helpers that come late or never do no harm. The
+// caller takes pieces from the front, every other helper from the back: what is done with the same piece of one stretch
+// after another mostly stays in one core's cache.
+class Team {
+ public:
+  explicit Team(xla::ffi::ThreadPool& pool) : shared_(std::make_shared<Shared>()) {
+    for (int64_t i = 1; i < pool.num_threads(); i++) {
+      pool.Schedule([shared = shared_, i] { shared->follow(i % 2 == 1); });
+    }
+  }
+  ~Team() { shared_->closed.store(true, std::memory_order_release); }
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  // Calls work(0) … work(pieces − 1), each once; at most 65,535 of them.
+  void run(int64_t pieces, const std::function<void(int64_t)>& work) {
+    Shared& s = *shared_;
+    s.work = &work;
+    s.done.store(0, std::memory_order_relaxed);
+    s.open.store((s.open.load(std::memory_order_relaxed) >> 32) + 1 << 32 | uint64_t(pieces),
+                 std::memory_order_release);
+    while (s.take(false)) {
+    }
+    Patience patience;
+    while (s.done.load(std::memory_order_acquire) < pieces) patience.wait();
+  }
+
+ private:
+  // Looks again at once, and after some time lets others run.
+  struct Patience {
+    int looks = 0;
+    void wait() {
+      if (++looks < 2000) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  };
+
+  struct Shared {
+    // Number of the stretch in the upper half, then the first piece that is not taken, then the one behind the last. A
+    // piece can only be taken from the stretch in which it was seen, and that does not end before the piece is done.
+    std::atomic<uint64_t> open{0};
+    const std::function<void(int64_t)>* work = nullptr;
+    std::atomic<int64_t> done{0};
+    std::atomic<bool> closed{false};
+
+    bool take(bool from_back) {
+      uint64_t now = open.load(std::memory_order_acquire);
+      for (;;) {
+        const uint64_t front = now >> 16 & 0xffff, back = now & 0xffff;
+        if (front == back) return false;
+        const uint64_t then = from_back ? now - 1 : now + (1 << 16);
+        if (!open.compare_exchange_weak(now, then, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+        (*work)(int64_t(from_back ? back - 1 : front));
+        done.fetch_add(1, std::memory_order_release);
+        return true;
+      }
+    }
+
+    void follow(bool from_back) {
+      Patience patience;
+      while (!closed.load(std::memory_order_acquire)) {
+        if (take(from_back)) {
+          patience = {};
+        } else {
+          patience.wait();
+        }
+      }
+    }
+  };
+
+  std::shared_ptr<Shared> shared_;
+};
+
 }  // namespace walkies

@@ -36,7 +36,7 @@ WALKIES_INLINE Lanes load_unaligned(const float* p) { return *reinterpret_cast<c
 WALKIES_INLINE void store_unaligned(Lanes v, float* p) { *reinterpret_cast<UnalignedLanes*>(p) = v; }
 
 // Reads `count` numbers of each lane's row: out[c] holds number c of every row. Rows are `stride` numbers long.
-WALKIES_NOINLINE void load_rows(const float* data, const int64_t row[], int count, Lanes* out, int64_t stride) {
+inline WALKIES_NOINLINE void load_rows(const float* data, const int64_t row[], int count, Lanes* out, int64_t stride) {
   const float* from[WALKIES_LANES];
   WALKIES_UNROLL for (int i = 0; i < WALKIES_LANES; i++) from[i] = data + row[i] * stride;
   int c = 0;
@@ -55,7 +55,7 @@ WALKIES_NOINLINE void load_rows(const float* data, const int64_t row[], int coun
 }
 
 // Writes `count` numbers of the first `used` lanes into rows `first`, `first` + 1, …, which are `stride` numbers long.
-WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int used, float* data, int64_t stride) {
+inline WALKIES_NOINLINE void store_rows(const Lanes* in, int count, int64_t first, int used, float* data, int64_t stride) {
   float* to = data + first * stride;
   int c = 0;
   while (c < count && count >= WALKIES_LANES) {

@@ -1,13 +1,12 @@
 // Adam's step on all parameters of a network as one XLA custom call.
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <vector>
 
 #include "../common/ffi.h"
 #include "../common/instruction_sets.h"
 #include "../common/parallel.h"
-#include "adam_call.h"
+#include "adam_step.h"
 
 namespace walkies {
 
@@ -68,17 +67,8 @@ ffi::Error step(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRet
   }
   double squares = 0.0;
   for (const Piece& piece : pieces) squares += k->squares(piece.gradient, piece.count);
-  const float norm = float(std::sqrt(squares));
-  const double t = *number->typed_data();
-  const AdamSettings with = {norm < max_norm ? 1.0f : max_norm / norm,
-                             *rate->typed_data(),
-                             float(first_decay),
-                             float(second_decay),
-                             float(1.0 - first_decay),
-                             float(1.0 - second_decay),
-                             float(1.0 / (1.0 - std::pow(first_decay, t))),
-                             float(1.0 / (1.0 - std::pow(second_decay, t))),
-                             epsilon};
+  const AdamSettings with = adam_settings({max_norm, epsilon, first_decay, second_decay}, squares, *rate->typed_data(),
+                                          *number->typed_data());
   in_parallel(pool, int64_t(pieces.size()), 0, [&](int64_t i) {
     const Piece& p = pieces[size_t(i)];
     k->step(with, p.count, p.gradient, p.params, p.first, p.second, p.params_out, p.first_out, p.second_out);

@@ -49,12 +49,18 @@ WALKIES_INLINE void over_panels(int64_t columns, F&& f) {
   if (c < columns) f.template operator()<1>(c);
 }
 
-// Weights as panels, zero where a panel reaches beyond the matrix: panel, row, column within the panel.
+struct Range {
+  int64_t first, stop;
+};
+
+// Weights as panels, zero where a panel reaches beyond the matrix: panel, row, column within the panel. Only `of_rows`,
+// and panels that begin in `of_columns`.
 static void pack_matrix(const float* matrix, int64_t rows, int64_t columns, int64_t row_step, int64_t column_step,
-                        float* packed) {
+                        Range of_rows, Range of_columns, float* packed) {
   over_panels(columns, [&]<int C>(int64_t c) {
+    if (c < of_columns.first || c >= of_columns.stop) return;
     float* panel = packed + c * rows;
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = of_rows.first; r < of_rows.stop; r++) {
       const float* from = matrix + r * row_step + c * column_step;
       float* to = panel + r * C * WALKIES_LANES;
       if (column_step == 1 && c + C * WALKIES_LANES <= columns) {
@@ -76,11 +82,13 @@ struct Panels {
   static int64_t size(const Layer& layer, bool transposed) {
     return transposed ? layer.outputs * packed_columns(layer.inputs) : layer.inputs * packed_columns(layer.outputs);
   }
-  static void pack(const Layer& layer, bool transposed, float* packed) {
+  static void pack(const Layer& layer, bool transposed, float* packed, int64_t first, int64_t stop) {
+    static_assert(kPackedRows % kPanel == 0);
+    const int64_t in = layer.inputs, out = layer.outputs;
     if (transposed) {
-      pack_matrix(layer.weights, layer.outputs, layer.inputs, 1, layer.outputs, packed);
+      pack_matrix(layer.weights, out, in, 1, out, {0, out}, {first, stop}, packed);
     } else {
-      pack_matrix(layer.weights, layer.inputs, layer.outputs, layer.outputs, 1, packed);
+      pack_matrix(layer.weights, in, out, out, 1, {first, stop}, {0, out}, packed);
     }
   }
 };
@@ -181,10 +189,10 @@ static void delta_before(const Layer& layer, const float* packed, const float* d
 }
 
 template <int64_t A>
-static void backward_part(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  const int64_t total = int64_t(partial_size<1>(call)), size = round_up((call.samples + kParts - 1) / kParts, 6);
-  float* sums = partial + part * total;
-  for (int64_t i = 0; i < total; i++) sums[i] = 0.0f;
+static void backward_rows(const NetworkCall& call, const float* packed, float* sums, int64_t first, int64_t stop,
+                          bool add) {
+  const int64_t total = int64_t(partial_size<1>(call));
+  for (int64_t i = 0; i < total && !add; i++) sums[i] = 0.0f;
   int64_t widest = 0;
   for (int64_t l = 0; l < call.layers; l++) {
     const int64_t columns = panelled(call.layer[l].outputs);
@@ -193,8 +201,7 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
   const int64_t row = round_up(widest, 32) + 16, width = call.hidden_width();
   float* memory = static_cast<float*>(__builtin_alloca_with_align(sizeof(float) * 2 * kChunk * row, 512));
   float *delta = memory, *before = memory + kChunk * row;
-  const int64_t stop = (part + 1) * size < call.samples ? (part + 1) * size : call.samples;
-  for (int64_t begin = part * size; begin < stop; begin += kChunk) {
+  for (int64_t begin = first; begin < stop; begin += kChunk) {
     const int64_t rows = stop - begin < kChunk ? stop - begin : kChunk;
     const int64_t outputs = call.layer[call.layers - 1].outputs;
     for (int64_t r = 0; r < rows; r++) {
@@ -224,11 +231,11 @@ static void forward(const NetworkCall& call, const float* packed, int64_t chunk)
   with_activation(call.activation, [&]<int64_t A>() { forward_chunk<A>(call, packed, chunk); });
 }
 
-static void backward(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  with_activation(call.activation, [&]<int64_t A>() { backward_part<A>(call, packed, partial, part); });
+static void backward(const NetworkCall& call, const float* packed, float* sums, int64_t first, int64_t stop, bool add) {
+  with_activation(call.activation, [&]<int64_t A>() { backward_rows<A>(call, packed, sums, first, stop, add); });
 }
 
-extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size<Panels>, partial_size<1>,
-                                       pack<Panels>, forward, backward, sum<1>};
+extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, kChunk, 6, packed_size<Panels>,
+                                       partial_size<1>, pack<Panels>, forward, backward, sum<1>};
 
 }  // namespace walkies::WALKIES_NS

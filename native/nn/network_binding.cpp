@@ -1,12 +1,11 @@
 // Neural networks as XLA custom calls: what they are given is checked here, once, for every instruction set.
-#include <memory>
-#include <new>
 #include <string>
 
 #include "../common/ffi.h"
 #include "../common/instruction_sets.h"
+#include "../common/memory.h"
 #include "../common/parallel.h"
-#include "network_call.h"
+#include "network_kernel.h"
 
 namespace walkies {
 
@@ -17,24 +16,24 @@ extern const NetworkKernel networks;
 }
 #endif
 
-namespace {
-
-namespace ffi = xla::ffi;
-using F32 = ffi::Buffer<ffi::F32>;
-
-const NetworkKernel* kernel() {
+const NetworkKernel* network_kernel() {
 #if defined(WALKIES_TILES)
   if (chosen_isa() && tiles_in_use()) return &amx::networks;
 #endif
   return WALKIES_CHOSEN(networks);
 }
 
-// Uninitialized numbers that begin on a cache line.
-struct Freed {
-  void operator()(float* p) const { ::operator delete[](p, std::align_val_t(64)); }
-};
-using Memory = std::unique_ptr<float[], Freed>;
-Memory memory(size_t count) { return Memory(new (std::align_val_t(64)) float[count]); }
+namespace {
+
+namespace ffi = xla::ffi;
+using F32 = ffi::Buffer<ffi::F32>;
+
+// All weights as the kernel arranges them.
+Memory packed_weights(const NetworkKernel& k, const NetworkCall& call, bool transposed) {
+  Memory packed = memory(k.packed_size(call, transposed));
+  for (int64_t l = 0; l < call.layers; l++) k.pack(call, transposed, packed.get(), l, 0, call.layer[l].inputs);
+  return packed;
+}
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native network: " + what); }
 
@@ -75,7 +74,7 @@ bool is(const F32& buffer, int64_t rows, int64_t columns) {
 // Results: outputs (samples, out), and hidden activations if asked for.
 ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t layers,
                    int64_t activation) {
-  const NetworkKernel* k = kernel();
+  const NetworkKernel* k = network_kernel();
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   NetworkCall call{};
   if (auto error = read(args, layers, activation, call); error.failure()) return error;
@@ -89,8 +88,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
     if (!is(**hidden, call.samples, call.hidden_width())) return wrong("the hidden result has the wrong shape");
     call.hidden = (*hidden)->typed_data();
   }
-  const Memory packed = memory(k->packed_size(call, false));
-  k->pack(call, false, packed.get());
+  const Memory packed = packed_weights(*k, call, false);
   in_parallel(pool, (call.samples + k->chunk - 1) / k->chunk, 0,
               [&](int64_t chunk) { k->forward(call, packed.get(), chunk); });
   return ffi::Error::Success();
@@ -99,7 +97,7 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
 // Further arguments: hidden activations, gradient of the outputs. Results: gradients of weights and bias, by layer.
 ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t layers,
                     int64_t activation) {
-  const NetworkKernel* k = kernel();
+  const NetworkKernel* k = network_kernel();
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   NetworkCall call{};
   if (auto error = read(args, layers, activation, call); error.failure()) return error;
@@ -121,10 +119,14 @@ ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remainin
     }
     layer.weights_gradient = (*weights)->typed_data(), layer.bias_gradient = (*bias)->typed_data();
   }
-  const Memory packed = memory(k->packed_size(call, true));
-  k->pack(call, true, packed.get());
-  const Memory partial = memory(kParts * k->partial_size(call));
-  in_parallel(pool, kParts, 0, [&](int64_t part) { k->backward(call, packed.get(), partial.get(), part); });
+  const Memory packed = packed_weights(*k, call, true);
+  const size_t sums = k->partial_size(call);
+  const Memory partial = memory(kParts * sums);
+  const int64_t size = call.part_size(k->share);
+  in_parallel(pool, kParts, 0, [&](int64_t part) {
+    const int64_t first = std::min(call.samples, part * size), stop = std::min(call.samples, first + size);
+    k->backward(call, packed.get(), partial.get() + size_t(part) * sums, first, stop, false);
+  });
   in_parallel(pool, kParts, 0, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
   return ffi::Error::Success();
 }
@@ -155,6 +157,6 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_network_backward(XLA_FFI_CallFrame* frame)
 
 // Name of the instruction set that multiplies the networks' matrices; empty where there is none.
 WALKIES_EXPORT const char* walkies_network_isa() {
-  const walkies::NetworkKernel* k = walkies::kernel();
+  const walkies::NetworkKernel* k = walkies::network_kernel();
   return k ? k->isa : "";
 }

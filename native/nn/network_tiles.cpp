@@ -86,11 +86,13 @@ WALKIES_INLINE Split two_rows(const float* from, int64_t stride, int64_t rows, i
                       load_some(from + (r + 1) * stride, r + 1 < rows ? count : 0));
 }
 
-// Rows of float32 as the right operand of a product along the rows.
-static void right_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right) {
-  for (int64_t c = 0; c < columns; c += kSide) {
-    for (int64_t k = 0; k < rows; k += kSteps, right += kSplit) {
-      for (int64_t i = 0; i < kSide; i++) put(right, i, two_rows(from + c, stride, rows, k + 2 * i, columns - c));
+// Rows of float32 as the right operand of a product along the rows, which has `steps` blocks of them in all.
+static void right_across(const float* from, int64_t stride, int64_t rows, int64_t columns, Half* right,
+                         int64_t steps) {
+  for (int64_t c = 0; c < columns; c += kSide, right += steps * kSplit) {
+    Half* to = right;
+    for (int64_t k = 0; k < rows; k += kSteps, to += kSplit) {
+      for (int64_t i = 0; i < kSide; i++) put(to, i, two_rows(from + c, stride, rows, k + 2 * i, columns - c));
     }
   }
 }
@@ -233,9 +235,17 @@ struct Operands {
   static int64_t size(const Layer& layer, bool transposed) {
     return transposed ? operand_size(layer.inputs, layer.outputs) / 2 : operand_size(layer.outputs, layer.inputs) / 2;
   }
-  static void pack(const Layer& layer, bool transposed, float* packed) {
-    const auto arrange = transposed ? right_along : right_across;
-    arrange(layer.weights, layer.outputs, layer.inputs, layer.outputs, reinterpret_cast<Half*>(packed));
+  static void pack(const Layer& layer, bool transposed, float* packed, int64_t first, int64_t stop) {
+    static_assert(kPackedRows % kSteps == 0 && kPackedRows % kSide == 0);
+    const float* weights = layer.weights + first * layer.outputs;
+    Half* to = reinterpret_cast<Half*>(packed);
+    if (transposed) {
+      to += operand_size(first, layer.outputs);
+      right_along(weights, layer.outputs, stop - first, layer.outputs, to);
+    } else {
+      to += operand_size(1, first);
+      right_across(weights, layer.outputs, stop - first, layer.outputs, to, blocks(layer.inputs, kSteps));
+    }
   }
 };
 
@@ -272,24 +282,23 @@ static void forward_chunk(const NetworkCall& call, const float* packed, int64_t 
 }
 
 template <int64_t A>
-static void backward_part(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
+static void backward_rows(const NetworkCall& call, const float* packed, float* sums, int64_t first, int64_t stop,
+                          bool add) {
   const Tiles tiles;
   const Scratch scratch(call, kBackwardChunk);
   const int64_t total = int64_t(partial_size<kSide>(call)), stride = scratch.stride, width = call.hidden_width();
-  float *all = partial + part * total, *delta = scratch.delta;
-  const int64_t size = round_up((call.samples + kParts - 1) / kParts, kSide);
-  const int64_t first = part * size, stop = first + size < call.samples ? first + size : call.samples;
-  if (first >= stop) {
-    for (int64_t i = 0; i < total; i++) all[i] = 0.0f;
+  float* delta = scratch.delta;
+  if (first >= stop && !add) {
+    for (int64_t i = 0; i < total; i++) sums[i] = 0.0f;
   }
-  for (int64_t begin = first; begin < stop; begin += kBackwardChunk) {
+  for (int64_t begin = first; begin < stop; begin += kBackwardChunk, add = true) {
     const int64_t rows = stop - begin < kBackwardChunk ? stop - begin : kBackwardChunk;
     const int64_t outputs = call.layer[call.layers - 1].outputs;
     for (int64_t r = 0; r < rows; r++) {
       const float* from = call.output_gradient + (begin + r) * outputs;
       for (int64_t c = 0; c < outputs; c += kSide) store(delta + r * stride + c, load_some(from + c, outputs - c));
     }
-    float* layer_sums = all + total;
+    float* layer_sums = sums + total;
     const float* layer_packed = packed + packed_size<Operands>(call, true);
     for (int64_t l = call.layers - 1; l >= 0; l--) {
       const Layer& layer = call.layer[l];
@@ -298,12 +307,12 @@ static void backward_part(const NetworkCall& call, const float* packed, float* p
       const int64_t in_row = l == 0 ? layer.inputs : width, columns = panelled(layer.outputs);
       layer_sums -= partial_layer<kSide>(layer);
       left_across(in, in_row, rows, layer.inputs, scratch.left);
-      right_across(delta, stride, rows, layer.outputs, scratch.right);
-      const auto add_product = begin == first ? product<false> : product<true>;
+      right_across(delta, stride, rows, layer.outputs, scratch.right, blocks(rows, kSteps));
+      const auto add_product = add ? product<true> : product<false>;
       add_product(scratch.left, scratch.right, layer.inputs, layer.outputs, rows, layer_sums, columns);
       float* bias = layer_sums + round_up(layer.inputs, kSide) * columns;
       for (int64_t c = 0; c < columns; c += kSide) {
-        Lanes sum = begin == first ? Lanes{} : load(bias + c);
+        Lanes sum = add ? load(bias + c) : Lanes{};
         for (int64_t r = 0; r < rows; r++) sum += load(delta + r * stride + c);
         store(bias + c, sum);
       }
@@ -326,11 +335,12 @@ static void forward(const NetworkCall& call, const float* packed, int64_t chunk)
   with_activation(call.activation, [&]<int64_t A>() { forward_chunk<A>(call, packed, chunk); });
 }
 
-static void backward(const NetworkCall& call, const float* packed, float* partial, int64_t part) {
-  with_activation(call.activation, [&]<int64_t A>() { backward_part<A>(call, packed, partial, part); });
+static void backward(const NetworkCall& call, const float* packed, float* sums, int64_t first, int64_t stop, bool add) {
+  with_activation(call.activation, [&]<int64_t A>() { backward_rows<A>(call, packed, sums, first, stop, add); });
 }
 
-extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, packed_size<Operands>, partial_size<kSide>,
-                                       pack<Operands>, forward, backward, sum<kSide>};
+extern const NetworkKernel networks = {WALKIES_STRING(WALKIES_NS), kChunk, kBackwardChunk, kSide,
+                                       packed_size<Operands>, partial_size<kSide>, pack<Operands>, forward, backward,
+                                       sum<kSide>};
 
 }  // namespace walkies::WALKIES_NS

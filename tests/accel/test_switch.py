@@ -26,24 +26,27 @@ from walkies.run.config import PUPPER_RECIPE, TrainConfig, build
 
 recipe = replace(PUPPER_RECIPE, num_envs=16)
 env = build(TrainConfig(recipe=recipe))
-state = train.shapes(recipe, env, jax.random.key(0))
-program = str(jax.make_jaxpr(lambda state: train.iterate(recipe, env, state))(state))
+program = ""
+for recipe in (recipe, replace(recipe, objective="surrogate")):  # which the call of all of PPO's update does not know
+    state = train.shapes(recipe, env, jax.random.key(0))
+    program += str(jax.make_jaxpr(lambda state: train.iterate(recipe, env, state))(state))
+    assert (library.PPO_TARGET in program) == library.available()
 accelerated = ("walkies_network_forward", "walkies_network_backward", *(getattr(library, f"{name}_TARGET")
-               for name in ("ADAM", "RANDOM", "PERMUTATION", "ROWS", "REPLACE")))
+               for name in ("PPO", "ADAM", "RANDOM", "PERMUTATION", "ROWS", "REPLACE")))
 print(json.dumps({name: name in program for name in (*accelerated, library.TARGETS["float32"])}))
 """
 
 
 @pytest.mark.parametrize(("value", "on"), [("0", False), ("1", True)])
 def test_the_switch_turns_all_of_it_off_but_the_simulator(value, on):
-    """In the program of a training of Pupper. Control: switched on, all of it is there."""
+    """In the programs of two trainings of Pupper. Control: switched on, all of it is there."""
     environment = os.environ | {library.SWITCH: value}
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, check=True, text=True, stdout=subprocess.PIPE
     )
     found = json.loads(run.stdout)
     assert found.pop(library.TARGETS["float32"]) is True
-    assert len(found) == 7 and set(found.values()) == {on}, found
+    assert len(found) == 8 and set(found.values()) == {on}, found
 
 
 def test_the_switch_is_named_where_it_is_wrong_or_off(monkeypatch):

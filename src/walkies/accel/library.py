@@ -35,6 +35,9 @@ PERMUTATION_TARGET = "walkies_permutation"
 ADAM_TARGET = "walkies_adam"
 """Custom call of Adam's step; also the library's symbol."""
 
+PPO_TARGET = "walkies_ppo"
+"""Custom call of all minibatches of PPO's update; also the library's symbol."""
+
 SWITCH = "WALKIES_ACCEL"
 """Environment variable: 0 has everything but the native simulator computed by its definition in JAX."""
 SETTINGS = {"": True, "1": True, "0": False}
@@ -88,7 +91,7 @@ def library() -> ctypes.CDLL:
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):
         raise UserError(isa.removeprefix("error: "))
-    more = (ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET, ADAM_TARGET)
+    more = (ROWS_TARGET, REPLACE_TARGET, RANDOM_TARGET, PERMUTATION_TARGET, ADAM_TARGET, PPO_TARGET)
     targets = (*TARGETS.values(), *NETWORK_TARGETS, *more)
     if missing := [name for name in (*targets, NETWORK_ISA) if not hasattr(loaded, name)]:
         raise UserError(

@@ -26,6 +26,8 @@ Apply = Callable[[Layers, Array, str], Array]
 
 ACTIVATIONS = {"relu": 0, "elu": 1, "tanh": 2}
 """Codes of the custom calls."""
+MOST_LAYERS = 8
+"""That a custom call takes."""
 LINE = 16
 """float32 numbers in a cache line."""
 WIDEST = 8192
@@ -42,9 +44,9 @@ def faster(definition: Apply) -> Apply:
 
 
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:
-    """Whether `apply` can stand in for the definition: float32, on a CPU, at most eight layers and WIDEST columns."""
+    """Whether `apply` can stand in for the definition: float32, on a CPU, at most MOST_LAYERS layers, WIDEST columns."""
     single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
-    small = len(layers) <= 8 and sum(bias.size for _, bias in layers) <= WIDEST
+    small = len(layers) <= MOST_LAYERS and sum(bias.size for _, bias in layers) <= WIDEST
     return single and small and activation in ACTIVATIONS and jax.default_backend() == "cpu" and available()
 
 

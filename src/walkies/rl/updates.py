@@ -17,8 +17,10 @@ import optax
 
 from walkies import renamed
 from walkies.accel import adam as native
+from walkies.accel import ppo
 from walkies.accel.random import faster_permutation
 from walkies.accel.rows import faster_taker
+from walkies.mdp import Box
 from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, standardize
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
@@ -90,14 +92,24 @@ def epochs(
 
     Each epoch has a new permutation and sees each sample exactly once.
     """
-    take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
-    count = batch.mask.shape[0]
+    return over_orders(update, carry, batch, orders(key, batch.mask.shape[0], recipe))
 
-    def epoch(carry: Any, key: Array) -> tuple[Any, Any]:
-        order = faster_permutation(permutation)(key, count).reshape(recipe.minibatches, minibatch_size(recipe, count))
+
+def over_orders(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, orders: Array) -> Any:
+    """Apply `update` to the samples of every row of `orders` (epochs, minibatches, size), as `epochs`."""
+    take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
+
+    def epoch(carry: Any, order: Array) -> tuple[Any, Any]:
         return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
 
-    return jax.lax.scan(epoch, carry, jax.random.split(key, recipe.epochs))
+    return jax.lax.scan(epoch, carry, orders)
+
+
+def orders(key: Array, count: int, recipe: Recipe) -> Array:
+    """Which of `count` samples each minibatch has (epochs, minibatches, size), int32: all of them in each epoch."""
+    shape = (recipe.minibatches, minibatch_size(recipe, count))
+    draw = lambda key: faster_permutation(permutation)(key, count).reshape(shape)  # noqa: E731
+    return jax.lax.map(draw, jax.random.split(key, recipe.epochs))
 
 
 def permutation(key: Array, count: int) -> Array:
@@ -169,9 +181,22 @@ def minibatch_epochs(
     recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, key: Array
 ) -> tuple[Learner, dict]:
     """Adam steps of both networks on minibatches, each sample once per epoch (Schulman et al. 2017, algorithm 1)."""
-    old = learner.params.policy
     if recipe.normalize_advantage == "batch":
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))
+    steps = ppo.faster(partial(minibatch_steps, recipe, policy), fused(recipe, policy))
+    order = orders(key, batch.mask.shape[0], recipe)
+    learner, metrics = steps(learner._replace(stopped=jnp.asarray(False)), batch, order)
+    means = jax.tree.map(jnp.mean, metrics)
+    # The mean over all steps hides how far the policy went; the last epoch says it.
+    return learner._replace(stopped=jnp.asarray(False)), means | {"kl": jnp.mean(metrics["kl"][-1])}
+
+
+def minibatch_steps(
+    recipe: Recipe, policy: Policy, learner: Learner, batch: Batch, orders: Array
+) -> tuple[Learner, dict[str, Array]]:
+    """One Adam step of both networks for each minibatch of `orders` (epochs, minibatches, size); its metrics (epochs,
+    minibatches)."""
+    old = learner.params.policy
 
     def loss(params: Params, part: Batch) -> tuple[Array, dict[str, Array]]:
         policy_part, metrics = policy_loss(recipe, policy, old, params.policy, part)
@@ -197,10 +222,38 @@ def minibatch_epochs(
         learner = learner._replace(params=Params(params, critic), moments=Params(moments, critic_moments))
         return learner, metrics
 
-    learner, metrics = epochs(update, learner._replace(stopped=jnp.asarray(False)), batch, key, recipe)
-    means = jax.tree.map(jnp.mean, metrics)
-    # The mean over all steps hides how far the policy went; the last epoch says it.
-    return learner._replace(stopped=jnp.asarray(False)), means | {"kl": jnp.mean(metrics["kl"][-1])}
+    return over_orders(update, learner, batch, orders)
+
+
+def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
+    """What `minibatch_steps` computes, as the native call takes it; None where the recipe asks for something else."""
+    if not (
+        recipe.networks == "native"
+        and recipe.architecture == "dense"
+        and recipe.objective == "clipped"
+        and recipe.baseline
+        and isinstance(policy.action_space, Box)
+        and policy.bound != "sample"
+    ):
+        return None
+    return ppo.Settings(
+        activation=policy.activation,
+        bounded=policy.bound == "mean",
+        standardize=recipe.normalize_advantage == "minibatch",
+        clip=recipe.objective_coefficient,
+        entropy_coefficient=recipe.entropy_coefficient,
+        value_clip=recipe.value_clip,
+        adaptive=recipe.schedule == "kl",
+        low_kl=recipe.target_kl / KL_BAND,
+        high_kl=recipe.target_kl * KL_BAND,
+        kl_factor=KL_FACTOR,
+        min_rate=recipe.min_learning_rate,
+        max_rate=recipe.max_learning_rate,
+        stop_kl=recipe.stop_kl,
+        max_norm=recipe.max_grad_norm,
+        decay=DECAY,
+        epsilon=recipe.adam_epsilon,
+    )
 
 
 def adapt_learning_rate(recipe: Recipe, rate: Array, kl: Array) -> Array:

@@ -1,9 +1,10 @@
-"""`walkies bench train`: how fast training runs here, and where its time goes."""
+"""`walkies bench train`: how fast training runs here, and where its time, and a minute, go."""
 
 from __future__ import annotations
 
 import json as json_module
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,13 @@ import numpy as np
 
 from walkies.accel.cpu import Threads, use_cpu
 from walkies.bounds import Between
+from walkies.child import environment, python
 from walkies.robots import DEFAULT
+
+PARTS = ("acting", "physics", "task", "update")
+"""Of an iteration, in the order of the table."""
+START = {"python": "pass", "imports": "import walkies.cli.train, walkies.run.training"}
+"""What passes before anything is compiled → the program that takes so long, each with what the one before takes."""
 
 
 def command(
@@ -26,7 +33,8 @@ def command(
     simulator: str = "native",
     json: bool = False,
 ) -> None:
-    """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run.
+    """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run; and what
+    of a minute of training is over before the first iteration.
 
     Args:
         robot: Which robot.
@@ -45,13 +53,18 @@ def command(
     )
     print(f"{result['mujoco_steps_per_s']:>12,.0f} control steps/s of mujoco.batch.Batch alone, same run")
     print(f"{result['ratio']:>12.1f} times that")
-    for part in ("acting", "physics", "task", "update"):
+    for part in PARTS:
         print(f"{result[f'{part}_share']:>12.0%} {part}")
+    print("of a minute of `walkies train`, seconds:")
+    for part, seconds in minute(result).items():
+        print(f"{seconds:>12.1f} {part}")
 
 
 def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dict[str, float]:
     """Median seconds of a whole iteration and of its parts; shares are of the whole iteration.
 
+    python_s, imports_s, compilation_s: before the first iteration, once each; compilation from the settings to the end
+    of the first iteration, less what an iteration takes.
     acting: policy network and sampling. physics: the simulator. task: the rest of the rollout (sensing, rewards,
     commands, resets). update: everything after the rollout.
     """
@@ -62,7 +75,11 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     from walkies.run.training import Training
     from walkies.sim import actuation
 
+    before = start()
+    begun = time.perf_counter()
     training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
+    training.advance()
+    first = time.perf_counter() - begun
     for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs
         training.advance()
     recipe, env = training.config.recipe, training.env
@@ -119,9 +136,31 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
         "physics_share": median["physics"] / total,
         "task_share": (median["rollout"] - median["physics"] - median["acting"]) / total,
         "update_share": (total - median["rollout"]) / total,
+        **before,
+        "compilation_s": first - total,
         "robots": recipe.num_envs,
         "horizon": recipe.horizon,
     }
+
+
+def start() -> dict[str, float]:
+    """Seconds that Python takes to start, and that imports of training take in a new process; the least of three."""
+    least: list[float] = []
+    for program in START.values():
+        spent = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            subprocess.run(python("-c", program), env=environment(), check=True)
+            spent.append(time.perf_counter() - begun)
+        least.append(min(spent))
+    return {f"{name}_s": now - before for name, now, before in zip(START, least, (0.0, *least), strict=False)}
+
+
+def minute(result: dict[str, float]) -> dict[str, float]:
+    """How many seconds of the first minute each part takes, from what `measure` gives."""
+    begun = {name: result[f"{name}_s"] for name in (*START, "compilation")}
+    left = max(0.0, 60.0 - sum(begun.values()))
+    return begun | {part: left * result[f"{part}_share"] for part in PARTS}
 
 
 def _mujoco_alone(training: Any, threads: int | None, control_steps: int = 4) -> Callable[[], float]:
