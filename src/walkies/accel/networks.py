@@ -44,7 +44,7 @@ def faster(definition: Apply) -> Apply:
 
 
 def fits(layers: Layers, inputs: Array, activation: str) -> bool:
-    """Whether `apply` can stand in for the definition: float32, on a CPU, at most MOST_LAYERS layers, WIDEST columns."""
+    """Whether `apply` can stand in for the definition: float32, on a CPU, not more than MOST_LAYERS and WIDEST."""
     single = all(x.dtype == jnp.float32 for x in (inputs, *jax.tree.leaves(layers)))
     small = len(layers) <= MOST_LAYERS and sum(bias.size for _, bias in layers) <= WIDEST
     return single and small and activation in ACTIVATIONS and jax.default_backend() == "cpu" and available()
