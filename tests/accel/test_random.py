@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from walkies.accel import library, random
-from walkies.rl import train, updates
+from walkies.rl import epochs, train
 from walkies.run.config import TrainConfig, build
 
-permute = random.faster_permutation(updates.permutation)
+permute = random.faster_permutation(epochs.permutation)
 
 SHAPES = [(), (1,), (7, 9), (64,), (513, 67), (0,), (3, 5, 2)]
 """Whole vectors and parts of them, one thread's share and several, and nothing."""
@@ -137,7 +137,7 @@ def test_training_draws_natively():
 PROGRAM = """
 import sys, jax, numpy as np
 from walkies.accel import random
-from walkies.rl.updates import permutation
+from walkies.rl.epochs import permutation
 key = jax.random.key(5)
 permute = random.faster_permutation(permutation)
 drawn = random.uniform(key, (513, 67)), random.normal(key, (513, 67)), permute(key, 12288)

@@ -277,14 +277,14 @@ def test_export_refuses_what_it_cannot_prove(tmp_path, monkeypatch):
     layers, mean, scale = network()
     path = tmp_path / "policy.json"
     path.write_text("old")
-    broken = module._layer_document
+    broken = module.layer_document
 
     def perturbed(layer):
         document = broken(layer)
         document["weights"][1][0] += 1e-3
         return document
 
-    monkeypatch.setattr(module, "_layer_document", perturbed)
+    monkeypatch.setattr(module, "layer_document", perturbed)
     with pytest.raises(PolicyFileError, match="differ from the network's by"):
         export(path, layers, "elu", mean, scale, Contract(PUPPER))
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1

@@ -142,5 +142,5 @@ def test_excite_writes_either_edition(tmp_path, capsys, contract):
     """Both hold the frame of 2025, so that both ages load them; only that of 2026 lists it."""
     assert cli.run(["excite", "--out", str(tmp_path / "shake.json"), "--contract", str(contract)]) == 0
     policy = read(tmp_path / "shake.json")
-    assert policy.edition == contract and policy.observation == FRAME and not policy.blocks.any
+    assert policy.edition == contract and policy.observation == FRAME and policy.blocks.document(()) == {}
     assert ('"obs_spec"' in (tmp_path / "shake.json").read_text()) == (contract == 2026)

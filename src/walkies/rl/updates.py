@@ -1,4 +1,4 @@
-"""How parameters move: a gradient step, a natural-gradient step, or epochs of minibatches; Adam and its state.
+"""How parameters move: a gradient step, a natural-gradient step, or epochs of minibatches.
 
 Policy and value function share no parameters, so each has its own gradient, norm limit and Adam: a long gradient of the
 value function never shortens a step of the policy.
@@ -6,31 +6,25 @@ value function never shortens a step of the policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from walkies import renamed
-from walkies.accel import adam as native
 from walkies.accel import ppo
-from walkies.accel.random import faster_permutation
-from walkies.accel.rows import faster_taker
 from walkies.mdp import Box
+from walkies.rl.epochs import epochs, orders, over_orders
 from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, standardize
+from walkies.rl.optimizer import DECAY, adam, start
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
-from walkies.rl.sizes import minibatch_size
 from walkies.rl.trpo import natural_step as trpo
 
 Array = jax.Array
 
-DECAY = (0.9, 0.999)
-"""Adam's β₁ and β₂ (Kingma & Ba 2015)."""
 KL_BAND = 2.0
 """The "kl" schedule acts when the KL leaves [target / 2, target · 2] (Schulman et al. 2017, section 4)."""
 KL_FACTOR = 1.5
@@ -63,63 +57,6 @@ def init_learner(recipe: Recipe, params: Params) -> Learner:
     moments = Params(start(recipe, params.policy), start(recipe, params.critic))
     rate, critic_rate = jnp.asarray([recipe.learning_rate, recipe.critic_learning_rate], params.policy.log_std.dtype)
     return Learner(params, moments, rate, critic_rate, jnp.asarray(False))
-
-
-def start(recipe: Recipe, params: Any) -> Any:
-    """Adam's state before its first step, for any PyTree of parameters."""
-    return _optimizer(recipe).init(params)
-
-
-def adam(recipe: Recipe, gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
-    """New parameters and state: global-norm gradient clipping, then one Adam step of size `rate` (Kingma & Ba 2015)."""
-
-    def step(gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
-        direction, moments = _optimizer(recipe).update(gradient, moments)
-        return jax.tree.map(lambda p, d: p - rate * d, params, direction), moments
-
-    return native.faster(step, recipe.max_grad_norm, DECAY, recipe.adam_epsilon)(gradient, params, moments, rate)
-
-
-def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    clip = optax.clip_by_global_norm(recipe.max_grad_norm)
-    return optax.chain(clip, optax.scale_by_adam(*DECAY, eps=recipe.adam_epsilon))
-
-
-def epochs(
-    update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, key: Array, recipe: Recipe
-) -> Any:
-    """Apply `update` to every minibatch of every epoch; metrics come back as (epochs, minibatches).
-
-    Each epoch has a new permutation and sees each sample exactly once.
-    """
-    return over_orders(update, carry, batch, orders(key, batch.mask.shape[0], recipe))
-
-
-def over_orders(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, orders: Array) -> Any:
-    """Apply `update` to the samples of every row of `orders` (epochs, minibatches, size), as `epochs`."""
-    take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
-
-    def epoch(carry: Any, order: Array) -> tuple[Any, Any]:
-        return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
-
-    return jax.lax.scan(epoch, carry, orders)
-
-
-def orders(key: Array, count: int, recipe: Recipe) -> Array:
-    """Which of `count` samples each minibatch has (epochs, minibatches, size), int32: all of them in each epoch."""
-    shape = (recipe.minibatches, minibatch_size(recipe, count))
-    draw = lambda key: faster_permutation(permutation)(key, count).reshape(shape)  # noqa: E731
-    return jax.lax.map(draw, jax.random.split(key, recipe.epochs))
-
-
-def permutation(key: Array, count: int) -> Array:
-    """0 … count − 1 in random order (count,), int32.
-
-    One sort of words, random bits above and the index below (`jax.random.permutation` sorts pairs twice).
-    """
-    width = (count - 1).bit_length()
-    words = (jax.random.bits(key, (count,), jnp.uint32) >> width << width) | jnp.arange(count, dtype=jnp.uint32)
-    return (jnp.sort(words) & ((1 << width) - 1)).astype(jnp.int32)
 
 
 def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:

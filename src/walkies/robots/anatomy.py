@@ -117,7 +117,7 @@ def first_pose(model: mujoco.MjModel, hinges: tuple[int, ...]) -> np.ndarray:
 
 
 def limits(model: mujoco.MjModel, hinges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and highest angles of hinges, rad; ∓∞ where there is no limit."""
+    """The lowest and highest angles of hinges, rad; −∞ and ∞ where there is none."""
     ids = list(hinges)
     limited = model.jnt_limited[ids].astype(bool)
     low, high = model.jnt_range[ids].T

@@ -11,7 +11,7 @@ import numpy as np
 from walkies.sim.engine.check import geom_name, unfit
 
 MAX_KINDS, MAX_BOXES, MAX_NEAR, MAX_CELLS, MAX_FIELDS, MAX_PRISMS = 8, 4096, 16, 1 << 14, 4, 50
-KIND_NUMBERS, TOUCH_NUMBERS, FIELD_NUMBERS, BOX_NUMBERS = 7, 5, 19, 15
+KIND_NUMBERS, TOUCH_NUMBERS, FIELD_NUMBERS, BOX_NUMBERS = 7, 5, 3 + 9 + 7, 15
 """As layout.h has them."""
 
 CELLS_ALONG, CELLS_PER_BOX = 124, 8
