@@ -13,8 +13,8 @@ LIMIT = 170
 """Lines, with docstrings and blanks."""
 LIMITS = {"train.py": 400, "updates.py": 225, "rollout.py": 190}
 """Files that hold more than one idea. train.py ties them together: the state, acting, advantages, updates, in the order
-in which they happen; as long as any file may be. updates.py has the three updates, and which of them one native call does.
-rollout.py has acting and its record."""
+in which they happen; as long as any file may be. updates.py has the three updates, and which of them one native call
+does. rollout.py has acting and its record."""
 
 
 def too_long(folder: Path) -> dict[str, int]:
