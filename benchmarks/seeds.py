@@ -22,6 +22,10 @@ from pathlib import Path
 
 import tyro
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import csv_rows
+
 from walkies.accel.cpu import machine
 
 TABLE = Path(__file__).with_name("seeds.csv")
@@ -59,7 +63,7 @@ def main(minutes: float = 1.0, seeds: int = 10, setting: str = "default", table:
     there = {(row["setting"], float(row["minutes"]), int(row["seed"])) for row in rows()}
     for seed in range(seeds):
         if (setting, minutes, seed) not in there:
-            append(run(setting, minutes, seed))
+            csv_rows.append(TABLE, COLUMNS, run(setting, minutes, seed))
 
 
 def run(setting: str, minutes: float, seed: int) -> dict[str, object]:
@@ -105,34 +109,13 @@ def markdown() -> str:
 
 
 def walkies(*arguments: str) -> str:
-    """Standard output of one walkies command; a verdict is no failure of it."""
-    program = [sys.executable, "-P", "-c", "from walkies.cli import main; main()", *arguments]
-    done = subprocess.run(program, text=True, stdout=subprocess.PIPE)
-    if done.returncode not in (0, 1):
-        sys.exit(f"walkies {' '.join(arguments)} ended with {done.returncode}")
-    return done.stdout
+    """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
+    return csv_rows.walkies(*arguments, statuses=(0, 1))
 
 
 def rows() -> list[dict[str, str]]:
     """The finished rows of the table."""
-    if not TABLE.exists():
-        return []
-    with TABLE.open() as file:
-        found = csv.DictReader(file)
-        if tuple(found.fieldnames or ()) != COLUMNS:
-            sys.exit(f"{TABLE} has other columns than {', '.join(COLUMNS)}: it is of an older program; move it away")
-        return list(found)
-
-
-def append(row: dict[str, object]) -> None:
-    """Add one row to the table and to standard output."""
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print(row, flush=True)
+    return csv_rows.read(TABLE, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,16 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import tyro
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import csv_rows
 
 from walkies.accel.cpu import use_cpu
 from walkies.run.config import TrainConfig
@@ -123,7 +126,7 @@ def main(
         for seed in range(seeds):  # seed by seed, so that every variant has one before any has three
             for name in names:
                 if (name, steps, seed) not in {(row["variant"], int(row["steps"]), int(row["seed"])) for row in rows()}:
-                    append(run(name, steps, seed, exam))
+                    csv_rows.append(TABLE, COLUMNS, run(name, steps, seed, exam))
 
 
 def run(name: str, steps: int, seed: int, exam: bool) -> dict[str, object]:
@@ -201,30 +204,12 @@ def markdown(steps: int, names: tuple[str, ...]) -> str:
 
 def walkies(*arguments: str) -> str:
     """Standard output of one walkies command."""
-    program = [sys.executable, "-P", "-c", "from walkies.cli import main; main()", *arguments]
-    return subprocess.run(program, check=True, text=True, stdout=subprocess.PIPE).stdout
+    return csv_rows.walkies(*arguments)
 
 
 def rows() -> list[dict[str, str]]:
     """The finished rows of the table."""
-    if not TABLE.exists():
-        return []
-    with TABLE.open() as file:
-        found = csv.DictReader(file)
-        if tuple(found.fieldnames or ()) != COLUMNS:
-            sys.exit(f"{TABLE} has other columns than {', '.join(COLUMNS)}: it is of an older study; move it away")
-        return list(found)
-
-
-def append(row: dict[str, object]) -> None:
-    """Add one row to the table and to standard output."""
-    new = not TABLE.exists()
-    with TABLE.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    print(row, flush=True)
+    return csv_rows.read(TABLE, COLUMNS)
 
 
 if __name__ == "__main__":
