@@ -149,6 +149,23 @@ def test_following_counts_against_what_was_shown_before_the_action():
     assert float(stood.metrics["reward/gait_tracking"].mean()) < 0.7 * weight
 
 
+@pytest.mark.parametrize("command", [(0.3, 0, 0), (-0.3, 0, 0), (0, 0, 1.0), (0, 0.2, -1.0)])
+def test_the_feet_that_should_stand_are_those_that_the_reference_has_on_the_ground(command):
+    """By the kinematics of the angles that it shows, row by row. Control: half a cycle later it is the other feet."""
+    robot = get_robot("pupper")
+    shown = gait.reference(STABLE_GAIT.gait, robot)
+    stances, legs = gait.stances(shown, robot), Legs(robot)
+    rows = np.arange(shown.n_samples) + 1e-6
+    seconds = rows / (shown.n_samples * shown.frequency)
+    told = np.tile(np.array(command, float), (len(rows), 1))
+    heights = np.array([legs.feet(angles)[:, 2] for angles in shown.angles(seconds, told)])
+    down = heights <= heights.min() + 0.002
+    stance = shown.stance(seconds, told, stances)
+    assert (stance == down).mean() > 0.97, "but for the rows next to a touchdown, whose angles are mixed"
+    later = shown.stance(seconds + 0.5 / shown.frequency, told, stances)
+    assert (later == down).mean() < 0.5
+
+
 def test_following_the_gait_counts_more_at_first():
     """Following weighs `emphasis` times as much in the beginning, and nothing else does. Control: without it."""
     config = quiet(STABLE_GAIT)
