@@ -15,7 +15,7 @@ from walkies.cli.flags import starting_from
 from walkies.cli.tables import titled
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
-from walkies.robots import DEFAULT, ROBOTS, get_robot
+from walkies.robots import DEFAULT, get_robot, known
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
@@ -45,7 +45,7 @@ def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | 
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
     """
     out = console()
-    if target not in ROBOTS and Path(target).exists():
+    if not known(target) and Path(target).exists():
         from walkies.judge.exam import robot_of  # which loads MuJoCo
 
         policy = read(find_policy(Path(target)))
@@ -88,8 +88,8 @@ def action_table(contract: Contract) -> Table:
     kp, kd = contract.gains
     title = (
         f"Action: {robot.num_joints} numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
-        f"target = clip(default + {contract.action_scale} · action), "
-        f"servo kp {kp} N·m/rad, kd {kd} N·m·s/rad"
+        f"target = clip(default + {gain(contract.scale)} · action), "
+        f"servo kp {gain(kp)} N·m/rad, kd {gain(kd)} N·m·s/rad"
     )
     table = titled(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()

@@ -48,7 +48,7 @@ def action_table(policy: PolicyFile, robot: Robot) -> Table:
     title = (
         f"Network: {network}; {policy.num_parameters:,} parameters. "
         f"Target = clip(default + scale · output), every {policy.control_dt * 1000:.0f} ms; "
-        f"servo kp {policy.kp:g} N·m/rad, kd {policy.kd:g} N·m·s/rad; IMU {'used' if policy.use_imu else 'not used'}"
+        f"servo kp {gain(policy.kp)} N·m/rad, kd {gain(policy.kd)} N·m·s/rad; IMU {'used' if policy.use_imu else 'not used'}"
     )
     table = titled(title, "index", "joint", "default (rad)", "scale (rad)", "limits (rad)", names=2)
     limits = zip(policy.joint_lower_limits, policy.joint_upper_limits, strict=True)
@@ -67,6 +67,11 @@ def blocks_table(policy: PolicyFile) -> Table:
         for row in _trick(policy.blocks.trick):
             table.add_row(*row)
     return table
+
+
+def gain(value: PerJoint) -> str:
+    """One number, or how far those of the joints reach."""
+    return f"{min(value):g} … {max(value):g}" if isinstance(value, tuple) else f"{value:g}"
 
 
 Row = tuple[str, str, str]

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from walkies.accel.cpu import use_cpu
-from walkies.cli import presets
+from walkies.cli import presets, robots
 from walkies.cli.flags import starting_from
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
-from walkies.run.config import TrainConfig, load_terms, resumed
+from walkies.run.config import TrainConfig, load_terms, of_robot, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
@@ -35,8 +35,13 @@ DEFAULT_MINUTES = 4.8
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    task, rest = presets.taken(arguments)
-    return ({} if task is None else {"config": TrainConfig(task=task)}), rest
+    """A robot has numbers of its own, and a ready task others; flags change these."""
+    robot, rest = robots.taken(arguments)
+    task, rest = presets.taken(rest)
+    if robot is None:
+        return ({} if task is None else {"config": TrainConfig(task=task)}), rest
+    config = of_robot(robot)
+    return {"config": config if task is None else replace(config, task=task)}, rest
 
 
 @starting_from(_start)

@@ -59,7 +59,6 @@ def excitation(
 def oscillators(robot: Robot) -> list[tuple[int, int]]:
     """Joints that oscillate together: those of a leg by twos, and the abductions of two legs."""
     sideways = robot.abduction_joints
-    legs = np.arange(robot.num_joints).reshape(len(robot.leg_names), -1).tolist()
-    within = [[joint for joint in leg if joint not in sideways] for leg in legs]
+    within = [[joint for joint in leg if joint not in sideways] for leg in robot.legs]
     pairs = [(leg[i], leg[i + 1]) for leg in within for i in range(0, len(leg) - 1, 2)]
     return pairs + list(zip(sideways[::2], sideways[1::2], strict=False))

@@ -27,7 +27,7 @@ from walkies.deploy.policy_json import COMMANDS, frame, frame_document, history,
 from walkies.deploy.probes import extreme_observations
 from walkies.files import write_bytes, writing
 from walkies.robots import DEFAULT
-from walkies.robots.base import Robot
+from walkies.robots.base import PerJoint, Robot
 from walkies.tasks import signal
 from walkies.tasks.contract import CONTROL_DT, OBSERVATION_CLIP, Contract
 from walkies.tasks.signal import FRAME
@@ -51,8 +51,10 @@ class PolicyFile:
 
     layers: tuple[Layer, ...]
     observation_history: int
-    kp: float
-    kd: float
+    kp: PerJoint
+    """N m/rad"""
+    kd: PerJoint
+    """N m s/rad"""
     action_scale: tuple[float, ...]
     """rad per unit of action, one per joint."""
     default_joint_pos: tuple[float, ...]
@@ -177,10 +179,9 @@ class PolicyFile:
             kp=self.kp,
             kd=self.kd,
         )
-        scale = np.array(self.action_scale)
-        uniform = float(scale[0]) if np.all(scale == scale[0]) else scale
+        uniform = per_joint(self.action_scale)
         return Contract(
-            own, self.observation_history, uniform, self.kp, self.kd, self.control_dt,  # type: ignore[arg-type]
+            own, self.observation_history, uniform, self.kp, self.kd, self.control_dt,
             self.observation,
         )  # fmt: skip
 
@@ -203,8 +204,8 @@ class PolicyFile:
             **spec,
             "observation_history": self.observation_history,
             "use_imu": self.use_imu,
-            "kp": self.kp,
-            "kd": self.kd,
+            "kp": _plain(self.kp),
+            "kd": _plain(self.kd),
             "action_scale": scale[0] if len(set(scale)) == 1 else scale,
             "default_joint_pos": list(self.default_joint_pos),
             "joint_lower_limits": list(self.joint_lower_limits),
@@ -236,8 +237,8 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
     return PolicyFile(
         layers=tuple(read_layer(layer) for layer in document["layers"]),
         observation_history=history(document) or 1,
-        kp=float(document["kp"]),
-        kd=float(document["kd"]),
+        kp=per_joint(document["kp"]),
+        kd=per_joint(document["kd"]),
         action_scale=tuple(map(float, scale if isinstance(scale, list) else [scale] * robot_of(document).num_joints)),
         default_joint_pos=tuple(map(float, document["default_joint_pos"])),
         joint_lower_limits=tuple(map(float, document["joint_lower_limits"])),
@@ -249,6 +250,17 @@ def from_document(document: Mapping[str, Any]) -> PolicyFile:
         blocks=file_blocks.parse(document) if "obs_spec" in document else Blocks(),
         edition=EDITIONS[-1 if "obs_spec" in document else 0],
     )
+
+
+def per_joint(numbers: Any) -> PerJoint:
+    """One number where all are the same, else one for each joint."""
+    values = np.asarray(numbers, float).ravel().tolist()
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
+def _plain(numbers: PerJoint) -> float | list[float]:
+    """For a JSON file."""
+    return list(numbers) if isinstance(numbers, tuple) else numbers
 
 
 def write(path: Path | str, policy: PolicyFile) -> None:
@@ -348,9 +360,9 @@ def export(
     policy = PolicyFile(
         layers=tuple(Layer(w, b, name) for (w, b), name in zip(folded, activations, strict=True)),
         observation_history=contract.observation_history,
-        kp=float(kp),
-        kd=float(kd),
-        action_scale=tuple(np.broadcast_to(np.asarray(contract.action_scale, float), robot.num_joints).tolist()),
+        kp=per_joint(kp),
+        kd=per_joint(kd),
+        action_scale=tuple(np.broadcast_to(np.asarray(contract.scale, float), robot.num_joints).tolist()),
         default_joint_pos=tuple(map(float, robot.default_pose)),
         joint_lower_limits=tuple(map(float, robot.lower_limits)),
         joint_upper_limits=tuple(map(float, robot.upper_limits)),

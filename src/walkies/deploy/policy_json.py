@@ -67,7 +67,7 @@ def problems(document: dict[str, Any]) -> list[Problem]:
         found.append(Problem("wrong-type", "use_imu", describe(document["use_imu"]), "true or false"))
     inputs = _check_input(document, joints, found)
     for key in ("kp", "kd"):
-        if key in document and not (is_finite(document[key]) and document[key] >= 0):
+        if key in document and not _is_gain(document[key], joints, robot_of(document).protocol == Robot.protocol):
             found.append(Problem("bad-gain", key, describe(document[key]), "one number ≥ 0 for all joints"))
     scale = document.get("action_scale", 0.0)
     if not is_finite(scale) and not are_numbers(scale, joints):
@@ -77,6 +77,13 @@ def problems(document: dict[str, Any]) -> list[Problem]:
     if "layers" in document:
         check_layers(document["layers"], inputs, joints, found)
     return found[:MAX_PROBLEMS]
+
+
+def _is_gain(value: Any, joints: int, each: bool) -> bool:
+    """A number that is not negative; or one for each joint, where the robot's software takes such."""
+    if each and are_numbers(value, joints):
+        return all(number >= 0 for number in value)
+    return is_finite(value) and value >= 0
 
 
 def history(document: Mapping[str, Any]) -> int | None:
@@ -89,7 +96,7 @@ def robot_of(document: Mapping[str, Any]) -> Robot:
     """The robot that a file is for: as it says where that is known, else the one whose course made the format."""
     about = document.get("walkies")
     name = about.get("robot") if isinstance(about, dict) else None
-    return robots.get_robot(name if isinstance(name, str) and name in robots.ROBOTS else robots.DEFAULT)
+    return robots.get_robot(name if isinstance(name, str) and robots.known(name) else robots.DEFAULT)
 
 
 def frame(document: Mapping[str, Any]) -> tuple[str, ...] | None:

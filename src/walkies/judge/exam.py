@@ -23,7 +23,7 @@ from walkies.files import digest
 from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
 from walkies.judge.record import Record, Recorder, empty
-from walkies.judge.report import report
+from walkies.judge.report import report, scale_of
 from walkies.judge.report_card import EPISODES, SEED, Card
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
@@ -101,7 +101,7 @@ def examine(policy: PolicyFile, episodes: int = EPISODES, seed: int = SEED, thre
     """
     robot = robot_of(policy)
     record, drawn = drive(policy, robot, episodes, seed, threads)
-    return report(drawn, record, seed, robot.name)
+    return report(drawn, record, seed, robot.name, scale_of(robot))
 
 
 def examine_file(path: Path, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:

@@ -18,6 +18,7 @@ from walkies.robots.base import Robot
 from walkies.sim import conditions
 from walkies.tasks import signal
 from walkies.tasks.signal import FrameSignal
+from walkies.tasks.units import growth
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
@@ -53,6 +54,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "push_speed": (0.0, 0.25),
 }
 """Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
+GROWING = {"payload": "kg", "com_x": "m", "com_y": "m", "push_speed": "m/s"}
+"""What is larger for larger robots, and its unit (`walkies.tasks.units`); so are times between commands."""
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
@@ -115,15 +118,18 @@ def draw(seed: int, episodes: int, robot: Robot, num_bodies: int, frame: Sequenc
 def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) -> Conditions:
     rng = np.random.default_rng(seed)
 
+    def reach(name: str) -> np.ndarray:
+        return np.array(RANGES[name]) * growth(robot, GROWING.get(name, ""))
+
     def one(name: str) -> np.ndarray:
-        return np.array(rng.uniform(*RANGES[name]))
+        return np.array(rng.uniform(*reach(name)))
 
     def delay(name: str) -> np.ndarray:
         return np.array(round(rng.uniform(*RANGES[name]) / TIMESTEP))
 
-    command, since, until = _draw_commands(rng, np.array(robot.gamepad))
+    command, since, until = _draw_commands(rng, robot)
     direction = rng.uniform(-np.pi, np.pi, STEPS)
-    speed = rng.uniform(*RANGES["push_speed"], STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
+    speed = rng.uniform(*reach("push_speed"), STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
     noise = [
         np.concatenate([[], *(np.full(one.size(robot), NOISE.get(one.name, one.noise)) for one in group)])
         for _, group in itertools.groupby(noisy(frame), lambda one: one.sensor == "controller")
@@ -133,7 +139,7 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) ->
         friction=one("friction"),
         mass=rng.uniform(*RANGES["mass"], num_bodies),
         payload=one("payload"),
-        com_shift=rng.uniform(*np.array([RANGES["com_x"], RANGES["com_y"], (0.0, 0.0)]).T),
+        com_shift=rng.uniform(*np.array([reach("com_x"), reach("com_y"), (0.0, 0.0)]).T),
         kp=one("kp"),
         kd=one("kd"),
         command_delay=delay("command_delay"),
@@ -147,8 +153,9 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) ->
     )
 
 
-def _draw_commands(rng: np.random.Generator, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw_commands(rng: np.random.Generator, robot: Robot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Commands over an episode: none in the second of fade-in, then a new one every few seconds."""
+    reach, seconds = np.array(robot.gamepad), np.array(COMMAND_SECONDS) * growth(robot, "s")
     command, since, until = np.zeros((STEPS, 3)), np.zeros(STEPS, int), np.zeros(STEPS, int)
     start, length, value = 0, round(1.0 / CONTROL_DT), np.zeros(3)
     while start < STEPS:
@@ -157,7 +164,7 @@ def _draw_commands(rng: np.random.Generator, reach: np.ndarray) -> tuple[np.ndar
         since[start : start + length] = np.arange(length)
         until[start : start + length] = np.arange(length, 0, -1)
         start += length
-        length = round(rng.uniform(*COMMAND_SECONDS) / CONTROL_DT)
+        length = round(rng.uniform(*seconds) / CONTROL_DT)
         value = rng.uniform(-reach, reach) * (rng.random() >= ZERO_COMMANDS)
     return command, since, until
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Conditions
 from walkies.judge.record import Record
 from walkies.judge.report_card import Card, Fall, uncertainty
+from walkies.robots.base import Robot
+from walkies.tasks.units import REFERENCE, growth, measures, tidy
 
 FALLEN_LINEAR = 1.0
 """m/s, the error of a fallen robot"""
@@ -54,48 +57,77 @@ MARKS = (
 )
 
 
-def counted(drawn: Conditions, record: Record) -> np.ndarray:
+class Scale(NamedTuple):
+    """How many times larger a robot's marks and times are than those that stand here."""
+
+    linear: float = 1.0
+    """m/s, as its commands are"""
+    yaw: float = 1.0
+    """rad/s, likewise"""
+    time: float = 1.0
+    torque: float = 1.0
+    power: float = 1.0
+
+    def of(self, unit: str) -> float:
+        """For marks of a unit."""
+        return {"m/s": self.linear, "rad/s": self.yaw, "N m": self.torque, "W": self.power}.get(unit, 1.0)
+
+
+ONE = Scale()
+"""Of the robot for which the marks were set."""
+
+
+def scale_of(robot: Robot) -> Scale:
+    """Of a robot, by `walkies.tasks.units`."""
+    own = measures(robot)
+    speeds = own.forward / REFERENCE.forward, own.yaw / REFERENCE.yaw
+    return Scale(*speeds, *(growth(robot, unit) for unit in ("s", "N m", "W")))
+
+
+def counted(drawn: Conditions, record: Record, scale: Scale = ONE) -> np.ndarray:
     """(n, STEPS) bool: steps whose error counts: from SETTLE after each change of command, and all after a fall."""
-    return (drawn.since_change * CONTROL_DT >= SETTLE - 1e-9) | (np.arange(STEPS) >= record.fall_step[:, None])
+    return (drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9) | (np.arange(STEPS) >= record.fall_step[:, None])
 
 
-def errors(drawn: Conditions, record: Record) -> tuple[np.ndarray, np.ndarray]:
+def errors(drawn: Conditions, record: Record, scale: Scale = ONE) -> tuple[np.ndarray, np.ndarray]:
     """Linear (m/s) and yaw-rate (rad/s) error of every step, (n, STEPS); fallen: FALLEN_LINEAR, FALLEN_YAW."""
     linear = np.linalg.norm(record.velocity[..., :2] - drawn.command[..., :2], axis=-1)
     yaw = np.abs(record.yaw_rate - drawn.command[..., 2])
-    return np.where(record.alive, linear, FALLEN_LINEAR), np.where(record.alive, yaw, FALLEN_YAW)
+    fallen = FALLEN_LINEAR * scale.linear, FALLEN_YAW * scale.yaw
+    return np.where(record.alive, linear, fallen[0]), np.where(record.alive, yaw, fallen[1])
 
 
-def smoothed_errors(drawn: Conditions, record: Record) -> tuple[float, float]:
+def smoothed_errors(drawn: Conditions, record: Record, scale: Scale = ONE) -> tuple[float, float]:
     """Mean errors of velocities averaged over WINDOW, where the whole window lies in one command's counted time.
 
     Fallen steps count as in `errors`.
     """
-    half = round(WINDOW / CONTROL_DT) // 2
+    half = round(WINDOW * scale.time / CONTROL_DT) // 2
     fallen = ~record.alive & (np.arange(STEPS) >= record.fall_step[:, None])
-    settled = drawn.since_change * CONTROL_DT >= SETTLE - 1e-9 + half * CONTROL_DT
+    settled = drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9 + half * CONTROL_DT
     whole = settled & (drawn.until_change > half) & (np.arange(STEPS) + half < record.fall_step[:, None])
     velocity = _moving_average(record.velocity[..., :2], half)
     yaw_rate = _moving_average(record.yaw_rate[..., None], half)[..., 0]
     linear = np.linalg.norm(velocity - drawn.command[..., :2], axis=-1)
     yaw = np.abs(yaw_rate - drawn.command[..., 2])
-    linear, yaw = np.where(fallen, FALLEN_LINEAR, linear), np.where(fallen, FALLEN_YAW, yaw)
+    linear = np.where(fallen, FALLEN_LINEAR * scale.linear, linear)
+    yaw = np.where(fallen, FALLEN_YAW * scale.yaw, yaw)
     counts = whole | fallen
     return float(linear[counts].mean()), float(yaw[counts].mean())
 
 
-def score(drawn: Conditions, record: Record) -> dict[str, float]:
+def score(drawn: Conditions, record: Record, scale: Scale = ONE) -> dict[str, float]:
     """Every number of MARKS from a record."""
-    counts = counted(drawn, record)
-    linear, yaw = (error[counts] for error in errors(drawn, record))
-    smooth_linear, smooth_yaw = smoothed_errors(drawn, record)
+    counts = counted(drawn, record, scale)
+    linear, yaw = (error[counts] for error in errors(drawn, record, scale))
+    smooth_linear, smooth_yaw = smoothed_errors(drawn, record, scale)
     alive = record.alive
     moving = alive & np.any(np.abs(drawn.command) >= MOVING, axis=-1)
     speed = np.linalg.norm(record.velocity[..., :2], axis=-1)
     work = float((record.power * CONTROL_DT)[moving].sum())
     load_distance = float((record.weight[:, None] * speed * CONTROL_DT)[moving].sum())
     change = np.diff(record.action, axis=1)[alive[:, 1:]]
-    drift, yaw_drift = _drift(drawn, record)
+    drift, yaw_drift = _drift(drawn, record, scale)
     return {
         "survival": float(np.mean(record.cause == "")),
         "lin_vel_error": float(linear.mean()),
@@ -116,13 +148,21 @@ def score(drawn: Conditions, record: Record) -> dict[str, float]:
     }
 
 
-def report(drawn: Conditions, record: Record, seed: int, robot: str) -> Card:
+def marks_of(scale: Scale) -> tuple[Mark, ...]:
+    """The marks of a robot."""
+    return tuple(
+        mark if mark.limit is None or (size := scale.of(mark.unit)) == 1.0 else replace(mark, limit=tidy(mark.limit * size))
+        for mark in MARKS
+    )
+
+
+def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scale = ONE) -> Card:
     """The report card. Numbers that could not be measured are None, and their marks missed."""
-    numbers = score(drawn, record)
-    marks = {mark.key: _met(mark, numbers[mark.key]) for mark in MARKS}
+    numbers, own = score(drawn, record, scale), marks_of(scale)
+    marks = {mark.key: _met(mark, numbers[mark.key]) for mark in own}
     episodes = len(drawn.seed)
     return {
-        "passed": all(marks[mark.key] for mark in MARKS if mark.gates),
+        "passed": all(marks[mark.key] for mark in own if mark.gates),
         "survival": numbers["survival"],
         "survival_interval": list(uncertainty(numbers["survival"], episodes)[1:]),
         "lin_vel_error": numbers["lin_vel_error"],
@@ -142,7 +182,7 @@ def report(drawn: Conditions, record: Record, seed: int, robot: str) -> Card:
                 "gates": mark.gates,
                 "met": marks[mark.key],
             }
-            for mark in MARKS
+            for mark in own
         ],
         "falls": [_fall(drawn, record, int(i)) for i in np.flatnonzero(record.cause != "")],
     }
@@ -189,9 +229,9 @@ def _moving_average(x: np.ndarray, half: int) -> np.ndarray:
     return result
 
 
-def _drift(drawn: Conditions, record: Record) -> tuple[float, float]:
+def _drift(drawn: Conditions, record: Record, scale: Scale) -> tuple[float, float]:
     """Speed (m/s) and yaw rate (rad/s) of the net motion while told to stand still, after SETTLE to stop, means."""
-    still = counted(drawn, record) & record.alive & np.all(drawn.command == 0, axis=-1)
+    still = counted(drawn, record, scale) & record.alive & np.all(drawn.command == 0, axis=-1)
     speeds, turns = [], []
     for i in range(len(still)):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], still[i], [0]])))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.files import shown
+from walkies.robots import folders, record
 from walkies.robots.base import Robot
 from walkies.robots.pupper import PUPPER
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
     import mujoco
 
 ROBOTS: dict[str, Robot] = {PUPPER.name: PUPPER}
-"""Every robot by name."""
+"""Robots whose record is code, by name; others have folders (`walkies.robots.folders`)."""
 
 DEFAULT = PUPPER.name
 """The robot that is meant where none is named: at the command line, and by policy files, whose format is its own."""
@@ -24,14 +26,29 @@ VISUAL_GROUP = 2
 
 
 def get_robot(name: str) -> Robot:
-    """The robot called `name`.
+    """The robot called `name`: one of a folder here, else one that walkies brings along.
 
     Raises:
-        UserError: no robot has that name; the message lists those there are.
+        UserError: no robot has that name; the message lists those there are. Or its folder is damaged.
     """
-    if name not in ROBOTS:
-        raise UserError(f"unknown robot {name!r}; known robots: {', '.join(sorted(ROBOTS))}")
-    return ROBOTS[name]
+    if name in ROBOTS:
+        return ROBOTS[name]
+    if (folder := folders.find(name)) is not None:
+        return record.read(folder)
+    raise UserError(
+        f"unknown robot {shown(name)}; known robots: {', '.join(names())}. One of your own: "
+        "walkies robot add FILE, or the path of its MJCF or URDF file in place of a name"
+    )
+
+
+def known(name: str) -> bool:
+    """Whether there is a robot of that name."""
+    return name in ROBOTS or folders.find(name) is not None
+
+
+def names() -> list[str]:
+    """Of all robots there are."""
+    return sorted({*ROBOTS, *folders.names()})
 
 
 def load_model(
@@ -78,6 +95,8 @@ def load_spec(
     import mujoco
 
     spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+    if robot.joints is not None:
+        record.impose(spec, robot)
     if solver_iterations is not None:
         if solver_iterations < 1:
             raise ValueError(f"solver_iterations must be at least 1, not {solver_iterations}")
@@ -94,11 +113,13 @@ def load_spec(
 
 def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
     """Leave no contacts of the robot's parts with one another."""
+    ground = [geom for geom in spec.worldbody.geoms if geom.contype or geom.conaffinity]
     for geom in spec.geoms:
         if geom.contype or geom.conaffinity:
             # Two geoms collide where the contype of one meets the conaffinity of the other: only ground × robot.
-            on_ground = geom.parent.name == "world"
-            geom.contype, geom.conaffinity = (1, 0) if on_ground else (0, 1)
+            own = geom.parent.name == "world"
+            meets = any(geom.contype & one.conaffinity or one.contype & geom.conaffinity for one in ground)
+            geom.contype, geom.conaffinity = (1, 0) if own else (0, 1) if meets or not ground else (0, 0)
 
 
 def _discard_visuals(spec: mujoco.MjSpec) -> None:

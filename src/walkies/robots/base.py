@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+
+PerJoint: TypeAlias = float | tuple[float, ...]
+"""One number for all joints, or one for each."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,18 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Joints:
+    """Of each joint what its MJCF says, where a person may say otherwise. In the order of `Robot.joint_names`."""
+
+    armature: tuple[float, ...]
+    """kg m²"""
+    damping: tuple[float, ...]
+    """N m s/rad"""
+    frictionloss: tuple[float, ...]
+    """N m"""
+
+
+@dataclass(frozen=True)
 class Robot:
     """Facts about one legged robot. Joint arrays follow the MJCF's joint order (leg by leg, outwards). SI, radians."""
 
@@ -82,41 +98,60 @@ class Robot:
     upper_limits: tuple[float, ...]
     limit_inset: float
     """The motor board clamps targets this far inside the joint limits (rad)."""
-    kp: float
+    kp: PerJoint
     """N m/rad, servo stiffness with which policies are trained and act unless a task says otherwise."""
-    kd: float
+    kd: PerJoint
     """N m s/rad, servo damping, likewise."""
-    torque_limit: float
+    torque_limit: PerJoint
     """N m"""
     kp_cap: float
     """N m/rad, what the motor board allows at most."""
     kd_cap: float
     """N m s/rad, likewise."""
-    init_kp: float
-    init_kd: float
+    init_kp: PerJoint
+    init_kd: PerJoint
     """Gains while the controller moves to the default pose after activation."""
     foot_geoms: tuple[str, ...]
+    """Names of the colliding spheres of the feet, leg by leg, as many for each leg."""
     knee_geoms: tuple[str, ...]
+    """Names of those of the legs above the feet."""
     torso_geoms: tuple[str, ...]
-    """Names of the colliding spheres, by role. Feet in leg order."""
+    """Names of those of the base: where one of them touches the ground the robot has fallen."""
     foot_sites: tuple[str, ...]
+    """Names of sites in the middle of `foot_geoms`, in their order."""
     imu_site: str
     reset_height: tuple[float, float]
     """Range of base heights (m) at which the default pose is clear of the ground or just above it."""
     standing_height: float
     """Base height (m) at which the robot settles in its default pose."""
-    mirror_joints: tuple[int, ...]
-    """Left–right mirror: joint i of the mirrored robot is `mirror_signs[i] * q[mirror_joints[i]]`."""
-    mirror_signs: tuple[float, ...]
-    mirror_legs: tuple[int, ...]
+    hip_height: float
+    """m, of the middle of the hips above the lowest point of the feet in the default pose: the robot's unit of
+    length."""
+    mass: float
+    """kg, of the whole robot."""
+    mirror_joints: tuple[int, ...] | None
+    """Left–right mirror: joint i of the mirrored robot is `mirror_signs[i] * q[mirror_joints[i]]`. None, as the two
+    after it: left and right are no mirror images."""
+    mirror_signs: tuple[float, ...] | None
+    mirror_legs: tuple[int, ...] | None
     abduction_joints: tuple[int, ...]
-    """Joints that move a leg sideways, by their place in `joint_names`; one per leg, in leg order."""
+    """Joints that move a leg sideways, by their place in `joint_names`; at most one per leg, in leg order."""
     swing: tuple[float, ...]
     """rad by which each joint may swing about the default pose while the robot is held in the air."""
     gamepad: tuple[float, float, float]
     """± m/s forward and leftward and rad/s of yaw: what its gamepad can ask for."""
-    plausible: Plausible
-    """What policies for this robot may say."""
+    plausible: Plausible | None = None
+    """What policies for this robot may say; None: nobody has said."""
+    action_scale: PerJoint = 0.75
+    """rad of joint target per unit of action unless a task says otherwise."""
+    leg_joints: tuple[tuple[int, ...], ...] | None = None
+    """Of each leg its joints from the trunk outwards, by their place in `joint_names`; None: they come leg by leg."""
+    kind: str = "quadruped"
+    """quadruped, biped, humanoid, hexapod, or how many legs it has: which preset of a task is its own."""
+    payload_height: float = 0.1
+    """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
+    joints: Joints | None = None
+    """Numbers that replace those of the MJCF; None: those that it states are the robot's, and equal to this record's."""
     protocol: str = "generic"
     """The control protocol that it speaks, of `walkies.deploy.controllers`."""
     delivery: Delivery | None = None
@@ -124,6 +159,19 @@ class Robot:
     stance_points: tuple[tuple[float, float, float], ...] | None = None
     """m, frame of the trunk, legs in order: below these the feet of its gaits stand; None: where the default pose has
     them."""
+
+    @property
+    def legs(self) -> tuple[tuple[int, ...], ...]:
+        """Of each leg its joints, from the trunk outwards, by their place in `joint_names`."""
+        if self.leg_joints is not None:
+            return self.leg_joints
+        each = self.num_joints // len(self.leg_names)
+        return tuple(tuple(range(leg * each, (leg + 1) * each)) for leg in range(len(self.leg_names)))
+
+    @property
+    def points(self) -> int:
+        """Colliding spheres of a foot."""
+        return len(self.foot_geoms) // len(self.leg_names)
 
     @property
     def num_joints(self) -> int:

@@ -18,11 +18,13 @@ from walkies.errors import UserError
 from walkies.files import read_json, shown
 from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import DEFAULT, get_robot
+from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
 from walkies.tasks.presets import Preset, with_preset
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.units import discount_of, task_of
 from walkies.tasks.walk import Walk, WalkConfig
 
 WALKING_RECIPE = replace(
@@ -100,10 +102,20 @@ class TrainConfig:
     """The learning algorithm."""
 
 
+def of_robot(robot: Robot) -> TrainConfig:
+    """The training that a robot gets unless somebody says otherwise: task and discounts are in its own units."""
+    recipe = replace(
+        WALKING_RECIPE, gamma=discount_of(robot, WALKING_RECIPE.gamma), lam=discount_of(robot, WALKING_RECIPE.lam)
+    )
+    return TrainConfig(robot=robot.name, task=task_of(robot), recipe=recipe)
+
+
 def expanded(config: TrainConfig) -> TrainConfig:
     """The same configuration with the ready task of --preset and the ready set of --randomization written out in its
     task."""
     config = replace(config, preset=None, task=with_preset(config.task, config.preset))
+    if config.task == WalkConfig():  # whose numbers are those of one robot
+        config = replace(config, task=task_of(get_robot(config.robot)))
     if config.randomization is None:
         return config
     chosen = named_set(config.randomization)

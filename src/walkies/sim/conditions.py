@@ -21,8 +21,6 @@ from walkies.sim.base import inertia_in_body_frame
 
 ELLIPTIC_IMPRATIO = 100.0
 """of the Pupper's own simulator (pupperv3-monorepo, pupper_v3_description)"""
-PAYLOAD_HEIGHT = 0.1
-"""m above the base origin, over the trunk's centre of mass: on the robot's back."""
 GAP = "_gap"
 GAP_ARMATURE, GAP_DAMPING, GAP_SOLREF = 1e-5, 1e-3, (0.004, 1.0)
 """kg m², N m s/rad and (s, 1): next to nothing between the ends of the play, and hard at them."""
@@ -188,10 +186,12 @@ def set_bodies(
     bodies = bodies_of(model, robot)
     batch.expand("body_mass")[:, bodies] = model.body_mass[bodies] * mass
     batch.expand("body_inertia")[:, bodies] = model.body_inertia[bodies] * mass[:, :, None]
-    _load_trunk(batch, bodies[0], payload, com_shift)
+    _load_trunk(batch, bodies[0], payload, com_shift, robot.payload_height)
 
 
-def _load_trunk(batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com_shift: np.ndarray) -> None:
+def _load_trunk(
+    batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com_shift: np.ndarray, height: float
+) -> None:
     """Shift the trunk's centre of mass and add the payload (parallel-axis theorem), or take mass away in proportion."""
     model = batch.model
     mass, ipos = batch.expand("body_mass"), batch.expand("body_ipos")
@@ -204,7 +204,7 @@ def _load_trunk(batch: mujoco.batch.Batch, trunk: int, payloads: np.ndarray, com
             inertia *= (own + payload) / own
             combined = centre
         else:
-            load = np.array([model.body_ipos[trunk][0], model.body_ipos[trunk][1], PAYLOAD_HEIGHT])
+            load = np.array([model.body_ipos[trunk][0], model.body_ipos[trunk][1], height])
             combined = (own * centre + payload * load) / (own + payload)
             inertia += own * _point_inertia(centre - combined) + payload * _point_inertia(load - combined)
         mass[i, trunk] = own + payload
@@ -249,12 +249,12 @@ def down(slope: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 def strength(weak_leg: np.ndarray, leg: np.ndarray, robot: Robot) -> np.ndarray:
     """(n, nu) factor on each motor's torque, `weak_leg` (n,) for those of leg number `leg` (n,)."""
-    legs = np.repeat(np.arange(len(robot.leg_names)), robot.num_joints // len(robot.leg_names))
-    return np.where(legs[None] == leg[:, None], weak_leg[:, None], 1.0)
+    own = np.array([[joint in joints for joint in range(robot.num_joints)] for joints in robot.legs])
+    return np.where(own[np.asarray(leg, int)], weak_leg[:, None], 1.0)
 
 
 def motors_of(given: Mapping[str, np.ndarray], robot: Robot, leg: np.ndarray) -> tuple[np.ndarray, ...]:
     """Factors on stiffness and damping, and torque limits (N m) at rest, (n, nu) each, of the robots of `columns`."""
     factor = strength(given["weak_leg"], leg, robot)
-    limit = np.minimum(given["torque_limit"], robot.torque_limit)
-    return given["kp"][:, None] * factor, given["kd"][:, None] * factor, limit[:, None] * factor
+    limit = np.minimum(given["torque_limit"][:, None], robot.torque_limit)
+    return given["kp"][:, None] * factor, given["kd"][:, None] * factor, limit * factor

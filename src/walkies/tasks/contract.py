@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from walkies.bounds import Between
-from walkies.robots.base import Robot
+from walkies.robots.base import PerJoint, Robot
 from walkies.tasks import signal
 from walkies.tasks.signal import FRAME, Errors, FrameSignal, Sensed, namespace
 
@@ -42,11 +42,11 @@ class Contract:
     robot: Robot
     observation_history: int = 1
     """Frames in an observation, newest first."""
-    action_scale: float = ACTION_SCALE
-    """rad of joint target per unit of action."""
-    kp: float | None = None
+    action_scale: PerJoint | None = ACTION_SCALE
+    """rad of joint target per unit of action; None for the robot's own."""
+    kp: PerJoint | None = None
     """N m/rad, servo stiffness while the policy acts; None for the robot's own."""
-    kd: float | None = None
+    kd: PerJoint | None = None
     """N m s/rad, servo damping while the policy acts; None for the robot's own."""
     control_dt: float = CONTROL_DT
     """s between actions."""
@@ -72,7 +72,12 @@ class Contract:
         return self.frame_size * self.observation_history
 
     @property
-    def gains(self) -> tuple[float, float]:
+    def scale(self) -> PerJoint:
+        """rad of joint target per unit of action."""
+        return self.robot.action_scale if self.action_scale is None else self.action_scale
+
+    @property
+    def gains(self) -> tuple[PerJoint, PerJoint]:
         """Servo stiffness (N m/rad) and damping (N m s/rad) while the policy acts."""
         return (
             self.robot.kp if self.kp is None else self.kp,
@@ -108,5 +113,5 @@ class Contract:
         xp = namespace(action)
         lower, upper = self.robot.target_limits()
         default = xp.asarray(self.robot.default_pose, dtype=action.dtype)
-        target = default + self.action_scale * action
+        target = default + (self.scale if isinstance(self.scale, float) else xp.asarray(self.scale, action.dtype)) * action
         return xp.clip(target, xp.asarray(lower, dtype=action.dtype), xp.asarray(upper, dtype=action.dtype))

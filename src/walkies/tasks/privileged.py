@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
 from walkies.geometry import DOWN, to_body
@@ -89,15 +90,18 @@ def _mirrored_legs(task: Task) -> Image:
 
 
 def _mirrored_spheres(task: Task) -> Image:
-    """Feet and knees are paired by leg, torso spheres by their place."""
-    robot, model = task.robot, task.simulator.model
-    order = {name: i for i, name in enumerate(task.spheres)}
-    partner = np.arange(len(order))
-    for group in (robot.foot_geoms, robot.knee_geoms):
-        for name, other in zip(group, robot.mirror_legs, strict=True):
-            partner[order[name]] = order[group[other]]
-    place = np.array([model.geom(name).pos for name in robot.torso_geoms])
+    """Each is paired with that which lies nearest to its mirror image as the robot stands."""
+    place = sphere_places(task.robot, task.simulator.model, task.spheres)
     image = np.linalg.norm(place[:, None] - place[None] * VECTOR, axis=-1).argmin(axis=1)
-    for name, other in zip(robot.torso_geoms, image, strict=True):
-        partner[order[name]] = order[robot.torso_geoms[other]]
-    return Image(partner, np.ones(len(order)))
+    return Image(image, np.ones(len(image)))
+
+
+def sphere_places(robot: Robot, model: mujoco.MjModel, spheres: tuple[str, ...]) -> np.ndarray:
+    """Where spheres (k) are in the default pose: (k, 3) m, frame of the trunk."""
+    data = mujoco.MjData(model)
+    for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
+        data.qpos[model.joint(name).qposadr] = angle
+    mujoco.mj_kinematics(model, data)
+    base = data.body(robot.base_body)
+    places = np.array([data.geom(name).xpos for name in spheres])
+    return (places - base.xpos) @ base.xmat.reshape(3, 3)

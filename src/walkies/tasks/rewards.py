@@ -87,11 +87,11 @@ class RewardParams:
     """Flight time a step should have, s."""
     clearance: Annotated[float, Between(0.0, 10.0)] = 0.03
     """Height a swinging foot should reach above the ground, m."""
-    swing_time: Annotated[float, Between(0.0, 100.0)] = 2.0
-    """Longest flight of feet that alternate, √(h/g), h being the height at which the robot stands."""
-    swing_height: Annotated[float, Between(0.0, 10.0)] = 0.19
+    swing_time: Annotated[float, Between(0.0, 100.0)] = 1.96
+    """Longest flight of feet that alternate, √(h/g), h being the height of the hips as the robot stands."""
+    swing_height: Annotated[float, Between(0.0, 10.0)] = 0.183
     """Best height of a swinging foot then, h."""
-    swing_width: Annotated[float, Between(0.0, 10.0, "(]")] = 0.13
+    swing_width: Annotated[float, Between(0.0, 10.0, "(]")] = 0.125
     """σ of exp(−(height − best)²/σ²) for it, h."""
     still: Annotated[float, Between(0.0, 100.0)] = 0.05
     """A command of a smaller norm means: stand still."""
@@ -120,6 +120,12 @@ class Reward(NamedTuple):
     """In short, for people."""
     constants: Mapping[str, Any]
     """Further arguments of the function."""
+    per: str = ""
+    """What it is a sum over, `joint` or `leg`: of robots with more of them the mean counts."""
+    tracks: bool = False
+    """It measures how commands are followed, and its size is theirs."""
+    event: bool = False
+    """It is no rate but something that happens once."""
 
     def __call__(self, motion: Motion, params: RewardParams) -> Array:
         """(n,) its value, unweighted."""
@@ -134,9 +140,22 @@ class Reward(NamedTuple):
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 
-def reward(function: Term, weight: float, unit: str = "", formula: str = "", **constants: Any) -> Any:
-    """A field of a `RewardWeights`: the term of that name, its default the weight; `function` gets the constants."""
-    return field(default=weight, metadata={ABOUT: Reward(function, unit, formula, constants)})
+def reward(
+    function: Term,
+    weight: float,
+    unit: str = "",
+    formula: str = "",
+    *,
+    per: str = "",
+    tracks: bool = False,
+    event: bool = False,
+    **constants: Any,
+) -> Any:
+    """A field of a `RewardWeights`: the term of that name, its default the weight; `function` gets the constants.
+
+    per, tracks, event: what `Reward` says of them.
+    """
+    return field(default=weight, metadata={ABOUT: Reward(function, unit, formula, constants, per, tracks, event)})
 
 
 def tracking_lin_vel(m: Motion, s: RewardParams) -> Array:
@@ -291,19 +310,21 @@ class RewardWeights:
     tracking_lin_vel: Weight = reward(tracking_lin_vel, 1.5, "1", "exp(−‖v_xy − command‖²/σ²)")
     tracking_ang_vel: Weight = reward(tracking_ang_vel, 0.8, "1", "exp(−(ω_z − command)²/σ²)")
     lin_vel_error: Weight = reward(
-        lin_vel_error, -1.0, "m/s", "‖v_xy − command‖: a pull from far away, where the Gaussian is flat"
+        lin_vel_error, -1.0, "m/s", "‖v_xy − command‖: a pull from far away, where the Gaussian is flat", tracks=True
     )
-    ang_vel_error: Weight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|")
+    ang_vel_error: Weight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|", tracks=True)
     lin_vel_z: Weight = reward(lin_vel_z, -1.0, "m²/s²", "squared vertical velocity")
     ang_vel_xy: Weight = reward(ang_vel_xy, -0.02, "rad²/s²", "squared roll and pitch rate")
     orientation: Weight = reward(orientation, -1.0, "1", "squared horizontal part of gravity in the body frame")
-    torque: EffortWeight = reward(torque, -0.005, "N² m²", "Σ τ²")
+    torque: EffortWeight = reward(torque, -0.005, "N² m²", "Σ τ²", per="joint")
     power: EffortWeight = reward(power, -0.002, "W", "Σ |τ q̇|")
-    joint_acceleration: EffortWeight = reward(joint_acceleration, -5e-8, "rad²/s⁴", "Σ q̈²")
-    action_rate: EffortWeight = reward(action_rate, -0.12, "1", "Σ (a_t − a_{t−1})²")
-    foot_slip: Weight = reward(foot_slip, -0.2, "m²/s²", "Σ squared horizontal velocity of feet on the ground")
+    joint_acceleration: EffortWeight = reward(joint_acceleration, -5e-8, "rad²/s⁴", "Σ q̈²", per="joint")
+    action_rate: EffortWeight = reward(action_rate, -0.12, "1", "Σ (a_t − a_{t−1})²", per="joint")
+    foot_slip: Weight = reward(
+        foot_slip, -0.2, "m²/s²", "Σ squared horizontal velocity of feet on the ground", per="leg"
+    )
     foot_air_time: Weight = reward(
-        foot_air_time, 1.0, "s", "Σ over touchdowns of (flight time − wanted), when commanded to move"
+        foot_air_time, 1.0, "s", "Σ over touchdowns of (flight time − wanted), when commanded to move", per="leg"
     )
     alternate_feet: Weight = reward(
         alternate_feet,
@@ -312,17 +333,21 @@ class RewardWeights:
         "while one half of the feet swings, not too long, and the other stands: ½ + ½ mean exp(−(height − best)²/σ²), "
         "when commanded to move",
     )
-    foot_clearance: Weight = reward(foot_clearance, 0.0, "m · m/s", "Σ |height − wanted| · horizontal foot speed")
-    stand_still: Weight = reward(stand_still, -0.3, "rad", "Σ |q − default| when commanded to stand")
-    stand_still_velocity: Weight = reward(stand_still_velocity, -0.02, "rad/s", "Σ |q̇| when commanded to stand")
-    abduction: Weight = reward(abduction, -0.1, "rad²", "Σ squared sideways hip angles")
-    knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground")
+    foot_clearance: Weight = reward(
+        foot_clearance, 0.0, "m · m/s", "Σ |height − wanted| · horizontal foot speed", per="leg"
+    )
+    stand_still: Weight = reward(stand_still, -0.3, "rad", "Σ |q − default| when commanded to stand", per="joint")
+    stand_still_velocity: Weight = reward(
+        stand_still_velocity, -0.02, "rad/s", "Σ |q̇| when commanded to stand", per="joint"
+    )
+    abduction: Weight = reward(abduction, -0.1, "rad²", "Σ squared sideways hip angles", per="leg")
+    knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground", per="leg")
     torso_contact: Weight = reward(torso_contact, -1.0, "1", "number of torso spheres on the ground")
     gait_tracking: Weight = reward(gait_tracking, 0.0, "1", "exp(−mean((q − reference)²/σ²))")
     gait_contacts: Weight = reward(
         gait_contacts, 0.0, "1", "share of the feet that stand or swing as in the reference, when commanded to move"
     )
-    termination: Weight = reward(termination, -100.0, "1", "falling")
+    termination: Weight = reward(termination, -100.0, "1", "falling", event=True)
 
 
 OLD_FORM = (

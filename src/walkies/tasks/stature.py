@@ -15,7 +15,7 @@ class Stature(NamedTuple):
     """Of one robot. Legs of different size swing alike in these units (Alexander & Jayes 1983, dynamic similarity)."""
 
     height: float
-    """m, of the base as the robot stands."""
+    """m, of the hips above the feet as the robot stands."""
     time: float
     """s, √(height / g)."""
     half: Any
@@ -24,7 +24,7 @@ class Stature(NamedTuple):
 
 def stature(robot: Robot, model: mujoco.MjModel) -> Stature:
     """Of `robot`, whose model it is, under the model's gravity."""
-    height = robot.standing_height
+    height = robot.hip_height
     gravity = float(np.linalg.norm(model.opt.gravity))
     return Stature(
         height, float(np.sqrt(height / gravity)), halves(Legs(robot, model).feet(np.array(robot.default_pose)))

@@ -89,8 +89,8 @@ class WalkConfig:
     """Signals in a frame, in order. The controller of 2025 knows the default alone."""
     gait: GaitConfig = field(default_factory=GaitConfig)
     """A reference gait, in force where `observation` has gait_reference."""
-    action_scale: Annotated[float, Between(0.0, 10.0, "(]")] = ACTION_SCALE
-    """rad of joint target per unit of action."""
+    action_scale: Annotated[float | None, Between(0.0, 10.0, "(]")] = ACTION_SCALE
+    """rad of joint target per unit of action. None: the robot's own, which may differ from joint to joint."""
     kp: Stiffness | None = None
     """Servo stiffness, N m/rad. Default: the robot's own."""
     kd: Damping | None = None
@@ -99,6 +99,14 @@ class WalkConfig:
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
     """Time limit of an episode, s."""
+
+
+class _Feet(NamedTuple):
+    """Of each foot, (n, legs, …): whether it is on the ground, its height (m) and its velocity (m/s)."""
+
+    contact: Array
+    height: Array
+    velocity: Array
 
 
 class WalkState(NamedTuple):
@@ -163,7 +171,7 @@ class Walk:
         self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd))
         self.spheres = simulator.spheres
         index = {name: i for i, name in enumerate(self.spheres)}
-        self.feet = np.array([index[name] for name in robot.foot_geoms])
+        self.feet = np.array([index[name] for name in robot.foot_geoms]).reshape(-1, robot.points)
         self.knees = np.array([index[name] for name in robot.knee_geoms])
         self.torso = np.array([index[name] for name in robot.torso_geoms])
         self.stature = stature(robot, simulator.model)
@@ -195,7 +203,7 @@ class Walk:
             frames[:, self.contract.slices[signal.GAIT]] = 0.0
         oldest = longest_imu_delay(config.randomization, simulator.timestep)
         self.imu_rows = actuation.imu_memory(oldest, simulator.substeps)
-        self.mirror = Mirror.of(self.contract, self.privileged, self)
+        self.mirror = None if robot.mirror_joints is None else Mirror.of(self.contract, self.privileged, self)
         self.effort: Array | float = 1.0
         self.gait_emphasis: Array | float = 1.0
         self.randomization = config.randomization
@@ -401,6 +409,18 @@ class Walk:
         noise = {one.name: sensing.noise(one).value(uniform[:, places[one.name]]) for one in noisy}
         return self.contract.frame(sensed, Errors(bias[:, :3], bias[:, 3:6], bias[:, 6:]), noise)
 
+    def _feet(self, readings: Readings, contact: Array) -> _Feet:
+        """Feet of several spheres touch the ground where one does, and are where the lowest is."""
+        distance, velocity = readings.contact_distance[:, self.feet], readings.contact_velocity[:, self.feet]
+        if self.robot.points == 1:
+            return _Feet(contact[:, self.feet[:, 0]], distance[..., 0], velocity[:, :, 0])
+        lowest = jnp.argmin(distance, axis=-1)[..., None]
+        return _Feet(
+            contact[:, self.feet].any(axis=-1),
+            jnp.take_along_axis(distance, lowest, axis=-1)[..., 0],
+            jnp.take_along_axis(velocity, lowest[..., None], axis=2)[:, :, 0],
+        )
+
     def _motion(
         self, state: WalkState, before: State, physics: State, readings: Readings, action: Array
     ) -> tuple[Motion, Array, Array, Array]:
@@ -410,7 +430,8 @@ class Walk:
         velocity = to_body(quaternion, physics.qvel[:, :3])
         force = jnp.sqrt(jnp.sum(jnp.square(readings.contact_force), axis=-1))
         contact = readings.contact_distance < 0.0
-        foot_contact = contact[:, self.feet]
+        feet = self._feet(readings, contact)
+        foot_contact = feet.contact
         flight = state.air_time + self.control_dt
         first_contact = foot_contact & (state.air_time > 0.0)
         torso = contact[:, self.torso]
@@ -424,15 +445,15 @@ class Walk:
             gravity=gravity,
             height=physics.qpos[:, 2],
             joint_offset=offset,
-            abduction=offset[:, np.array(self.robot.abduction_joints)],
+            abduction=offset[:, np.array(self.robot.abduction_joints, int)],
             joint_velocity=physics.qvel[:, 6:],
             joint_acceleration=(physics.qvel[:, 6:] - before.qvel[:, 6:]) / self.control_dt,
             torque=readings.joint_torque,
             action=action,
             last_action=state.action,
             foot_contact=foot_contact,
-            foot_velocity=readings.contact_velocity[:, self.feet],
-            foot_height=readings.contact_distance[:, self.feet],
+            foot_velocity=feet.velocity,
+            foot_height=feet.height,
             foot_air_time=flight * (~foot_contact | first_contact),
             first_contact=first_contact,
             knee_force=force[:, self.knees],

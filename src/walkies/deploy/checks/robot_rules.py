@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,23 +14,25 @@ from walkies.deploy.json_values import is_finite
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
 from walkies.files import shown
-from walkies.robots import ROBOTS
+from walkies.robots import known, names
 from walkies.robots.base import Range, Robot
 
+LIMIT_WIDTH = Range(0.0, math.inf, "rad", "the lower limit comes first")
+"""Of robots of which nobody has said more."""
 GROSS = 10.0
 """A number so many times below or above what is plausible is a slip or another unit, and no choice."""
 
 
 def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """Stiffness and damping, and whether the IMU is used."""
-    for key, value, cap, plausible in (
-        ("kp", policy.kp, robot.kp_cap, robot.plausible.kp),
-        ("kd", policy.kd, robot.kd_cap, robot.plausible.kd),
-    ):
-        if value > cap:
-            message = f"{value:g} is above the board's cap: the robot will use {cap:g} without a word"
-            yield Finding("gain-over-cap", ERROR, key, message, BOARD, f"train with {key} ≤ {cap:g}")
-        yield from _implausible("implausible-gain", key, value, plausible, "write the gain it was trained with")
+    for key, gain, cap in (("kp", policy.kp, robot.kp_cap), ("kd", policy.kd, robot.kd_cap)):
+        for value in sorted(set(np.ravel(gain).tolist())):
+            if value > cap:
+                message = f"{value:g} is above the board's cap: the robot will use {cap:g} without a word"
+                yield Finding("gain-over-cap", ERROR, key, message, BOARD, f"train with {key} ≤ {cap:g}")
+            if robot.plausible is not None:
+                plausible = getattr(robot.plausible, key)
+                yield from _implausible("implausible-gain", key, value, plausible, "write the gain it was trained with")
     if not policy.use_imu:
         message = "the controller then demands an IMU that reports exactly no rotation, and fails at the first tilt"
         yield Finding("no-imu", WARNING, "use_imu", message, CONTROLLER, "set use_imu to true")
@@ -46,7 +49,8 @@ def scale(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
             message = f"{value:g} turns {which} the other way than the policy means"
             yield Finding("mirrored-scale", ERROR, key, message, CONTROLLER, f"write {-value:g}")
         mend = "write the scale it was trained with, in rad per unit of action"
-        yield from _implausible("implausible-scale", key, abs(value), robot.plausible.action_scale, mend)
+        if robot.plausible is not None:
+            yield from _implausible("implausible-scale", key, abs(value), robot.plausible.action_scale, mend)
 
 
 def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
@@ -62,7 +66,7 @@ def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         message = f"{pose[i]:g} for {robot.joint_names[i]} is outside its limits {lower[i]:g} … {upper[i]:g}"
         mend = "the order of joints or the sign of the left legs may be wrong"
         yield Finding("pose-outside-limits", ERROR, f"default_joint_pos[{i}]", message, CONTROLLER, mend)
-    width = robot.plausible.limit_width
+    width = LIMIT_WIDTH if robot.plausible is None else robot.plausible.limit_width
     for i in np.flatnonzero(upper - lower < width.low):
         message = f"limits leave {robot.joint_names[i]} {upper[i] - lower[i]:.3g} {width.unit}: it cannot move"
         yield Finding(
@@ -89,9 +93,9 @@ def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """What the file says of its training: robot, rate, commands."""
     about = policy.walkies
-    if policy.robot_name not in ROBOTS:
+    if not known(policy.robot_name):
         message = f"made for {shown(policy.robot_name)}, unknown here; checked as if for {robot.name}"
-        mend = f"write one of {', '.join(sorted(ROBOTS))}"
+        mend = f"write one of {', '.join(names())}"
         yield Finding("unknown-robot", WARNING, "walkies.robot", message, "walkies.robots", mend)
     dt = about.get("control_dt", 0.02)
     if not is_finite(dt) or abs(dt - 0.02) > 0.001:
@@ -131,7 +135,9 @@ def _implausible(code: str, key: str, value: float, plausible: Range, mend: str)
 
 def _pose(pose: np.ndarray, robot: Robot) -> Iterator[Finding]:
     """Whether the feet are under their hips; mixed-up joints or signs put them elsewhere."""
-    feet, plausible = stance(robot, pose), robot.plausible
+    if (plausible := robot.plausible) is None:
+        return
+    feet = stance(robot, pose)
     for where, distance, span in (
         ("ahead of", feet.ahead, plausible.foot_ahead),
         ("outward of", feet.outward, plausible.foot_outward),

@@ -28,9 +28,9 @@ def stance(robot: Robot, pose: np.ndarray) -> Stance:
     for name, angle in zip(robot.joint_names, pose, strict=True):
         data.qpos[model.joint(name).qposadr] = angle
     mujoco.mj_kinematics(model, data)
-    per_leg = robot.num_joints // len(robot.leg_names)
-    hip = np.array([data.xanchor[model.joint(name).id] for name in robot.joint_names[::per_leg]])
+    hip = np.array([data.xanchor[model.joint(robot.joint_names[leg[0]]).id] for leg in robot.legs])
     foot = np.array([data.site(name).xpos for name in robot.foot_sites])
+    foot = foot.reshape(len(hip), -1, 3).mean(axis=1)
     side = np.sign(hip[:, 1] - data.body(robot.base_body).xpos[1])
     ahead, left, up = (foot - hip).T
     return Stance(ahead, side * left, -up)

@@ -11,7 +11,7 @@ import numpy as np
 
 from walkies.deploy.controllers import inputs
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
-from walkies.deploy.policy_file import PolicyFile
+from walkies.deploy.policy_file import PolicyFile, per_joint
 from walkies.robots.base import Robot
 from walkies.tasks.contract import FADE_IN
 from walkies.tasks.signal import Sensed
@@ -32,7 +32,8 @@ class GenericController:
         self.tick_rate = tick_rate or 1.0 / policy.control_dt
         self.fade_in = fade_in
         # The motor board caps gains without a word, so a file that asks for more is driven with what it would get.
-        self.policy = replace(policy, kp=min(policy.kp, robot.kp_cap), kd=min(policy.kd, robot.kd_cap))
+        capped = {"kp": np.minimum(policy.kp, robot.kp_cap), "kd": np.minimum(policy.kd, robot.kd_cap)}
+        self.policy = replace(policy, **{name: per_joint(gain) for name, gain in capped.items()})
         self.contract = self.policy.contract(robot)
 
     def standing(self, n: int) -> np.ndarray:

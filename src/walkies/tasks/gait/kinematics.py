@@ -41,6 +41,7 @@ class Legs:
         self._speeds = np.array([joint.dofadr[0] for joint in joints])
         self._hinges = np.array([joint.id for joint in joints])
         self._feet = [self._model.site(name).id for name in robot.foot_sites]
+        self._legs = len(robot.leg_names)
         self._data.qpos[:] = self._model.qpos0
         if self._model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE:  # the trunk in the origin, level
             self._data.qpos[:7] = [0, 0, 0, 1, 0, 0, 0]
@@ -50,12 +51,12 @@ class Legs:
     @property
     def per_leg(self) -> int:
         """Joints of a leg."""
-        return self.robot.num_joints // len(self._feet)
+        return self.robot.num_joints // self._legs
 
     def feet(self, angles: np.ndarray) -> np.ndarray:
         """Centres of the feet (legs, 3) under joint angles (nu,), rad."""
         self._move(angles)
-        return self._data.site_xpos[self._feet].copy()
+        return self._data.site_xpos[self._feet].reshape(self._legs, -1, 3).mean(axis=1)
 
     def points(self, angles: np.ndarray) -> np.ndarray:
         """Every joint of a leg, then its foot, (legs, joints of a leg + 1, 3): what a picture of the legs joins."""

@@ -90,7 +90,7 @@ def check(weights: RewardWeights, width: tuple[float, ...], shown: bool, robot: 
     Raises:
         UserError: what was given and what was expected.
     """
-    per_leg = robot.num_joints // len(robot.leg_names)
+    per_leg = len(robot.legs[0])
     for name in ("gait_tracking", "gait_contacts"):
         if not shown and (weight := getattr(weights, name)):
             raise UserError(

@@ -1,0 +1,52 @@
+"""Which robot a command line means: one by its name, or one in a file, which is read and gets a folder on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from walkies.robots import get_robot, known
+from walkies.robots.base import Robot
+from walkies.terminal import say
+
+ENDINGS = (".xml", ".urdf", ".mjcf")
+"""Of files that have a robot."""
+SWITCHES = ("--resume", "--film", "--view", "--self-contacts", "--json")
+"""Flags without a value, besides those that begin with --no-: what follows them is no value of theirs."""
+
+
+def taken(arguments: Sequence[str]) -> tuple[Robot | None, list[str]]:
+    """The robot that the arguments name, and the arguments with its name in place of a file's; None: they name none
+    that there is.
+
+    Raises:
+        UserError: the file that they name has no robot that could be trained.
+    """
+    rest = list(arguments)
+    if "--help" in rest or "-h" in rest:
+        return None, rest
+    for at, word in enumerate(rest):
+        before = rest[at - 1] if at else ""
+        takes = before.startswith("--") and "=" not in before
+        if word.startswith("-") or (takes and before not in SWITCHES and not before.startswith("--no-")):
+            continue
+        if word.lower().endswith(ENDINGS) and Path(word).is_file():
+            robot = added(Path(word))
+            return robot, [*rest[:at], robot.name, *rest[at + 1 :]]
+        if known(word):
+            return get_robot(word), rest
+    return None, rest
+
+
+def added(path: Path) -> Robot:
+    """The robot in a file, in a folder of its own now; what was found is said."""
+    from walkies.robots.infer import add
+
+    found = add(path)
+    say(f"{path}: a {found.robot.kind} of {found.robot.mass:.3g} kg with {found.robot.num_joints} joints; what was "
+        f"read off it, and may be changed, is in {found.folder}")  # fmt: skip
+    for what in found.kept:
+        say(f"Kept as it was changed by hand: {what}")
+    for note in found.notes:
+        say(f"Note: {note}.")
+    return found.robot

@@ -1,0 +1,100 @@
+"""Motors of a robot: what its file says of them, and what is usual where it says nothing.
+
+A servo is chosen by the rotor behind it: kp = J ω², kd = 2 ζ J ω for an armature of J, with ω = 2π · 10 Hz and ζ = 2.
+That is how Unitree's robots are driven in BeyondMimic (Liao et al. 2025, arXiv:2508.08241, section III), and within a
+third of what the Stanford Pupper and Unitree's Go1 have.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from walkies.robots.anatomy import Anatomy
+from walkies.robots.check import torque_limits, torques
+from walkies.robots.stand import Stand
+
+RATE = 2 * np.pi * 10.0
+"""rad/s, of a servo's own swing."""
+RATIO = 2.0
+"""Its damping, 1 being critical."""
+GIVE = 1.0
+"""rad by which a joint gives way under all of its motor's torque, where nothing says how strong its servo should be."""
+SAG = 0.1
+"""rad by which it may give way as the robot stands."""
+LIGHT = 0.2
+"""Damping below which the servo of a file is none: it would ring."""
+RESERVE = 5.0
+"""Times the torque that standing takes, of a motor of which nothing says how strong it is."""
+
+
+class Servos(NamedTuple):
+    """Of each hinge, SI."""
+
+    kp: np.ndarray
+    kd: np.ndarray
+    torque: np.ndarray
+    armature: np.ndarray
+    damping: np.ndarray
+    friction: np.ndarray
+    origins: dict[str, str]
+    """Where each of these comes from, by its name."""
+
+
+def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> Servos:
+    """The motors of a robot."""
+    dofs = model.jnt_dofadr[list(parts.joints)]
+    needed, torque = np.abs(torques(model, parts, stance)), torque_limits(model, parts)
+    needed = _even(parts, needed)
+    origins = {}
+    unstated = np.isinf(torque)
+    torque = np.where(unstated, RESERVE * max(float(needed.max()), 1e-3), torque)
+    origins["torque"] = _origin(unstated, f"{RESERVE:g} times what standing takes of the most loaded joint")
+
+    kp, kd = _stated(model, parts)
+    armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
+    absent, bare = np.isnan(kp), armature <= 0
+    stiff = np.where(bare, torque / GIVE, armature * RATE**2)
+    sagging = stiff < needed / SAG
+    kp = np.where(absent, np.maximum(stiff, needed / SAG), kp)
+    why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
+    why = why if not bare.any() else f"all of the torque at {GIVE:g} rad" if bare.all() else f"{why}, or all torque at "\
+        f"{GIVE:g} rad"
+    origins["kp"] = _origin(absent, why + (f"; {(sagging & absent).sum()} stiffer, to stand" if (sagging & absent).any()
+                                            else ""))  # fmt: skip
+    origins["armature"] = _origin(bare, f"such that kp is {RATE / 2 / np.pi:g} Hz on it")
+    armature = np.where(bare, kp / RATE**2, armature)
+    ringing = np.isnan(kd) | (kd + damping < 2 * LIGHT * np.sqrt(kp * armature))
+    kd = np.where(ringing, 2 * RATIO * np.sqrt(kp * armature), kd)
+    origins["kd"] = _origin(ringing, f"a damping ratio of {RATIO:g} on the rotor")
+    loss = model.dof_frictionloss[dofs].copy()
+    origins["damping"] = origins["friction"] = "of the file"
+    return Servos(kp, kd, torque, armature, damping, loss, origins)
+
+
+def _origin(estimated: np.ndarray, how: str) -> str:
+    if not estimated.any():
+        return "of the file"
+    return f"estimated: {how}" if estimated.all() else f"of the file; where it says none, estimated: {how}"
+
+
+def _even(parts: Anatomy, values: np.ndarray) -> np.ndarray:
+    """The larger of each joint and its mirror image."""
+    return values if parts.partner is None else np.maximum(values, values[list(parts.partner)])
+
+
+def _stated(model: mujoco.MjModel, parts: Anatomy) -> tuple[np.ndarray, np.ndarray]:
+    """kp and kd of the file's position servos; NaN where a joint has none."""
+    kp, kd = np.full(len(parts.joints), np.nan), np.full(len(parts.joints), np.nan)
+    for actuator in range(model.nu):
+        joint = int(model.actuator_trnid[actuator, 0])
+        if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT or joint not in parts.joints:
+            continue
+        gear = float(model.actuator_gear[actuator, 0])
+        gain, bias = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator]
+        if gain > 0 and np.isclose(bias[1], -gain):
+            place = parts.joints.index(joint)
+            kp[place], kd[place] = gain * gear**2, -bias[2] * gear**2
+    return kp, kd
