@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from walkies.robots.anatomy import Anatomy, limits, lowest, posed
-from walkies.robots.stand import Stand
+from walkies.robots.stand import KEYFRAME, Stand
 
 STRAINED = 0.7
 """Share of a motor's torque beyond which standing leaves too little for walking."""
@@ -77,6 +77,8 @@ def _joints(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Proble
             found.append(Problem(f"{name} has limits {low[place]:g} … {high[place]:g}", "state the lower one first"))
         elif not low[place] - 1e-6 <= angle <= high[place] + 1e-6:
             found.append(Problem(f"{name} stands at {angle:.2f}, outside its limits", "move the pose or the limits"))
+        elif stance.origin != KEYFRAME and min(angle - low[place], high[place] - angle) < 1e-3:
+            found.append(Problem(f"{name} stands at its limit, {angle:.2f}", "state a pose in a keyframe"))
         elif max(-low[place], high[place]) > 7.0 and model.jnt_limited[joint]:
             found.append(Problem(f"{name} may turn to {max(-low[place], high[place]):g} rad", "state limits in rad"))
         if model.nu and joint not in driven:
@@ -142,9 +144,13 @@ def torque_limits(model: mujoco.MjModel, parts: Anatomy) -> np.ndarray:
         if model.jnt_actfrclimited[joint]:
             most[place] = np.abs(model.jnt_actfrcrange[joint]).max()
         for i in range(model.nu):
-            if model.actuator_trnid[i, 0] == joint and model.actuator_forcelimited[i]:
-                gear = abs(model.actuator_gear[i, 0])
+            if model.actuator_trnid[i, 0] != joint or model.actuator_trntype[i] != mujoco.mjtTrn.mjTRN_JOINT:
+                continue
+            gear, gain = abs(model.actuator_gear[i, 0]), abs(model.actuator_gainprm[i, 0])
+            if model.actuator_forcelimited[i]:
                 most[place] = min(most[place], gear * np.abs(model.actuator_forcerange[i]).max())
+            if model.actuator_ctrllimited[i] and model.actuator_biastype[i] == mujoco.mjtBias.mjBIAS_NONE:
+                most[place] = min(most[place], gear * gain * np.abs(model.actuator_ctrlrange[i]).max())
     return most
 
 

@@ -19,7 +19,7 @@ from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 from walkies.robots.servos import Servos, servos
 from walkies.robots.shapes import Sphere
 from walkies.robots.source import read
-from walkies.robots.stand import Stand, stand
+from walkies.robots.stand import KEYFRAME, Stand, stand
 
 GRAVITY = 9.81
 """m/s², of the units of speed."""
@@ -258,7 +258,7 @@ def _touching(model: mujoco.MjModel) -> set[tuple[int, int]]:
 
 
 def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
-    pose = "a keyframe of the file" if seen.stance.origin == "keyframe" else "computed: feet below the hips, legs three "\
+    pose = "a keyframe of the file" if seen.stance.origin == KEYFRAME else "computed: feet below the hips, legs three "\
         "quarters stretched, centre of mass over the feet"
     limited = seen.model.jnt_limited[list(seen.parts.joints)].astype(bool)
     found = {

@@ -1,6 +1,6 @@
 """The pose in which a robot stands: its file's keyframe, or else one that its limbs' geometry gives.
 
-Computed, each leg is three quarters stretched, or nearly straight where it can keep its foot level, with the foot below
+Computed, each leg is three quarters stretched, or its thigh and shank nearly so where it can keep its foot level, with the foot below
 its hip, moved until the centre of mass is above the middle of the feet; arms stay at zero. Legs that mirror each other
 do so in the pose.
 """
@@ -16,7 +16,9 @@ from scipy.optimize import least_squares
 from walkies.robots.anatomy import Anatomy, Limb, first_pose, limits, lowest, posed
 
 STRETCH, UPRIGHT = 0.75, 0.95
-"""Of the way from hip to foot at full reach; the second of legs of at least LEVEL joints."""
+"""Of the way from hip to foot at full reach; the second from hip to ankle, of legs of at least LEVEL joints."""
+LONG = 0.5
+"""Of the longest segment of such a leg: thighs and shanks are longer."""
 LEVEL = 5
 """Joints of a leg from which on it can keep its foot level."""
 STARTS, NEAR = 6, 0.4
@@ -27,6 +29,10 @@ BALANCE = 3
 """Times that the feet are moved below the centre of mass."""
 EASE = 0.003
 """Weight of a joint's distance from zero, per rad, in lengths of the leg: what the rest leaves open."""
+
+
+KEYFRAME = "keyframe"
+"""Where a pose comes from that is not computed."""
 
 
 class Stand(NamedTuple):
@@ -44,7 +50,7 @@ class Stand(NamedTuple):
 
 def stand(model: mujoco.MjModel, parts: Anatomy) -> Stand:
     """The pose of a robot's first suitable keyframe, or a computed one."""
-    angles, origin = first_pose(model, parts.joints), "keyframe"
+    angles, origin = first_pose(model, parts.joints), KEYFRAME
     if not model.nkey:
         origin, shift, start = "computed", 0.0, angles
         for _ in range(BALANCE):
@@ -100,10 +106,14 @@ def _leg(model: mujoco.MjModel, parts: Anatomy, leg: Limb, start: np.ndarray, sh
     data = posed(model, parts.joints, start)
     below = leg.joints[leg.joints.index(first) :]
     ends = np.array([*data.xanchor[list(below)], _foot(data, leg)])
-    reach = float(np.linalg.norm(np.diff(ends, axis=0), axis=1).sum())
+    lengths = np.linalg.norm(np.diff(ends, axis=0), axis=1)
+    reach = float(lengths.sum())
     sole = data.xmat[leg.bodies[-1]].reshape(3, 3)[2].copy()
     level = len(leg.joints) >= LEVEL
-    drop = (UPRIGHT if level else STRETCH) * reach
+    drop = STRETCH * reach
+    if level:  # thigh and shank, and below them a foot that stays as it is
+        (long,) = np.nonzero(lengths[:-1] > LONG * lengths[:-1].max())
+        drop = UPRIGHT * float(lengths[long].sum()) + max(0.0, float(ends[long[-1] + 1, 2] - ends[-1, 2]))
     low, high = (np.clip(end[own], -np.pi, np.pi) for end in limits(model, parts.joints))
 
     work = mujoco.MjData(model)

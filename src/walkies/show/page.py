@@ -134,8 +134,16 @@ def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
         "metres": metres,
         "poses": base64.b64encode(packed.tobytes()).decode("ascii"),
         "commands": [replay.describe(motion.command[row]) for row in rows],
-        "shapes": [_shape(model, geom) for geom in range(model.ngeom) if model.geom_group[geom] == VISUAL_GROUP],
+        "shapes": [_shape(model, geom) for geom in _drawn(model)],
     }
+
+
+def _drawn(model: mujoco.MjModel) -> list[int]:
+    """Geoms that show the robot; where these are meshes, of which the page knows nothing, its colliders do."""
+    plain = [geom for geom in range(model.ngeom) if int(model.geom_type[geom]) in map(int, SHAPES)]
+    seen = [geom for geom in plain if model.geom_group[geom] == VISUAL_GROUP]
+    meshes = np.any((model.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (model.geom_group == VISUAL_GROUP))
+    return [geom for geom in plain if model.geom_bodyid[geom]] if meshes or not seen else seen
 
 
 def _shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
