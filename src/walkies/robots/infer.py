@@ -25,8 +25,9 @@ GRAVITY = 9.81
 """m/s², of the units of speed."""
 WIDEST = 0.75
 """rad of target per unit of action at most."""
-BEYOND = 1.25
-"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for."""
+BEYOND, NARROWEST = 1.25, 0.35
+"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for; and rad that it may
+in any case, since stiff servos of weak motors reach that angle early and must swing their legs all the same."""
 SHARES = {2: (0.35, 0.15, 0.15), 4: (0.6, 0.4, 0.26)}
 """Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, and of more."""
 SIDEWAYS = 0.7
@@ -160,10 +161,10 @@ def _joints(seen: Anatomized, names: Mapping[int, str], motors: Servos) -> dict[
     for place, joint in enumerate(parts.joints):
         pose = float(np.clip(stance.angles[place], low[place], high[place]))
         reach = max(high[place] - pose, pose - low[place])
-        scale = min(WIDEST, BEYOND * motors.torque[place] / motors.kp[place], reach)
+        scale = min(WIDEST, max(BEYOND * motors.torque[place] / motors.kp[place], NARROWEST), reach)
         partner = "" if parts.partner is None else names[parts.joints[parts.partner[place]]]
         found[names[joint]] = Joint(
-            pose=round(pose, 4) if low[place] <= round(pose, 4) <= high[place] else pose,
+            pose=round(pose, 4) + 0.0 if low[place] <= round(pose, 4) <= high[place] else pose,
             lower=_round(float(low[place]), 8), upper=_round(float(high[place]), 8),
             kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4), torque=_round(motors.torque[place], 6),
             scale=_round(max(scale, 0.01), 3), armature=_round(motors.armature[place], 4),
@@ -278,7 +279,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "joints.pose": pose,
         "joints.lower, upper": "of the file" if limited.all() else f"of the file; half a turn for {(~limited).sum()} "
         "joints without limits",
-        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp, and the reach",
+        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp (or {NARROWEST:g}), and the reach",
         "joints.mirror, turns": "by geometry",
     }
     return found | {f"joints.{name}": origin for name, origin in motors.origins.items()}

@@ -22,6 +22,8 @@ RATIO = 2.0
 """Its damping, 1 being critical."""
 GIVE = 1.0
 """rad by which a joint gives way under all of its motor's torque, where nothing says how strong its servo should be."""
+LEAST_GIVE = 0.25
+"""rad by which it gives way then at least, where a heavy rotor would ask for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
 LIGHT = 0.2
@@ -56,7 +58,7 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> Servos:
     kp, kd = _stated(model, parts)
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
-    stiff = np.where(bare, torque / GIVE, armature * RATE**2)
+    stiff = np.where(bare, torque / GIVE, np.minimum(armature * RATE**2, torque / LEAST_GIVE))
     sagging = stiff < needed / SAG
     kp = np.where(absent, np.maximum(stiff, needed / SAG), kp)
     why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
