@@ -40,8 +40,8 @@ HEAD = """\
      SI units, radians. Numbers of joints and motors are those of robot.toml, which replace the ones here. -->
 <mujoco model={name}>
   <compiler angle="radian" autolimits="true" meshdir="{assets}" balanceinertia="true"/>
-  <option timestep="0.004" integrator="implicitfast" cone="pyramidal" impratio="10" solver="Newton" iterations="2"
-          ls_iterations="5"/>
+  <option timestep="0.004" integrator="implicitfast" cone="pyramidal" impratio="10" solver="Newton" iterations="10"
+          ls_iterations="20"/>
   <visual>
     <global offwidth="1920" offheight="1080" azimuth="140" elevation="-18"/>
     <quality shadowsize="4096" offsamples="8"/>
