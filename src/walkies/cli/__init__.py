@@ -48,7 +48,9 @@ COMMANDS: dict[str, Command] = {
     "excite": Command("walkies.cli.excite:command", "write a policy that shakes the legs, to measure servos with"),
     "explain": Command("walkies.cli.explain:command", "print a task, or what a policy file says"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
-    "robot check": Command("walkies.cli.robot:check_command", "read a legged robot off its MJCF or URDF, and check it"),
+    "robot add": Command("walkies.cli.robot:add_command", "read a robot off its MJCF or URDF into a folder"),
+    "robot check": Command("walkies.cli.robot:check_command", "what would make a robot's training fail"),
+    "robot list": Command("walkies.cli.robot:list_command", "the robots that there are"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
@@ -68,6 +70,7 @@ EXAMPLES = (
     ("walkies train pupper --minutes 5 --out runs/first", "teach Pupper to walk"),
     ("walkies exam runs/first", "examine what it learned"),
     ("walkies play runs/first", "drive it with the keyboard, in the browser"),
+    ("walkies train my_robot.urdf", "teach another robot, read off its file"),
 )
 
 EXTRAS = {

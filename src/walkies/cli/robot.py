@@ -1,4 +1,4 @@
-"""`walkies robot check`: what a robot's file says about it, and what would make its training fail."""
+"""`walkies robot`: robots read off their files, what would make their training fail, and which there are."""
 
 from __future__ import annotations
 
@@ -9,25 +9,66 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from walkies.cli.robots import added
 from walkies.cli.tables import titled
+from walkies.robots import get_robot, known, load_spec, names
 from walkies.robots.anatomy import Anatomy, anatomy, limits
 from walkies.robots.check import check, torque_limits, torques
 from walkies.robots.source import Source, read
 from walkies.robots.stand import Stand, stand
-from walkies.terminal import console
+from walkies.terminal import console, say
 
 
-def check_command(file: Path, /, json: bool = False) -> int:
+def add_command(file: Path, /, name: str | None = None) -> None:
+    """Read a legged robot off its MJCF or URDF, and keep it: robots/NAME/robot.xml and robot.toml.
+
+    After it, NAME is a robot for every command called from here. In robot.toml every fact stands with where it came
+    from, and any may be changed; adding the file again keeps what was changed.
+
+    Args:
+        file: The robot's file.
+        name: What it is called. Default: as its file.
+    """
+    robot = added(file, name)
+    say(f"Train it: walkies train {robot.name}")
+
+
+def list_command(json: bool = False) -> None:
+    """List the robots that there are: those in the folder robots here, and those that walkies brings along.
+
+    Args:
+        json: Print one JSON object instead of a table.
+    """
+    robots = [get_robot(name) for name in names()]
+    if json:
+        rows = {one.name: {"kind": one.kind, "mass": one.mass, "hip_height": one.hip_height, "joints": one.num_joints,
+                           "commands": list(one.gamepad), "model": str(one.mjcf)} for one in robots}  # fmt: skip
+        print(json_module.dumps(rows, indent=2))
+        return
+    table = titled("Robots", "name", "kind", "kg", "hips, m", "joints", "m/s", "rad/s", "model")
+    for one in robots:
+        speeds = f"{one.gamepad[0]:g}", f"{one.gamepad[2]:g}"
+        sizes = f"{one.mass:.3g}", f"{one.hip_height:.3g}", str(one.num_joints)
+        table.add_row(one.name, one.kind, *sizes, *speeds, place(one.mjcf))
+    console().print(table)
+
+
+def place(path: Path) -> str:
+    """Where a robot is from, in short."""
+    return str(path) if not path.is_absolute() else "comes with walkies"
+
+
+def check_command(target: str, /, json: bool = False) -> int:
     """Read a legged robot off its MJCF or URDF: base, legs, feet, mirror image, a pose to stand in, torques for it.
 
     Nothing is written, and names mean nothing: limbs, feet, left and right are found by geometry. What would make
     training fail is listed with what to do; the exit status is 1 if there is anything.
 
     Args:
-        file: The robot's file.
+        target: The robot's file, or the name of a robot that there is.
         json: Print one JSON object instead of tables.
     """
-    source = read(file)
+    source = _source(target)
     model = source.spec.compile()
     parts = anatomy(model)
     stance = stand(model, parts)
@@ -46,6 +87,14 @@ def check_command(file: Path, /, json: bool = False) -> int:
         out.print(f"- {one.what}: {one.mend}.", markup=False)
     out.print(f"{len(problems)} to look at." if problems else "Nothing to look at.")
     return 1 if problems else 0
+
+
+def _source(target: str) -> Source:
+    """What a file has, or a robot with the numbers of its record."""
+    if Path(target).exists() or not known(target):
+        return read(Path(target))
+    robot = get_robot(target)
+    return Source(robot.mjcf, load_spec(robot), robot.mass, ())
 
 
 def facts(source: Source, model: Any, parts: Anatomy, stance: Stand) -> dict[str, Any]:

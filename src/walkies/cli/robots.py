@@ -38,11 +38,11 @@ def taken(arguments: Sequence[str]) -> tuple[Robot | None, list[str]]:
     return None, rest
 
 
-def added(path: Path) -> Robot:
+def added(path: Path, name: str | None = None) -> Robot:
     """The robot in a file, in a folder of its own now; what was found is said."""
     from walkies.robots.infer import add
 
-    found = add(path)
+    found = add(path, name)
     say(f"{path}: a {found.robot.kind} of {found.robot.mass:.3g} kg with {found.robot.num_joints} joints; what was "
         f"read off it, and may be changed, is in {found.folder}")  # fmt: skip
     for what in found.kept:

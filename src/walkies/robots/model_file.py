@@ -184,10 +184,10 @@ class _Writer:
         if body == self.parts.base:
             yield f'{pad}  <site name="{IMU}"{_frame(self._imu(members))} group="4" size="0.006"/>'
             yield from self._cameras(pad + "  ")
-        for member in members:
-            for child in np.flatnonzero(model.body_parentid == member):
-                if model.body_weldid[child] == child:
-                    yield from self.body(int(child), indent + 2)
+        # In the file's order, so that joints keep theirs.
+        for child in np.flatnonzero(np.isin(model.body_parentid, members)):
+            if model.body_weldid[child] == child:
+                yield from self.body(int(child), indent + 2)
         yield f"{pad}</body>"
 
     def _cameras(self, pad: str) -> Iterator[str]:

@@ -198,11 +198,15 @@ def impose(spec: mujoco.MjSpec, robot: Robot) -> None:
     import numpy as np
 
     assert robot.joints is not None
+    names = {joint.name: i for i, joint in enumerate(spec.joints)}
     numbers = (robot.lower_limits, robot.upper_limits, *robot.joints.__dict__.values())
     for name, low, high, armature, damping, loss in zip(robot.joint_names, *numbers, strict=True):
         joint = spec.joint(name)
         joint.range, joint.armature, joint.frictionloss = (low, high), armature, loss
         joint.damping = np.array([damping, *np.zeros(np.size(joint.damping) - 1)])
+    order = sorted(range(robot.num_joints), key=lambda i: names[robot.joint_names[i]])
+    pose = [robot.default_pose[i] for i in order]
+    spec.add_key(name="stand", qpos=[0.0, 0.0, robot.standing_height, 1.0, 0.0, 0.0, 0.0, *pose])
     gains = (np.broadcast_to(part, robot.num_joints) for part in (robot.kp, robot.kd, robot.torque_limit))
     for name, kp, kd, torque in zip(robot.joint_names, *gains, strict=True):
         servo = spec.actuator(name)
