@@ -16,7 +16,8 @@ from walkies.cli import flags
 from walkies.errors import UserError
 
 NEEDED = {"train": [], "replay": ["log", "policy"]} | {
-    name: ["target"] for name in ("robot add", "robot check", "exam", "play", "film", "rehearse", "lint", "export", "report")
+    name: ["target"]
+    for name in ("robot add", "robot check", "exam", "play", "film", "rehearse", "lint", "export", "report")
 }
 """Arguments without which a command's line is not complete."""
 

@@ -110,7 +110,9 @@ def test_what_a_person_changed_stays(here):
     path = put(welded())
     folder = add(path).folder
     text = (folder / RECORD).read_text()
-    (folder / RECORD).write_text(text.replace("forward = ", "forward = 0.31 # ").replace("a_a = { pose = 0.0", "a_a = { pose = 0.1"))
+    (folder / RECORD).write_text(
+        text.replace("forward = ", "forward = 0.31 # ").replace("a_a = { pose = 0.0", "a_a = { pose = 0.1")
+    )
     again = add(path)
     assert sorted(again.kept) == ["commands.forward", "joints.a_a.pose"]
     assert again.robot.gamepad[0] == 0.31 and again.robot.default_pose[0] == 0.1

@@ -53,7 +53,7 @@ def random_motion(seed):
         height=some(), joint_offset=0.3 * some(joints), abduction=0.3 * some(legs), joint_velocity=3 * some(joints),
         joint_acceleration=50 * some(joints), torque=some(joints), action=some(joints), last_action=some(joints),
         foot_contact=some(legs) > 0, foot_velocity=some(legs, 3), foot_height=0.02 * some(legs), foot_air_time=air,
-        first_contact=some(legs) > 0.5, knee_force=some(legs), torso_force=some(8), fell=some() > 1,
+        first_contact=some(legs) > 0.5, knee_force=5.0 * (some(legs) > 0), torso_force=5.0 * (some(8) > 0), fell=some() > 1,
         stature=Stature(PUPPER.hip_height, math.sqrt(PUPPER.hip_height / 9.81), np.array([True, False, False, True])),
     )  # fmt: skip
 

@@ -38,6 +38,24 @@ def taken(arguments: Sequence[str]) -> tuple[Robot | None, list[str]]:
     return None, rest
 
 
+def strained(robot: Robot) -> list[str]:
+    """Where standing alone takes too much of a motor, a sentence each, before any training; only of robots whose
+    record was read off a model."""
+    if robot.joints is None:
+        return []
+    from walkies.robots import load_model
+    from walkies.robots.anatomy import anatomy
+    from walkies.robots.check import STRAINED, torque_limits, torques
+    from walkies.robots.stand import stand
+
+    model = load_model(robot, visuals=False)
+    parts = anatomy(model)
+    needed, most = abs(torques(model, parts, stand(model, parts))), torque_limits(model, parts)
+    shares = [(model.joint(joint).name, share) for joint, share in zip(parts.joints, needed / most, strict=True)]
+    return [f"{name} needs {share:.0%} of its motor's torque only to stand: it may never walk; a stronger motor, a "
+            "lighter robot or a straighter pose would help" for name, share in shares if share > STRAINED]  # fmt: skip
+
+
 def added(path: Path, name: str | None = None) -> Robot:
     """The robot in a file, in a folder of its own now; what was found is said."""
     from walkies.robots.infer import add

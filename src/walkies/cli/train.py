@@ -20,6 +20,7 @@ from walkies.cli import presets, robots
 from walkies.cli.flags import starting_from
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
+from walkies.robots import get_robot
 from walkies.run.config import TrainConfig, load_terms, of_robot, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
@@ -77,6 +78,8 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
 
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
     seconds = None if minutes is None else 60.0 * minutes
+    for line in robots.strained(get_robot(config.robot)):
+        say(f"Note: {line}.")
     training = prepare(config, folder)
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
 

@@ -86,7 +86,9 @@ def scale_of(robot: Robot) -> Scale:
 
 def counted(drawn: Conditions, record: Record, scale: Scale = ONE) -> np.ndarray:
     """(n, STEPS) bool: steps whose error counts: from SETTLE after each change of command, and all after a fall."""
-    return (drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9) | (np.arange(STEPS) >= record.fall_step[:, None])
+    return (drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9) | (
+        np.arange(STEPS) >= record.fall_step[:, None]
+    )
 
 
 def errors(drawn: Conditions, record: Record, scale: Scale = ONE) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +153,9 @@ def score(drawn: Conditions, record: Record, scale: Scale = ONE) -> dict[str, fl
 def marks_of(scale: Scale) -> tuple[Mark, ...]:
     """The marks of a robot."""
     return tuple(
-        mark if mark.limit is None or (size := scale.of(mark.unit)) == 1.0 else replace(mark, limit=tidy(mark.limit * size))
+        mark
+        if mark.limit is None or (size := scale.of(mark.unit)) == 1.0
+        else replace(mark, limit=tidy(mark.limit * size))
         for mark in MARKS
     )
 

@@ -14,6 +14,7 @@ from walkies.files import write_bytes, write_text
 from walkies.robots import model_file, record, shapes
 from walkies.robots.anatomy import Anatomy, anatomy, limits, posed
 from walkies.robots.base import Robot
+from walkies.robots.check import STRAINED
 from walkies.robots.folders import HERE, MODEL, NAME, name_of
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 from walkies.robots.servos import Servos, servos
@@ -76,10 +77,16 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     stance = stand(model, parts)
     seen = Anatomized(model, parts, stance, posed(model, parts.joints, stance.angles))
     _refuse_massless(path, seen)
-    found, spheres, origins = _record(name, seen)
+    motors = servos(model, parts, stance, source.speeds)
+    found, spheres, origins = _record(name, seen, motors)
     feet = [sphere for leg in found.legs.values() for sphere in leg.feet]
     apart, overlaps = _apart(seen)
-    notes = (*source.notes, *overlaps)
+    slow = _slower(seen, motors.speed)
+    narrowed = (
+        f"its motors turn too slowly for a robot of its size; it is told to go at most {found.commands.forward:g} "
+        f"m/s, {slow:.0%} of what is usual"
+    )
+    notes = (*source.notes, *overlaps, *([narrowed] if slow < 1.0 else []))
     about = f"{path.name}, {source.mass:.4g} kg"
     start = found.robot.reset_height[0]
     written = model_file.write(model, parts, name, about, spheres, feet, apart, stance.hips, start)
@@ -106,10 +113,9 @@ def _refuse_massless(path: Path, seen: Anatomized) -> None:
             raise UserError(f"{path}: {model.body(body).name} moves and has no mass; state its mass and inertia")
 
 
-def _record(name: str, seen: Anatomized) -> tuple[Record, dict[str, Sphere], dict[str, str]]:
+def _record(name: str, seen: Anatomized, motors: Servos) -> tuple[Record, dict[str, Sphere], dict[str, str]]:
     model, parts, stance, data = seen
     named = model_file.names(model)
-    motors = servos(model, parts, stance)
     legs = _leg_names(seen)
     soles = shapes.feet(model, data, parts, stance)
     upper, base, rest = shapes.others(model, data, parts, stance)
@@ -136,7 +142,7 @@ def _record(name: str, seen: Anatomized) -> tuple[Record, dict[str, Sphere], dic
     )  # fmt: skip
     found = Record(
         body,
-        _commands(seen, bool(sideways)),
+        _commands(seen, bool(sideways), motors.speed),
         Parts(knees=lists["knee"], torso=lists["torso"], sideways=sideways),
         {leg: Leg([named.joint[j] for j in limb.joints], own, mirror)
          for leg, limb, own, mirror in zip(legs, parts.legs, feet, _leg_mirrors(seen, legs), strict=True)},
@@ -169,6 +175,7 @@ def _joints(seen: Anatomized, names: Mapping[int, str], motors: Servos) -> dict[
             kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4), torque=_round(motors.torque[place], 6),
             scale=_round(max(scale, 0.01), 3), armature=_round(motors.armature[place], 4),
             damping=_round(motors.damping[place], 6), friction=_round(motors.friction[place], 6),
+            speed=_round(motors.speed[place], 4) if np.isfinite(motors.speed[place]) else 0.0,
             mirror=partner, turns=1.0 if parts.sign is None else float(parts.sign[place]),
         )  # fmt: skip
     return found
@@ -209,15 +216,29 @@ def _sideways(seen: Anatomized) -> list[int]:
     return found
 
 
-def _commands(seen: Anatomized, sideways: bool) -> Commands:
-    """Like robots walk alike: speeds in √(g h), turning in √(g/h), and no faster at the feet than forward."""
+def _commands(seen: Anatomized, sideways: bool, motors: np.ndarray) -> Commands:
+    """Like robots walk alike: speeds in √(g h), turning in √(g/h), and no faster at the feet than forward.
+
+    motors: rad/s, of each joint.
+    """
     hips = seen.stance.hips
     speed, rate = float(np.sqrt(GRAVITY * hips)), float(np.sqrt(GRAVITY / hips))
     forward, left, turn = SHARES[2 if len(seen.parts.legs) == 2 else 4]
+    slower = _slower(seen, motors)
+    forward, left, turn = slower * forward, slower * left, slower * turn
     feet = _feet(seen)[:, :2]
     radius = float(np.linalg.norm(feet - feet.mean(axis=0), axis=1).max())
     yaw = min(turn * rate, forward * speed / radius)
     return Commands(_round(forward * speed, 2), _round(left * speed, 2) if sideways else 0.0, _round(yaw, 2))
+
+
+def _slower(seen: Anatomized, motors: np.ndarray) -> float:
+    """Share of the usual speed that the motors of its legs (rad/s) allow: a leg swings forward about twice as fast as it
+    is left behind."""
+    hips = seen.stance.hips
+    legs = [seen.parts.joints.index(joint) for leg in seen.parts.legs for joint in leg.joints]
+    usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * hips))
+    return min(1.0, STRAINED * float(motors[legs].min()) * hips / 2.0 / usual)
 
 
 def _apart(seen: Anatomized) -> tuple[list[tuple[int, int]], list[str]]:
@@ -259,8 +280,11 @@ def _touching(model: mujoco.MjModel) -> set[tuple[int, int]]:
 
 
 def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
-    pose = "a keyframe of the file" if seen.stance.origin == KEYFRAME else "computed: feet below the hips, legs three "\
-        "quarters stretched, centre of mass over the feet"
+    pose = (
+        "a keyframe of the file"
+        if seen.stance.origin == KEYFRAME
+        else "computed: feet below the hips, legs three quarters stretched, centre of mass over the feet"
+    )
     limited = seen.model.jnt_limited[list(seen.parts.joints)].astype(bool)
     found = {
         "robot.kind": "by its legs and other limbs",
@@ -269,16 +293,17 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "robot.standing_height": "m, of the base there",
         "robot.reset_height": "m, of the base as episodes begin",
         "robot.payload_height": "m above the base, where the judge puts a load",
-        "commands.forward": "m/s, a share of √(g · hip_height)",
+        "commands.forward": "m/s, a share of √(g · hip_height), or what the motors' speeds allow",
         "commands.sideways": "m/s, likewise; 0: it has no joints for it",
-        "commands.yaw": "rad/s, at most such that the feet are no faster than forward",
+        "commands.yaw": "rad/s, likewise, and such that the feet are no faster than forward",
         "contact.knees": "spheres that should not touch the ground",
         "contact.torso": "spheres that touch the ground in a fall",
         "contact.sideways": "joints that move a leg sideways, by their axes",
         "legs.joints": "from the trunk outwards; feet: spheres on the ground; mirror: by geometry",
         "joints.pose": pose,
-        "joints.lower, upper": "of the file" if limited.all() else f"of the file; half a turn for {(~limited).sum()} "
-        "joints without limits",
+        "joints.lower, upper": "of the file"
+        if limited.all()
+        else f"of the file; half a turn for {(~limited).sum()} joints without limits",
         "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp (or {NARROWEST:g}), and the reach",
         "joints.mirror, turns": "by geometry",
     }

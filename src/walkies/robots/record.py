@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
 
 READ = "robot.read.json"
 """What walkies read off the model, as the record has it."""
-EXPECTED = "what `walkies robot add` wrote, with other numbers at most; add the robot's file again"
+EXPECTED = "what `walkies robot add` wrote, with other numbers at most; add the robot's file again, or mend it by hand"
 UNLIMITED = 1e6
 """What caps that nobody states are written as."""
 
@@ -47,6 +47,8 @@ class Joint(NamedTuple):
     """The joint that is its mirror image; itself where it lies in the middle."""
     turns: float = 1.0
     """1.0: as that one does, as angles count; -1.0: the other way."""
+    speed: float = 0.0
+    """rad/s without load; 0: not known."""
 
 
 class Leg(NamedTuple):

@@ -7,6 +7,7 @@ third of what the Stanford Pupper and Unitree's Go1 have.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import mujoco
@@ -28,6 +29,8 @@ SAG = 0.1
 """rad by which it may give way as the robot stands."""
 LIGHT = 0.2
 """Damping below which the servo of a file is none: it would ring."""
+FASTEST = 60.0
+"""rad/s beyond which a joint's speed limits no gait."""
 RESERVE = 5.0
 """Times the torque that standing takes, of a motor of which nothing says how strong it is."""
 
@@ -41,12 +44,14 @@ class Servos(NamedTuple):
     armature: np.ndarray
     damping: np.ndarray
     friction: np.ndarray
+    speed: np.ndarray
+    """Without load; ∞ where nothing says it."""
     origins: dict[str, str]
     """Where each of these comes from, by its name."""
 
 
-def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> Servos:
-    """The motors of a robot."""
+def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping[str, float] | None = None) -> Servos:
+    """The motors of a robot; speeds: rad/s that the file says of some joints, by name."""
     dofs = model.jnt_dofadr[list(parts.joints)]
     needed, torque = np.abs(torques(model, parts, stance)), torque_limits(model, parts)
     needed = _even(parts, needed)
@@ -62,8 +67,13 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> Servos:
     sagging = stiff < needed / SAG
     kp = np.where(absent, np.maximum(stiff, needed / SAG), kp)
     why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
-    why = why if not bare.any() else f"all of the torque at {GIVE:g} rad" if bare.all() else f"{why}, or all torque at "\
-        f"{GIVE:g} rad"
+    why = (
+        why
+        if not bare.any()
+        else f"all of the torque at {GIVE:g} rad"
+        if bare.all()
+        else f"{why}, or all torque at {GIVE:g} rad"
+    )
     origins["kp"] = _origin(absent, why + (f"; {(sagging & absent).sum()} stiffer, to stand" if (sagging & absent).any()
                                             else ""))  # fmt: skip
     origins["armature"] = _origin(bare, f"such that kp is {RATE / 2 / np.pi:g} Hz on it")
@@ -73,7 +83,12 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> Servos:
     origins["kd"] = _origin(ringing, f"a damping ratio of {RATIO:g} on the rotor")
     loss = model.dof_frictionloss[dofs].copy()
     origins["damping"] = origins["friction"] = "of the file"
-    return Servos(kp, kd, torque, armature, damping, loss, origins)
+    # Against damping alone a motor runs as fast as this; models of hobby servos are made so.
+    speed = np.divide(torque, damping, out=np.full(len(torque), np.inf), where=damping > 0)
+    told = [(speeds or {}).get(model.joint(joint).name, np.inf) for joint in parts.joints]
+    speed = np.minimum(speed, told)
+    origins["speed"] = f"rad/s without load, of the file or by its damping; 0: not known, or above {FASTEST:g}"
+    return Servos(kp, kd, torque, armature, damping, loss, np.where(speed > FASTEST, np.inf, speed), origins)
 
 
 def _origin(estimated: np.ndarray, how: str) -> str:

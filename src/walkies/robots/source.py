@@ -40,6 +40,8 @@ class Source(NamedTuple):
     """kg, of all that moves, as the file says."""
     notes: tuple[str, ...]
     """What was added or left out, a sentence each."""
+    speeds: dict[str, float] = {}
+    """rad/s that joints reach at most, by name, where the file says so."""
 
 
 def read(path: Path | str) -> Source:
@@ -96,7 +98,15 @@ def _urdf(path: Path, root: ElementTree.Element) -> Source:
         raise
     except ValueError as error:
         raise UserError(f"{path}: MuJoCo cannot read it: {_told(error)}") from error
-    return _afloat(Source(path, spec, mass, notes))
+    return _afloat(Source(path, spec, mass, notes, dict(_speeds(path, root))))
+
+
+def _speeds(path: Path, root: ElementTree.Element) -> Iterator[tuple[str, float]]:
+    """What a URDF says of its joints' speeds; 0 there means nothing."""
+    for joint in root.findall("joint"):
+        limit = joint.find("limit")
+        if limit is not None and "velocity" in limit.attrib and (speed := _number(path, limit, "velocity")) > 0:
+            yield str(joint.get("name")), speed
 
 
 def _told(error: Exception) -> str:
@@ -238,7 +248,7 @@ def _afloat(source: Source) -> Source:
     Raises:
         UserError: there is no body that moves, or more than one robot; or mass was lost.
     """
-    path, spec, mass, notes = source
+    path, spec, mass, notes, speeds = source
     bases = [body for body in spec.worldbody.bodies if any(_hinged(body))]
     if not bases:
         raise UserError(f"{path}: nothing in it has a hinge; expected a robot with legs")
@@ -258,7 +268,7 @@ def _afloat(source: Source) -> Source:
             f"{path}: its parts weigh {mass:.6g} kg in the file and {found:.6g} kg in MuJoCo's model; expected the "
             "same. State the mass of every link, and one only"
         )
-    return Source(path, spec, mass, notes)
+    return Source(path, spec, mass, notes, speeds)
 
 
 def _hinged(body: mujoco.MjsBody) -> Iterator[bool]:

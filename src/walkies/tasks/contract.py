@@ -113,5 +113,7 @@ class Contract:
         xp = namespace(action)
         lower, upper = self.robot.target_limits()
         default = xp.asarray(self.robot.default_pose, dtype=action.dtype)
-        target = default + (self.scale if isinstance(self.scale, float) else xp.asarray(self.scale, action.dtype)) * action
+        target = (
+            default + (self.scale if isinstance(self.scale, float) else xp.asarray(self.scale, action.dtype)) * action
+        )
         return xp.clip(target, xp.asarray(lower, dtype=action.dtype), xp.asarray(upper, dtype=action.dtype))

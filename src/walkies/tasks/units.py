@@ -180,4 +180,3 @@ def _grown(robot: Robot, record: Any) -> Any:
         if size != 1.0:
             grown[name] = Range(tidy(old.low * size), tidy(old.high * size))
     return replace(record, **grown)
-
