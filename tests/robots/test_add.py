@@ -19,12 +19,13 @@ from walkies.robots.record import READ
 MADE = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
 WELDED = """<mujoco><worldbody><body name="trunk"><freejoint/>
 <inertial pos="0.01 0 0.02" mass="3" diaginertia="0.02 0.03 0.03"/><geom type="box" size="0.15 0.08 0.04"/>
-<body name="pack" pos="-0.05 0 0.08" euler="0 0.3 0.2"><inertial pos="0 0.01 0" mass="0.7" diaginertia="1e-3 2e-3 2e-3"/>
-</body>{legs}</body></worldbody></mujoco>"""
+<body name="pack" pos="-0.05 0 0.08" euler="0 0.3 0.2">
+<inertial pos="0 0.01 0" mass="0.7" diaginertia="1e-3 2e-3 2e-3"/></body>{legs}</body></worldbody></mujoco>"""
 LEG = """<body name="{n}_hip" pos="{x} {y} 0"><joint name="{n}_a" axis="1 0 0" range="-0.8 0.8" armature="0.003"/>
 <inertial pos="0 0 0" mass="0.2" diaginertia="2e-4 2e-4 2e-4"/>
 <body name="{n}_thigh"><joint name="{n}_b" axis="0 1 0" range="-1.5 2" armature="0.003" damping="0.1"/>
-<inertial pos="0 0 -0.07" mass="0.3" diaginertia="8e-4 8e-4 1e-4"/><geom type="capsule" size="0.02" fromto="0 0 -0.03 0 0 -0.12"/>
+<inertial pos="0 0 -0.07" mass="0.3" diaginertia="8e-4 8e-4 1e-4"/>
+<geom type="capsule" size="0.02" fromto="0 0 -0.03 0 0 -0.12"/>
 <body name="{n}_shank" pos="0 0 -0.15"><joint name="{n}_c" axis="0 1 0" range="-2.6 -0.1" armature="0.003"/>
 <inertial pos="0 0 -0.07" mass="0.15" diaginertia="4e-4 4e-4 5e-5"/>
 <body name="{n}_toe" pos="0 0 -0.15" euler="0 0.4 0"><inertial pos="0.01 0 0" mass="0.05" diaginertia="1e-5 2e-5 2e-5"/>

@@ -53,7 +53,8 @@ def random_motion(seed):
         height=some(), joint_offset=0.3 * some(joints), abduction=0.3 * some(legs), joint_velocity=3 * some(joints),
         joint_acceleration=50 * some(joints), torque=some(joints), action=some(joints), last_action=some(joints),
         foot_contact=some(legs) > 0, foot_velocity=some(legs, 3), foot_height=0.02 * some(legs), foot_air_time=air,
-        first_contact=some(legs) > 0.5, knee_force=5.0 * (some(legs) > 0), torso_force=5.0 * (some(8) > 0), fell=some() > 1,
+        first_contact=some(legs) > 0.5, knee_force=5.0 * (some(legs) > 0), torso_force=5.0 * (some(8) > 0),
+        fell=some() > 1,
         stature=Stature(PUPPER.hip_height, math.sqrt(PUPPER.hip_height / 9.81), np.array([True, False, False, True])),
     )  # fmt: skip
 
@@ -63,7 +64,8 @@ def enlarged(m):
     long, time = LONGER, LONGER**0.5
     speed, force, rates = long / time, LONGER**3, jnp.array([long / time] * 2 + [1 / time])
     return m._replace(
-        command=m.command * rates, linear_velocity=speed * m.linear_velocity, angular_velocity=m.angular_velocity / time,
+        command=m.command * rates, linear_velocity=speed * m.linear_velocity,
+        angular_velocity=m.angular_velocity / time,
         height=long * m.height, joint_velocity=m.joint_velocity / time,
         joint_acceleration=m.joint_acceleration / time**2, torque=force * long * m.torque,
         foot_velocity=speed * m.foot_velocity, foot_height=long * m.foot_height, foot_air_time=time * m.foot_air_time,

@@ -88,8 +88,8 @@ def action_table(contract: Contract) -> Table:
     kp, kd = contract.gains
     title = (
         f"Action: {robot.num_joints} numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
-        f"target = clip(default + {gain(contract.scale)} · action), "
-        f"servo kp {gain(kp)} N·m/rad, kd {gain(kd)} N·m·s/rad"
+        f"target = clip(default + {explain_policy.gain(contract.scale)} · action), "
+        f"servo kp {explain_policy.gain(kp)} N·m/rad, kd {explain_policy.gain(kd)} N·m·s/rad"
     )
     table = titled(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()

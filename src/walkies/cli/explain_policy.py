@@ -12,7 +12,7 @@ from walkies.deploy.blocks import Blocks, HeadingHold, Trick
 from walkies.deploy.blocks.command import AXES
 from walkies.deploy.policy_file import PolicyFile
 from walkies.files import shown
-from walkies.robots.base import Robot
+from walkies.robots.base import PerJoint, Robot
 from walkies.tasks.gait.reference import OPTIONAL_TABLES, TABLES
 from walkies.tasks.signal import GAIT
 
@@ -48,7 +48,8 @@ def action_table(policy: PolicyFile, robot: Robot) -> Table:
     title = (
         f"Network: {network}; {policy.num_parameters:,} parameters. "
         f"Target = clip(default + scale · output), every {policy.control_dt * 1000:.0f} ms; "
-        f"servo kp {gain(policy.kp)} N·m/rad, kd {gain(policy.kd)} N·m·s/rad; IMU {'used' if policy.use_imu else 'not used'}"
+        f"servo kp {gain(policy.kp)} N·m/rad, kd {gain(policy.kd)} N·m·s/rad; "
+        f"IMU {'used' if policy.use_imu else 'not used'}"
     )
     table = titled(title, "index", "joint", "default (rad)", "scale (rad)", "limits (rad)", names=2)
     limits = zip(policy.joint_lower_limits, policy.joint_upper_limits, strict=True)

@@ -59,9 +59,8 @@ def nominal_plant(robot: Robot, n: int) -> Plant:
     """Nothing late, nothing weak, nothing biased."""
     ones, now = np.ones((n, robot.num_joints)), np.zeros(n, int)
     zero = np.zeros(n)
-    return Plant(
-        ones, ones, np.asarray(robot.torque_limit) * ones, np.full(n, np.inf), now, now, 0.0 * ones, zero, zero
-    )
+    limit = np.asarray(robot.torque_limit) * ones
+    return Plant(ones, ones, limit, np.full(n, np.inf), now, now, 0.0 * ones, zero, zero)
 
 
 class Motion(NamedTuple):

@@ -118,8 +118,9 @@ def draw(seed: int, episodes: int, robot: Robot, num_bodies: int, frame: Sequenc
 def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) -> Conditions:
     rng = np.random.default_rng(seed)
 
-    def reach(name: str) -> np.ndarray:
-        return np.array(RANGES[name]) * growth(robot, GROWING.get(name, ""))
+    def reach(name: str) -> tuple[float, float]:
+        (low, high), size = RANGES[name], growth(robot, GROWING.get(name, ""))
+        return low * size, high * size
 
     def one(name: str) -> np.ndarray:
         return np.array(rng.uniform(*reach(name)))
@@ -155,7 +156,8 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) ->
 
 def _draw_commands(rng: np.random.Generator, robot: Robot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Commands over an episode: none in the second of fade-in, then a new one every few seconds."""
-    reach, seconds = np.array(robot.gamepad), np.array(COMMAND_SECONDS) * growth(robot, "s")
+    reach, longer = np.array(robot.gamepad), growth(robot, "s")
+    seconds = COMMAND_SECONDS[0] * longer, COMMAND_SECONDS[1] * longer
     command, since, until = np.zeros((STEPS, 3)), np.zeros(STEPS, int), np.zeros(STEPS, int)
     start, length, value = 0, round(1.0 / CONTROL_DT), np.zeros(3)
     while start < STEPS:

@@ -86,9 +86,8 @@ def scale_of(robot: Robot) -> Scale:
 
 def counted(drawn: Conditions, record: Record, scale: Scale = ONE) -> np.ndarray:
     """(n, STEPS) bool: steps whose error counts: from SETTLE after each change of command, and all after a fall."""
-    return (drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9) | (
-        np.arange(STEPS) >= record.fall_step[:, None]
-    )
+    settled = drawn.since_change * CONTROL_DT >= SETTLE * scale.time - 1e-9
+    return settled | (np.arange(STEPS) >= record.fall_step[:, None])
 
 
 def errors(drawn: Conditions, record: Record, scale: Scale = ONE) -> tuple[np.ndarray, np.ndarray]:
@@ -152,11 +151,10 @@ def score(drawn: Conditions, record: Record, scale: Scale = ONE) -> dict[str, fl
 
 def marks_of(scale: Scale) -> tuple[Mark, ...]:
     """The marks of a robot."""
+    sizes = [1.0 if mark.limit is None else scale.of(mark.unit) for mark in MARKS]
     return tuple(
-        mark
-        if mark.limit is None or (size := scale.of(mark.unit)) == 1.0
-        else replace(mark, limit=tidy(mark.limit * size))
-        for mark in MARKS
+        mark if mark.limit is None or size == 1.0 else replace(mark, limit=tidy(mark.limit * size))
+        for mark, size in zip(MARKS, sizes, strict=True)
     )
 
 

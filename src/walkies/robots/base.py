@@ -151,7 +151,7 @@ class Robot:
     payload_height: float = 0.1
     """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
     joints: Joints | None = None
-    """Numbers that replace those of the MJCF; None: those that it states are the robot's, and equal to this record's."""
+    """Numbers that replace those of the MJCF; None: it states the robot's own."""
     protocol: str = "generic"
     """The control protocol that it speaks, of `walkies.deploy.controllers`."""
     delivery: Delivery | None = None

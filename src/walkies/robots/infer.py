@@ -77,14 +77,14 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     stance = stand(model, parts)
     seen = Anatomized(model, parts, stance, posed(model, parts.joints, stance.angles))
     _refuse_massless(path, seen)
-    motors = servos(model, parts, stance, source.speeds)
+    motors = servos(model, parts, stance, dict(source.speeds))
     found, spheres, origins = _record(name, seen, motors)
     feet = [sphere for leg in found.legs.values() for sphere in leg.feet]
     apart, overlaps = _apart(seen)
     slow = _slower(seen, motors.speed)
     narrowed = (
-        f"its motors turn too slowly for a robot of its size; it is told to go at most {found.commands.forward:g} "
-        f"m/s, {slow:.0%} of what is usual"
+        f"its motors are slow for a robot of its size: it is told to go at most {found.commands.forward:g} m/s, "
+        f"{slow:.0%} of what is usual"
     )
     notes = (*source.notes, *overlaps, *([narrowed] if slow < 1.0 else []))
     about = f"{path.name}, {source.mass:.4g} kg"
@@ -129,6 +129,7 @@ def _record(name: str, seen: Anatomized, motors: Servos) -> tuple[Record, dict[s
         spheres |= dict(zip(lists[word], own, strict=True))
     joints = _joints(seen, named.joint, motors)
     sideways = [named.joint[joint] for joint in _sideways(seen)]
+    above = [_round(stance.height + share * stance.hips, 4) for share in ABOVE]
     body = Body(
         name=name,
         kind=parts.kind,
@@ -137,7 +138,7 @@ def _record(name: str, seen: Anatomized, motors: Servos) -> tuple[Record, dict[s
         mass=_round(float(model.body_mass[model.body_rootid == parts.base].sum()), 8),
         hip_height=_round(stance.hips, 5),
         standing_height=_round(stance.height, 5),
-        reset_height=(_round(stance.height + ABOVE[0] * stance.hips, 4), _round(stance.height + ABOVE[1] * stance.hips, 4)),
+        reset_height=(above[0], above[1]),
         payload_height=_round(_hips_above_base(seen) + PAYLOAD * stance.hips, 4),
     )  # fmt: skip
     found = Record(
@@ -233,8 +234,8 @@ def _commands(seen: Anatomized, sideways: bool, motors: np.ndarray) -> Commands:
 
 
 def _slower(seen: Anatomized, motors: np.ndarray) -> float:
-    """Share of the usual speed that the motors of its legs (rad/s) allow: a leg swings forward about twice as fast as it
-    is left behind."""
+    """Share of the usual speed that the motors of its legs (rad/s) allow: a leg swings forward about twice as fast as
+    it is left behind."""
     hips = seen.stance.hips
     legs = [seen.parts.joints.index(joint) for leg in seen.parts.legs for joint in leg.joints]
     usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * hips))
@@ -304,7 +305,8 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "joints.lower, upper": "of the file"
         if limited.all()
         else f"of the file; half a turn for {(~limited).sum()} joints without limits",
-        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp (or {NARROWEST:g}), and the reach",
+        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp (or "
+        f"{NARROWEST:g}), and the reach",
         "joints.mirror, turns": "by geometry",
     }
     return found | {f"joints.{name}": origin for name, origin in motors.origins.items()}

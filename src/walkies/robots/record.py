@@ -186,7 +186,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         mirror_legs=tuple(list(legs).index(leg.mirror) for leg in legs.values()) if mirrored else None,
         abduction_joints=tuple(order.index(name) for name in found.contact.sideways),
         swing=tuple(min(0.3, 0.5 * scale) for scale in column["scale"]),
-        gamepad=tuple(found.commands),
+        gamepad=(found.commands.forward, found.commands.sideways, found.commands.yaw),
         action_scale=column["scale"],
         leg_joints=tuple(tuple(order.index(name) for name in leg.joints) for leg in legs.values()),
         kind=body.kind,
@@ -254,11 +254,11 @@ def _record(found: Record, kept: Mapping[str, Any]) -> Record:
         return part._replace(**own)
 
     return Record(
-        **{part: with_kept(part, getattr(found, part)) for part in ("robot", "commands", "contact")},
-        **{
-            group: {name: with_kept(f"{group}.{name}", one) for name, one in getattr(found, group).items()}
-            for group in ("legs", "joints")
-        },
+        with_kept("robot", found.robot),
+        with_kept("commands", found.commands),
+        with_kept("contact", found.contact),
+        {name: with_kept(f"legs.{name}", one) for name, one in found.legs.items()},
+        {name: with_kept(f"joints.{name}", one) for name, one in found.joints.items()},
     )
 
 

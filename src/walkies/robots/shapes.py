@@ -128,9 +128,7 @@ def _sole(model: mujoco.MjModel, data: mujoco.MjData, geom: int, unit: float) ->
 def _all(model: mujoco.MjModel, geom: int, unit: float, data: mujoco.MjData | None = None) -> list[Sphere]:
     """Spheres of a geom, in the frame of its body."""
     kinds, size, body = mujoco.mjtGeom, model.geom_size[geom], int(model.geom_bodyid[geom])
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
-    kind, rotation = model.geom_type[geom], rotation.reshape(3, 3)
+    kind, rotation = model.geom_type[geom], _turn(model, geom)
     if kind == kinds.mjGEOM_SPHERE:
         local, radius = [np.zeros(3)], float(size[0])
     elif kind == kinds.mjGEOM_CAPSULE:
@@ -157,9 +155,14 @@ def _vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
     """(k, 3) of a mesh, in the frame of its geom's body."""
     mesh = model.geom_dataid[geom]
     first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])
-    return model.geom_pos[geom] + model.mesh_vert[first : first + count] @ rotation.reshape(3, 3).T
+    return model.geom_pos[geom] + model.mesh_vert[first : first + count] @ _turn(model, geom).T
+
+
+def _turn(model: mujoco.MjModel, geom: int) -> np.ndarray:
+    """(3, 3), from a geom's frame to that of its body."""
+    turn = np.zeros(9)
+    mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
+    return turn.reshape(3, 3)
 
 
 def _apart(spheres: list[Sphere]) -> list[Sphere]:

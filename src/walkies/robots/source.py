@@ -40,7 +40,7 @@ class Source(NamedTuple):
     """kg, of all that moves, as the file says."""
     notes: tuple[str, ...]
     """What was added or left out, a sentence each."""
-    speeds: dict[str, float] = {}
+    speeds: tuple[tuple[str, float], ...] = ()
     """rad/s that joints reach at most, by name, where the file says so."""
 
 
@@ -98,7 +98,7 @@ def _urdf(path: Path, root: ElementTree.Element) -> Source:
         raise
     except ValueError as error:
         raise UserError(f"{path}: MuJoCo cannot read it: {_told(error)}") from error
-    return _afloat(Source(path, spec, mass, notes, dict(_speeds(path, root))))
+    return _afloat(Source(path, spec, mass, notes, tuple(_speeds(path, root))))
 
 
 def _speeds(path: Path, root: ElementTree.Element) -> Iterator[tuple[str, float]]:

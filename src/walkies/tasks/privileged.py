@@ -85,7 +85,7 @@ def _mirrored_joints(task: Task) -> Image:
 
 
 def _mirrored_legs(task: Task) -> Image:
-    legs = task.robot.mirror_legs
+    legs = task.robot.mirror_legs or ()
     return Image(np.array(legs), np.ones(len(legs)))
 
 

@@ -32,8 +32,8 @@ class GenericController:
         self.tick_rate = tick_rate or 1.0 / policy.control_dt
         self.fade_in = fade_in
         # The motor board caps gains without a word, so a file that asks for more is driven with what it would get.
-        capped = {"kp": np.minimum(policy.kp, robot.kp_cap), "kd": np.minimum(policy.kd, robot.kd_cap)}
-        self.policy = replace(policy, **{name: per_joint(gain) for name, gain in capped.items()})
+        kp, kd = np.minimum(policy.kp, robot.kp_cap), np.minimum(policy.kd, robot.kd_cap)
+        self.policy = replace(policy, kp=per_joint(kp), kd=per_joint(kd))
         self.contract = self.policy.contract(robot)
 
     def standing(self, n: int) -> np.ndarray:

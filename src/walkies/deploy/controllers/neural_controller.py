@@ -194,7 +194,8 @@ def _act(
     failed |= acting & np.any(np.isnan(target), axis=-1)
     acting = acting & ~failed
     scale = np.ones(joints) if config.kp_scale is None else np.array(config.kp_scale)
-    kp, kd = policy.kp * config.gain_multiplier * scale, policy.kd * config.gain_multiplier
+    kp = np.asarray(policy.kp) * config.gain_multiplier * scale
+    kd = np.asarray(policy.kd) * config.gain_multiplier
     walk = MotorCommand(target.astype(float), np.tile(kp, (n, 1)), np.full((n, joints), kd))
     command = _where(acting, walk, memory.command)  # a robot found tilted keeps its last command until the next action
     command = _where(stopped | failed, damped(config, n, joints), command)

@@ -175,8 +175,8 @@ def errors(found: Identified, hidden: Hidden, nominal_frictionloss: float, polic
     tick_rate = CONFIGS[policy.edition].tick_rate
     truth = {
         "latency": round(hidden.latency * tick_rate) / tick_rate,
-        "kp": hidden.kp * policy.kp,
-        "kd": hidden.kd * policy.kd,
+        "kp": hidden.kp * float(np.mean(policy.kp)),
+        "kd": hidden.kd * float(np.mean(policy.kd)),
         "frictionloss": hidden.frictionloss * nominal_frictionloss,
         "ground_friction": hidden.ground_friction,
         **dict(zip(("gyro_bias_x", "gyro_bias_y", "gyro_bias_z"), hidden.gyro_bias, strict=True)),

@@ -108,7 +108,7 @@ def build_model(robot: Robot, config: ControllerConfig) -> mujoco.MjModel:
     """The robot at the controller twin's time step, with a payload of no weight on its back."""
     spec = load_spec(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     base = spec.body(robot.base_body)
-    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], conditions.PAYLOAD_HEIGHT])
+    payload = base.add_body(name=PAYLOAD_BODY, pos=[base.ipos[0], base.ipos[1], robot.payload_height])
     payload.explicitinertial = True
     payload.mass, payload.inertia = WEIGHTLESS, [WEIGHTLESS * PAYLOAD_SIZE**2] * 3
     model = spec.compile()
