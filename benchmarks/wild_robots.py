@@ -16,10 +16,10 @@ from pathlib import Path
 import tyro
 
 from walkies.errors import UserError
-from walkies.robots.anatomy import anatomy
-from walkies.robots.check import check
-from walkies.robots.source import read
-from walkies.robots.stand import stand
+from walkies.robots.reading.anatomy import anatomy
+from walkies.robots.reading.check import check
+from walkies.robots.reading.source import read
+from walkies.robots.reading.stand import stand
 
 FILES = {
     "pybullet": (

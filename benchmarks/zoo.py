@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from walkies.robots.folders import ZOO
-from walkies.robots.infer import add
+from walkies.robots.reading.infer import add
 
 SOURCE = "model.xml"
 """The model that a person wrote, from published facts."""

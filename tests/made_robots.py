@@ -79,6 +79,8 @@ def make(folder: Path, legs: int, joints: int) -> Robot:
         imu_site="imu",
         reset_height=(height + 0.01, height + 0.03),
         standing_height=height,
+        hip_height=height,
+        mass=4.0 + 0.15 * legs * joints,
         mirror_joints=tuple(other[leg] * joints + j for leg in range(legs) for j in per_leg),
         mirror_signs=tuple(signs * legs),
         mirror_legs=tuple(other),

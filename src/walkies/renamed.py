@@ -105,6 +105,11 @@ MODULES = {
     "contract": "tasks.contract",
     "deploy.controller": "deploy.controllers.neural_controller",
     "deploy.twin": "deploy.controllers.twin",
+    "tasks.presets": "tasks.gait.presets",
+    "robots.anatomy": "robots.reading.anatomy",
+    "robots.check": "robots.reading.check",
+    "robots.source": "robots.reading.source",
+    "robots.stand": "robots.reading.stand",
 }
 """Old name → new name, both within walkies; of a package, what is in it too."""
 PACKAGE = "walkies."

@@ -20,8 +20,8 @@ from walkies.run.config import TrainConfig, expanded, read_config, resumed
 from walkies.run.folders import RunFolder
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.presets import PRESETS
 from walkies.tasks.gait.reference import GaitReference
-from walkies.tasks.presets import PRESETS
 from walkies.tasks.signal import FRAME
 from walkies.tasks.walk import WalkConfig
 

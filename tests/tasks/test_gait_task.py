@@ -19,8 +19,8 @@ from walkies.robots import get_robot
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.generator import LIFT, TROT, Gait
 from walkies.tasks.gait.kinematics import Legs
+from walkies.tasks.gait.presets import PRESETS, STABLE_GAIT, VELOCITY_FS, with_preset
 from walkies.tasks.gait.task import GaitConfig
-from walkies.tasks.presets import PRESETS, STABLE_GAIT, VELOCITY_FS, with_preset
 from walkies.tasks.randomization import NONE
 from walkies.tasks.rewards import EFFORT
 from walkies.tasks.signal import FRAME, GAIT

@@ -19,7 +19,7 @@ from walkies.robots import DEFAULT, get_robot, known
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
-from walkies.tasks.presets import Preset, with_preset
+from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.signal import GAIT
 from walkies.tasks.walk import WalkConfig

@@ -18,8 +18,8 @@ from walkies.robots import DEFAULT, get_robot
 from walkies.run.config import settings
 from walkies.run.folders import find_policy, refuse_unwritable, to_dict
 from walkies.show import gait_page
+from walkies.tasks.gait.presets import PRESETS, Preset
 from walkies.tasks.gait.task import GaitConfig, reference
-from walkies.tasks.presets import PRESETS, Preset
 from walkies.terminal import say
 
 SOURCE: Preset = "stable-gait"

@@ -1,14 +1,14 @@
 """Ready tasks on a command line: `--preset` gives the numbers that other flags then change.
 
 What a flag says holds, also where it says what plain walking has; a record that is made already cannot tell
-(`walkies.tasks.presets.with_preset`).
+(`walkies.tasks.gait.presets.with_preset`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from walkies.tasks.presets import PRESETS
+from walkies.tasks.gait.presets import PRESETS
 from walkies.tasks.walk import WalkConfig
 
 FLAG = "--preset"

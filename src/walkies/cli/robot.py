@@ -12,10 +12,10 @@ from rich.table import Table
 from walkies.cli.robots import added
 from walkies.cli.tables import titled
 from walkies.robots import get_robot, known, load_spec, names
-from walkies.robots.anatomy import Anatomy, anatomy, limits
-from walkies.robots.check import check, torque_limits, torques
-from walkies.robots.source import Source, read
-from walkies.robots.stand import Stand, stand
+from walkies.robots.reading.anatomy import Anatomy, anatomy, limits
+from walkies.robots.reading.check import check, torque_limits, torques
+from walkies.robots.reading.source import Source, read
+from walkies.robots.reading.stand import Stand, stand
 from walkies.terminal import console, say
 
 

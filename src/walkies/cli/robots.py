@@ -44,9 +44,9 @@ def strained(robot: Robot) -> list[str]:
     if robot.joints is None:
         return []
     from walkies.robots import load_model
-    from walkies.robots.anatomy import anatomy
-    from walkies.robots.check import STRAINED, torque_limits, torques
-    from walkies.robots.stand import stand
+    from walkies.robots.reading.anatomy import anatomy
+    from walkies.robots.reading.check import STRAINED, torque_limits, torques
+    from walkies.robots.reading.stand import stand
 
     model = load_model(robot, visuals=False)
     parts = anatomy(model)
@@ -58,7 +58,7 @@ def strained(robot: Robot) -> list[str]:
 
 def added(path: Path, name: str | None = None) -> Robot:
     """The robot in a file, in a folder of its own now; what was found is said."""
-    from walkies.robots.infer import add
+    from walkies.robots.reading.infer import add
 
     found = add(path, name)
     say(f"{path}: a {found.robot.kind} of {found.robot.mass:.3g} kg with {found.robot.num_joints} joints; what was "

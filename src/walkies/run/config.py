@@ -21,7 +21,7 @@ from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
-from walkies.tasks.presets import Preset, with_preset
+from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.units import discount_of, task_of

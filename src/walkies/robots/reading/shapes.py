@@ -11,8 +11,8 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.robots.anatomy import Anatomy, lowest
-from walkies.robots.stand import Stand
+from walkies.robots.reading.anatomy import Anatomy, lowest
+from walkies.robots.reading.stand import Stand
 
 CORNER = 0.03
 """Radius of spheres in corners, of the robot's unit of length, at most."""

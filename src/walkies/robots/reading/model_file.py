@@ -1,7 +1,7 @@
 """A robot's `robot.xml`: its compiled model written anew, a floating base and what its hinges move.
 
 What is welded together becomes one body, so that nothing of the mass is lost and the engines have no more bodies than
-motors move. On the ground the robot stands on spheres (`walkies.robots.shapes`); with its own parts it touches itself
+motors move. On the ground the robot stands on spheres (`walkies.robots.reading.shapes`); with its own parts it touches itself
 in the shapes of its file. Meshes are written beside it.
 """
 
@@ -15,8 +15,8 @@ from xml.sax.saxutils import quoteattr
 import mujoco
 import numpy as np
 
-from walkies.robots.anatomy import Anatomy
-from walkies.robots.shapes import Sphere
+from walkies.robots.reading.anatomy import Anatomy
+from walkies.robots.reading.shapes import Sphere
 
 ASSETS = "assets"
 """Folder of the meshes, beside the model."""

@@ -8,7 +8,7 @@ import pytest
 
 from walkies.errors import UserError
 from walkies.robots import PUPPER
-from walkies.robots.source import find_mesh, read
+from walkies.robots.reading.source import find_mesh, read
 
 TETRAHEDRON = "v 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 

@@ -11,16 +11,17 @@ import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import write_bytes, write_text
-from walkies.robots import model_file, record, shapes
-from walkies.robots.anatomy import Anatomy, anatomy, limits, posed
+from walkies.robots import record
 from walkies.robots.base import Robot
-from walkies.robots.check import STRAINED
 from walkies.robots.folders import HERE, MODEL, NAME, name_of
+from walkies.robots.reading import model_file, shapes
+from walkies.robots.reading.anatomy import Anatomy, anatomy, limits, posed
+from walkies.robots.reading.check import STRAINED
+from walkies.robots.reading.servos import Servos, servos
+from walkies.robots.reading.shapes import Sphere
+from walkies.robots.reading.source import read
+from walkies.robots.reading.stand import KEYFRAME, Stand, stand
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
-from walkies.robots.servos import Servos, servos
-from walkies.robots.shapes import Sphere
-from walkies.robots.source import read
-from walkies.robots.stand import KEYFRAME, Stand, stand
 
 GRAVITY = 9.81
 """m/s², of the units of speed."""

@@ -9,9 +9,9 @@ import pytest
 from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, Chain, mjcf
 from walkies import cli
 from walkies.robots import PUPPER, load_model
-from walkies.robots.anatomy import anatomy, limits, lowest, posed
-from walkies.robots.check import check, torque_limits, torques
-from walkies.robots.stand import STRETCH, UPRIGHT, hip, stand
+from walkies.robots.reading.anatomy import anatomy, limits, lowest, posed
+from walkies.robots.reading.check import check, torque_limits, torques
+from walkies.robots.reading.stand import STRETCH, UPRIGHT, hip, stand
 
 ROBOTS = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
 

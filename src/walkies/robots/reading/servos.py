@@ -13,9 +13,9 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from walkies.robots.anatomy import Anatomy
-from walkies.robots.check import torque_limits, torques
-from walkies.robots.stand import Stand
+from walkies.robots.reading.anatomy import Anatomy
+from walkies.robots.reading.check import torque_limits, torques
+from walkies.robots.reading.stand import Stand
 
 RATE = 2 * np.pi * 10.0
 """rad/s, of a servo's own swing."""

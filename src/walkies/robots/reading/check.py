@@ -8,8 +8,8 @@ import mujoco
 import numpy as np
 from scipy.optimize import nnls
 
-from walkies.robots.anatomy import Anatomy, limits, lowest, posed
-from walkies.robots.stand import KEYFRAME, Stand
+from walkies.robots.reading.anatomy import Anatomy, limits, lowest, posed
+from walkies.robots.reading.stand import KEYFRAME, Stand
 
 STRAINED = 0.7
 """Share of a motor's torque beyond which standing leaves too little for walking."""

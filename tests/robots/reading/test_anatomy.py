@@ -8,7 +8,7 @@ import made_trees
 from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, mjcf
 from walkies.errors import UserError
 from walkies.robots import PUPPER, load_model
-from walkies.robots.anatomy import anatomy, limits, lowest, posed
+from walkies.robots.reading.anatomy import anatomy, limits, lowest, posed
 
 ROBOTS = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
 

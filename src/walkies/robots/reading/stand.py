@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 from scipy.optimize import least_squares
 
-from walkies.robots.anatomy import Anatomy, Limb, first_pose, limits, lowest, posed
+from walkies.robots.reading.anatomy import Anatomy, Limb, first_pose, limits, lowest, posed
 
 STRETCH, UPRIGHT = 0.75, 0.95
 """Of the way from hip to foot at full reach; the second from hip to ankle, of legs of at least LEVEL joints."""
