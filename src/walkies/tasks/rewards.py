@@ -73,6 +73,8 @@ class Motion(NamedTuple):
     """(n, legs) bool: the feet that stand in it; None: nothing asks, or there is none."""
     stature: Stature | None = None
     """The robot's own measures; None: unknown."""
+    idle: Array | None = None
+    """(n, k) rad, joint angles minus the default pose of the joints that belong to no leg; None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,19 @@ def torso_contact(m: Motion, s: RewardParams) -> Array:
     return jnp.sum(m.torso_force > 0.1, axis=-1).astype(jnp.float32)
 
 
+def idle_joints(m: Motion, s: RewardParams) -> Array:
+    """Hold still what is no leg: arms, a waist, a head."""
+    if m.idle is None:
+        return jnp.zeros(len(m.joint_offset))
+    return jnp.mean(jnp.square(m.idle), axis=-1)
+
+
+def alive(m: Motion, s: RewardParams) -> Array:
+    """Stay up: for robots that fall before they have learned anything, of which each step would else cost more than a
+    fall."""
+    return jnp.ones(len(m.joint_offset))
+
+
 def termination(m: Motion, s: RewardParams) -> Array:
     """Do not fall. Divided by nothing and clipped by nothing."""
     return m.fell.astype(jnp.float32)
@@ -302,7 +317,7 @@ def _moving(m: Motion, s: RewardParams) -> Array:
     return jnp.sqrt(_squared(m.command)) > s.still
 
 
-@renamed.added(alternate_feet=0.0, gait_contacts=0.0)
+@renamed.added(alternate_feet=0.0, gait_contacts=0.0, idle_joints=0.0, alive=0.0)
 @dataclass(frozen=True)
 class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
@@ -347,6 +362,8 @@ class RewardWeights:
     gait_contacts: Weight = reward(
         gait_contacts, 0.0, "1", "share of the feet that stand or swing as in the reference, when commanded to move"
     )
+    idle_joints: Weight = reward(idle_joints, -2.0, "rad²", "mean squared angle from the default, of joints of no leg")
+    alive: Weight = reward(alive, 0.0, "1", "always")
     termination: Weight = reward(termination, -100.0, "1", "falling", event=True)
 
 

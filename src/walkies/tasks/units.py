@@ -98,12 +98,29 @@ def growth(robot: Robot, unit: str) -> float:
     return 1.0 if own == REFERENCE else own.size(unit) / REFERENCE.size(unit)
 
 
+UPRIGHT = ("biped", "humanoid")
+"""Kinds of robots that must balance before they can stand, let alone walk."""
+
+
+def plain(kind: str) -> WalkConfig:
+    """Plain walking for robots of a kind, in the numbers of `REFERENCE`."""
+    task = WalkConfig()
+    if kind not in UPRIGHT:
+        return task
+    return replace(
+        task,
+        rewards=replace(task.rewards, alive=3.0),
+        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000),
+        start=replace(task.start, tilt=0.05, joint_position=0.05, joint_velocity=0.3, velocity=0.1),
+    )
+
+
 def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
     """A task whose numbers are those of `REFERENCE` in a robot's own units; None: plain walking.
 
     It is told to go as fast as its record says, and its gains and action scale are its record's.
     """
-    task, own = WalkConfig() if task is None else task, measures(robot)
+    task, own = plain(robot.kind) if task is None else task, measures(robot)
     if own == REFERENCE:
         return task
     forward, sideways, yaw = robot.gamepad

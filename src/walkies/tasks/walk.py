@@ -175,6 +175,7 @@ class Walk:
         self.knees = np.array([index[name] for name in robot.knee_geoms])
         self.torso = np.array([index[name] for name in robot.torso_geoms])
         self.stature = stature(robot, simulator.model)
+        self.idle = np.setdiff1d(np.arange(joints), np.concatenate(robot.legs).astype(int))
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
@@ -462,5 +463,6 @@ class Walk:
             gait_reference=None if state.gait is None else state.gait.reference,
             gait_stance=None if state.gait is None else state.gait.stance,
             stature=self.stature,
+            idle=offset[:, self.idle] if len(self.idle) else None,
         )
         return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity

@@ -1,8 +1,8 @@
 """A robot's `robot.xml`: its compiled model written anew, a floating base and what its hinges move.
 
 What is welded together becomes one body, so that nothing of the mass is lost and the engines have no more bodies than
-motors move. On the ground the robot stands on spheres (`walkies.robots.reading.shapes`); with its own parts it touches itself
-in the shapes of its file. Meshes are written beside it.
+motors move. On the ground the robot stands on spheres (`walkies.robots.reading.shapes`); its own parts touch one
+another in the shapes of its file. Meshes are written beside it.
 """
 
 from __future__ import annotations

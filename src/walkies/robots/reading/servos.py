@@ -21,12 +21,13 @@ RATE = 2 * np.pi * 10.0
 """rad/s, of a servo's own swing."""
 RATIO = 2.0
 """Its damping, 1 being critical."""
-GIVE = 1.0
-"""rad by which a joint gives way under all of its motor's torque, where nothing says how strong its servo should be."""
-LEAST_GIVE = 0.25
-"""rad by which it gives way then at least, where a heavy rotor would ask for more than the motor has to give."""
+GIVE, LEAST_GIVE = 1.0, 0.25
+"""rad by which a joint gives way under all of its motor's torque, at most and at least: light rotors ask for less than a
+joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
+SLOWEST = 20.0
+"""1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
 LIGHT = 0.2
 """Damping below which the servo of a file is none: it would ring."""
 FASTEST = 60.0
@@ -63,7 +64,7 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     kp, kd = _stated(model, parts)
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
-    stiff = np.where(bare, torque / GIVE, np.minimum(armature * RATE**2, torque / LEAST_GIVE))
+    stiff = np.where(bare, torque / GIVE, np.clip(armature * RATE**2, torque / GIVE, torque / LEAST_GIVE))
     sagging = stiff < needed / SAG
     kp = np.where(absent, np.maximum(stiff, needed / SAG), kp)
     why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
@@ -79,8 +80,9 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     origins["armature"] = _origin(bare, f"such that kp is {RATE / 2 / np.pi:g} Hz on it")
     armature = np.where(bare, kp / RATE**2, armature)
     ringing = np.isnan(kd) | (kd + damping < 2 * LIGHT * np.sqrt(kp * armature))
-    kd = np.where(ringing, 2 * RATIO * np.sqrt(kp * armature), kd)
-    origins["kd"] = _origin(ringing, f"a damping ratio of {RATIO:g} on the rotor")
+    wanted = np.minimum(2 * RATIO * np.sqrt(kp * armature), kp / SLOWEST)
+    kd = np.where(ringing, np.maximum(wanted - damping, 0.1 * wanted), kd)
+    origins["kd"] = _origin(ringing, f"a damping ratio of {RATIO:g} on the rotor, or kp/{SLOWEST:g}, less the damping")
     loss = model.dof_frictionloss[dofs].copy()
     origins["damping"] = origins["friction"] = "of the file"
     # Against damping alone a motor runs as fast as this; models of hobby servos are made so.
