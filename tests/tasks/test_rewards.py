@@ -31,6 +31,7 @@ def motion(**changes) -> Motion:
         foot_velocity=np.zeros((4, 3)), foot_height=np.zeros(4), foot_air_time=np.zeros(4),
         first_contact=np.zeros(4, bool), knee_force=np.zeros(4), torso_force=np.zeros(8), fell=np.array(False),
         gait_reference=np.zeros(12), gait_stance=np.ones(4, bool),
+        idle=np.zeros(2),
     )  # fmt: skip
     assert set(changes) <= set(still)
     return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()}, stature=STATURE)
@@ -60,8 +61,8 @@ CASES = {
         dict(
             command=moving,
             foot_contact=[True, False, False, True],
-            foot_height=[0.0, 0.155 * 0.19, 0.155 * 0.32, 0.0],
-            foot_air_time=[0.0, 0.1, 0.25, 0.0],
+            foot_height=[0.0, 0.155 * SHAPE.swing_height, 0.155 * (SHAPE.swing_height + SHAPE.swing_width), 0.0],
+            foot_air_time=[0.0, 0.1, 0.24, 0.0],
         ),
         0.5 + 0.25 * (1 + np.exp(-1.0)),
     ),
@@ -79,6 +80,8 @@ CASES = {
         dict(command=moving, foot_contact=[True, False, True, True], gait_stance=[True, False, False, True]),
         0.75,
     ),
+    "idle_joints": (dict(idle=np.array([0.3, -0.4])), 0.125),
+    "alive": ({}, 1.0),
     "termination": (dict(fell=True), 1.0),
 }
 
@@ -96,7 +99,7 @@ def test_term_is_its_formula(name):
 @pytest.mark.parametrize("name", TERMS)
 def test_standing_still_costs_nothing(name):
     """A robot that stands as told has error zero; only the tracking terms pay, and they pay their maximum."""
-    expected = 1.0 if "tracking" in name else 0.0
+    expected = 1.0 if "tracking" in name or name == "alive" else 0.0
     np.testing.assert_allclose(TERMS[name](motion(), SHAPE), [expected], atol=2e-4)
 
 
@@ -127,7 +130,7 @@ def test_feet_that_do_not_alternate_earn_nothing(change):
     not count."""
     changes, value = CASES["alternate_feet"]
     assert rewards.alternate_feet(motion(**(changes | change)), SHAPE)[0] == 0.0
-    landed = rewards.alternate_feet(motion(**(changes | dict(foot_air_time=[0.4, 0.1, 0.25, 0.0]))), SHAPE)[0]
+    landed = rewards.alternate_feet(motion(**(changes | dict(foot_air_time=[0.4, 0.1, 0.24, 0.0]))), SHAPE)[0]
     assert landed == pytest.approx(value, rel=1e-3)
 
 

@@ -38,6 +38,6 @@ def test_feet_without_two_halves(feet):
 
 def test_the_measures_are_the_robots():
     found = stature(PUPPER, load_model(PUPPER, visuals=False))
-    assert found.height == PUPPER.standing_height
-    assert found.time == pytest.approx(np.sqrt(PUPPER.standing_height / 9.81), rel=1e-4)
+    assert found.height == PUPPER.hip_height
+    assert found.time == pytest.approx(np.sqrt(PUPPER.hip_height / 9.81), rel=1e-4)
     assert found.half.tolist() in ([True, False, False, True], [False, True, True, False])

@@ -277,8 +277,10 @@ def idle_joints(m: Motion, s: RewardParams) -> Array:
 
 
 def alive(m: Motion, s: RewardParams) -> Array:
-    """Stay up: for robots that fall before they have learned anything, of which each step would else cost more than a
-    fall."""
+    """Stay up.
+
+    For robots that fall before they have learned anything: each of their steps would cost more than a fall.
+    """
     return jnp.ones(len(m.joint_offset))
 
 

@@ -109,7 +109,7 @@ def plain(kind: str) -> WalkConfig:
         return task
     return replace(
         task,
-        rewards=replace(task.rewards, alive=3.0),
+        rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0),
         curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000),
         start=replace(task.start, tilt=0.05, joint_position=0.05, joint_velocity=0.3, velocity=0.1),
     )

@@ -27,9 +27,9 @@ GRAVITY = 9.81
 """m/s², of the units of speed."""
 WIDEST = 0.75
 """rad of target per unit of action at most."""
-BEYOND, NARROWEST = 1.25, 0.35
-"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for; and rad that it may
-in any case, since stiff servos of weak motors reach that angle early and must swing their legs all the same."""
+BEYOND = 1.25
+"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is in
+no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
 SHARES = {2: (0.35, 0.15, 0.15), 4: (0.6, 0.4, 0.26)}
 """Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, and of more."""
 SIDEWAYS = 0.7
@@ -169,12 +169,13 @@ def _joints(seen: Anatomized, names: Mapping[int, str], motors: Servos) -> dict[
     for place, joint in enumerate(parts.joints):
         pose = float(np.clip(stance.angles[place], low[place], high[place]))
         reach = max(high[place] - pose, pose - low[place])
-        scale = min(WIDEST, max(BEYOND * motors.torque[place] / motors.kp[place], NARROWEST), reach)
+        swings = any(joint in leg.joints for leg in parts.legs)
+        scale = min(WIDEST, reach, np.inf if swings else BEYOND * motors.torque[place] / motors.kp[place])
         partner = "" if parts.partner is None else names[parts.joints[parts.partner[place]]]
         found[names[joint]] = Joint(
             pose=round(pose, 4) + 0.0 if low[place] <= round(pose, 4) <= high[place] else pose,
             lower=_round(float(low[place]), 8), upper=_round(float(high[place]), 8),
-            kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4), torque=_round(motors.torque[place], 6),
+            kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4) + 0.0, torque=_round(motors.torque[place], 6),
             scale=_round(max(scale, 0.01), 3), armature=_round(motors.armature[place], 4),
             damping=_round(motors.damping[place], 6), friction=_round(motors.friction[place], 6),
             speed=_round(motors.speed[place], 4) if np.isfinite(motors.speed[place]) else 0.0,
@@ -306,8 +307,8 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "joints.lower, upper": "of the file"
         if limited.all()
         else f"of the file; half a turn for {(~limited).sum()} joints without limits",
-        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, {BEYOND:g} torque/kp (or "
-        f"{NARROWEST:g}), and the reach",
+        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, the reach, and, where the joint is in "
+        f"no leg, {BEYOND:g} torque/kp",
         "joints.mirror, turns": "by geometry",
     }
     return found | {f"joints.{name}": origin for name, origin in motors.origins.items()}
