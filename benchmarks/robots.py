@@ -1,0 +1,111 @@
+"""Does every robot pass? Trains robots by their names alone, and judges each policy.
+
+    python benchmarks/robots.py go hexapod --seeds 3       # nothing else should run on the machine
+    python benchmarks/robots.py --table
+
+What is trained is `walkies train NAME`, for as many steps as its kind takes; nothing is tuned for one robot. Its policy
+is judged by an examination of 1,000 episodes. One row per robot and seed goes into benchmarks/robots.csv when that is
+done; rows that are there are not run again, so this can be stopped and continued.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tyro
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import csv_rows
+
+from walkies.accel.cpu import machine
+from walkies.robots import get_robot, names
+
+TABLE = Path(__file__).with_name("robots.csv")
+STEPS = {"quadruped": 16_000_000, "hexapod": 24_000_000}
+"""Of a training, by the robot's kind; others:"""
+MORE = 48_000_000
+SEED, EPISODES = 2026, 1000
+"""Of the examination that judges."""
+NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error")
+COLUMNS = (
+    *("robot", "seed", "steps", "seconds", "passed", *NUMBERS, "lin_vel_mark", "yaw_rate_mark", "episodes"),
+    *("commit", "machine", "date"),
+)
+
+
+def main(robots: tuple[str, ...] = (), /, seeds: int = 1, steps: int | None = None, table: bool = False) -> None:
+    """Run what is missing in the table.
+
+    Args:
+        robots: Their names; all there are if none is given.
+        seeds: Seeds 0 … seeds − 1.
+        steps: Of each training. Default: what the robot's kind takes.
+        table: Print the table in Markdown instead.
+    """
+    if table:
+        print(markdown())
+        return
+    there = {(row["robot"], int(row["seed"])) for row in rows()}
+    for seed in range(seeds):
+        for name in robots or names():
+            if (name, seed) not in there:
+                csv_rows.append(TABLE, COLUMNS, run(name, seed, steps or STEPS.get(get_robot(name).kind, MORE)))
+
+
+def run(name: str, seed: int, steps: int) -> dict[str, object]:
+    """Train and judge one robot; its row."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        begun = time.monotonic()
+        walkies("train", name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), "--exam-episodes", "0",
+                "--no-film")  # fmt: skip
+        seconds = time.monotonic() - begun
+        card = json.loads(walkies("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
+        with (out / "progress.csv").open() as file:
+            taken = [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
+    commit = subprocess.run(
+        ["git", "-C", str(TABLE.parent), "rev-parse", "--short", "HEAD"], check=True, text=True, capture_output=True
+    ).stdout.strip()
+    marks = {mark["key"]: mark["pass_mark"] for mark in card["marks"]}
+    return {
+        "robot": name, "seed": seed, "steps": taken, "seconds": round(seconds, 1), "passed": card["passed"],
+        **{number: card[number] for number in NUMBERS}, "lin_vel_mark": marks["lin_vel_error"],
+        "yaw_rate_mark": marks["yaw_rate_error"], "episodes": card["episodes"], "commit": commit, "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }  # fmt: skip
+
+
+def markdown() -> str:
+    """A line per robot and seed."""
+    lines = ["| robot | seed | million steps | minutes | exam | survival (≥ 0.99) | m/s (at most) | rad/s (at most) |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for row in sorted(rows(), key=lambda one: (one["robot"], int(one["seed"]))):
+        said = "passed" if row["passed"] == "True" else "failed"
+        errors = [
+            f"{float(row[f'{name}_error']):.3f} ({float(row[f'{name}_mark']):.3g})" for name in ("lin_vel", "yaw_rate")
+        ]
+        cells = [row["robot"], row["seed"], f"{int(row['steps']) / 1e6:.1f}", f"{float(row['seconds']) / 60:.1f}", said]
+        lines.append("| " + " | ".join([*cells, f"{float(row['survival']):.3f}", *errors]) + " |")
+    return "\n".join(lines)
+
+
+def walkies(*arguments: str) -> str:
+    """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
+    return csv_rows.walkies(*arguments, statuses=(0, 1))
+
+
+def rows() -> list[dict[str, str]]:
+    """The finished rows of the table."""
+    return csv_rows.read(TABLE, COLUMNS)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
