@@ -31,7 +31,8 @@ from walkies.sim.conditions import bodies_of
 from walkies.tasks import signal
 
 STAND = round(0.6 / CONTROL_DT)
-"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over."""
+"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over; none
+of a robot that falls then."""
 
 
 def robot_of(policy: PolicyFile) -> Robot:
@@ -75,7 +76,9 @@ def drive_under(
     loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn, policy), feet=True)
     target = controller.standing(n)
     loop.reset(standing(model, robot, target, drawn.yaw))
-    loop.hold(MotorCommand(target, np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)), STAND)
+    if robot.fade_in:
+        gains = np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)
+        loop.hold(MotorCommand(target, *gains), STAND)
     loop.activate()
     recorder = Recorder(loop, weight)
     loop.walk(drawn.command, drawn.push, recorder)

@@ -146,6 +146,9 @@ class Robot:
     """rad of joint target per unit of action unless a task says otherwise."""
     leg_joints: tuple[tuple[int, ...], ...] | None = None
     """Of each leg its joints from the trunk outwards, by their place in `joint_names`; None: they come leg by leg."""
+    fade_in: float = 1.0
+    """s over which actions grow to their full size as a policy starts. 0 for robots that do not stand on their servos
+    alone: these are let down when the policy acts already."""
     kind: str = "quadruped"
     """quadruped, biped, humanoid, hexapod, or how many legs it has: which preset of a task is its own."""
     payload_height: float = 0.1

@@ -72,6 +72,8 @@ class Body(NamedTuple):
     standing_height: float
     reset_height: tuple[float, float]
     payload_height: float
+    fade_in: float = 1.0
+    """s; 0: it falls where only its servos hold it"""
 
 
 class Commands(NamedTuple):
@@ -189,6 +191,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         gamepad=(found.commands.forward, found.commands.sideways, found.commands.yaw),
         action_scale=column["scale"],
         leg_joints=tuple(tuple(order.index(name) for name in leg.joints) for leg in legs.values()),
+        fade_in=body.fade_in,
         kind=body.kind,
         payload_height=body.payload_height,
         joints=Joints(column["armature"], column["damping"], column["friction"]),

@@ -104,7 +104,8 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
     target = controller.standing(1)
     loop.reset(standing(model, robot, target, np.zeros(1)))
     gains = (np.full(target.shape, gain) for gain in (robot.init_kp, robot.init_kd))
-    loop.hold(MotorCommand(target, *gains), round(SETTLE / (model.opt.timestep * loop.steps_per_tick)))
+    if robot.fade_in:
+        loop.hold(MotorCommand(target, *gains), round(SETTLE / (model.opt.timestep * loop.steps_per_tick)))
     loop.activate()
     motions: list[Motion] = []
     loop.walk(commands[None], None, lambda action, motion: motions.append(motion))

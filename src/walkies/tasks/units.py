@@ -130,6 +130,7 @@ def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
         """A record with some of its numbers so many times as large."""
         return replace(record, **{name: tidy(size * getattr(record, name)) for name, size in sizes.items()})
 
+    start = grown(task.start, joint_velocity=growth(robot, "rad/s"), velocity=growth(robot, "m/s"))
     commands = grown(task.commands, interval=time, yaw_acceleration=growth(robot, "rad/s²"))
     return replace(
         grown(task, episode_seconds=time),
@@ -140,7 +141,7 @@ def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
         ),
         randomization=_outside(robot, task.randomization),
         curriculum=grown(task.curriculum, falls=1.0 / time, lin_vel_error=fast),
-        start=grown(task.start, joint_velocity=growth(robot, "rad/s"), velocity=growth(robot, "m/s")),
+        start=start if robot.fade_in else replace(start, fade_probability=0.0),
         action_scale=None,
     )
 

@@ -13,7 +13,6 @@ from walkies.deploy.controllers import inputs
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.policy_file import PolicyFile, per_joint
 from walkies.robots.base import Robot
-from walkies.tasks.contract import FADE_IN
 from walkies.tasks.signal import Sensed
 
 
@@ -26,11 +25,11 @@ class GenericController:
     failure = "action not finite"
 
     def __init__(
-        self, policy: PolicyFile, robot: Robot, tick_rate: float | None = None, fade_in: float = FADE_IN
+        self, policy: PolicyFile, robot: Robot, tick_rate: float | None = None, fade_in: float | None = None
     ) -> None:
-        """tick_rate: Hz; default: the file's. fade_in: s over which actions grow to full size."""
+        """tick_rate: Hz; default: the file's. fade_in: s over which actions grow to full size; default: the robot's."""
         self.tick_rate = tick_rate or 1.0 / policy.control_dt
-        self.fade_in = fade_in
+        self.fade_in = robot.fade_in if fade_in is None else fade_in
         # The motor board caps gains without a word, so a file that asks for more is driven with what it would get.
         kp, kd = np.minimum(policy.kp, robot.kp_cap), np.minimum(policy.kd, robot.kd_cap)
         self.policy = replace(policy, kp=per_joint(kp), kd=per_joint(kd))

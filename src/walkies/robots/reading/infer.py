@@ -34,6 +34,8 @@ SHARES = {2: (0.35, 0.15, 0.15), 4: (0.6, 0.4, 0.26)}
 """Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, and of more."""
 SIDEWAYS = 0.7
 """Of an axis along x, that of a joint that moves its leg sideways."""
+HELD, LEANING, LOW = 3.0, 0.5, 0.5
+"""s, rad and of its height: how long a robot that stands by itself does, how upright and how high."""
 ABOVE = (0.025, 0.24)
 """Of the hips' height: how far above the ground episodes begin."""
 PAYLOAD = 0.62
@@ -95,6 +97,8 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
         mujoco.MjModel.from_xml_string(written.xml, {f"{mesh}.stl": data for mesh, data in written.meshes.items()})
     except ValueError as error:
         raise UserError(f"{path}: MuJoCo does not take the model that walkies made of it: {error}") from error
+    if not stands(written, found):
+        found = found._replace(robot=found.robot._replace(fade_in=0.0))
     folder = place / name
     (folder / model_file.ASSETS).mkdir(parents=True, exist_ok=True) if written.meshes else folder.mkdir(
         parents=True, exist_ok=True
@@ -104,6 +108,21 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     write_text(folder / MODEL, written.xml)
     kept = record.write(folder, found, origins)
     return Added(record.read(folder), folder, kept, (*notes, *written.notes))
+
+
+def stands(written: model_file.Written, found: Record) -> bool:
+    """Whether a robot still stands after some seconds in which its servos hold its pose."""
+    robot = record.robot_of(found, Path())
+    spec = mujoco.MjSpec.from_string(written.xml, assets={f"{mesh}.stl": data for mesh, data in written.meshes.items()})
+    record.impose(spec, robot)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    data.ctrl[:] = robot.default_pose
+    while data.time < HELD:
+        mujoco.mj_step(model, data)
+    upright = 1.0 - 2.0 * (data.qpos[4] ** 2 + data.qpos[5] ** 2)
+    return bool(upright > np.cos(LEANING) and data.qpos[2] > LOW * robot.standing_height)
 
 
 def _refuse_massless(path: Path, seen: Anatomized) -> None:
@@ -295,6 +314,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "robot.hip_height": "m, of the hips above the feet in the pose: the unit of length of its task",
         "robot.standing_height": "m, of the base there",
         "robot.reset_height": "m, of the base as episodes begin",
+        "robot.fade_in": "s over which actions grow as a policy starts; 0: on its servos alone it falls",
         "robot.payload_height": "m above the base, where the judge puts a load",
         "commands.forward": "m/s, a share of √(g · hip_height), or what the motors' speeds allow",
         "commands.sideways": "m/s, likewise; 0: it has no joints for it",
