@@ -233,15 +233,23 @@ def foot_clearance(m: Motion, s: RewardParams) -> Array:
 
 
 def alternate_feet(m: Motion, s: RewardParams) -> Array:
-    """Stand on one half of the feet while the other swings: two legs in turn, a trot on four, tripods on six."""
+    """Stand on one half of the feet while the other swings: two legs in turn, a trot on four, tripods on six.
+
+    Six feet do not swing in tripods by chance: of more than four some is paid where most are in turn.
+    """
     if m.stature is None or m.stature.half is None:
         return jnp.zeros(len(m.foot_contact))
     swings, half = ~m.foot_contact, jnp.asarray(m.stature.half)
-    in_turn = (swings == half).all(axis=-1) | (swings == ~half).all(axis=-1)
+    in_turn = jnp.abs(2.0 * jnp.mean(swings == half, axis=-1) - 1.0)
+    in_turn = jnp.square(in_turn) if len(half) > MANY else in_turn == 1.0
     short = (m.foot_air_time * swings < s.swing_time * m.stature.time).all(axis=-1)
     off = (m.foot_height / m.stature.height - s.swing_height) / s.swing_width
     high = jnp.sum(jnp.exp(-jnp.square(off)) * swings, axis=-1) / jnp.maximum(jnp.sum(swings, axis=-1), 1)
     return (in_turn & short & _moving(m, s)) * (0.5 + 0.5 * high)
+
+
+MANY = 4
+"""Feet, of which all must be in turn."""
 
 
 def stand_still(m: Motion, s: RewardParams) -> Array:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from walkies.bounds import ABOUT
 from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
@@ -46,6 +48,8 @@ class Measures:
     """m/s that it is told at most"""
     yaw: float
     """rad/s, likewise"""
+    torque: float
+    """N m, root mean square of its motors' limits"""
 
     @property
     def time(self) -> float:
@@ -66,7 +70,8 @@ class Measures:
 def measures(robot: Robot) -> Measures:
     """Of a robot."""
     forward, _, yaw = robot.gamepad
-    return Measures(robot.hip_height, robot.mass, robot.num_joints, len(robot.leg_names), forward, yaw)
+    torque = float(np.sqrt(np.mean(np.square(robot.torque_limit))))
+    return Measures(robot.hip_height, robot.mass, robot.num_joints, len(robot.leg_names), forward, yaw, torque)
 
 
 REFERENCE = measures(get_robot(DEFAULT))
@@ -98,13 +103,16 @@ def growth(robot: Robot, unit: str) -> float:
     return 1.0 if own == REFERENCE else own.size(unit) / REFERENCE.size(unit)
 
 
-UPRIGHT = ("biped", "humanoid")
-"""Kinds of robots that must balance before they can stand, let alone walk."""
+UPRIGHT, MANY = ("biped", "humanoid"), ("hexapod",)
+"""Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift many
+feet together."""
 
 
 def plain(kind: str) -> WalkConfig:
     """Plain walking for robots of a kind, in the numbers of `REFERENCE`."""
     task = WalkConfig()
+    if kind in MANY:
+        return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
     return replace(
@@ -151,6 +159,11 @@ def tidy(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+TORQUES = "N² m²"
+"""Torques count by the robot's weight and height, or by its motors, whichever asks less: legs that reach far out to the
+sides need much more than others as they stand."""
+
+
 def weights_of(robot: Robot, weights: RewardWeights) -> RewardWeights:
     """The weights of reward terms: what a robot gets in one of its own units of time for the same motion is the same.
 
@@ -162,6 +175,8 @@ def weights_of(robot: Robot, weights: RewardWeights) -> RewardWeights:
     speeds = {"m/s": own.forward / REFERENCE.forward, "rad/s": own.yaw / REFERENCE.yaw}
     for name, term in terms_of(weights).items():
         size = speeds[term.unit] if term.tracks else growth(robot, term.unit)
+        if term.unit == TORQUES:
+            size = max(size, (own.torque / REFERENCE.torque) ** 2)
         steady = 1.0 if term.event else growth(robot, "s")
         found[name] = tidy(getattr(weights, name) / (size * counts[term.per] * steady))
     return replace(weights, **{name: value for name, value in found.items() if value != getattr(weights, name)})
