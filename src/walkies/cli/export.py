@@ -74,7 +74,7 @@ def _runner(path: Path, folder: Path) -> int:
     agreement = export_onnx(folder / ONNX, policy, robot)
     write_text(folder / RUNNER.name, RUNNER.read_text(encoding="utf-8"))
     say(f"{folder}: {ONNX}, {NAME} and {RUNNER.name}; {agreement}; checked with onnxruntime.")
-    say("First on the robot: the wiggle test, each joint alone (walkies excite NAME --wiggle; docs/your-robot.md).")
+    say(f"First on the robot, each joint alone: walkies excite {robot.name} --wiggle; then docs/your-robot.md")
     return 0
 
 
