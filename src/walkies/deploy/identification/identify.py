@@ -9,7 +9,18 @@ import numpy as np
 
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identification.bias import gyro_bias
-from walkies.deploy.identification.fit import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
+from walkies.deploy.identification.fit import (
+    MAX_DELAY,
+    NAMES,
+    UNITS,
+    Fit,
+    Physics,
+    Shares,
+    Simulator,
+    gauss_newton,
+    shares,
+    worse,
+)
 from walkies.deploy.identification.follow import follow
 from walkies.deploy.identification.windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.policy_file import PolicyFile
@@ -17,6 +28,7 @@ from walkies.deploy.recordings.align import Log, require_signals
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.sim.conditions import VOCABULARY
+from walkies.sim.params import actuated_dofs
 
 TOLERANCE = {
     "latency": 0.004,
@@ -194,10 +206,14 @@ def _problem(log: Log, policy: PolicyFile, robot: Robot, held: bool, threads: in
             f"the log has no stretch of {how.lead + how.length + MAX_DELAY + 1} control steps without a gap; "
             "record at least 20 s, with the recorder on the robot itself"
         )
-    nominal = np.array([1.0, policy.kp, policy.kd, float(np.median(model.dof_frictionloss[6:])), 1.0])
-    known = np.arange(4 if held else 5)  # in the air there is no ground friction
-    count = len(measured.start)
-    one, many = (Simulator(model, log.period, count, c, threads) for c in (1, 1 + len(known)))
+    joints = actuated_dofs(model)
+    each = [np.broadcast_to(np.asarray(gain, float), len(joints)) for gain in (policy.kp, policy.kd)]
+    each.append(model.dof_frictionloss[joints])
+    nominal = np.array([1.0, *(values.mean() for values in each), 1.0])
+    # In the air there is no ground friction, and a factor of a model's zero means nothing.
+    known = np.flatnonzero(nominal[: 4 if held else 5])
+    count, own = len(measured.start), Shares(*map(shares, each))
+    one, many = (Simulator(model, log.period, count, c, own, threads) for c in (1, 1 + len(known)))
     return _Problem(model, how, measured, nominal, known, one, many)
 
 
@@ -228,9 +244,8 @@ def _physics_estimates(fit: Fit, problem: _Problem, slippery: bool) -> list[Esti
             sure = sure and slippery
         reference = None if name == "ground_friction" else float(problem.nominal[index])
         found.append(Estimate(name, value, float(value * sd), UNITS[name], reference, bool(sure and not at_bound)))
-    if len(found) < len(NAMES):
-        found.append(Estimate("ground_friction", float("nan"), float("inf"), UNITS["ground_friction"], None, False))
-    return found
+    told = {e.name: e for e in found}
+    return [told.get(name) or Estimate(name, float("nan"), float("inf"), UNITS[name], None, False) for name in NAMES]
 
 
 def _bias_estimates(bias: np.ndarray, deviation: np.ndarray) -> list[Estimate]:
