@@ -51,6 +51,10 @@ START = np.array([0.010, 0.0, 0.0, 0.0, -0.2])
 ITERATIONS = (3, 3, 10)
 """Gauss-Newton steps at most, of fits one after the other: each has windows that begin as the last one's robot would
 have them. Of a held robot only the last is made."""
+KP = NAMES.index("kp")
+BEGINNINGS = (-0.4, 0.4)
+"""Logarithms by which fits begin with another kp too where joints differ: stiffness and friction lie in a curved valley
+there, in which a single fit may end early."""
 OTHER_FRICTION = 1.5
 SIGNIFICANT = 2.0
 """Ground friction is told where a factor of OTHER_FRICTION makes this many standard deviations of difference,"""
@@ -129,7 +133,9 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
     rounds = ITERATIONS if problem.how.lead else ITERATIONS[-1:]
     for iterations in rounds:  # how windows begin depends a little on what is looked for
         begun = problem.begin(x, bias)
-        fit = problem.fit(begun, x, iterations, log.period)
+        beginnings = (x, *(x + shift * (problem.known == KP) for shift in BEGINNINGS)) if problem.differ else (x,)
+        fits = [problem.fit(begun, first, iterations, log.period) for first in beginnings]
+        fit = min(fits, key=lambda one: float(np.mean(np.abs(one.residual))))
         x = fit.x
         qpos, qvel = problem.simulate(begun, x)
         more, bias_deviation = gyro_bias(log, begun, qvel, problem.how, held, bias)
@@ -164,6 +170,8 @@ class _Problem(NamedTuple):
     """of one robot in all windows"""
     many: Simulator
     """of 1 + P robots"""
+    differ: bool
+    """whether joints have gains or frictions of their own"""
 
     def physics(self, x: np.ndarray) -> Physics:
         """Parameters (C, P), latency in s and logarithms of factors, as physics; what cannot be told is as at START."""
@@ -214,7 +222,8 @@ def _problem(log: Log, policy: PolicyFile, robot: Robot, held: bool, threads: in
     known = np.flatnonzero(nominal[: 4 if held else 5])
     count, own = len(measured.start), Shares(*map(shares, each))
     one, many = (Simulator(model, log.period, count, c, own, threads) for c in (1, 1 + len(known)))
-    return _Problem(model, how, measured, nominal, known, one, many)
+    differ = any(np.any(values != values[0]) for values in each)
+    return _Problem(model, how, measured, nominal, known, one, many, differ)
 
 
 def _matters(problem: _Problem, begun: Measured, x: np.ndarray) -> bool:
