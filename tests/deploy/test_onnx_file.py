@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
+import made_policies
 from pupper_frame import SLICES
 from walkies.cli import export
 from walkies.deploy import onnx_file
@@ -45,7 +46,7 @@ def test_same_actions_in_onnxruntime(tmp_path, activations, prelu):
     observations = np.random.default_rng(1).normal(size=(50, 72)).astype(np.float32)
     (got,) = session.run(["action"], {"observation": observations})
     np.testing.assert_allclose(got, policy.act(observations), atol=1e-5)
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["contract.yaml", "policy.onnx"]
 
 
 def test_agreement_is_said_as_measured_and_on_which_observations(tmp_path):
@@ -71,14 +72,33 @@ def test_metadata_says_what_onnx_cannot(tmp_path):
     policy = policy_of("elu", "tanh")
     onnx_file.export_onnx(tmp_path / "policy.onnx", policy, PUPPER)
     props = {prop.key: prop.value for prop in onnx.load(tmp_path / "policy.onnx").metadata_props}
-    assert json.loads(props["joint_names"]) == list(PUPPER.joint_names)
     assert json.loads(props["default_joint_pos_rad"]) == list(PUPPER.default_pose)
     assert json.loads(props["action_scale_rad"]) == [0.75] * 12
-    assert (props["kp_Nm_per_rad"], props["kd_Nms_per_rad"], props["control_dt_s"]) == ("5.0", "0.25", "0.02")
+    assert json.loads(props["kp_Nm_per_rad"]) == [5.0] * 12 and json.loads(props["kd_Nms_per_rad"]) == [0.25] * 12
+    assert props["control_dt_s"] == "0.02"
     assert props["observation_history"] == "2" and props["robot"] == "pupper" and props["walkies.steps"] == "7"
     for field in json.loads(props["observation_frame"]):
         part = SLICES[field["name"]]
         assert (field["start"], field["size"]) == (part.start, part.stop - part.start) and field["unit"]
+
+
+def test_metadata_has_what_other_stacks_read_with_a_split_at_commas(tmp_path):
+    """As the programs do that run policies of mjlab and Isaac Lab; gains joint by joint."""
+    robot = get_robot("biped")
+    policy = made_policies.tiny(robot)
+    onnx_file.export_onnx(tmp_path / "policy.onnx", policy, robot)
+    props = {prop.key: prop.value for prop in onnx.load(tmp_path / "policy.onnx").metadata_props}
+    numbers = {key: [float(word) for word in props[key].split(",")] for key in (
+        "joint_stiffness", "joint_damping", "default_joint_pos", "action_scale",
+    )}  # fmt: skip
+    assert props["joint_names"].split(",") == list(robot.joint_names)
+    assert len(set(robot.kp)) > 1 and numbers["joint_stiffness"] == list(robot.kp)
+    assert numbers["joint_damping"] == list(robot.kd) and numbers["default_joint_pos"] == list(robot.default_pose)
+    assert numbers["action_scale"] == list(policy.action_scale) and props["command_names"] == "twist"
+    assert props["observation_names"].split(",")[:3] == ["base_ang_vel", "projected_gravity", "command"]
+    odd = replace(robot, joint_names=("hip,left", *robot.joint_names[1:]))
+    with pytest.raises(PolicyFileError, match="'hip,left': expected a name without a comma"):
+        onnx_file.metadata(policy, odd)
 
 
 def test_a_wrong_model_is_never_left_behind(tmp_path, monkeypatch):
@@ -101,7 +121,7 @@ def test_command_writes_beside_the_policy(tmp_path, capsys):
     assert (tmp_path / "policy.onnx").is_file() and "checked with onnxruntime" in capsys.readouterr().out
     spot = policy_of("elu", "tanh")
     write(tmp_path / "spot.json", PolicyFile(**{**vars(spot), "walkies": {"robot": "spot"}}))
-    with pytest.raises(UserError, match="unknown robot 'spot'"):
+    with pytest.raises(UserError, match="unknown robot spot"):
         export.command(tmp_path / "spot.json")
     write(tmp_path / "odd.json", PolicyFile(**{**vars(spot), "walkies": {"robot": ["spot"]}}))
     with pytest.raises(UserError, match="unknown robot"):

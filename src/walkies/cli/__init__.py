@@ -45,7 +45,9 @@ COMMANDS: dict[str, Command] = {
     "lint": Command("walkies.cli.lint:command", "check a policy file before it reaches a robot"),
     "export": Command("walkies.cli.export:command", "write a policy as ONNX, or bring its file onto the robot"),
     "replay": Command("walkies.cli.replay:command", "fit the simulator to a log of the robot"),
-    "excite": Command("walkies.cli.excite:command", "write a policy that shakes the legs, to measure servos with"),
+    "excite": Command(
+        "walkies.cli.excite:command", "wiggle each joint of a held robot, or shake them to measure servos"
+    ),
     "explain": Command("walkies.cli.explain:command", "print a task, or what a policy file says"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
     "robot add": Command("walkies.cli.robot:add_command", "read a robot off its MJCF or URDF into a folder"),

@@ -1,31 +1,76 @@
-"""`walkies excite`: a policy file that only shakes the legs, to measure servos with."""
+"""`walkies excite`: what a held robot does so that a person sees its joints move, or its servos are measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
+import tyro
+from rich.table import Table
+
+from walkies.cli.robots import ENDINGS, added
+from walkies.cli.tables import titled
 from walkies.deploy.excite import excitation
 from walkies.deploy.policy_file import write
+from walkies.deploy.wiggle import Wiggle, sequence, wiggles, write_csv
+from walkies.errors import UserError
 from walkies.robots import DEFAULT, get_robot
+from walkies.robots.base import Robot
 from walkies.tasks.contract import Damping, Stiffness
+from walkies.terminal import console, say
 
 
 def command(
-    out: Path = Path("excite.json"),
-    robot: str = DEFAULT,
+    robot: Annotated[str, tyro.conf.Positional] = DEFAULT,
+    /,
+    wiggle: bool = False,
+    out: Path | None = None,
     kp: Stiffness | None = None,
     kd: Damping | None = None,
     contract: Literal[2025, 2026] = 2026,
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 
+    With --wiggle, write a table of joint targets instead that moves each joint alone, slowly and by a few degrees, and
+    say what is to be seen meanwhile: whether the robot's names, order, signs and zeros of joints are the model's.
+
     Args:
-        out: the file to write; the robot loads it as any policy. Hold the robot in the air, its legs free.
-        robot: whose.
+        robot: whose: a name, or the path of an MJCF or URDF file.
+        wiggle: the wiggle test, the first thing to do with a robot.
+        out: the file to write; default: excite.json, which the robot loads as any policy, or wiggle.csv. Hold the robot
+            in the air, its legs free.
         kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
         kd: N m s/rad, servo damping, likewise.
-        contract: edition of the file's format. Robots of either age load that of 2026.
+        contract: edition of the policy file's format. Robots of either age load that of 2026.
     """
-    write(out, excitation(get_robot(robot), kp, kd, contract))
-    print(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")
+    one = added(Path(robot)) if robot.lower().endswith(ENDINGS) and Path(robot).is_file() else get_robot(robot)
+    if not wiggle:
+        out = out or Path("excite.json")
+        write(out, excitation(one, kp, kd, contract))
+        say(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")
+        return
+    if kp is not None or kd is not None:
+        raise UserError("--kp and --kd: the table of --wiggle holds joint targets alone; leave them out")
+    out, moves = out or Path("wiggle.csv"), wiggles(one)
+    write_csv(out, one, moves)
+    console().print(table(one, moves))
+    seconds = sequence(one, moves)[-1][0]
+    say(
+        f"{out}: {seconds:.0f} s of joint targets (rad), a column for each joint. Hold the robot in the air, legs free."
+    )
+    say("Where another joint moves, or the other way, mend it in the robot's own program: docs/your-robot.md")
+
+
+def table(robot: Robot, moves: list[Wiggle]) -> Table:
+    """What a person should see."""
+    made = titled(
+        "What you should see, the trunk held", "", "joint", "default", "goes by", "from", "meanwhile", names=2
+    )
+    rows = sequence(robot, moves)
+    begins = {move.joint: time for time, move, _ in reversed(rows) if move is not None}
+    for move in moves:
+        name, pose = robot.joint_names[move.joint], robot.default_pose[move.joint]
+        numbers = f"{pose:.3f} rad", f"{np.rad2deg(move.by):+.0f}°", f"{begins[move.joint]:.1f} s"
+        made.add_row(str(move.joint), name, *numbers, move.see)
+    return made

@@ -10,12 +10,18 @@ import tyro
 from walkies.deploy import delivery
 from walkies.deploy.checks.findings import ERROR, UNCHECKED
 from walkies.deploy.checks.lint import lint, text
+from walkies.deploy.contract_file import NAME, contract_of, require_runnable
 from walkies.deploy.onnx_file import export_onnx
 from walkies.deploy.policy_file import PolicyFileError, in_edition, read, write
 from walkies.errors import UserError
+from walkies.files import write_text
 from walkies.judge.exam import robot_of
 from walkies.run.folders import find_policy
 from walkies.terminal import say
+
+ONNX = "policy.onnx"
+RUNNER = Path(delivery.__file__).with_name("runner.py")
+"""Of walkies' own files the one that goes onto robots, where there is no walkies."""
 
 
 def command(
@@ -23,9 +29,13 @@ def command(
     /,
     contract: Literal[2025, 2026] | None = None,
     to_robot: bool = False,
+    runner: bool = False,
     out: Path | None = None,
 ) -> int:
     """Write a policy as ONNX, verified with onnxruntime, with names, units, gains and limits in its metadata.
+
+    Beside it is written contract.yaml, which says all that a robot's own program must know to run it. With --runner a
+    folder is written that holds both and runner.py, a program that does it with numpy and onnxruntime alone.
 
     With --contract it is written in the format of that year's robot software instead. --to-robot checks the file as the
     robot's software does, and says how it gets onto the robot; exit status 1 where it would be refused there.
@@ -34,9 +44,15 @@ def command(
         target: a run folder, or any policy.json.
         contract: write the policy in the format of the robot's software of this year.
         to_robot: say how the file gets onto the robot, or why it would be refused there.
-        out: where to write; default: beside the policy.json, as policy.onnx, policy-2025.json or policy-2026.json.
+        runner: write a folder for a robot of any kind: policy.onnx, contract.yaml and runner.py.
+        out: where to write; default: beside the policy.json, as policy.onnx, policy-2025.json or policy-2026.json, or
+            the folder `runner`.
     """
     path = find_policy(target)
+    if runner:
+        if contract is not None or to_robot:
+            raise UserError("--runner: does not go with --contract or --to-robot; give it alone, or with --out FOLDER")
+        return _runner(path, out or path.with_name("runner"))
     if contract is not None:
         path = _rewrite(path, contract, out)
     elif to_robot and out is not None:
@@ -47,6 +63,18 @@ def command(
         policy = read(path)
         out = out or path.with_suffix(".onnx")
         say(f"{out}: {export_onnx(out, policy, robot_of(policy))}; checked with onnxruntime")
+    return 0
+
+
+def _runner(path: Path, folder: Path) -> int:
+    """Write all that a robot needs into a folder."""
+    policy = read(path)
+    robot = robot_of(policy)
+    require_runnable(contract_of(policy, robot, ONNX))  # before anything is written
+    agreement = export_onnx(folder / ONNX, policy, robot)
+    write_text(folder / RUNNER.name, RUNNER.read_text(encoding="utf-8"))
+    say(f"{folder}: {ONNX}, {NAME} and {RUNNER.name}; {agreement}; checked with onnxruntime.")
+    say(f"First on the robot, each joint alone: walkies excite {robot.name} --wiggle; then docs/your-robot.md")
     return 0
 
 

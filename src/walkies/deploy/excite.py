@@ -42,6 +42,9 @@ def excitation(
         turn = (1 + GROWTH * angle) * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         weights[np.ix_([last + a, last + b], [a, b])] = turn
         bias[a] = KICK
+    driven = {joint for pair in pairs for joint in pair}
+    for alone in set(range(robot.num_joints)) - driven:  # an odd one goes along with the last pair
+        weights[:, alone], bias[alone] = weights[:, pairs[-1][0]], KICK
     return PolicyFile(
         layers=(Layer(weights, bias, "tanh"),),
         observation_history=HISTORY,
@@ -57,8 +60,14 @@ def excitation(
 
 
 def oscillators(robot: Robot) -> list[tuple[int, int]]:
-    """Joints that oscillate together: those of a leg by twos, and the abductions of two legs."""
+    """Joints that oscillate together: those of a leg by twos, the abductions of two legs, and what is left by twos.
+
+    Where the number of joints is odd one is in none of them.
+    """
     sideways = robot.abduction_joints
     within = [[joint for joint in leg if joint not in sideways] for leg in robot.legs]
     pairs = [(leg[i], leg[i + 1]) for leg in within for i in range(0, len(leg) - 1, 2)]
-    return pairs + list(zip(sideways[::2], sideways[1::2], strict=False))
+    pairs += list(zip(sideways[::2], sideways[1::2], strict=False))
+    paired = {joint for pair in pairs for joint in pair}
+    left = [joint for joint in range(robot.num_joints) if joint not in paired]
+    return pairs + list(zip(left[::2], left[1::2], strict=False))

@@ -1,7 +1,8 @@
 """The policy as ONNX, with all that a robot needs to use it written into its metadata (extra `onnx`).
 
 For controllers that run ONNX instead of RTNeural. The network is the policy file's, normalizer folded in; observation,
-action, gains and limits are described in `metadata_props`, since ONNX itself only knows tensors.
+action, gains and limits are described in `metadata_props`, since ONNX itself only knows tensors, and in full in
+`contract.yaml` beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import walkies
+from walkies.deploy.contract_file import NAME, contract_of, each, write_contract
 from walkies.deploy.policy_file import PROBES, PolicyFile, PolicyFileError
 from walkies.deploy.probes import extreme_observations, ordinary_observations
 from walkies.files import writing
@@ -46,15 +48,45 @@ class Agreement(NamedTuple):
         )
 
 
+def others(policy: PolicyFile, robot: Robot) -> dict[str, str]:
+    """What the exporters of mjlab and Isaac Lab's robots write, under their keys and in their form: lists with commas.
+
+    Their `observation_history_lengths` is left out: it speaks of histories signal by signal, and here whole frames
+    follow one another, as `observation_history` and `observation_order` say.
+
+    Raises:
+        PolicyFileError: a joint's name has a comma in it.
+    """
+    if odd := [name for name in robot.joint_names if "," in name]:
+        raise PolicyFileError(
+            f"joint {odd[0]!r}: expected a name without a comma, which separates names in ONNX metadata; rename it in "
+            "the robot's file"
+        )
+    lists: dict[str, Any] = {
+        "joint_names": robot.joint_names,
+        "joint_stiffness": each(policy.kp, robot),
+        "joint_damping": each(policy.kd, robot),
+        "default_joint_pos": policy.default_joint_pos,
+        "action_scale": policy.action_scale,
+        "observation_names": [one.in_files for one in policy.signals],
+        "command_names": ["twist"] if "command" in policy.observation else [],
+    }
+    return {key: ",".join(map(str, values)) for key, values in lists.items()}
+
+
 def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
-    """What a controller must know besides the network, as text (lists are JSON): names, units, gains, limits, rate."""
+    """What a controller must know besides the network, as text: names, units, gains, limits, rate.
+
+    Keys with a unit in them hold numbers or JSON lists; those of `others`, lists with commas.
+    """
     fields = [
         {"name": one.name, "start": place.start, "size": one.size(policy), "unit": one.unit, "meaning": one.meaning}
         for one, place in zip(policy.signals, policy.slices.values(), strict=True)
     ]
     lists: dict[str, Any] = {
         "observation_frame": fields,
-        "joint_names": robot.joint_names,
+        "kp_Nm_per_rad": each(policy.kp, robot),
+        "kd_Nms_per_rad": each(policy.kd, robot),
         "default_joint_pos_rad": policy.default_joint_pos,
         "joint_lower_limits_rad": policy.joint_lower_limits,
         "joint_upper_limits_rad": policy.joint_upper_limits,
@@ -66,9 +98,8 @@ def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
         "observation_history": str(policy.observation_history),
         "observation_order": "newest frame first; before the first frame zeros with gravity z = -1",
         "action_map": "joint target (rad) = default_joint_pos + action_scale * action, clamped to the limits",
-        "kp_Nm_per_rad": repr(policy.kp),
-        "kd_Nms_per_rad": repr(policy.kd),
         "control_dt_s": repr(policy.control_dt),
+        **others(policy, robot),
         **{key: json.dumps(value) for key, value in lists.items()},
         **{f"walkies.{key}": json.dumps(value) for key, value in policy.walkies.items()},
     }
@@ -107,15 +138,19 @@ def build(policy: PolicyFile, robot: Robot) -> Any:
 
 
 def export_onnx(path: Path | str, policy: PolicyFile, robot: Robot) -> Agreement:
-    """Write `policy` as ONNX and measure with onnxruntime that it computes the policy file's actions.
+    """Write `policy` as ONNX, its contract.yaml beside it, and measure with onnxruntime that it computes the policy
+    file's actions.
 
     Raises:
         PolicyFileError: an action differs by more than TOLERANCE and what float32 may be off; an existing file at
             `path` stays as it was.
     """
+    path = Path(path)
     with writing(path) as candidate:
         candidate.write_bytes(build(policy, robot).SerializeToString())
-        return _compare(candidate, policy, robot)
+        agreement = _compare(candidate, policy, robot)
+    write_contract(path.with_name(NAME), contract_of(policy, robot, path.name))
+    return agreement
 
 
 def _compare(path: Path, policy: PolicyFile, robot: Robot) -> Agreement:

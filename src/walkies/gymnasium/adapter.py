@@ -245,7 +245,8 @@ class ToGymnasiumVector(VectorEnv):
         if self._state is None:
             if not mask.all():
                 raise UserError("the first reset must be of every copy; leave reset_mask out")
-            self._state = self._start(_key(self.np_random))
+            # What it holds is replaced at once: no random number is spent, so that a seed means the same every time.
+            self._state = self._start(jax.random.key(0))
         return self._restart_where(mask), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

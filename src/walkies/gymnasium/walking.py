@@ -1,4 +1,7 @@
-"""Importing this module makes `gymnasium.make("walkies/Pupper-v0")` and its vector form known to Gymnasium.
+"""Importing this module makes `gymnasium.make("walkies/Velocity-v0", robot=…)` and its vector form known to Gymnasium.
+
+The robot is any that walkies knows by name, and its task is its own, as in `walkies train`. Robots whose record is code
+have environments of their own besides, such as `walkies/Pupper-v0`.
 
 `import walkies` does so by itself as soon as Gymnasium is imported too;
 `gymnasium.make("walkies.gymnasium.walking:walkies/…")` works without it. Nothing heavy is loaded until an environment
@@ -16,19 +19,21 @@ import gymnasium
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.robots import ROBOTS
+from walkies.robots import DEFAULT, ROBOTS
 
 if TYPE_CHECKING:
     from walkies.show.rendering.camera import Camera
 
+ANY = "walkies/Velocity-v0"
+"""The environment of which robot is asked for: `robot="go"`."""
 PICTURE = (480, 360)
 """Width and height in pixels of what `render` gives."""
 
 
 def register() -> None:
     """Tell Gymnasium what there is; doing so twice changes nothing."""
-    for robot in ROBOTS:
-        if (name := f"walkies/{robot.capitalize()}-v0") not in gymnasium.registry:
+    for name, robot in {ANY: DEFAULT, **{f"walkies/{robot.capitalize()}-v0": robot for robot in ROBOTS}}.items():
+        if name not in gymnasium.registry:
             gymnasium.register(
                 name,
                 entry_point="walkies.gymnasium.walking:make",
@@ -42,6 +47,7 @@ def make(
 ) -> gymnasium.Env:
     """A robot that follows velocity commands, drawn anew at every reset, as in `walkies train`.
 
+    robot: a name, such as `walkies train --help` takes; commands, rewards and gains are in its own units.
     options: of `walkies.gymnasium.adapter.ToGymnasium`, such as time_limit and render_mode.
     """
     from walkies.gymnasium.adapter import ToGymnasium

@@ -38,11 +38,11 @@ class Physics(NamedTuple):
     latency: np.ndarray
     """(C,) s from sending a target to its effect"""
     kp: np.ndarray
-    """(C,) N m/rad"""
+    """(C,) N m/rad, mean of the joints"""
     kd: np.ndarray
-    """(C,) N m s/rad, the joints' passive damping excepted"""
+    """(C,) N m s/rad, likewise, the joints' passive damping excepted"""
     frictionloss: np.ndarray
-    """(C,) N m"""
+    """(C,) N m, likewise"""
     ground_friction: np.ndarray
     """(C,) 1"""
 
@@ -58,6 +58,20 @@ QUANTITIES = {
 UNITS = {name: VOCABULARY[of].of or VOCABULARY[of].unit for name, of in QUANTITIES.items()}
 NAMES = Physics._fields
 assert tuple(QUANTITIES) == NAMES
+
+
+class Shares(NamedTuple):
+    """What each joint has of the mean of all, (nu,) each: a factor is looked for, and joints keep their proportions."""
+
+    kp: np.ndarray
+    kd: np.ndarray
+    frictionloss: np.ndarray
+
+
+def shares(values: np.ndarray) -> np.ndarray:
+    """Of the mean; 1 where all are zero."""
+    mean = values.mean()
+    return values / mean if mean else np.ones_like(values)
 
 
 class Windows(NamedTuple):
@@ -105,8 +119,11 @@ def drive(target: np.ndarray, latency: np.ndarray, period: float) -> np.ndarray:
 class Simulator:
     """Windows under C variations of the physics, in one batch."""
 
-    def __init__(self, model: mujoco.MjModel, period: float, windows: int, variations: int, threads: int = 0) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, period: float, windows: int, variations: int, each: Shares, threads: int = 0
+    ) -> None:
         """model: the robot as it was during the log (held, or on its ground); period: s between actions."""
+        self._shares = each
         model.opt.timestep = period / SUBSTEPS
         self.period, self.shape = period, (variations, windows)
         self._batch = mujoco.batch.Batch(model, variations * windows, threads)
@@ -116,8 +133,9 @@ class Simulator:
         """States after each control step: qpos (C, n, L, nq) and qvel (C, n, L, nv)."""
         variations, count = self.shape
         each = Physics(*(np.repeat(value, count) for value in physics))
-        conditions.set_servos(self._batch, each.kp[:, None], each.kd[:, None])
-        conditions.set_frictionloss(self._batch, self._joints, each.frictionloss[:, None])
+        own = self._shares
+        conditions.set_servos(self._batch, each.kp[:, None] * own.kp, each.kd[:, None] * own.kd)
+        conditions.set_frictionloss(self._batch, self._joints, each.frictionloss[:, None] * own.frictionloss)
         conditions.set_friction(self._batch, each.ground_friction)
         control = drive(windows.target, physics.latency, self.period)
         steps = control.shape[2]

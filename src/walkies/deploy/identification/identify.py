@@ -9,7 +9,18 @@ import numpy as np
 
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identification.bias import gyro_bias
-from walkies.deploy.identification.fit import MAX_DELAY, NAMES, UNITS, Fit, Physics, Simulator, gauss_newton, worse
+from walkies.deploy.identification.fit import (
+    MAX_DELAY,
+    NAMES,
+    UNITS,
+    Fit,
+    Physics,
+    Shares,
+    Simulator,
+    gauss_newton,
+    shares,
+    worse,
+)
 from walkies.deploy.identification.follow import follow
 from walkies.deploy.identification.windows import HELD, WALKING, Cut, Measured, cut, hold, sliding
 from walkies.deploy.policy_file import PolicyFile
@@ -17,6 +28,7 @@ from walkies.deploy.recordings.align import Log, require_signals
 from walkies.errors import UserError
 from walkies.robots.base import Robot
 from walkies.sim.conditions import VOCABULARY
+from walkies.sim.params import actuated_dofs
 
 TOLERANCE = {
     "latency": 0.004,
@@ -39,6 +51,10 @@ START = np.array([0.010, 0.0, 0.0, 0.0, -0.2])
 ITERATIONS = (3, 3, 10)
 """Gauss-Newton steps at most, of fits one after the other: each has windows that begin as the last one's robot would
 have them. Of a held robot only the last is made."""
+KP = NAMES.index("kp")
+BEGINNINGS = (-0.4, 0.4)
+"""Logarithms by which fits begin with another kp too where joints differ: stiffness and friction lie in a curved valley
+there, in which a single fit may end early."""
 OTHER_FRICTION = 1.5
 SIGNIFICANT = 2.0
 """Ground friction is told where a factor of OTHER_FRICTION makes this many standard deviations of difference,"""
@@ -117,7 +133,9 @@ def identify(log: Log, policy: PolicyFile, robot: Robot, held: bool | None = Non
     rounds = ITERATIONS if problem.how.lead else ITERATIONS[-1:]
     for iterations in rounds:  # how windows begin depends a little on what is looked for
         begun = problem.begin(x, bias)
-        fit = problem.fit(begun, x, iterations, log.period)
+        beginnings = (x, *(x + shift * (problem.known == KP) for shift in BEGINNINGS)) if problem.differ else (x,)
+        fits = [problem.fit(begun, first, iterations, log.period) for first in beginnings]
+        fit = min(fits, key=lambda one: float(np.mean(np.abs(one.residual))))
         x = fit.x
         qpos, qvel = problem.simulate(begun, x)
         more, bias_deviation = gyro_bias(log, begun, qvel, problem.how, held, bias)
@@ -152,6 +170,8 @@ class _Problem(NamedTuple):
     """of one robot in all windows"""
     many: Simulator
     """of 1 + P robots"""
+    differ: bool
+    """whether joints have gains or frictions of their own"""
 
     def physics(self, x: np.ndarray) -> Physics:
         """Parameters (C, P), latency in s and logarithms of factors, as physics; what cannot be told is as at START."""
@@ -194,11 +214,16 @@ def _problem(log: Log, policy: PolicyFile, robot: Robot, held: bool, threads: in
             f"the log has no stretch of {how.lead + how.length + MAX_DELAY + 1} control steps without a gap; "
             "record at least 20 s, with the recorder on the robot itself"
         )
-    nominal = np.array([1.0, policy.kp, policy.kd, float(np.median(model.dof_frictionloss[6:])), 1.0])
-    known = np.arange(4 if held else 5)  # in the air there is no ground friction
-    count = len(measured.start)
-    one, many = (Simulator(model, log.period, count, c, threads) for c in (1, 1 + len(known)))
-    return _Problem(model, how, measured, nominal, known, one, many)
+    joints = actuated_dofs(model)
+    each = [np.broadcast_to(np.asarray(gain, float), len(joints)) for gain in (policy.kp, policy.kd)]
+    each.append(model.dof_frictionloss[joints])
+    nominal = np.array([1.0, *(values.mean() for values in each), 1.0])
+    # In the air there is no ground friction, and a factor of a model's zero means nothing.
+    known = np.flatnonzero(nominal[: 4 if held else 5])
+    count, own = len(measured.start), Shares(*map(shares, each))
+    one, many = (Simulator(model, log.period, count, c, own, threads) for c in (1, 1 + len(known)))
+    differ = any(np.any(values != values[0]) for values in each)
+    return _Problem(model, how, measured, nominal, known, one, many, differ)
 
 
 def _matters(problem: _Problem, begun: Measured, x: np.ndarray) -> bool:
@@ -228,9 +253,8 @@ def _physics_estimates(fit: Fit, problem: _Problem, slippery: bool) -> list[Esti
             sure = sure and slippery
         reference = None if name == "ground_friction" else float(problem.nominal[index])
         found.append(Estimate(name, value, float(value * sd), UNITS[name], reference, bool(sure and not at_bound)))
-    if len(found) < len(NAMES):
-        found.append(Estimate("ground_friction", float("nan"), float("inf"), UNITS["ground_friction"], None, False))
-    return found
+    told = {e.name: e for e in found}
+    return [told.get(name) or Estimate(name, float("nan"), float("inf"), UNITS[name], None, False) for name in NAMES]
 
 
 def _bias_estimates(bias: np.ndarray, deviation: np.ndarray) -> list[Estimate]:
