@@ -161,5 +161,5 @@ def test_solver_iterations() -> None:
 
 def test_robots_by_name() -> None:
     assert get_robot("pupper") is PUPPER
-    with pytest.raises(ValueError, match=r"puper.*pupper"):
+    with pytest.raises(ValueError, match=r"'puper'.*pupper"):
         get_robot("puper")

@@ -104,8 +104,8 @@ def growth(robot: Robot, unit: str) -> float:
 
 
 UPRIGHT, MANY = ("biped", "humanoid"), ("hexapod",)
-"""Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift many
-feet together."""
+"""Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift
+many feet together."""
 
 
 def plain(kind: str) -> WalkConfig:

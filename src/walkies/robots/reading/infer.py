@@ -28,8 +28,8 @@ GRAVITY = 9.81
 WIDEST = 0.75
 """rad of target per unit of action at most."""
 BEYOND = 1.25
-"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is in
-no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
+"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is
+in no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
 SHARES = {2: (0.35, 0.15, 0.15), 4: (0.6, 0.4, 0.26)}
 """Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, and of more."""
 SIDEWAYS = 0.7
@@ -194,7 +194,8 @@ def _joints(seen: Anatomized, names: Mapping[int, str], motors: Servos) -> dict[
         found[names[joint]] = Joint(
             pose=round(pose, 4) + 0.0 if low[place] <= round(pose, 4) <= high[place] else pose,
             lower=_round(float(low[place]), 8), upper=_round(float(high[place]), 8),
-            kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4) + 0.0, torque=_round(motors.torque[place], 6),
+            kp=_round(motors.kp[place], 4), kd=_round(motors.kd[place], 4) + 0.0,
+            torque=_round(motors.torque[place], 6),
             scale=_round(max(scale, 0.01), 3), armature=_round(motors.armature[place], 4),
             damping=_round(motors.damping[place], 6), friction=_round(motors.friction[place], 6),
             speed=_round(motors.speed[place], 4) if np.isfinite(motors.speed[place]) else 0.0,
@@ -327,8 +328,8 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "joints.lower, upper": "of the file"
         if limited.all()
         else f"of the file; half a turn for {(~limited).sum()} joints without limits",
-        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, the reach, and, where the joint is in "
-        f"no leg, {BEYOND:g} torque/kp",
+        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, the reach and, in no leg, "
+        f"{BEYOND:g} torque/kp",
         "joints.mirror, turns": "by geometry",
     }
     return found | {f"joints.{name}": origin for name, origin in motors.origins.items()}

@@ -22,8 +22,8 @@ RATE = 2 * np.pi * 10.0
 RATIO = 2.0
 """Its damping, 1 being critical."""
 GIVE, LEAST_GIVE = 1.0, 0.25
-"""rad by which a joint gives way under all of its motor's torque, at most and at least: light rotors ask for less than a
-joint needs, and heavy ones for more than the motor has to give."""
+"""rad by which a joint gives way under all of its motor's torque, at most and at least: light rotors ask for less than
+a joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
 SLOWEST = 20.0
