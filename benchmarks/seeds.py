@@ -79,12 +79,13 @@ def run(setting: str, minutes: float, seed: int) -> dict[str, object]:
         findings = json.loads(walkies("lint", str(out), "--json"))
         with (out / "progress.csv").open() as file:
             steps = [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
+    said = " ".join(sorted({one["code"] for one in findings}))
     commit = subprocess.run(
         ["git", "-C", str(TABLE.parent), "rev-parse", "--short", "HEAD"], check=True, text=True, capture_output=True
     ).stdout.strip()
     row: dict[str, object] = {"setting": setting, "minutes": minutes, "seed": seed, "steps": steps}
     row |= {"seconds": round(seconds, 1), "passed": card["passed"], **{name: card[name] for name in MARKS}}
-    row |= {"episodes": card["episodes"], "findings": len(findings), "commit": commit, "machine": machine()}
+    row |= {"episodes": card["episodes"], "findings": said or "nothing", "commit": commit, "machine": machine()}
     row |= {f"box_{box}": one["survival"]["value"] for box, one in survived.items()}
     return row | {"date": datetime.now(UTC).date().isoformat()}
 

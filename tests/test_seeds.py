@@ -33,7 +33,7 @@ def seeds(tmp_path, monkeypatch):
             good = module.trained != 1
             errors = {"lin_vel_error": 0.08, "yaw_rate_error": 0.15}
             return json.dumps({"passed": good, "survival": 0.995 if good else 0.9, **errors, "episodes": 1000})
-        return json.dumps({"survival": {"value": 0.99}} if words[0] == "rehearse" else [])
+        return json.dumps({"survival": {"value": 0.99}} if words[0] == "rehearse" else [{"code": "jumpy"}])
 
     monkeypatch.setattr(module, "walkies", answer)
     return module
@@ -49,7 +49,7 @@ def test_each_seed_is_trained_once_and_judged_by_everything(seeds):
     assert train[2:6] == ("--minutes", "0.5", "--seed", "0") and train[-len(flags) :] == flags
     assert exam[2:] == ("--seed", "2026", "--episodes", "1000", "--json")
     table = seeds.markdown()
-    assert "| short, 0.5 | 0 | 5.0 | passed | 0.995 | 0.080 | 0.150 | 99% | 99% | 0 |" in table
+    assert "| short, 0.5 | 0 | 5.0 | passed | 0.995 | 0.080 | 0.150 | 99% | 99% | jumpy |" in table
     assert "| short, 0.5 | 1 | 5.0 | failed | 0.900" in table and "**2 of 3 passed**" in table
     seeds.main(minutes=1.0, seeds=1, setting="short")
     assert len(seeds.asked) == 20, "another length is another row"
