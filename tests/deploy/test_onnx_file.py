@@ -121,7 +121,7 @@ def test_command_writes_beside_the_policy(tmp_path, capsys):
     assert (tmp_path / "policy.onnx").is_file() and "checked with onnxruntime" in capsys.readouterr().out
     spot = policy_of("elu", "tanh")
     write(tmp_path / "spot.json", PolicyFile(**{**vars(spot), "walkies": {"robot": "spot"}}))
-    with pytest.raises(UserError, match="unknown robot spot"):
+    with pytest.raises(UserError, match="unknown robot 'spot'"):
         export.command(tmp_path / "spot.json")
     write(tmp_path / "odd.json", PolicyFile(**{**vars(spot), "walkies": {"robot": ["spot"]}}))
     with pytest.raises(UserError, match="unknown robot"):

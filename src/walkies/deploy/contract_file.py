@@ -23,7 +23,7 @@ from walkies.deploy.policy_json import COMMANDS, NEWEST_FIRST
 from walkies.errors import UserError
 from walkies.files import parse_json, read_text, write_text
 from walkies.robots.base import Robot
-from walkies.tasks.contract import FADE_IN, OBSERVATION_CLIP
+from walkies.tasks.contract import OBSERVATION_CLIP
 from walkies.tasks.signal import SIGNALS
 
 NAME = "contract.yaml"
@@ -145,7 +145,7 @@ def contract_of(policy: PolicyFile, robot: Robot, onnx: str) -> ContractFile:
         command_low=[float(low) for low, _ in ends],
         command_high=[float(high) for _, high in ends],
         start_seconds=START_SECONDS,
-        fade_in_seconds=FADE_IN,
+        fade_in_seconds=robot.fade_in,
         tilt_stop=TILT_STOP,
     )
 

@@ -112,7 +112,8 @@ class Runner:
         action = self.network.run(["action"], {"observation": self.history[None]})[0][0]
         if not np.isfinite(action).all():
             return self.stop("the policy's action is not a finite number")
-        self.applied = action * np.float32(min(seconds / c["fade_in_seconds"], 1.0))
+        fade = c["fade_in_seconds"]
+        self.applied = action * np.float32(min(seconds / fade, 1.0) if fade else 1.0)
         self.targets = np.clip(self.pose + self.scale * self.applied, self.lower, self.upper)
         if self.log:
             with open(self.log, "a", encoding="utf-8") as file:

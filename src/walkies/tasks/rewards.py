@@ -245,7 +245,7 @@ def alternate_feet(m: Motion, s: RewardParams) -> Array:
     short = (m.foot_air_time * swings < s.swing_time * m.stature.time).all(axis=-1)
     off = (m.foot_height / m.stature.height - s.swing_height) / s.swing_width
     high = jnp.sum(jnp.exp(-jnp.square(off)) * swings, axis=-1) / jnp.maximum(jnp.sum(swings, axis=-1), 1)
-    return (in_turn & short & _moving(m, s)) * (0.5 + 0.5 * high)
+    return in_turn * (short & _moving(m, s)) * (0.5 + 0.5 * high)
 
 
 MANY = 4
