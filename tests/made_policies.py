@@ -20,7 +20,7 @@ def tiny(robot: Robot, history: int = 3, observation: tuple[str, ...] = FRAME, *
     size = contract.observation_size
     layers = [
         (rng.normal(size=(size, 16)) / size**0.5, rng.normal(size=16)),
-        (rng.normal(size=(16, robot.num_joints)) / 4.0, 0.3 * rng.normal(size=robot.num_joints)),
+        (rng.normal(size=(16, robot.num_joints)) / 8.0, 0.15 * rng.normal(size=robot.num_joints)),
     ]
     scale = contract.informative()
     reach = {"vx": (-0.6, 0.6), "vy": (-0.3, 0.3), "yaw_rate": (-1.0, 1.0)}

@@ -106,6 +106,8 @@ MODULES = {
     "deploy.controller": "deploy.controllers.neural_controller",
     "deploy.twin": "deploy.controllers.twin",
     "tasks.presets": "tasks.gait.presets",
+    "tasks.stature": "tasks.scale.stature",
+    "cli.robot": "cli.robots.commands",
     "robots.anatomy": "robots.reading.anatomy",
     "robots.check": "robots.reading.check",
     "robots.source": "robots.reading.source",

@@ -104,7 +104,7 @@ def test_the_file_names_its_joints_and_the_table_says_what_to_see(tmp_path, caps
     assert cli.run(["excite", "go", "--wiggle", "--kp", "5"]) == 2
     assert "--wiggle holds joint targets alone" in capsys.readouterr().err
     assert cli.run(["excite", "goo"]) == 2
-    assert "unknown robot goo" in capsys.readouterr().err
+    assert "unknown robot 'goo'" in capsys.readouterr().err
 
 
 # The excitation

@@ -14,7 +14,7 @@ from walkies.cli import explain
 from walkies.errors import UserError
 from walkies.tasks import rewards
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
-from walkies.tasks.stature import Stature
+from walkies.tasks.scale.stature import Stature
 from walkies.tasks.walk import WalkConfig
 
 SHAPE = RewardParams()

@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from walkies.cli.robots import ENDINGS, added
+from walkies.cli.robots.named import ENDINGS, added
 from walkies.cli.tables import titled
 from walkies.deploy.excite import excitation
 from walkies.deploy.policy_file import write

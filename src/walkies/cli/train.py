@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from walkies.accel.cpu import use_cpu
-from walkies.cli import presets, robots
+from walkies.cli import presets
 from walkies.cli.flags import starting_from
+from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
 from walkies.robots import get_robot
@@ -37,7 +38,7 @@ DEFAULT_MINUTES = 4.8
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """A robot has numbers of its own, and a ready task others; flags change these."""
-    robot, rest = robots.taken(arguments)
+    robot, rest = taken(arguments)
     task, rest = presets.taken(rest)
     if robot is None:
         return ({} if task is None else {"config": TrainConfig(task=task)}), rest
@@ -78,7 +79,7 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
 
     minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
     seconds = None if minutes is None else 60.0 * minutes
-    for line in robots.strained(get_robot(config.robot)):
+    for line in strained(get_robot(config.robot)):
         say(f"Note: {line}.")
     training = prepare(config, folder)
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"

@@ -17,8 +17,8 @@ from walkies.bounds import Between, refuse
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 from walkies.tasks import signal
+from walkies.tasks.scale.units import growth
 from walkies.tasks.signal import FrameSignal
-from walkies.tasks.units import growth
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
 """Seeds of examination episodes. Training must never use one of them."""
@@ -55,7 +55,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
 GROWING = {"payload": "kg", "com_x": "m", "com_y": "m", "push_speed": "m/s"}
-"""What is larger for larger robots, and its unit (`walkies.tasks.units`); so are times between commands."""
+"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands."""
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
@@ -130,7 +130,7 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) ->
 
     command, since, until = _draw_commands(rng, robot)
     direction = rng.uniform(-np.pi, np.pi, STEPS)
-    speed = rng.uniform(*reach("push_speed"), STEPS) * (rng.random(STEPS) < PUSH_RATE * CONTROL_DT)
+    speed = rng.uniform(*reach("push_speed"), STEPS) * (rng.random(STEPS) < PUSH_RATE / growth(robot, "s") * CONTROL_DT)
     noise = [
         np.concatenate([[], *(np.full(one.size(robot), NOISE.get(one.name, one.noise)) for one in group)])
         for _, group in itertools.groupby(noisy(frame), lambda one: one.sensor == "controller")

@@ -24,7 +24,7 @@ from walkies.sim import make_simulator, nominal_params
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
-from walkies.tasks.units import discount_of, task_of
+from walkies.tasks.scale.units import discount_of, task_of
 from walkies.tasks.walk import Walk, WalkConfig
 
 WALKING_RECIPE = replace(

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from walkies import renamed
 from walkies.bounds import ABOUT, AtMost, Between, Share, fields_of
 from walkies.errors import UserError
-from walkies.tasks.stature import Stature
+from walkies.tasks.scale.stature import Stature
 
 Array = jax.Array
 

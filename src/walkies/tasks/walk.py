@@ -39,8 +39,8 @@ from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization, Range
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
+from walkies.tasks.scale.stature import stature
 from walkies.tasks.signal import FRAME, Errors, Sensed
-from walkies.tasks.stature import stature
 
 Array = jax.Array
 

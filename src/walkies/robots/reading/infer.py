@@ -30,8 +30,9 @@ WIDEST = 0.75
 BEYOND = 1.25
 """Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is
 in no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
-SHARES = {2: (0.35, 0.15, 0.15), 4: (0.6, 0.4, 0.26)}
-"""Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, and of more."""
+SHARES = {2: (0.45, 0.2, 0.3), 4: (0.6, 0.4, 0.26)}
+"""Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, which people use at 0.45 where
+nobody hurries them, and of more."""
 SIDEWAYS = 0.7
 """Of an axis along x, that of a joint that moves its leg sideways."""
 HELD, LEANING, LOW = 3.0, 0.5, 0.5

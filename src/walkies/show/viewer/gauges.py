@@ -13,7 +13,7 @@ from walkies.robots.base import Robot
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
-from walkies.tasks.stature import stature
+from walkies.tasks.scale.stature import stature
 
 
 class Gauges:

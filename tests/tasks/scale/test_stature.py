@@ -5,7 +5,7 @@ import pytest
 
 from walkies.robots import load_model
 from walkies.robots.pupper import PUPPER
-from walkies.tasks.stature import halves, stature
+from walkies.tasks.scale.stature import halves, stature
 
 
 def places(*rows):

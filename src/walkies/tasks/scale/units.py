@@ -119,6 +119,9 @@ def plain(kind: str) -> WalkConfig:
         task,
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0),
         curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000),
+        randomization=replace(
+            task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
+        ),
         start=replace(task.start, tilt=0.05, joint_position=0.05, joint_velocity=0.3, velocity=0.1),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from walkies.cli.robots import added
+from walkies.cli.robots.named import added
 from walkies.cli.tables import titled
 from walkies.robots import get_robot, known, load_spec, names
 from walkies.robots.reading.anatomy import Anatomy, anatomy, limits

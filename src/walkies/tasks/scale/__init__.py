@@ -1,0 +1,1 @@
+"""A robot's own measures, and the numbers of tasks in them."""
