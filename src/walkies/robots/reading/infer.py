@@ -20,7 +20,7 @@ from walkies.robots.reading.check import STRAINED
 from walkies.robots.reading.servos import Servos, servos
 from walkies.robots.reading.shapes import Sphere
 from walkies.robots.reading.source import read
-from walkies.robots.reading.stand import KEYFRAME, Stand, stand
+from walkies.robots.reading.stand import KEYFRAME, Stand, hip, stand
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 
 GRAVITY = 9.81
@@ -31,8 +31,8 @@ BEYOND = 1.25
 """Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is
 in no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
 SHARES = {2: (0.45, 0.2, 0.3), 4: (0.6, 0.4, 0.26)}
-"""Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, which people use at 0.45 where
-nobody hurries them, and of more."""
+"""Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, which people use at 0.45
+where nobody hurries them, and of more."""
 SIDEWAYS = 0.7
 """Of an axis along x, that of a joint that moves its leg sideways."""
 HELD, LEANING, LOW = 3.0, 0.5, 0.5
@@ -260,9 +260,11 @@ def _slower(seen: Anatomized, motors: np.ndarray) -> float:
     """Share of the usual speed that the motors of its legs (rad/s) allow: a leg swings forward about twice as fast as
     it is left behind."""
     hips = seen.stance.hips
+    swung = _feet(seen) - seen.data.xanchor[[hip(seen.model, leg) for leg in seen.parts.legs]]
+    lever = float(np.linalg.norm(swung, axis=1).min())
     legs = [seen.parts.joints.index(joint) for leg in seen.parts.legs for joint in leg.joints]
     usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * hips))
-    return min(1.0, STRAINED * float(motors[legs].min()) * hips / 2.0 / usual)
+    return min(1.0, STRAINED * float(motors[legs].min()) * lever / 2.0 / usual)
 
 
 def _apart(seen: Anatomized) -> tuple[list[tuple[int, int]], list[str]]:
