@@ -20,7 +20,7 @@ from walkies.robots.reading.check import STRAINED
 from walkies.robots.reading.servos import Servos, servos
 from walkies.robots.reading.shapes import Sphere
 from walkies.robots.reading.source import read
-from walkies.robots.reading.stand import KEYFRAME, Stand, hip, stand
+from walkies.robots.reading.stand import KEYFRAME, Stand, stand
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 
 GRAVITY = 9.81
@@ -257,14 +257,17 @@ def _commands(seen: Anatomized, sideways: bool, motors: np.ndarray) -> Commands:
 
 
 def _slower(seen: Anatomized, motors: np.ndarray) -> float:
-    """Share of the usual speed that the motors of its legs (rad/s) allow: a leg swings forward about twice as fast as
-    it is left behind."""
-    hips = seen.stance.hips
-    swung = _feet(seen) - seen.data.xanchor[[hip(seen.model, leg) for leg in seen.parts.legs]]
-    lever = float(np.linalg.norm(swung, axis=1).min())
-    legs = [seen.parts.joints.index(joint) for leg in seen.parts.legs for joint in leg.joints]
-    usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * hips))
-    return min(1.0, STRAINED * float(motors[legs].min()) * lever / 2.0 / usual)
+    """Share of the usual speed that the motors of its legs (rad/s) allow.
+
+    A leg swings forward about twice as fast as it is left behind, by that of its joints that moves it forward fastest.
+    """
+    data, fastest = seen.data, []
+    for leg, foot in zip(seen.parts.legs, _feet(seen), strict=True):
+        ahead = [abs(np.cross(data.xaxis[joint], foot - data.xanchor[joint])[0]) for joint in leg.joints]
+        speeds = motors[[seen.parts.joints.index(joint) for joint in leg.joints]]
+        fastest.append(max(lever * speed for lever, speed in zip(ahead, speeds, strict=True)))
+    usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * seen.stance.hips))
+    return min(1.0, STRAINED * float(min(fastest)) / 2.0 / usual)
 
 
 def _apart(seen: Anatomized) -> tuple[list[tuple[int, int]], list[str]]:
