@@ -259,13 +259,15 @@ def _commands(seen: Anatomized, sideways: bool, motors: np.ndarray) -> Commands:
 def _slower(seen: Anatomized, motors: np.ndarray) -> float:
     """Share of the usual speed that the motors of its legs (rad/s) allow.
 
-    A leg swings forward about twice as fast as it is left behind, by that of its joints that moves it forward fastest.
+    A leg swings about twice as fast as it is left behind, by that of its joints that moves the foot fastest.
     """
+    if not np.isfinite(motors).all():
+        return 1.0
     data, fastest = seen.data, []
     for leg, foot in zip(seen.parts.legs, _feet(seen), strict=True):
-        ahead = [abs(np.cross(data.xaxis[joint], foot - data.xanchor[joint])[0]) for joint in leg.joints]
+        arms = [np.cross(data.xaxis[joint], foot - data.xanchor[joint])[:2] for joint in leg.joints]
         speeds = motors[[seen.parts.joints.index(joint) for joint in leg.joints]]
-        fastest.append(max(lever * speed for lever, speed in zip(ahead, speeds, strict=True)))
+        fastest.append(max(float(np.linalg.norm(arm)) * speed for arm, speed in zip(arms, speeds, strict=True)))
     usual = SHARES[2 if len(seen.parts.legs) == 2 else 4][0] * float(np.sqrt(GRAVITY * seen.stance.hips))
     return min(1.0, STRAINED * float(min(fastest)) / 2.0 / usual)
 
