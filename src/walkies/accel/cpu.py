@@ -33,16 +33,20 @@ MujocoThreads = Annotated[int, Between(0, MOST_THREADS)]
 def use_cpu(threads: int | None) -> None:
     """Call before the first JAX computation of the process.
 
-    `threads` bounds XLA's pool, in which the native engine works too.
+    `threads` bounds XLA's pool, in which the native engine works too. What is compiled is kept for the next process
+    (`walkies.accel.cache`).
 
     Raises:
-        UserError: a number of threads that is none.
+        UserError: a number of threads that is none, or a switch of the cache that is none.
     """
+    from walkies.accel.cache import keep_compiled
+
     refuse(threads, Threads | None, "threads")
     keep_memory()
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
+    keep_compiled()
 
 
 XLA_FLAGS = " ".join(
