@@ -29,8 +29,8 @@ LEAST_SECONDS = 0.1
 QUIET = 3
 """absl's level above errors. XLA reports one for every program that it reads back on a processor for which LLVM has
 preferences (`+prefer-no-gather`), and uses the program (github.com/openxla/xla/issues/44565)."""
-IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "CPU implementer", "CPU architecture",
-    "CPU variant", "CPU part", "Features")  # fmt: skip
+IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags",
+    "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")  # fmt: skip
 """What /proc/cpuinfo says of a processor, x86 and Arm, that decides which instructions a program for it may use."""
 
 
