@@ -13,4 +13,7 @@ os.environ.setdefault("WALKIES_CACHE", "0")
 # workers, and the tests in a browser, optimize as users do.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("NPROC", "1")
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true --xla_backend_optimization_level=0")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_cpu_use_onednn=true --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    )
