@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 
+# What tests compile is not kept in the user's cache folder, nor read from there.
+os.environ.setdefault("WALKIES_CACHE", "0")
+
 # The workers of a parallel run share the cores: in each of them a pool of as many threads as the machine has would only
 # wait for the others. And nearly all of a test's time is compilation: code that is not optimized compiles a quarter
 # faster and computes the same. XLA reads both when it starts, also in every process that a test starts. A run without
 # workers, and the tests in a browser, optimize as users do.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("NPROC", "1")
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_onednn=true --xla_backend_optimization_level=0")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_cpu_use_onednn=true --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    )

@@ -6,9 +6,10 @@ decides when to stop. A run that is killed goes on from its last checkpoint bit 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,11 @@ class Training:
 
     state: train.TrainState
 
-    def __init__(self, config: TrainConfig, saved: Path | None = None):
-        """A training that begins, or goes on exactly where the checkpoint `saved` was written (see `restore`)."""
+    def __init__(self, config: TrainConfig, saved: Path | None = None, ahead: bool = False):
+        """A training that begins, or goes on exactly where the checkpoint `saved` was written (see `restore`).
+
+        ahead: compile the iteration while the first state is made, for those who go on to `advance`.
+        """
         self.config = config
         self.env = build(config)
         self.iteration = train.make_iteration(config.recipe, self.env)
@@ -45,6 +49,9 @@ class Training:
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""
         key = jax.random.key(config.seed)
+        self._ahead = threading.Thread(target=self._compile, args=(key,), name="compilation")
+        if ahead:
+            self._ahead.start()
         if saved is None:
             self.state = train.init(config.recipe, self.env, key)
         else:
@@ -57,10 +64,17 @@ class Training:
         Raises:
             Diverged: a number went wrong; there is nothing to go on from in `state`.
         """
+        if self._ahead.is_alive():
+            self._ahead.join()  # JAX would compile the same a second time beside it
         self.state, metrics = self.iteration(self.state)
         record = {name: float(value) for name, value in jax.device_get(metrics).items()}
         finite.refuse(record, _learned(self.state), int(self.state.iteration))
         return record
+
+    def _compile(self, key: jax.Array) -> None:
+        """Compile the iteration; JAX finds it when the iteration is called with a state of these shapes."""
+        with suppress(Exception):  # what is wrong with it is said where it is called
+            self.iteration.lower(train.shapes(self.config.recipe, self.env, key)).compile()  # type: ignore[attr-defined]
 
     @property
     def steps(self) -> int:
@@ -245,12 +259,12 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
         )
     saved = config.checkpoint or folder.latest_checkpoint() if config.resume else None
     if saved is None:
-        training = Training(config)
+        training = Training(config, ahead=True)
         if config.init_from is not None:
             training.start_from(config.init_from)
     else:
         with _naming_whole_ones(folder, saved, "--resume --checkpoint"):
-            training = Training(config, saved)
+            training = Training(config, saved, ahead=True)
     write_json(folder.config, to_dict(replace(config, resume=False, checkpoint=None)))
     write_json(folder.versions, versions())
     return training

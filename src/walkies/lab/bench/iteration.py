@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.accel.cpu import Threads, use_cpu
+from walkies.accel import cache
+from walkies.accel.cpu import Threads, settle_jax, use_cpu
 from walkies.bounds import Between
 from walkies.child import environment, python
 from walkies.robots import DEFAULT
@@ -58,13 +60,15 @@ def command(
     print("of a minute of `walkies train`, seconds:")
     for part, seconds in minute(result).items():
         print(f"{seconds:>12.1f} {part}")
+    for part, note in (("compilation", ""), ("cached_compilation", ", where an earlier run has compiled the same")):
+        print(f"{result[f'{part}_s']:>12.1f} compilation, {result[f'{part}_cpu_s']:.1f} of processor time{note}")
 
 
 def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dict[str, float]:
     """Median seconds of a whole iteration and of its parts; shares are of the whole iteration.
 
-    python_s, imports_s, compilation_s: before the first iteration, once each; compilation from the settings to the end
-    of the first iteration, less what an iteration takes.
+    python_s, imports_s, compilation_s: before the first iteration, each in a process of its own (`start`,
+    `compilation`).
     acting: policy network and sampling. physics: the simulator. task: the rest of the rollout (sensing, rewards,
     commands, resets). update: everything after the rollout.
     """
@@ -75,12 +79,9 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     from walkies.run.training import Training
     from walkies.sim import actuation
 
-    before = start()
-    begun = time.perf_counter()
+    before = start() | compilation(robot, threads, simulator)
     training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator))  # type: ignore[arg-type]
-    training.advance()
-    first = time.perf_counter() - begun
-    for _ in range(20):  # walking states, not falling ones: what is simulated decides what it costs
+    for _ in range(21):  # walking states, not falling ones: what is simulated decides what it costs
         training.advance()
     recipe, env = training.config.recipe, training.env
     # Training goes on while it is measured, its parts from here each time; an iteration leaves nothing of what it got.
@@ -137,7 +138,6 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
         "task_share": (median["rollout"] - median["physics"] - median["acting"]) / total,
         "update_share": (total - median["rollout"]) / total,
         **before,
-        "compilation_s": first - total,
         "robots": recipe.num_envs,
         "horizon": recipe.horizon,
     }
@@ -154,6 +154,36 @@ def start() -> dict[str, float]:
             spent.append(time.perf_counter() - begun)
         least.append(min(spent))
     return {f"{name}_s": now - before for name, now, before in zip(START, least, (0.0, *least), strict=False)}
+
+
+def compilation(robot: str, threads: int | None, simulator: str) -> dict[str, float]:
+    """Seconds, and those of all its threads, that compilation takes in a new process (`first_iteration`): with an empty
+    cache of compiled programs, and then with what that process has left in it (`cached_`)."""
+    found: dict[str, float] = {}
+    program = f"from walkies.lab.bench import iteration; iteration.first_iteration{robot, threads, simulator}"
+    with tempfile.TemporaryDirectory() as folder:
+        apart = environment(**{"XDG_CACHE_HOME": folder, cache.SWITCH: "1", cache.OWN: ""})
+        for prefix in ("", "cached_"):
+            done = subprocess.run(python("-c", program), env=apart, check=True, capture_output=True, text=True)
+            told = json_module.loads(done.stdout.splitlines()[-1])
+            found |= {f"{prefix}compilation_s": told[0], f"{prefix}compilation_cpu_s": told[1]}
+    return found
+
+
+def first_iteration(robot: str, threads: int | None, simulator: str) -> None:
+    """Print, as JSON, the seconds and processor seconds from the settings to the end of the first iteration, less what
+    the second takes. For a process of its own."""
+    settle_jax()
+    use_cpu(threads)
+    from walkies.run.config import TrainConfig
+    from walkies.run.training import Training
+
+    clocks = [(time.perf_counter(), time.process_time())]
+    training = Training(TrainConfig(robot=robot, threads=threads, simulator=simulator), ahead=True)  # type: ignore[arg-type]
+    for _ in range(2):
+        training.advance()
+        clocks.append((time.perf_counter(), time.process_time()))
+    print(json_module.dumps([2 * b - a - c for a, b, c in zip(*clocks, strict=True)]))
 
 
 def minute(result: dict[str, float]) -> dict[str, float]:
