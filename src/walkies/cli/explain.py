@@ -12,6 +12,7 @@ from rich.table import Table
 
 from walkies.cli import explain_policy, presets
 from walkies.cli.flags import starting_from
+from walkies.cli.robots.named import named
 from walkies.cli.tables import titled
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
@@ -21,6 +22,7 @@ from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.randomization import Randomization, Range, quantities
+from walkies.tasks.scale.units import task_of
 from walkies.tasks.signal import GAIT
 from walkies.tasks.walk import WalkConfig
 from walkies.terminal import console
@@ -29,7 +31,10 @@ TASK = WalkConfig()
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """A robot has numbers of its own, and a ready task others; flags change these."""
     task, rest = presets.taken(arguments)
+    if task is None and (robot := named(rest)) is not None:
+        task = task_of(robot)
     return ({} if task is None else {"task": task}), rest
 
 

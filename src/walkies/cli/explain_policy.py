@@ -72,7 +72,8 @@ def blocks_table(policy: PolicyFile) -> Table:
 
 def gain(value: PerJoint) -> str:
     """One number, or how far those of the joints reach."""
-    return f"{min(value):g} … {max(value):g}" if isinstance(value, tuple) else f"{value:g}"
+    low, high = (min(value), max(value)) if isinstance(value, tuple) else (value, value)
+    return f"{low:g}" if low == high else f"{low:g} … {high:g}"
 
 
 Row = tuple[str, str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from walkies.robots import get_robot, known
@@ -23,19 +23,32 @@ def taken(arguments: Sequence[str]) -> tuple[Robot | None, list[str]]:
         UserError: the file that they name has no robot that could be trained.
     """
     rest = list(arguments)
-    if "--help" in rest or "-h" in rest:
-        return None, rest
-    for at, word in enumerate(rest):
-        before = rest[at - 1] if at else ""
-        takes = before.startswith("--") and "=" not in before
-        if word.startswith("-") or (takes and before not in SWITCHES and not before.startswith("--no-")):
-            continue
+    for at in _places(rest):
+        word = rest[at]
         if word.lower().endswith(ENDINGS) and Path(word).is_file():
             robot = added(Path(word))
             return robot, [*rest[:at], robot.name, *rest[at + 1 :]]
         if known(word):
             return get_robot(word), rest
     return None, rest
+
+
+def named(arguments: Sequence[str]) -> Robot | None:
+    """The robot whose name is among the arguments."""
+    words = [arguments[at] for at in _places(arguments)]
+    return next((get_robot(word) for word in words if known(word)), None)
+
+
+def _places(arguments: Sequence[str]) -> Iterator[int]:
+    """Places of the arguments that are neither flags nor their values; none where help is asked for."""
+    if "--help" in arguments or "-h" in arguments:
+        return
+    for at, word in enumerate(arguments):
+        before = arguments[at - 1] if at else ""
+        takes = before.startswith("--") and "=" not in before
+        takes = takes and before not in SWITCHES and not before.startswith("--no-")
+        if not word.startswith("-") and not takes:
+            yield at
 
 
 def strained(robot: Robot) -> list[str]:
