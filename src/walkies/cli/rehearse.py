@@ -16,8 +16,9 @@ from walkies.bounds import Seed
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
+from walkies.judge.exam import robot_of
 from walkies.judge.rehearsal import report
-from walkies.judge.rehearsal.conditions import AXES, BOXES, Axis
+from walkies.judge.rehearsal.conditions import BOXES, GRID, Axis, axes_of, box_of
 from walkies.judge.rehearsal.rehearse import (
     BOX,
     FULL_GRID,
@@ -71,7 +72,7 @@ def command(
     policy = read(path)
     folder = out or (RunFolder(target).rehearsal if target.is_dir() else path.with_name(f"{path.stem}-rehearsal"))
     refuse_unwritable(folder)
-    chosen = _choose(only)
+    chosen = _choose(only, axes_of(robot_of(policy)))
     usual = BOX if box else FULL_GRID if grid else SWEEP
     extent = Extent(robots or usual.robots, seconds or usual.seconds, seed, folder, threads, silent if json else _tell)
     name, data, text = _rehearse(policy, box, grid, chosen, extent)
@@ -92,10 +93,10 @@ def _rehearse(
 ) -> tuple[str, dict[str, Any], str]:
     """The report's name, its JSON data, and its text."""
     if box:
-        data = rehearse_box(policy, BOXES[box], extent)
+        data = rehearse_box(policy, box_of(robot_of(policy), BOXES[box]), extent)
         return f"box-{box}", data, report.box_markdown(data)
     if grid:
-        data = rehearse_grid(policy, extent=extent)
+        data = rehearse_grid(policy, axes_of(robot_of(policy), GRID), extent)
         return "grid", data, report.grid_markdown(data)
     data = rehearse_sweeps(policy, axes, extent)
     return "rehearsal", data, report.sweeps_markdown(data)
@@ -111,11 +112,11 @@ def _write(folder: Path, name: str, data: dict[str, Any], text: str) -> None:
         rehearsal_picture.draw_grid(data, folder / f"{name}.png")
 
 
-def _choose(only: Sequence[str]) -> tuple[Axis, ...]:
-    known = {axis.name: axis for axis in AXES}
+def _choose(only: Sequence[str], axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    known = {axis.name: axis for axis in axes}
     if unknown := [name for name in only if name not in known]:
         raise UserError(f"--only: there is no sweep {', '.join(unknown)}; there are {', '.join(known)}")
-    return tuple(known[name] for name in only) or AXES
+    return tuple(known[name] for name in only) or tuple(axes)
 
 
 def _tell(done: int, total: int) -> None:

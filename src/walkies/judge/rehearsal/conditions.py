@@ -17,6 +17,7 @@ from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.sim.conditions import Condition
 from walkies.tasks.contract import FADE_IN
+from walkies.tasks.scale.units import growth, tidy
 
 BASE = Condition(
     command_delay=8 / 520,
@@ -46,15 +47,17 @@ class Axis:
     """shown number per stored number, such as 1000 ms/s"""
     words: tuple[str, ...] = ()
     """one per value, where numbers say little"""
+    start: Condition = BASE
+    """the base"""
 
-    def at(self, value: float, condition: Condition = BASE) -> Condition:
-        """`condition` with this axis at `value`."""
-        return replace(condition, **dict.fromkeys(self.fields, value))
+    def at(self, value: float, condition: Condition | None = None) -> Condition:
+        """`condition`, by default the base, with this axis at `value`."""
+        return replace(self.start if condition is None else condition, **dict.fromkeys(self.fields, value))
 
     @property
     def base(self) -> int:
         """Index of the base's value."""
-        return self.values.index(getattr(BASE, self.fields[0]))
+        return self.values.index(getattr(self.start, self.fields[0]))
 
     def show(self, value: float) -> str:
         """A value for people, with its unit."""
@@ -117,12 +120,14 @@ class Box:
     """survival"""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """of fields of `Condition`; equal ends fix a value"""
+    start: Condition = BASE
+    """the base"""
 
     def draw(self, seed: int) -> Condition:
         """The condition of the robot with this seed."""
         rng = np.random.default_rng([seed, 1])
         drawn = {name: float(rng.uniform(low, high)) for name, (low, high) in self.ranges.items()}
-        return replace(BASE, **drawn)
+        return replace(self.start, **drawn)
 
 
 BOXES = {
@@ -157,6 +162,43 @@ BOXES = {
         },
     ),
 }
+
+
+GROWING = {"payload": "kg", "com_x": "m", "com_y": "m", "push_speed": "m/s", "side_force": "N"}
+"""Conditions that are harder for larger robots, and their units (`walkies.tasks.scale.units`)."""
+OWN = ("torque", "rate")
+"""Axes of the one robot whose software the rehearsal repeats tick by tick."""
+
+
+def base_of(robot: Robot) -> Condition:
+    """The nominal robot: `BASE`; others than that of its numbers have their own motors and the rate of their policy."""
+    return BASE if robot.protocol != Robot.protocol else replace(BASE, torque_limit=np.inf, tick_rate=0.0)
+
+
+def axes_of(robot: Robot, axes: Sequence[Axis] = AXES) -> tuple[Axis, ...]:
+    """The axes in a robot's own units."""
+    base = base_of(robot)
+    if base == BASE:
+        return tuple(axes)
+    return tuple(
+        replace(axis, values=tuple(grown(robot, axis.fields[0], value) for value in axis.values), start=base)
+        for axis in axes
+        if axis.name not in OWN
+    )
+
+
+def box_of(robot: Robot, box: Box) -> Box:
+    """A box in a robot's own units."""
+    base = base_of(robot)
+    if base == BASE:
+        return box
+    ranges = {name: (grown(robot, name, low), grown(robot, name, high)) for name, (low, high) in box.ranges.items()}
+    return replace(box, ranges=ranges, start=base)
+
+
+def grown(robot: Robot, name: str, value: float) -> float:
+    """A condition of the reference robot as it is for another."""
+    return tidy(value * growth(robot, GROWING[name])) if name in GROWING else value
 
 
 class Script(NamedTuple):

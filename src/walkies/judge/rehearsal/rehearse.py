@@ -12,7 +12,7 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.exam import robot_of
 from walkies.judge.rehearsal import report
 from walkies.judge.rehearsal.cells import Job, cell, run
-from walkies.judge.rehearsal.conditions import AXES, BASE, GRID, Axis, Box
+from walkies.judge.rehearsal.conditions import AXES, GRID, Axis, Box
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
@@ -98,7 +98,7 @@ def rehearse_grid(policy: PolicyFile, axes: Sequence[Axis] = GRID, extent: Exten
     points = list(itertools.product(*(axis.values for axis in axes)))
     conditions = []
     for values in points:
-        condition = BASE
+        condition = axes[0].start
         for axis, value in zip(axes, values, strict=True):
             condition = axis.at(value, condition)
         conditions.append(condition)
