@@ -17,7 +17,7 @@ from walkies.bounds import Between, refuse
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 from walkies.tasks import signal
-from walkies.tasks.scale.units import growth
+from walkies.tasks.scale.units import SHIFTS, growth, shift
 from walkies.tasks.signal import FrameSignal
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
@@ -54,8 +54,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "push_speed": (0.0, 0.25),
 }
 """Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
-GROWING = {"payload": "kg", "com_x": "m", "com_y": "m", "push_speed": "m/s"}
-"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands."""
+GROWING = {"payload": "kg", "push_speed": "m/s"}
+"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands and pushes,
+and shifts of the centre of mass, with the trunk."""
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is
@@ -119,7 +120,7 @@ def _draw_one(seed: int, robot: Robot, num_bodies: int, frame: Sequence[str]) ->
     rng = np.random.default_rng(seed)
 
     def reach(name: str) -> tuple[float, float]:
-        (low, high), size = RANGES[name], growth(robot, GROWING.get(name, ""))
+        (low, high), size = RANGES[name], shift(robot) if name in SHIFTS else growth(robot, GROWING.get(name, ""))
         return low * size, high * size
 
     def one(name: str) -> np.ndarray:

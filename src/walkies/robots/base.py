@@ -151,6 +151,8 @@ class Robot:
     alone: these are let down when the policy acts already."""
     kind: str = "quadruped"
     """quadruped, biped, humanoid, hexapod, or how many legs it has: which preset of a task is its own."""
+    trunk_length: float = 0.2
+    """m, forward, of the box that has the base's mass and inertia."""
     payload_height: float = 0.1
     """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
     joints: Joints | None = None

@@ -70,6 +70,7 @@ PUPPER = Robot(
     standing_height=0.155,
     hip_height=0.161389,
     mass=3.17,
+    trunk_length=0.241,
     # Right and left legs trade places, and every angle changes its sign.
     mirror_joints=(3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8),
     mirror_signs=(-1.0,) * 12,

@@ -71,6 +71,7 @@ class Body(NamedTuple):
     hip_height: float
     standing_height: float
     reset_height: tuple[float, float]
+    trunk_length: float
     payload_height: float
     fade_in: float = 1.0
     """s; 0: it falls where only its servos hold it"""
@@ -192,6 +193,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         action_scale=column["scale"],
         leg_joints=tuple(tuple(order.index(name) for name in leg.joints) for leg in legs.values()),
         fade_in=body.fade_in,
+        trunk_length=body.trunk_length,
         kind=body.kind,
         payload_height=body.payload_height,
         joints=Joints(column["armature"], column["damping"], column["friction"]),

@@ -17,7 +17,7 @@ from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.sim.conditions import Condition
 from walkies.tasks.contract import FADE_IN
-from walkies.tasks.scale.units import growth, tidy
+from walkies.tasks.scale.units import SHIFTS, growth, shift, tidy
 
 BASE = Condition(
     command_delay=8 / 520,
@@ -164,7 +164,7 @@ BOXES = {
 }
 
 
-GROWING = {"payload": "kg", "com_x": "m", "com_y": "m", "push_speed": "m/s", "side_force": "N"}
+GROWING = {"payload": "kg", "push_speed": "m/s", "side_force": "N"}
 """Conditions that are harder for larger robots, and their units (`walkies.tasks.scale.units`)."""
 OWN = ("torque", "rate")
 """Axes of the one robot whose software the rehearsal repeats tick by tick."""
@@ -198,6 +198,8 @@ def box_of(robot: Robot, box: Box) -> Box:
 
 def grown(robot: Robot, name: str, value: float) -> float:
     """A condition of the reference robot as it is for another."""
+    if name in SHIFTS:
+        return tidy(value * shift(robot))
     return tidy(value * growth(robot, GROWING[name])) if name in GROWING else value
 
 

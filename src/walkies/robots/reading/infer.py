@@ -160,6 +160,7 @@ def _record(name: str, seen: Anatomized, motors: Servos) -> tuple[Record, dict[s
         hip_height=_round(stance.hips, 5),
         standing_height=_round(stance.height, 5),
         reset_height=(above[0], above[1]),
+        trunk_length=_round(trunk_length(model, parts.base), 3),
         payload_height=_round(_hips_above_base(seen) + PAYLOAD * stance.hips, 4),
     )  # fmt: skip
     found = Record(
@@ -171,6 +172,21 @@ def _record(name: str, seen: Anatomized, motors: Servos) -> tuple[Record, dict[s
         joints,
     )  # fmt: skip
     return found, spheres, _origins(seen, motors)
+
+
+def trunk_length(model: mujoco.MjModel, base: int) -> float:
+    """m, forward, of the box that has the mass and inertia of what is welded into the base."""
+    mass, squares = 0.0, np.zeros(3)
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    parts = [body for body in range(model.nbody) if model.body_weldid[body] == base]
+    centre = np.average(data.xipos[parts], axis=0, weights=model.body_mass[parts] + 1e-12)
+    for body in parts:
+        axes, inertia = data.ximat[body].reshape(3, 3), model.body_inertia[body]
+        second = 0.5 * inertia.sum() - inertia  # of mass, about each principal axis's plane
+        squares += axes**2 @ second + model.body_mass[body] * (data.xipos[body] - centre) ** 2
+        mass += model.body_mass[body]
+    return float(np.sqrt(12.0 * max(squares[0], 0.0) / mass))
 
 
 def _round(value: float, digits: int) -> float:
@@ -324,6 +340,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "robot.standing_height": "m, of the base there",
         "robot.reset_height": "m, of the base as episodes begin",
         "robot.fade_in": "s over which actions grow as a policy starts; 0: on its servos alone it falls",
+        "robot.trunk_length": "m, of the box that has the base's mass and inertia: how far its centre of mass may shift",
         "robot.payload_height": "m above the base, where the judge puts a load",
         "commands.forward": "m/s, a share of √(g · hip_height), or what the motors' speeds allow",
         "commands.sideways": "m/s, likewise; 0: it has no joints for it",

@@ -50,6 +50,8 @@ class Measures:
     """rad/s, likewise"""
     torque: float
     """N m, root mean square of its motors' limits"""
+    trunk: float
+    """m, length of its base"""
 
     @property
     def time(self) -> float:
@@ -71,7 +73,9 @@ def measures(robot: Robot) -> Measures:
     """Of a robot."""
     forward, _, yaw = robot.gamepad
     torque = float(np.sqrt(np.mean(np.square(robot.torque_limit))))
-    return Measures(robot.hip_height, robot.mass, robot.num_joints, len(robot.leg_names), forward, yaw, torque)
+    return Measures(
+        robot.hip_height, robot.mass, robot.num_joints, len(robot.leg_names), forward, yaw, torque, robot.trunk_length
+    )
 
 
 REFERENCE = measures(get_robot(DEFAULT))
@@ -185,14 +189,19 @@ def weights_of(robot: Robot, weights: RewardWeights) -> RewardWeights:
     return replace(weights, **{name: value for name, value in found.items() if value != getattr(weights, name)})
 
 
+def shift(robot: Robot) -> float:
+    """How many times further the centre of mass may shift than in `REFERENCE`: as its trunk is longer."""
+    return measures(robot).trunk / REFERENCE.trunk
+
+
 def discount_of(robot: Robot, discount: float) -> float:
     """A discount per step, γ or λ, over the same time in a robot's own units."""
     time = growth(robot, "s")
     return discount if time == 1.0 else tidy(discount ** (1.0 / time))
 
 
-OUTSIDE = ("body", "pushes")
-"""Groups of a randomization that grow with the robot; sensors, motors and the ground are what they are."""
+SHIFTS = ("com_x", "com_y", "com_z")
+"""Shifts of the trunk's centre of mass."""
 
 
 def _outside(robot: Robot, randomization: Randomization) -> Randomization:
@@ -208,7 +217,9 @@ def _outside(robot: Robot, randomization: Randomization) -> Randomization:
 def _grown(robot: Robot, record: Any) -> Any:
     """A record of quantities with each in the robot's own units."""
     sizes: Mapping[str, float] = {
-        entry.name: growth(robot, entry.metadata[ABOUT].unit) for entry in fields(record) if ABOUT in entry.metadata
+        entry.name: shift(robot) if entry.name in SHIFTS else growth(robot, entry.metadata[ABOUT].unit)
+        for entry in fields(record)
+        if ABOUT in entry.metadata
     }
     grown = {}
     for name, size in sizes.items():
