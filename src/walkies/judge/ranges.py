@@ -55,8 +55,8 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
 GROWING = {"payload": "kg", "push_speed": "m/s"}
-"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands and pushes,
-and shifts of the centre of mass, with the trunk."""
+"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands and
+pushes, and shifts of the centre of mass, with the trunk."""
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}
 """Uniform noise ± (rad/s, 1, rad, 1) of what the policy is told, as the Stanford CS 123 course has it; gravity is

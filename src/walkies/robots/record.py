@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
 READ = "robot.read.json"
 """What walkies read off the model, as the record has it."""
 EXPECTED = "what `walkies robot add` wrote, with other numbers at most; add the robot's file again, or mend it by hand"
+LONG = 1.5
+"""Heights of its hips that a trunk is long, of which nothing is known."""
 UNLIMITED = 1e6
 """What caps that nobody states are written as."""
 
@@ -71,10 +73,11 @@ class Body(NamedTuple):
     hip_height: float
     standing_height: float
     reset_height: tuple[float, float]
-    trunk_length: float
     payload_height: float
     fade_in: float = 1.0
     """s; 0: it falls where only its servos hold it"""
+    trunk_length: float = 0.0
+    """0: not known"""
 
 
 class Commands(NamedTuple):
@@ -193,7 +196,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         action_scale=column["scale"],
         leg_joints=tuple(tuple(order.index(name) for name in leg.joints) for leg in legs.values()),
         fade_in=body.fade_in,
-        trunk_length=body.trunk_length,
+        trunk_length=body.trunk_length or LONG * body.hip_height,
         kind=body.kind,
         payload_height=body.payload_height,
         joints=Joints(column["armature"], column["damping"], column["friction"]),

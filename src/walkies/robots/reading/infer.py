@@ -340,7 +340,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "robot.standing_height": "m, of the base there",
         "robot.reset_height": "m, of the base as episodes begin",
         "robot.fade_in": "s over which actions grow as a policy starts; 0: on its servos alone it falls",
-        "robot.trunk_length": "m, of the box that has the base's mass and inertia: how far its centre of mass may shift",
+        "robot.trunk_length": "m, of a box of the base's mass and inertia: how far its centre of mass may shift",
         "robot.payload_height": "m above the base, where the judge puts a load",
         "commands.forward": "m/s, a share of √(g · hip_height), or what the motors' speeds allow",
         "commands.sideways": "m/s, likewise; 0: it has no joints for it",
