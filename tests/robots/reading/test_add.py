@@ -195,6 +195,7 @@ def test_the_command_says_what_it_found(here, capsys):
     assert cli.run(["robot", "add", "my dog.xml"]) == 0
     said = capsys.readouterr().out
     assert "a quadruped of 6.5 kg with 12 joints" in said and "walkies train my-dog" in said
+    assert (here / "robots/my-dog/robot.png").stat().st_size > 10_000
     assert cli.run(["robot", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows["my-dog"]["joints"] == 12 and {"go", "humanoid"} <= set(rows)

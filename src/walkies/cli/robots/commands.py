@@ -16,7 +16,10 @@ from walkies.robots.reading.anatomy import Anatomy, anatomy, limits
 from walkies.robots.reading.check import check, torque_limits, torques
 from walkies.robots.reading.source import Source, read
 from walkies.robots.reading.stand import Stand, stand
+from walkies.show import robot_picture
 from walkies.terminal import console, say
+
+PICTURE = "robot.png"
 
 
 def add_command(file: Path, /, name: str | None = None) -> None:
@@ -30,6 +33,9 @@ def add_command(file: Path, /, name: str | None = None) -> None:
         name: What it is called. Default: as its file.
     """
     robot = added(file, name)
+    picture = robot.mjcf.with_name(PICTURE)
+    robot_picture.draw(robot, picture)
+    say(f"What was found, as a picture: {picture}")
     say(f"Train it: walkies train {robot.name}")
 
 
