@@ -172,8 +172,8 @@ class Walk:
         self.spheres = simulator.spheres
         index = {name: i for i, name in enumerate(self.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms]).reshape(-1, robot.points)
-        self.knees = np.array([index[name] for name in robot.knee_geoms])
-        self.torso = np.array([index[name] for name in robot.torso_geoms])
+        self.knees = np.array([index[name] for name in robot.knee_geoms], int)
+        self.torso = np.array([index[name] for name in robot.torso_geoms], int)
         self.stature = stature(robot, simulator.model)
         self.idle = np.setdiff1d(np.arange(joints), np.concatenate(robot.legs).astype(int))
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])

@@ -1,0 +1,82 @@
+"""From a robot's file to a run, by one command; and which robot a command line means."""
+
+import json
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from made_trees import QUADRUPED_WITH_ARM, mjcf
+from walkies import cli
+from walkies.cli.robots.named import named, taken
+from walkies.robots import get_robot, names
+
+DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
+
+
+def nameless(chains, seed):
+    """The robot with names that mean nothing, its legs in another order, and its axes the other way round."""
+    rng = np.random.default_rng(seed)
+    spec = mujoco.MjSpec.from_string(mjcf([chains[i] for i in rng.permutation(len(chains))]))
+    for joint in spec.joints:
+        if joint.type == mujoco.mjtJoint.mjJNT_HINGE and rng.random() < 0.5:
+            joint.axis, joint.range = -joint.axis, -joint.range[::-1]
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for i, thing in enumerate([*spec.bodies, *spec.joints, *spec.geoms]):
+        if thing.name != "world":
+            thing.name = f"x{rng.integers(10**6)}_{i}"
+    spec.compile()
+    return spec.to_xml()
+
+
+def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys):
+    """Read, trained, exported, examined, explained; the run goes on by its robot's name."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_dog.xml").write_text(nameless(DOG, 3))
+    brief = ("--steps", "800", "--recipe.num-envs", "32", "--recipe.minibatches", "2", "--no-film")
+    assert cli.run(["train", "my_dog.xml", *brief, "--exam-episodes", "2", "--out", "runs/dog"]) in (0, 1)
+    said = capsys.readouterr().out
+    assert "a quadruped of" in said and "robots/my_dog" in said
+    robot = get_robot("my_dog")
+    policy = json.loads(Path("runs/dog/policy.json").read_text())
+    assert policy["walkies"]["robot"] == "my_dog" and len(policy["default_joint_pos"]) == robot.num_joints
+    config = json.loads(Path("runs/dog/config.json").read_text())
+    assert config["robot"] == "my_dog" and config["task"]["commands"]["forward"] == robot.gamepad[0]
+    card = json.loads(next(Path("runs/dog/exams").glob("*.json")).read_text())
+    marks = {mark["key"]: mark["pass_mark"] for mark in card["marks"]}
+    assert marks["lin_vel_error"] == pytest.approx(0.1 / 0.75 * robot.gamepad[0], rel=1e-3)
+    assert cli.run(["explain", "runs/dog"]) == 0 and cli.run(["lint", "runs/dog"]) in (0, 1)
+    more = ("--steps", "1600", "--exam-episodes", "0", "--no-film")
+    assert cli.run(["train", "my_dog", "--resume", "--out", "runs/dog", *more]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["go", "--seed", "1"], "go"),
+        (["--seed", "1", "hexapod"], "hexapod"),
+        (["--no-film", "biped"], "biped"),
+        (["--resume", "go"], "go"),
+        (["--out", "go"], None),
+        (["--out=go"], None),
+        (["nobody"], None),
+        (["go", "--help"], None),
+        ([], None),
+    ],
+)
+def test_the_robot_of_a_command_line(arguments, expected):
+    robot, rest = taken(arguments)
+    assert (None if robot is None else robot.name) == expected and rest == arguments
+    found = named(arguments)
+    assert (None if found is None else found.name) == expected
+
+
+def test_a_robots_numbers_are_explained(capsys):
+    """Its own, in SI. Control: Pupper's."""
+    for name in ("anymal", "pupper"):
+        assert cli.run(["explain", name]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"commands.forward │ {get_robot(name).gamepad[0]:g} " in said, name
+    assert "anymal" in names()
