@@ -32,6 +32,7 @@ TABLE = Path(__file__).with_name("seeds.csv")
 SETTINGS = {
     "default": "",
     "short": "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8",
+    "stable-gait": "--preset stable-gait",
 }
 """Flags of a training; what it is called in the table."""
 BOXES = ("course", "harsh")

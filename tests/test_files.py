@@ -70,6 +70,8 @@ MAY_WRITE = {
     "deploy/recordings/logs.py": "into what `writing` gave",
     "deploy/onnx_file.py": "into what `writing` gave",
     "lab/published/trials.py": "into what `writing` gave",
+    "deploy/runner.py": "a program of its own, which appends to its log",
+    "deploy/wiggle.py": "into what `writing` gave",
     "show/theme.py": "into what `writing` gave",
     "run/loggers.py": "appends to the curves, a line per iteration",
 }

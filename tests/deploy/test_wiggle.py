@@ -89,7 +89,8 @@ def test_a_joint_without_room_above_goes_down():
     assert all(move.by == -AMPLITUDE for move in wiggles(tight))
 
 
-def test_the_file_names_its_joints_and_the_table_says_what_to_see(tmp_path, capsys):
+def test_the_file_names_its_joints_and_the_table_says_what_to_see(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # a narrower terminal breaks the lines of the table
     robot = get_robot("go")
     assert cli.run(["excite", "go", "--wiggle", "--out", str(tmp_path / "wiggle.csv")]) == 0
     said = capsys.readouterr().out

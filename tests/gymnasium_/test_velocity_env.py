@@ -62,7 +62,7 @@ def test_other_robots_have_other_sizes(made, robot):
 
 
 def test_an_unknown_robot_is_refused_with_what_to_do(made):
-    with pytest.raises(UserError, match=r"unknown robot spot; known robots: anymal.*robot add FILE"):
+    with pytest.raises(UserError, match=r"unknown robot 'spot'; known robots: anymal.*robot add FILE"):
         gymnasium.make(walking.ANY, robot="spot")
 
 

@@ -7,6 +7,7 @@ from scipy import stats
 
 from walkies.judge import ranges as ec
 from walkies.robots import get_robot, load_model
+from walkies.robots.pupper import PUPPER
 from walkies.sim import conditions
 from walkies.sim.base import inertia_in_body_frame
 
@@ -90,7 +91,7 @@ def test_bodies_could_exist_and_carry_what_was_drawn(drawn):
         assert np.all(inertia > 0) and np.all(inertia[:, 2] <= inertia[:, :2].sum(axis=-1) * (1 + 1e-9))
         np.testing.assert_allclose(model.body_inertia[2:], nominal.body_inertia[2:] * few.mass[i, 1:, None])
         moment = (wanted[0] - max(few.payload[i], 0)) * (nominal.body_ipos[trunk] + few.com_shift[i])
-        moment += max(few.payload[i], 0) * np.array([*nominal.body_ipos[trunk][:2], conditions.PAYLOAD_HEIGHT])
+        moment += max(few.payload[i], 0) * np.array([*nominal.body_ipos[trunk][:2], PUPPER.payload_height])
         np.testing.assert_allclose(model.body_ipos[trunk], moment / wanted[0])
         np.testing.assert_allclose(model.geom_friction[:, 0], few.friction[i])
         assert model.body_invweight0[trunk, 0] != nominal.body_invweight0[trunk, 0]  # derived constants followed
@@ -108,7 +109,7 @@ def test_payload_adds_the_inertia_of_a_point_on_the_back():
         model = batch.get_model(0)
         return conditions.symmetric(inertia_in_body_frame(model, 1))
 
-    distance = conditions.PAYLOAD_HEIGHT - nominal.body_ipos[1][2]
+    distance = PUPPER.payload_height - nominal.body_ipos[1][2]
     extra = 0.4 * 1.506 / (0.4 + 1.506) * distance**2
     added = trunk_inertia(plain._replace(payload=np.array([0.4]))) - trunk_inertia(plain)
     np.testing.assert_allclose(added, np.diag([extra, extra, 0.0]), atol=1e-9)

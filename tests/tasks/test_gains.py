@@ -70,7 +70,7 @@ def test_configurations_of_earlier_runs_keep_their_gains(stiff: Robot, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("task", "says"), [(WalkConfig(), "kp 7.5 N·m/rad, kd 0.4"), (WalkConfig(kp=6.0), "kp 6.0 N·m/rad, kd 0.4")]
+    ("task", "says"), [(WalkConfig(), "kp 7.5 N·m/rad, kd 0.4"), (WalkConfig(kp=6.0), "kp 6 N·m/rad, kd 0.4")]
 )
 def test_explain_shows_the_gains_in_force(
     task: WalkConfig, says: str, stiff: Robot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -199,7 +199,8 @@ def test_without_a_gait_nothing_changes():
     assert len(jax.tree.leaves(states[2])) == len(jax.tree.leaves(states[0])) + 3
     for name in ("physics", "command", "sensor_bias", "factors", "clock"):
         for one, same in zip(*(jax.tree.leaves(getattr(states[i], name)) for i in (0, 2)), strict=True):
-            np.testing.assert_array_equal(one, same)
+            # Two programs: XLA rounds here and there in another order.
+            np.testing.assert_allclose(one, same, rtol=1e-5, atol=1e-6)
     assert gaits.privileged_size == plain.privileged_size + 12 == other.privileged_size + 12
     _, outcome = jax.eval_shape(plain.step, states[0], jnp.zeros((N, 12)), KEY)
     assert not [name for name in outcome.metrics if "gait" in name]

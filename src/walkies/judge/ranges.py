@@ -15,9 +15,9 @@ import numpy as np
 
 from walkies.bounds import Between, refuse
 from walkies.robots.base import Robot
+from walkies.robots.units import SHIFTS, growth, shift
 from walkies.sim import conditions
 from walkies.tasks import signal
-from walkies.tasks.scale.units import SHIFTS, growth, shift
 from walkies.tasks.signal import FrameSignal
 
 EXAM_SEEDS = range(2_000_000_000, 2_100_000_000)
@@ -55,7 +55,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 """Of what is drawn, uniformly; names, units and meanings are those of `walkies.sim.conditions`."""
 GROWING = {"payload": "kg", "push_speed": "m/s"}
-"""What is larger for larger robots, and its unit (`walkies.tasks.scale.units`); so are times between commands and
+"""What is larger for larger robots, and its unit (`walkies.robots.units`); so are times between commands and
 pushes, and shifts of the centre of mass, with the trunk."""
 PUSH_RATE = conditions.VOCABULARY["push_rate"].nominal
 NOISE = {"gyro": 0.1, "gravity": 0.05, "joint_position": 0.05, "last_action": 0.01}

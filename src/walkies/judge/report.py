@@ -11,7 +11,7 @@ from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Con
 from walkies.judge.record import Record
 from walkies.judge.report_card import Card, Fall, uncertainty
 from walkies.robots.base import Robot
-from walkies.tasks.scale.units import REFERENCE, growth, measures, tidy
+from walkies.robots.units import REFERENCE, growth, measures, tidy
 
 FALLEN_LINEAR = 1.0
 """m/s, the error of a fallen robot"""
@@ -78,7 +78,7 @@ ONE = Scale()
 
 
 def scale_of(robot: Robot) -> Scale:
-    """Of a robot, by `walkies.tasks.scale.units`."""
+    """Of a robot, by `walkies.robots.units`."""
     own = measures(robot)
     speeds = own.forward / REFERENCE.forward, own.yaw / REFERENCE.yaw
     return Scale(*speeds, *(growth(robot, unit) for unit in ("s", "N m", "W")))

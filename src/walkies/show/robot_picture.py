@@ -7,13 +7,12 @@ from pathlib import Path
 import mujoco
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
 from scipy.spatial import ConvexHull
 
-from walkies.files import writing
 from walkies.robots import load_model
 from walkies.robots.base import Robot
+from walkies.show import theme
 
 VIEWS = (("from the left", 0, 2, "forward, m", "up, m"), ("from above", 0, 1, "forward, m", "to the left, m"),
          ("from the front", 1, 2, "to the left, m", "up, m"))  # fmt: skip
@@ -29,13 +28,14 @@ def draw(robot: Robot, path: Path) -> None:
     for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
         data.qpos[model.joint(name).qposadr] = angle
     mujoco.mj_forward(model, data)
-    figure = Figure(figsize=(15, 5.2), layout="constrained")
-    for axes, view in zip(figure.subplots(1, 3), VIEWS, strict=True):
-        _view(axes, robot, model, data, view)
-    figure.suptitle(f"{robot.name}: {robot.kind}, {robot.mass:.3g} kg, hips {robot.hip_height:.3g} m above the feet")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
-    with writing(path) as candidate:
-        figure.savefig(candidate, dpi=100, format="png")
+    with theme.figure(1, len(VIEWS), width=5.0, height=5.2) as (figure, plots):
+        for axes, view in zip(plots.flat, VIEWS, strict=True):
+            _view(axes, robot, model, data, view)
+        figure.suptitle(
+            f"{robot.name}: {robot.kind}, {robot.mass:.3g} kg, hips {robot.hip_height:.3g} m above the feet"
+        )
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
+        theme.save(figure, path)
 
 
 def _view(

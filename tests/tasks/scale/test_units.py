@@ -9,9 +9,10 @@ import pytest
 
 from walkies.robots import get_robot, names
 from walkies.robots.pupper import PUPPER
+from walkies.robots.units import REFERENCE, exponents, growth, measures
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
-from walkies.tasks.scale.units import REFERENCE, discount_of, exponents, growth, measures, task_of
+from walkies.tasks.scale.units import discount_of, task_of
 from walkies.tasks.walk import WalkConfig
 
 LONGER = 4.0

@@ -15,9 +15,9 @@ import numpy as np
 
 from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
+from walkies.robots.units import SHIFTS, growth, shift, tidy
 from walkies.sim.conditions import Condition
 from walkies.tasks.contract import FADE_IN
-from walkies.tasks.scale.units import SHIFTS, growth, shift, tidy
 
 BASE = Condition(
     command_delay=8 / 520,
@@ -165,7 +165,7 @@ BOXES = {
 
 
 GROWING = {"payload": "kg", "push_speed": "m/s", "side_force": "N"}
-"""Conditions that are harder for larger robots, and their units (`walkies.tasks.scale.units`)."""
+"""Conditions that are harder for larger robots, and their units (`walkies.robots.units`)."""
 OWN = ("torque", "rate")
 """Axes of the one robot whose software the rehearsal repeats tick by tick."""
 
