@@ -7,7 +7,6 @@ from scipy import stats
 
 from walkies.judge import ranges as ec
 from walkies.robots import get_robot, load_model
-from walkies.robots.pupper import PUPPER
 from walkies.sim import conditions
 from walkies.sim.base import inertia_in_body_frame
 
