@@ -198,3 +198,19 @@ def random_tree(seed: int) -> str:
         inside += body(0)
     servo = '<position joint="{}" kp="6" kv="0.3" forcerange="-2 2"/>'
     return wrap(f'<body name="base" pos="0 0 0.3"><freejoint/>{inertial()}{inside}</body>', servo.format)
+
+
+def nameless(chains: Sequence[Chain], seed: int) -> mujoco.MjSpec:
+    """The robot without motors, its limbs in another order, axes the other way round, and names without a meaning."""
+    rng = np.random.default_rng(seed)
+    base, others = [c for c in chains if c.hangs_from == "base"], [c for c in chains if c.hangs_from != "base"]
+    spec = mujoco.MjSpec.from_string(mjcf([*(base[i] for i in rng.permutation(len(base))), *others]))
+    for joint in spec.joints:
+        if joint.type == mujoco.mjtJoint.mjJNT_HINGE and rng.random() < 0.5:
+            joint.axis, joint.range = -joint.axis, -joint.range[::-1]
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for i, thing in enumerate([*spec.bodies, *spec.joints, *spec.geoms]):
+        if thing.name != "world":
+            thing.name = f"x{rng.integers(10**6)}_{i}"
+    return spec

@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import mujoco
-import numpy as np
 import pytest
 
-from made_trees import QUADRUPED_WITH_ARM, mjcf
+from made_trees import QUADRUPED_WITH_ARM, nameless
 from walkies import cli
 from walkies.cli.robots.named import named, taken
 from walkies.robots import get_robot, names
@@ -15,26 +13,12 @@ from walkies.robots import get_robot, names
 DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
 
 
-def nameless(chains, seed):
-    """The robot with names that mean nothing, its legs in another order, and its axes the other way round."""
-    rng = np.random.default_rng(seed)
-    spec = mujoco.MjSpec.from_string(mjcf([chains[i] for i in rng.permutation(len(chains))]))
-    for joint in spec.joints:
-        if joint.type == mujoco.mjtJoint.mjJNT_HINGE and rng.random() < 0.5:
-            joint.axis, joint.range = -joint.axis, -joint.range[::-1]
-    for actuator in list(spec.actuators):
-        spec.delete(actuator)
-    for i, thing in enumerate([*spec.bodies, *spec.joints, *spec.geoms]):
-        if thing.name != "world":
-            thing.name = f"x{rng.integers(10**6)}_{i}"
-    spec.compile()
-    return spec.to_xml()
-
-
 def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys):
     """Read, trained, exported, examined, explained; the run goes on by its robot's name."""
     monkeypatch.chdir(tmp_path)
-    Path("my_dog.xml").write_text(nameless(DOG, 3))
+    spec = nameless(DOG, 3)
+    spec.compile()
+    Path("my_dog.xml").write_text(spec.to_xml())
     brief = ("--steps", "800", "--recipe.num-envs", "32", "--recipe.minibatches", "2", "--no-film")
     assert cli.run(["train", "my_dog.xml", *brief, "--exam-episodes", "2", "--out", "runs/dog"]) in (0, 1)
     said = capsys.readouterr().out

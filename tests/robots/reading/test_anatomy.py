@@ -5,28 +5,12 @@ import numpy as np
 import pytest
 
 import made_trees
-from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, mjcf
+from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, mjcf, nameless
 from walkies.errors import UserError
 from walkies.robots import PUPPER, load_model
 from walkies.robots.reading.anatomy import anatomy, limits, lowest, posed
 
 ROBOTS = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
-
-
-def scrambled(chains, seed):
-    """The same robot: limbs in another order, axes the other way round, names without a meaning."""
-    rng = np.random.default_rng(seed)
-    base, others = [c for c in chains if c.hangs_from == "base"], [c for c in chains if c.hangs_from != "base"]
-    spec = mujoco.MjSpec.from_string(mjcf([*(base[i] for i in rng.permutation(len(base))), *others]))
-    for joint in spec.joints:
-        if joint.type == mujoco.mjtJoint.mjJNT_HINGE and rng.random() < 0.5:
-            joint.axis, joint.range = -joint.axis, -joint.range[::-1]
-    for actuator in list(spec.actuators):
-        spec.delete(actuator)
-    for i, thing in enumerate([*spec.bodies, *spec.joints, *spec.geoms]):
-        if thing.name != "world":
-            thing.name = f"x{rng.integers(10**6)}_{i}"
-    return spec.compile()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +19,7 @@ def scrambled(chains, seed):
 )
 def test_limbs_are_found_whatever_they_are_called(name, legs, arms):
     for seed in range(3):
-        found = anatomy(scrambled(ROBOTS[name], seed))
+        found = anatomy(nameless(ROBOTS[name], seed).compile())
         assert [len(limb.joints) for limb in found.legs] == legs and [len(limb.joints) for limb in found.arms] == arms
         assert found.kind == name and len(found.joints) == (29 if name == "humanoid" else sum(legs + arms))
         assert {len(limb.feet) for limb in found.legs} == {4 if name == "humanoid" else 1}
@@ -52,7 +36,7 @@ def mirrored(found, angles, sign=None):
 @pytest.mark.parametrize("name", [*ROBOTS, "pupper"])
 def test_a_mirrored_pose_is_the_mirror_image_of_the_robot(name):
     """In random poses, for the points of all feet. Control: one sign the other way."""
-    model = load_model(PUPPER) if name == "pupper" else scrambled(ROBOTS[name], 5)
+    model = load_model(PUPPER) if name == "pupper" else nameless(ROBOTS[name], 5).compile()
     found = anatomy(model)
     low, high = limits(model, found.joints)
     angles = np.random.default_rng(0).uniform(low, high)
@@ -84,15 +68,15 @@ def test_legs_that_lie_level_at_zero_are_legs():
         made_trees.Chain(chain.name, "yxx", chain.start, ((0, 0, 0), *((0, 0.14 * np.sign(chain.start[1]), 0),) * 2))
         for chain in QUADRUPED_WITH_ARM[:4]
     ]
-    found = anatomy(scrambled(flat, 0))
+    found = anatomy(nameless(flat, 0).compile())
     assert found.kind == "quadruped" and [len(limb.feet) for limb in found.legs] == [1] * 4
-    assert len(anatomy(scrambled(QUADRUPED_WITH_ARM, 0)).arms) == 1
+    assert len(anatomy(nameless(QUADRUPED_WITH_ARM, 0).compile()).arms) == 1
 
 
 def test_a_robot_that_limps_has_no_mirror_image():
     left, right = BIPED
     other = made_trees.Chain(right.name, right.axes, (0.0, -0.1, -0.02), right.steps)
-    assert anatomy(scrambled((left, other), 0)).partner is None
+    assert anatomy(nameless((left, other), 0).compile()).partner is None
 
 
 def y_up(chain):
