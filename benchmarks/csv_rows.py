@@ -38,3 +38,14 @@ def walkies(*arguments: str, statuses: Sequence[int] = (0,)) -> str:
     if done.returncode not in statuses:
         sys.exit(f"walkies {' '.join(arguments)} ended with {done.returncode}")
     return done.stdout
+
+
+def judged(*arguments: str) -> str:
+    """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
+    return walkies(*arguments, statuses=(0, 1))
+
+
+def commit() -> str:
+    """Of the program that the rows are of."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, check=True, text=True, capture_output=True).stdout.strip()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -65,21 +64,18 @@ def run(name: str, seed: int, steps: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         begun = time.monotonic()
-        walkies("train", name, "--steps", str(steps), "--seed", str(seed), "--out", str(out), "--exam-episodes", "0",
-                "--no-film")  # fmt: skip
+        train = ("train", name, "--steps", str(steps), "--seed", str(seed), "--out", str(out))
+        csv_rows.judged(*train, "--exam-episodes", "0", "--no-film")
         seconds = time.monotonic() - begun
-        card = json.loads(walkies("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
+        card = json.loads(csv_rows.judged("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
         with (out / "progress.csv").open() as file:
             taken = [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
-    commit = subprocess.run(
-        ["git", "-C", str(TABLE.parent), "rev-parse", "--short", "HEAD"], check=True, text=True, capture_output=True
-    ).stdout.strip()
     marks = {mark["key"]: mark["pass_mark"] for mark in card["marks"]}
     return {
         "robot": name, "seed": seed, "steps": taken, "seconds": round(seconds, 1), "passed": card["passed"],
         **{number: card[number] for number in NUMBERS}, "lin_vel_mark": marks["lin_vel_error"],
-        "yaw_rate_mark": marks["yaw_rate_error"], "episodes": card["episodes"], "commit": commit, "machine": machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        "yaw_rate_mark": marks["yaw_rate_error"], "episodes": card["episodes"],
+        "commit": csv_rows.commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
 
 
@@ -95,11 +91,6 @@ def markdown() -> str:
         cells = [row["robot"], row["seed"], f"{int(row['steps']) / 1e6:.1f}", f"{float(row['seconds']) / 60:.1f}", said]
         lines.append("| " + " | ".join([*cells, f"{float(row['survival']):.3f}", *errors]) + " |")
     return "\n".join(lines)
-
-
-def walkies(*arguments: str) -> str:
-    """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
-    return csv_rows.walkies(*arguments, statuses=(0, 1))
 
 
 def rows() -> list[dict[str, str]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -72,21 +71,23 @@ def run(setting: str, minutes: float, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         begun = time.monotonic()
-        walkies("train", "pupper", "--minutes", str(minutes), "--seed", str(seed), "--out", str(out),
+        csv_rows.judged("train", "pupper", "--minutes", str(minutes), "--seed", str(seed), "--out", str(out),
                 "--exam-episodes", "0", "--no-film", *SETTINGS[setting].split())  # fmt: skip
         seconds = time.monotonic() - begun
-        card = json.loads(walkies("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
-        survived = {box: json.loads(walkies("rehearse", str(out), "--box", box, "--json")) for box in BOXES}
-        findings = json.loads(walkies("lint", str(out), "--json"))
+        card = json.loads(csv_rows.judged("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
+        survived = {box: json.loads(csv_rows.judged("rehearse", str(out), "--box", box, "--json")) for box in BOXES}
+        findings = json.loads(csv_rows.judged("lint", str(out), "--json"))
         with (out / "progress.csv").open() as file:
             steps = [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
     said = " ".join(sorted({one["code"] for one in findings}))
-    commit = subprocess.run(
-        ["git", "-C", str(TABLE.parent), "rev-parse", "--short", "HEAD"], check=True, text=True, capture_output=True
-    ).stdout.strip()
     row: dict[str, object] = {"setting": setting, "minutes": minutes, "seed": seed, "steps": steps}
     row |= {"seconds": round(seconds, 1), "passed": card["passed"], **{name: card[name] for name in MARKS}}
-    row |= {"episodes": card["episodes"], "findings": said or "nothing", "commit": commit, "machine": machine()}
+    row |= {
+        "episodes": card["episodes"],
+        "findings": said or "nothing",
+        "commit": csv_rows.commit(),
+        "machine": machine(),
+    }
     row |= {f"box_{box}": one["survival"]["value"] for box, one in survived.items()}
     return row | {"date": datetime.now(UTC).date().isoformat()}
 
@@ -108,11 +109,6 @@ def markdown() -> str:
         passed = sum(row["passed"] == "True" for row in group)
         lines.append(f"| **{setting}, {float(minutes):g}** | **{passed} of {len(group)} passed** {'| ' * 8}|")
     return "\n".join(lines)
-
-
-def walkies(*arguments: str) -> str:
-    """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
-    return csv_rows.walkies(*arguments, statuses=(0, 1))
 
 
 def rows() -> list[dict[str, str]]:

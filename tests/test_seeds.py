@@ -17,7 +17,7 @@ def seeds(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "TABLE", tmp_path / "seeds.csv")
-    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: type("Done", (), {"stdout": "abc1234\n"}))
+    monkeypatch.setattr(module.csv_rows, "commit", lambda: "abc1234")
     module.asked = []
 
     def answer(*words):
@@ -35,7 +35,7 @@ def seeds(tmp_path, monkeypatch):
             return json.dumps({"passed": good, "survival": 0.995 if good else 0.9, **errors, "episodes": 1000})
         return json.dumps({"survival": {"value": 0.99}} if words[0] == "rehearse" else [{"code": "jumpy"}])
 
-    monkeypatch.setattr(module, "walkies", answer)
+    monkeypatch.setattr(module.csv_rows, "judged", answer)
     return module
 
 
