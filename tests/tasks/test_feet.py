@@ -7,6 +7,7 @@ import pytest
 from walkies.robots import get_robot
 from walkies.run.config import build, of_robot
 from walkies.sim.base import Readings
+from walkies.tasks import feet
 
 
 @pytest.mark.parametrize("name", ["biped", "pupper"])
@@ -18,7 +19,7 @@ def test_a_foot_is_its_lowest_sphere(name):
     readings = Readings(
         **(empty | {"contact_distance": jnp.asarray(distance), "contact_velocity": jnp.asarray(velocity)})
     )
-    found = task._feet(readings, jnp.asarray(distance < 0))
+    found = feet.lowest(readings, jnp.asarray(distance < 0), task.feet)
     points = task.robot.points
     assert points == (4 if name == "biped" else 1)
     for leg in range(len(task.robot.leg_names)):

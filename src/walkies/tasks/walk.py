@@ -33,6 +33,7 @@ from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
 from walkies.tasks.disturbances import Force
+from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.mirror import Mirror
@@ -99,14 +100,6 @@ class WalkConfig:
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
     """Time limit of an episode, s."""
-
-
-class _Feet(NamedTuple):
-    """Of each foot, (n, legs, …): whether it is on the ground, its height (m) and its velocity (m/s)."""
-
-    contact: Array
-    height: Array
-    velocity: Array
 
 
 class WalkState(NamedTuple):
@@ -410,18 +403,6 @@ class Walk:
         noise = {one.name: sensing.noise(one).value(uniform[:, places[one.name]]) for one in noisy}
         return self.contract.frame(sensed, Errors(bias[:, :3], bias[:, 3:6], bias[:, 6:]), noise)
 
-    def _feet(self, readings: Readings, contact: Array) -> _Feet:
-        """Feet of several spheres touch the ground where one does, and are where the lowest is."""
-        distance, velocity = readings.contact_distance[:, self.feet], readings.contact_velocity[:, self.feet]
-        if self.robot.points == 1:
-            return _Feet(contact[:, self.feet[:, 0]], distance[..., 0], velocity[:, :, 0])
-        lowest = jnp.argmin(distance, axis=-1)[..., None]
-        return _Feet(
-            contact[:, self.feet].any(axis=-1),
-            jnp.take_along_axis(distance, lowest, axis=-1)[..., 0],
-            jnp.take_along_axis(velocity, lowest[..., None], axis=2)[:, :, 0],
-        )
-
     def _motion(
         self, state: WalkState, before: State, physics: State, readings: Readings, action: Array
     ) -> tuple[Motion, Array, Array, Array]:
@@ -431,7 +412,7 @@ class Walk:
         velocity = to_body(quaternion, physics.qvel[:, :3])
         force = jnp.sqrt(jnp.sum(jnp.square(readings.contact_force), axis=-1))
         contact = readings.contact_distance < 0.0
-        feet = self._feet(readings, contact)
+        feet = lowest(readings, contact, self.feet)
         foot_contact = feet.contact
         flight = state.air_time + self.control_dt
         first_contact = foot_contact & (state.air_time > 0.0)
