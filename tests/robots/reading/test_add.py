@@ -10,8 +10,9 @@ import pytest
 
 from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, mjcf
 from walkies import cli
+from walkies.cli.robots.named import strained
 from walkies.errors import UserError
-from walkies.robots import folders, get_robot, known, load_model, names
+from walkies.robots import folders, get_robot, known, load_model, load_spec, names
 from walkies.robots.folders import MODEL, RECORD, ZOO
 from walkies.robots.reading.infer import add
 from walkies.robots.record import READ
@@ -201,3 +202,31 @@ def test_the_command_says_what_it_found(here, capsys):
     assert rows["my-dog"]["joints"] == 12 and {"go", "humanoid"} <= set(rows)
     assert cli.run(["robot", "check", "my-dog"]) in (0, 1)
     assert "quadruped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("torque", "fade_in"), [(5.0, 1.0), (0.02, 0.0)])
+def test_who_falls_on_its_servos_alone_starts_without_a_fade_in(here, torque, fade_in):
+    """The same robot, with motors that hold it and with such that do not; of the second training says so beforehand."""
+    servos = "".join(f'<motor joint="{n}_{j}" forcerange="-{torque} {torque}"/>' for n in "abcd" for j in "abc")
+    robot = add(put(welded().replace("</mujoco>", f"<actuator>{servos}</actuator></mujoco>"))).robot
+    assert set(robot.torque_limit) == {torque} and robot.fade_in == fade_in
+    told = strained(robot)
+    assert bool(told) == (fade_in == 0.0) and all("only to stand" in line for line in told)
+
+
+def test_parts_that_overlap_where_it_stands_are_told_and_do_not_touch(here):
+    """Controls: a dog of shorter thighs, of which nothing is told; and the same model without its excludes."""
+    wide, thin = welded(), welded().replace("0 0 -0.03 0 0 -0.12", "0 0 -0.09 0 0 -0.12")
+    for text, overlaps in ((thin, False), (wide, True)):
+        added = add(put(text))
+        assert any("overlap where the robot stands" in note for note in added.notes) == overlaps
+        for excluded in (True, False):
+            spec = load_spec(added.robot)
+            for exclude in [] if excluded else list(spec.excludes):
+                spec.delete(exclude)
+            model = spec.compile()
+            data = mujoco.MjData(model)
+            mujoco.mj_resetDataKeyframe(model, data, 0)
+            data.qpos[2] += 1.0
+            mujoco.mj_forward(model, data)
+            assert (data.ncon > 0) == (overlaps and not excluded)
