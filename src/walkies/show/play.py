@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
-import sys
 import time
 import webbrowser
 from collections.abc import Callable
@@ -24,9 +21,8 @@ from walkies.judge.falls import FALL_TILT
 from walkies.robots import load_model
 from walkies.run.folders import RunFolder, find_policy
 from walkies.show import theme
-from walkies.show.viewer.access import LOOPBACK, is_loopback
 from walkies.show.viewer.gauges import Gauges
-from walkies.show.viewer.listener import ANY_ADDRESS, Listener, Port, listen
+from walkies.show.viewer.listener import Listener, Port, announce, has_screen, listen
 from walkies.show.viewer.request import Ray, Request
 from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer
@@ -300,24 +296,6 @@ def command(
     if open and has_screen():
         webbrowser.open(address)
     play.run()
-
-
-def has_screen() -> bool:
-    """Whether a browser would have where to open; on a bare terminal Python might start one in the terminal itself."""
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def announce(address: str, host: str) -> None:
-    """Say where the page is, and warn where others can reach it."""
-    print(f"{address}   (Ctrl-C ends it)", flush=True)
-    if not is_loopback(host):
-        print(
-            f"Warning: --host {host} lets everyone who reaches this machine over the network watch and drive. "
-            "There is no password.",
-            flush=True,
-        )
-    if host in ANY_ADDRESS:
-        print(f"From another machine: {address.replace(LOOPBACK, socket.gethostname())}", flush=True)
 
 
 def _steps(count: int) -> str:

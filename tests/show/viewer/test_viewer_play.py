@@ -14,10 +14,11 @@ import pytest
 from walkies.errors import UserError
 from walkies.run.folders import find_policy
 from walkies.show import play as module
-from walkies.show.play import Play, announce, has_screen, stages_of, task_of
-from walkies.show.viewer.listener import listen
+from walkies.show.play import Play, stages_of, task_of
+from walkies.show.viewer import listener
+from walkies.show.viewer.answers import encode
+from walkies.show.viewer.listener import announce, has_screen, listen
 from walkies.show.viewer.request import Ray, Request, request_of
-from walkies.show.viewer.server import encode
 from walkies.show.viewer.settings import Settings
 from walkies.tasks.walk import WalkConfig
 
@@ -267,13 +268,13 @@ def test_others_in_the_network_are_warned_of(capsys: pytest.CaptureFixture[str])
     announce("http://127.0.0.1:8012/", "0.0.0.0")
     said = capsys.readouterr().out
     assert "everyone who reaches this machine" in said
-    assert f"From another machine: http://{module.socket.gethostname()}:8012/" in said
+    assert f"From another machine: http://{listener.socket.gethostname()}:8012/" in said
 
 
 def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr(listener.sys, "platform", "linux")
     assert not has_screen()
     monkeypatch.setenv("DISPLAY", ":0")
     assert has_screen()

@@ -1,14 +1,16 @@
-"""Where a page is served: sockets that listen, or a sentence that says why none can."""
+"""Where a page is served: sockets that listen, or a sentence that says why none can; and who is told of it."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import sys
 from typing import Annotated, NamedTuple
 
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
-from walkies.show.viewer.access import LOOPBACK
+from walkies.show.viewer.access import LOOPBACK, is_loopback
 
 PORT = 8012
 """The usual one."""
@@ -61,6 +63,24 @@ def listen(host: str = LOOPBACK, port: int | None = None) -> Listener:
         else:
             return Listener(host, sockets[0].getsockname()[1], sockets)
     raise UserError(_reason(host, ports, failure)) from failure
+
+
+def has_screen() -> bool:
+    """Whether a browser would have where to open; on a bare terminal Python might start one in the terminal itself."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def announce(address: str, host: str) -> None:
+    """Say where the page is, and warn where others can reach it."""
+    print(f"{address}   (Ctrl-C ends it)", flush=True)
+    if not is_loopback(host):
+        print(
+            f"Warning: --host {host} lets everyone who reaches this machine over the network watch and drive. "
+            "There is no password.",
+            flush=True,
+        )
+    if host in ANY_ADDRESS:
+        print(f"From another machine: {address.replace(LOOPBACK, socket.gethostname())}", flush=True)
 
 
 def _bound(host: str, port: int) -> tuple[socket.socket, ...]:

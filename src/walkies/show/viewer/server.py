@@ -11,7 +11,6 @@ import concurrent.futures
 import contextlib
 import http
 import itertools
-import json
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from walkies.show.viewer.access import PAGE_POLICY, VIEW_POLICY, refusal
+from walkies.show.viewer.access import VIEW_POLICY, refusal
+from walkies.show.viewer.answers import MIME, answer, encode, header, path_of
 from walkies.show.viewer.listener import Listener
 from walkies.show.viewer.request import Inbox, parse
 from walkies.show.viewer.view import PROTOCOL, View, click, front_page
 
 STATIC = Path(__file__).with_name("static")
-MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 DRIVE, VIEW = "/drive", "/view"
 """The two sockets; the page of the second is beneath it."""
 LARGEST_FRAME = 2**20
@@ -108,29 +106,29 @@ class PageServer:
 
     async def _request(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer an HTTP request; None lets a WebSocket open."""
-        host, origin, upgrade = (_header(request, name) for name in ("Host", "Origin", "Upgrade"))
+        host, origin, upgrade = (header(request, name) for name in ("Host", "Origin", "Upgrade"))
         opens_socket = (upgrade or "").lower() == "websocket"
         if reason := refusal(host, origin, self.listener.host, opens_socket):
-            return _answer(http.HTTPStatus.FORBIDDEN, reason.encode())
-        path = _path(request)
+            return answer(http.HTTPStatus.FORBIDDEN, reason.encode())
+        path = path_of(request)
         if opens_socket:
             if path not in (DRIVE, VIEW):
-                return _answer(http.HTTPStatus.NOT_FOUND, b"no such socket")
+                return answer(http.HTTPStatus.NOT_FOUND, b"no such socket")
             if self._open >= MOST_SOCKETS:
-                return _answer(http.HTTPStatus.SERVICE_UNAVAILABLE, b"too many pages are open; close some")
+                return answer(http.HTTPStatus.SERVICE_UNAVAILABLE, b"too many pages are open; close some")
             return None
         if path in (VIEW, f"{VIEW}/"):
             nonce = secrets.token_urlsafe(16)
-            return _answer(http.HTTPStatus.OK, front_page(nonce), MIME[".html"], VIEW_POLICY.format(nonce=nonce))
+            return answer(http.HTTPStatus.OK, front_page(nonce), MIME[".html"], VIEW_POLICY.format(nonce=nonce))
         name = "index.html" if path == "/" else path.removeprefix("/")
         if name not in {file.name for file in STATIC.iterdir()}:
-            return _answer(http.HTTPStatus.NOT_FOUND, b"no such page")
-        return _answer(http.HTTPStatus.OK, (STATIC / name).read_bytes(), MIME[Path(name).suffix])
+            return answer(http.HTTPStatus.NOT_FOUND, b"no such page")
+        return answer(http.HTTPStatus.OK, (STATIC / name).read_bytes(), MIME[Path(name).suffix])
 
     async def _connected(self, page: ServerConnection) -> None:
         """Send one socket what belongs there, and take what it asks for, until it is closed."""
         assert page.request is not None  # there is one once a connection is open
-        viewing = _path(page.request) == VIEW
+        viewing = path_of(page.request) == VIEW
         read = click if viewing else parse
         sending = asyncio.create_task(self.view.send_scene(page) if viewing else self._talk(page))
         self._open += 1
@@ -161,40 +159,6 @@ class PageServer:
             del self._pages[page]
 
 
-def encode(message: dict[str, Any]) -> str:
-    """A message for a page.
-
-    Raises:
-        ValueError: a number is not finite, which JSON has no word for: the page would read nothing of it.
-    """
-    return json.dumps(message, separators=(",", ":"), allow_nan=False)
-
-
-def _header(request: HttpRequest, name: str) -> str | None:
-    """A header's value; where it was sent more than once, all of them, which is no value that is ever expected."""
-    return ", ".join(request.headers.get_all(name)) or None
-
-
-def _path(request: HttpRequest) -> str:
-    return request.path.partition("?")[0]
-
-
 def _visers(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """viser's page asks for its own version; ours asks for nothing."""
     return next((one for one in offered if one == PROTOCOL), None)
-
-
-def _answer(status: http.HTTPStatus, body: bytes, kind: str = "text/plain", policy: str = PAGE_POLICY) -> Response:
-    headers = Headers(
-        {
-            "Content-Type": f"{kind}; charset=utf-8",
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Content-Security-Policy": policy,
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)
