@@ -122,7 +122,15 @@ def parse(path: Path) -> Record:
     Raises:
         UserError: as `read`.
     """
-    text = read_text(path, EXPECTED)
+    return in_text(read_text(path, EXPECTED), path)
+
+
+def in_text(text: str, path: Path) -> Record:
+    """The record in the text of a file.
+
+    Raises:
+        UserError: as `read`.
+    """
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -233,25 +241,25 @@ def write(folder: Path, found: Record, origins: Mapping[str, str]) -> tuple[str,
     Returns:
         What was kept, a word each: `joints.hip.kp`.
     """
-    new, kept, path = _flat(found), dict[str, Any](), folder / RECORD
+    new, kept, path = flat(found), dict[str, Any](), folder / RECORD
     if path.is_file() and (folder / READ).is_file():
         before = parse_json(read_text(folder / READ, EXPECTED), str(folder / READ), EXPECTED)
-        now = _flat(parse(path))
+        now = flat(parse(path))
         kept = {key: value for key, value in now.items() if key in new and key in before and value != before[key]}
     write_text(folder / READ, json.dumps(new, indent=1) + "\n")
     write_text(path, _toml(_record(found, kept), origins))
     return tuple(kept)
 
 
-def _flat(found: Record) -> dict[str, Any]:
-    """Every value by its place."""
-    flat: dict[str, Any] = {}
+def flat(found: Record) -> dict[str, Any]:
+    """Every value by its place, as JSON values: `joints.hip.kp`."""
+    found_at: dict[str, Any] = {}
     for part in ("robot", "commands", "contact"):
-        flat |= {f"{part}.{name}": value for name, value in getattr(found, part)._asdict().items()}
+        found_at |= {f"{part}.{name}": value for name, value in getattr(found, part)._asdict().items()}
     for group in ("legs", "joints"):
         for one, record in getattr(found, group).items():
-            flat |= {f"{group}.{one}.{name}": value for name, value in record._asdict().items()}
-    return json.loads(json.dumps(flat))
+            found_at |= {f"{group}.{one}.{name}": value for name, value in record._asdict().items()}
+    return json.loads(json.dumps(found_at))
 
 
 def _record(found: Record, kept: Mapping[str, Any]) -> Record:
@@ -290,13 +298,14 @@ def _tables(found: Record, origins: Mapping[str, str]) -> Iterator[str]:
         yield from ("", f"[{group}]")
         yield from (f"# {name.removeprefix(f'{group}.')}: {about}" for name, about in origins.items() if
                     name.startswith(f"{group}."))  # fmt: skip
-        width = max(len(_key(name)) for name in getattr(found, group))
+        width = max(len(key_of(name)) for name in getattr(found, group))
         for name, one in getattr(found, group).items():
             cells = ", ".join(f"{key} = {_value(value)}" for key, value in one._asdict().items())
-            yield f"{_key(name):<{width}} = {{ {cells} }}"
+            yield f"{key_of(name):<{width}} = {{ {cells} }}"
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """A name as TOML writes it before a value."""
     plain = name.isascii() and all(c.isalnum() or c in "_-" for c in name) and name
     return name if plain else json.dumps(name, ensure_ascii=False)
 

@@ -98,7 +98,8 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
         mujoco.MjModel.from_xml_string(written.xml, {f"{mesh}.stl": data for mesh, data in written.meshes.items()})
     except ValueError as error:
         raise UserError(f"{path}: MuJoCo does not take the model that walkies made of it: {error}") from error
-    if not stands(written, found):
+    robot = record.robot_of(found, Path())
+    if not stands(_compiled(written, robot), robot):
         found = found._replace(robot=found.robot._replace(fade_in=0.0))
     folder = place / name
     (folder / model_file.ASSETS).mkdir(parents=True, exist_ok=True) if written.meshes else folder.mkdir(
@@ -111,12 +112,12 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     return Added(record.read(folder), folder, kept, (*notes, *written.notes))
 
 
-def stands(written: model_file.Written, found: Record) -> bool:
-    """Whether a robot still stands after some seconds in which its servos hold its pose."""
-    robot = record.robot_of(found, Path())
-    spec = mujoco.MjSpec.from_string(written.xml, assets={f"{mesh}.stl": data for mesh, data in written.meshes.items()})
-    record.impose(spec, robot)
-    model = spec.compile()
+def stands(model: mujoco.MjModel, robot: Robot) -> bool:
+    """Whether a robot still stands after some seconds in which its servos hold its pose.
+
+    Args:
+        model: with the numbers of its record, whose keyframe is the pose.
+    """
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     data.ctrl[:] = robot.default_pose
@@ -124,6 +125,13 @@ def stands(written: model_file.Written, found: Record) -> bool:
         mujoco.mj_step(model, data)
     upright = 1.0 - 2.0 * (data.qpos[4] ** 2 + data.qpos[5] ** 2)
     return bool(upright > np.cos(LEANING) and data.qpos[2] > LOW * robot.standing_height)
+
+
+def _compiled(written: model_file.Written, robot: Robot) -> mujoco.MjModel:
+    """A model that is not in a folder yet, with the numbers of its robot's record."""
+    spec = mujoco.MjSpec.from_string(written.xml, assets={f"{mesh}.stl": data for mesh, data in written.meshes.items()})
+    record.impose(spec, robot)
+    return spec.compile()
 
 
 def _refuse_massless(path: Path, seen: Anatomized) -> None:
