@@ -1,7 +1,7 @@
 """Another default pose for a robot of the working folder, written into its `robot.toml` as by hand.
 
-What a change by hand is, `record.write` decides: a value other than the one which walkies had read off the model. A saved
-pose is one, and so are the numbers that follow it; all of them stay when the robot's file is added again.
+What a change by hand is, `record.write` decides: a value other than the one which walkies had read off the model. A
+saved pose is one, and so are the numbers that follow it; all of them stay when the robot's file is added again.
 
 The pose decides more than itself. Of the record, saving it also sets
 
@@ -9,8 +9,8 @@ The pose decides more than itself. Of the record, saving it also sets
 - `reset_height` and `payload_height`, which keep their shares of the hips' height above the base and above the hips;
 - `fade_in`, where the robot now stands on its servos alone and did not before, or the other way round.
 
-It leaves `commands`, `joints.scale` and servos that were estimated, which were chosen for the pose that the model's file
-has: changing the unit of length is no reason to ask for another speed. Nor is `robot.xml` written: its feet are the
+It leaves `commands`, `joints.scale` and servos that were estimated, which were chosen for the pose that the model's
+file gave: another pose alone is no reason to ask for another speed. Nor is `robot.xml` written: its feet are the
 spheres on which the robot stood in that pose, and parts that overlap in the new one may touch. `LEFT` says so.
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 from walkies import records
 from walkies.errors import UserError
 from walkies.files import read_text, shown, write_text
-from walkies.robots import ROBOTS, folders, load_model, record
+from walkies.robots import ROBOTS, folders, get_robot, load_model, record
 from walkies.robots.base import Robot
 from walkies.robots.folders import HERE, RECORD, ZOO
 from walkies.robots.reading.infer import stands
@@ -37,9 +37,11 @@ DIGITS = 4
 """Of angles in rad: a hundredth of a degree, finer than any servo."""
 SAME = 1e-4
 """Of the hips' height: heights that differ by less are one, rounded otherwise."""
+LEAST = 0.1
+"""Of the hips' height as it is: lower is no pose to stand in, and a task would have next to no unit of length."""
 LEFT = (
-    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; look at "
-    "them where the new pose is much lower or higher"
+    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; look "
+    "at them where the new pose is much lower or higher"
 )
 SOURCE = "model.xml"
 """In a folder of the zoo: the file that its robot was read off."""
@@ -67,8 +69,8 @@ def instead(robot: Robot) -> str:
     source = robot.mjcf.with_name(SOURCE)
     file, name = source if source.is_file() else robot.mjcf, f"my-{robot.name}"
     return (
-        f"{robot.name} comes with walkies and is not changed. Make it your own: `walkies robot add {file} --name {name}`, "
-        f"then `walkies robot view {name}`, and paste the pose there"
+        f"{robot.name} comes with walkies and is not changed. Make it your own: `walkies robot add {file} --name "
+        f"{name}`, then `walkies robot view {name}`, and paste the pose there"
     )
 
 
@@ -96,13 +98,11 @@ def save(name: str, content: Any) -> Saved:
         content: as `angles_of` takes it, for the robot as its record is now.
 
     Raises:
-        UserError: the robot comes with walkies, the pose is none of this robot's, or its robot.toml is laid out otherwise
-            than walkies writes it; nothing is written then.
+        UserError: the robot comes with walkies, the pose is none of this robot's or none to stand in, or its robot.toml
+            is laid out otherwise than walkies writes it; nothing is written then.
     """
     folder = own_folder(name)
     if folder is None:
-        from walkies.robots import get_robot
-
         raise UserError(instead(get_robot(name)))
     path = folder / RECORD
     text = read_text(path, record.EXPECTED)
@@ -138,6 +138,11 @@ def _with_pose(found: Record, folder: Path, pose: Mapping[str, float]) -> Record
     joints = {name: one._replace(pose=pose[name]) for name, one in found.joints.items()}
     model = load_model(before, visuals=False)
     now = standing(model, before, np.array([pose[name] for name in before.joint_names]))
+    if now.hips < LEAST * found.robot.hip_height:
+        raise UserError(
+            f"the hips would be {now.hips:.3g} m above the feet, where they are {found.robot.hip_height:g} m now; "
+            "expected a pose to stand in"
+        )
     body = _heights(found.robot, now.height, now.hips)
     after = found._replace(robot=body, joints=joints)
     if joints != found.joints:
@@ -187,6 +192,7 @@ def replaced(text: str, values: Mapping[str, Any]) -> str:
             item, _, field = rest.rpartition(".")
             inside = rf"\{{[^#\n]*?\b{field}\s*=\s*" if item else ""
             pattern = rf"(\s*{re.escape(record.key_of(item or field))}\s*=\s*{inside})(\[[^\]]*\]|[^\s,#}}]+)"
-            line = re.sub(rf"\A{pattern}", lambda found, value=value: f"{found[1]}{value!r}", line, count=1)
+            if at := re.match(pattern, line):
+                line = f"{at[1]}{value!r}{line[at.end() :]}"
         lines[number] = line
     return "".join(lines)

@@ -1,7 +1,7 @@
 """How a robot stands in a pose, its base level: heights, feet on the ground, balance, and torques.
 
-Everything is of the robot's record and the model that it is trained in, so that what is shown of a pose is what a training
-begins with.
+Everything is of the robot's record and the model that it is trained in, so that what is said of a pose holds for a
+training.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def standing(model: mujoco.MjModel, robot: Robot, angles: np.ndarray) -> Standin
     reach = {geom: lowest(model, data, geom) for leg in parts.legs for geom in leg.feet}
     ground = min(reach.values())
     hips = float(np.mean([data.xanchor[hip(model, leg), 2] for leg in parts.legs])) - ground
-    near = ground + LOWER * hips
+    near = ground + LOWER * abs(hips)  # which may be below the feet
     carrying = tuple(leg._replace(feet=tuple(geom for geom in leg.feet if reach[geom] <= near)) for leg in parts.legs)
     places = data.geom_xpos[[geom for leg in carrying for geom in leg.feet], :2]
     centre = data.subtree_com[parts.base] - [0.0, 0.0, ground]
