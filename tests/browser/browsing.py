@@ -107,22 +107,28 @@ class Page:
         return int(self.page.eval_on_selector(selector, script))
 
 
+def served(*arguments: str, folder: Path | None = None) -> tuple[subprocess.Popen[str], str]:
+    """A walkies command that serves a page, called from a folder, and the page's address."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "walkies", *arguments], stdout=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+    assert process.stdout is not None
+    address = ""
+    for line in process.stdout:
+        if "http://127.0.0.1:" in line:
+            address = next(word for word in line.split() if word.startswith("http://"))
+            break
+    assert address, f"walkies {' '.join(arguments)} ended without a page"
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    return process, address
+
+
 class Program:
     """A walkies command that serves a page, and another pair of eyes on what its robot does."""
 
     def __init__(self, *arguments: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "walkies", *arguments], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.process.stdout is not None
-        self.address = ""
-        for line in self.process.stdout:
-            if "http://127.0.0.1:" in line:
-                self.address = next(word for word in line.split() if word.startswith("http://"))
-                break
-        assert self.address, f"walkies {' '.join(arguments)} ended without a page"
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.process, self.address = served(*arguments)
         self.rows: list[dict[str, Any]] = []
         self.state: dict[str, Any] = {}
         self.hello: dict[str, Any] = {}

@@ -17,7 +17,18 @@ from walkies.errors import UserError
 
 NEEDED = {"train": [], "replay": ["log", "policy"]} | {
     name: ["target"]
-    for name in ("robot add", "robot check", "exam", "play", "film", "rehearse", "lint", "export", "report")
+    for name in (
+        "robot add",
+        "robot check",
+        "robot view",
+        "exam",
+        "play",
+        "film",
+        "rehearse",
+        "lint",
+        "export",
+        "report",
+    )
 }
 """Arguments without which a command's line is not complete."""
 

@@ -1,5 +1,7 @@
 """How a robot stands in a pose: the record's own heights, MuJoCo's positions, and closed forms of the support."""
 
+import itertools
+
 import mujoco
 import numpy as np
 import pytest
@@ -93,6 +95,6 @@ def test_corners_are_those_of_the_hull_in_order_and_a_line_has_two():
     inner = np.array([[1.0, 1.0], [0.3, 1.2]])
     found = corners(np.vstack([inner, SQUARE[[2, 0, 3, 1]]]))
     turn = [list(map(tuple, SQUARE)).index(tuple(corner)) for corner in found]
-    assert len(turn) == 4 and all((b - a) % 4 == 1 for a, b in zip(turn, turn[1:], strict=False))
+    assert len(turn) == 4 and all((b - a) % 4 == 1 for a, b in itertools.pairwise(turn))
     line = np.array([[1.0, 1.0], [3.0, 3.0], [0.0, 0.0], [2.0, 2.0]])
     assert sorted(map(tuple, corners(line))) == [(0.0, 0.0), (3.0, 3.0)]

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "robot add": Command("walkies.cli.robots.commands:add_command", "read a robot off its MJCF or URDF into a folder"),
     "robot check": Command("walkies.cli.robots.commands:check_command", "what would make a robot's training fail"),
     "robot list": Command("walkies.cli.robots.commands:list_command", "the robots that there are"),
+    "robot view": Command("walkies.show.pose_page:command", "see a robot, pose it in the browser, save its pose"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
