@@ -4,8 +4,9 @@
     python benchmarks/robots.py --table
 
 What is trained is `walkies train NAME`, for as many steps as its kind takes; nothing is tuned for one robot. Its policy
-is judged by an examination of 1,000 episodes. One row per robot and seed goes into benchmarks/robots.csv when that is
-done; rows that are there are not run again, so this can be stopped and continued.
+is judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
+`walkies robot list` shows, when that is done; rows that are there are not run again, so this can be stopped and
+continued.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import csv_rows
 
 from walkies.accel.cpu import machine
-from walkies.robots import get_robot, names
+from walkies.robots import get_robot, names, trained
 
-TABLE = Path(__file__).with_name("robots.csv")
+TABLE = trained.TABLE
 STEPS = {"quadruped": 16_000_000, "hexapod": 24_000_000}
 """Of a training, by the robot's kind; others:"""
 MORE = 48_000_000

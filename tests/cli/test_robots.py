@@ -10,7 +10,7 @@ from made_trees import QUADRUPED_WITH_ARM, nameless
 from walkies import cli
 from walkies.cli.robots.named import named, taken
 from walkies.errors import UserError
-from walkies.robots import folders, get_robot, names
+from walkies.robots import folders, get_robot, names, trained
 from walkies.robots.reading.infer import add
 
 DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
@@ -92,3 +92,16 @@ def test_a_robots_numbers_are_explained(capsys):
         said = " ".join(capsys.readouterr().out.split())
         assert f"commands.forward │ {get_robot(name).gamepad[0]:g} " in said, name
     assert "anymal" in names()
+
+
+def test_the_list_says_how_long_robots_took_to_learn(capsys):
+    """By the rows of the table, which know no robot that there is not. Control: one that nobody has tried has none."""
+    assert cli.run(["robot", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    tried = trained.passes()
+    assert tried and set(tried) <= set(names())
+    assert {name: one["trained"] for name, one in listed.items()} == {
+        name: list(tried[name]) if name in tried else None for name in names()
+    }
+    for minutes, passed, seeds in tried.values():
+        assert minutes > 0.0 and 0 <= passed <= seeds
