@@ -31,18 +31,18 @@ def append(table: Path, columns: Sequence[str], row: Mapping[str, object]) -> No
     print(row, flush=True)
 
 
-def walkies(*arguments: str, statuses: Sequence[int] = (0,)) -> str:
-    """Standard output of one walkies command; exits where it ends with another status than these."""
+def walkies(*arguments: str, statuses: Sequence[int] = (0,), cwd: Path | None = None) -> str:
+    """Standard output of one walkies command, called from `cwd`; exits where it ends with another status than these."""
     program = [sys.executable, "-P", "-c", "from walkies.cli import main; main()", *arguments]
-    done = subprocess.run(program, text=True, stdout=subprocess.PIPE)
+    done = subprocess.run(program, text=True, stdout=subprocess.PIPE, cwd=cwd)
     if done.returncode not in statuses:
         sys.exit(f"walkies {' '.join(arguments)} ended with {done.returncode}")
     return done.stdout
 
 
-def judged(*arguments: str) -> str:
+def judged(*arguments: str, cwd: Path | None = None) -> str:
     """Standard output of one walkies command; a verdict, which is status 1, is no failure of it."""
-    return walkies(*arguments, statuses=(0, 1))
+    return walkies(*arguments, statuses=(0, 1), cwd=cwd)
 
 
 def commit() -> str:

@@ -4,8 +4,9 @@
     python benchmarks/robots.py --table
 
 What is trained is `walkies train NAME`, for as many steps as its kind takes; nothing is tuned for one robot. Its policy
-is judged by an examination of 1,000 episodes. One row per robot and seed goes into benchmarks/robots.csv when that is
-done; rows that are there are not run again, so this can be stopped and continued.
+is judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
+`walkies robot list` shows, when that is done; rows that are there are not run again, so this can be stopped and
+continued.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import csv_rows
 
 from walkies.accel.cpu import machine
-from walkies.robots import get_robot, names
+from walkies.robots import get_robot, names, trained
 
-TABLE = Path(__file__).with_name("robots.csv")
+TABLE = trained.TABLE
 STEPS = {"quadruped": 16_000_000, "hexapod": 24_000_000}
 """Of a training, by the robot's kind; others:"""
 MORE = 48_000_000
@@ -50,40 +51,46 @@ def main(robots: tuple[str, ...] = (), /, seeds: int = 1, steps: int | None = No
         table: Print the table in Markdown instead.
     """
     if table:
-        print(markdown())
+        print(markdown(rows()))
         return
     there = {(row["robot"], int(row["seed"])) for row in rows()}
     for seed in range(seeds):
         for name in robots or names():
             if (name, seed) not in there:
-                csv_rows.append(TABLE, COLUMNS, run(name, seed, steps or STEPS.get(get_robot(name).kind, MORE)))
+                csv_rows.append(TABLE, COLUMNS, run(name, seed, steps or steps_for(get_robot(name).kind)))
 
 
-def run(name: str, seed: int, steps: int) -> dict[str, object]:
-    """Train and judge one robot; its row."""
+def run(what: str, seed: int, steps: int) -> dict[str, object]:
+    """Train and judge one robot, named or in a file; its row."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
+        here, out = Path(folder), Path(folder) / "run"
         begun = time.monotonic()
-        train = ("train", name, "--steps", str(steps), "--seed", str(seed), "--out", str(out))
-        csv_rows.judged(*train, "--exam-episodes", "0", "--no-film")
+        train = ("train", what, "--steps", str(steps), "--seed", str(seed), "--out", str(out))
+        csv_rows.judged(*train, "--exam-episodes", "0", "--no-film", cwd=here)
         seconds = time.monotonic() - begun
-        card = json.loads(csv_rows.judged("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json"))
+        exam = ("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json")
+        card = json.loads(csv_rows.judged(*exam, cwd=here))
         with (out / "progress.csv").open() as file:
             taken = [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
     marks = {mark["key"]: mark["pass_mark"] for mark in card["marks"]}
     return {
-        "robot": name, "seed": seed, "steps": taken, "seconds": round(seconds, 1), "passed": card["passed"],
+        "robot": Path(what).name, "seed": seed, "steps": taken, "seconds": round(seconds, 1), "passed": card["passed"],
         **{number: card[number] for number in NUMBERS}, "lin_vel_mark": marks["lin_vel_error"],
         "yaw_rate_mark": marks["yaw_rate_error"], "episodes": card["episodes"],
         "commit": csv_rows.commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
 
 
-def markdown() -> str:
+def steps_for(kind: str) -> int:
+    """Of a training of a robot of that kind."""
+    return STEPS.get(kind, MORE)
+
+
+def markdown(found: list[dict[str, str]]) -> str:
     """A line per robot and seed."""
     lines = ["| robot | seed | million steps | minutes | exam | survival (≥ 0.99) | m/s (at most) | rad/s (at most) |",
              "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for row in sorted(rows(), key=lambda one: (one["robot"], int(one["seed"]))):
+    for row in sorted(found, key=lambda one: (one["robot"], int(one["seed"]))):
         said = "passed" if row["passed"] == "True" else "failed"
         errors = [
             f"{float(row[f'{name}_error']):.3f} ({float(row[f'{name}_mark']):.3g})" for name in ("lin_vel", "yaw_rate")

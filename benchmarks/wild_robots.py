@@ -1,9 +1,13 @@
-"""What `walkies robot check` reads off robot files that other projects made, as a table.
+"""Robot files that other projects made: what `walkies robot check` reads off them, and whether they learn to walk.
 
     pip download --no-deps --dest wheels pybullet mjlab
-    python benchmarks/wild_robots.py wheels
+    python benchmarks/wild_robots.py wheels                          # what was found, as a table
+    python benchmarks/wild_robots.py wheels --train a1.urdf go1.xml  # nothing else should run on the machine
+    python benchmarks/wild_robots.py wheels --table
 
-The files are read from the wheels and never kept. A row says what was found, and what a person would have to look at.
+The files are read from the wheels and never kept. What is trained is `walkies train FILE`, with nothing else said; each
+policy is judged as those of benchmarks/robots.py, and its row goes into benchmarks/wild_robots.csv. Rows that are there
+are not run again, so this can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -15,6 +19,11 @@ from pathlib import Path
 
 import tyro
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import csv_rows
+
+import robots
 from walkies.errors import UserError
 from walkies.robots.reading.anatomy import anatomy
 from walkies.robots.reading.check import check
@@ -41,16 +50,28 @@ FILES = {
     ),
 }
 """By the name of the wheel."""
+TABLE = Path(__file__).with_name("wild_robots.csv")
 
 
-def main(wheels: Path, /) -> None:
-    """Print a Markdown table.
+def main(
+    wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, steps: int | None = None, table: bool = False
+) -> None:
+    """Print what was found in the files as a Markdown table; or train some of them, or print how that went.
 
     Args:
         wheels: folder with the downloaded wheels.
+        train: names of the files to train instead, without folders.
+        seeds: of each, 0 … seeds − 1.
+        steps: of each training. Default: what the robot's kind takes.
+        table: print the trainings that there are as a Markdown table instead.
     """
-    print("| file | kind | kg | legs | other limbs | hips, m | mirror image | to look at |")
-    print("|---|---|---|---|---|---|---|---|")
+    there = csv_rows.read(TABLE, robots.COLUMNS)
+    if table:
+        print(robots.markdown(there))
+        return
+    if not train:
+        print("| file | kind | kg | legs | other limbs | hips, m | mirror image | to look at |")
+        print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for package, files in FILES.items():
             found = sorted(wheels.glob(f"{package}-*.whl"))
@@ -58,8 +79,15 @@ def main(wheels: Path, /) -> None:
                 sys.exit(f"{wheels} has no wheel of {package}: pip download --no-deps --dest {wheels} {package}")
             with zipfile.ZipFile(found[-1]) as wheel:
                 wheel.extractall(folder)
-            for file in files:
-                print(row(Path(folder) / file), flush=True)
+            for path in (Path(folder) / file for file in files):
+                if not train:
+                    print(row(path), flush=True)
+                for seed in range(seeds if path.name in train else 0):
+                    if (path.name, str(seed)) not in {(one["robot"], one["seed"]) for one in there}:
+                        kind = anatomy(read(path).spec.compile()).kind
+                        csv_rows.append(
+                            TABLE, robots.COLUMNS, robots.run(str(path), seed, steps or robots.steps_for(kind))
+                        )
 
 
 def row(path: Path) -> str:

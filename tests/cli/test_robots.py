@@ -1,6 +1,7 @@
 """From a robot's file to a run, by one command; and which robot a command line means."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from made_trees import QUADRUPED_WITH_ARM, nameless
 from walkies import cli
 from walkies.cli.robots.named import named, taken
-from walkies.robots import get_robot, names
+from walkies.errors import UserError
+from walkies.robots import folders, get_robot, names, trained
+from walkies.robots.reading.infer import add
 
 DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
 
@@ -34,6 +37,31 @@ def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys):
     assert cli.run(["explain", "runs/dog"]) == 0 and cli.run(["lint", "runs/dog"]) in (0, 1)
     more = ("--steps", "1600", "--exam-episodes", "0", "--no-film")
     assert cli.run(["train", "my_dog", "--resume", "--out", "runs/dog", *more]) == 0
+    # The run keeps its robot, wherever it is taken, and whatever becomes of that one here.
+    (tmp_path / "elsewhere").mkdir()
+    Path("runs/dog").rename("elsewhere/dog")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(folders, "_copies", {})
+    with pytest.raises(UserError, match="unknown robot 'my_dog'"):  # the control: nothing here is called so
+        get_robot("my_dog")
+    assert cli.run(["exam", "dog", "--episodes", "2"]) in (0, 1)
+    assert get_robot("my_dog") == replace(robot, mjcf=get_robot("my_dog").mjcf)
+
+
+def test_a_run_that_goes_on_keeps_the_robot_that_learned(tmp_path, monkeypatch):
+    """Its copy is the robot as the run began; who begins anew gets the robot as it is now."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folders, "_copies", {})
+    spec = nameless(DOG, 3)
+    spec.compile()
+    Path("dog.xml").write_text(spec.to_xml())
+    before = add(Path("dog.xml")).robot.kp
+    folders.keep_copy("dog", Path("run"))
+    record = Path("robots/dog/robot.toml")
+    record.write_text(record.read_text().replace(f"kp = {before[0]:g}", "kp = 9.5"))
+    assert get_robot("dog").kp != before
+    folders.know_copy(Path("run"))
+    assert get_robot("dog").kp == before
 
 
 @pytest.mark.parametrize(
@@ -64,3 +92,16 @@ def test_a_robots_numbers_are_explained(capsys):
         said = " ".join(capsys.readouterr().out.split())
         assert f"commands.forward │ {get_robot(name).gamepad[0]:g} " in said, name
     assert "anymal" in names()
+
+
+def test_the_list_says_how_long_robots_took_to_learn(capsys):
+    """By the rows of the table, which know no robot that there is not. Control: one that nobody has tried has none."""
+    assert cli.run(["robot", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    tried = trained.passes()
+    assert tried and set(tried) <= set(names())
+    assert {name: one["trained"] for name, one in listed.items()} == {
+        name: list(tried[name]) if name in tried else None for name in names()
+    }
+    for minutes, passed, seeds in tried.values():
+        assert minutes > 0.0 and 0 <= passed <= seeds

@@ -50,6 +50,8 @@ def load_document(path: Path) -> dict[str, Any]:
         PolicyFileError: the file cannot be read, is too large or is not one strict JSON object.
     """
     expected = "a policy.json, such as a run folder holds"
+    for folder in path.absolute().parents[:2]:  # earlier stages of a training lie one folder deeper
+        robots.folders.know_copy(folder)
     try:
         document = read_json(path, expected)
     except UserError as error:

@@ -1,6 +1,7 @@
 """Where robots are kept that are data alone: a folder each, of this working folder first, then those of walkies' own.
 
-A robot's folder has its model, `robot.xml`, and its record, `robot.toml`, which a person may change.
+A robot's folder has its model, `robot.xml`, and its record, `robot.toml`, which a person may change. A run keeps a copy
+of the working folder's robot that it trains, so that it can be opened elsewhere, and later, as it was.
 """
 
 from __future__ import annotations
@@ -8,21 +9,46 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from walkies.files import write_bytes
+
 HERE = Path("robots")
 """In the folder from which walkies is called."""
 ZOO = Path(__file__).parent / "zoo"
 """Of robots that walkies brings along."""
 RECORD, MODEL = "robot.toml", "robot.xml"
 """Files of a robot's folder."""
+COPY = "robot"
+"""Folder of a run that holds the robot it was trained for."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """Of a robot: it is the name of a folder too."""
+
+
+_copies: dict[str, Path] = {}
+"""Of robots in the runs that this process has opened, by name: each run's robot is its own."""
 
 
 def find(name: str) -> Path | None:
     """The folder of the robot of that name; None: there is none."""
     if NAME.fullmatch(name) is None:  # policy files name robots, and must not lead elsewhere
         return None
-    return next((place / name for place in (HERE, ZOO) if (place / name / RECORD).is_file()), None)
+    places = ([_copies[name]] if name in _copies else []) + [place / name for place in (HERE, ZOO)]
+    return next((place for place in places if (place / RECORD).is_file()), None)
+
+
+def keep_copy(name: str, run: Path) -> None:
+    """Copy a robot of the working folder into the folder of a run; those of walkies' own are there wherever it is."""
+    source, copy = HERE / name, run / COPY / name
+    if not (source / RECORD).is_file():
+        return
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            (copy / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(copy / path.relative_to(source), path.read_bytes())
+
+
+def know_copy(run: Path) -> None:
+    """From now on the robot of which a run's folder has a copy is that one."""
+    _copies.update({record.parent.name: record.parent for record in (run / COPY).glob(f"*/{RECORD}")})
 
 
 def names() -> list[str]:

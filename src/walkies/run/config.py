@@ -17,7 +17,7 @@ from walkies.bounds import Between, Seed
 from walkies.errors import UserError
 from walkies.files import read_json, shown
 from walkies.rl.recipes import PPO, Recipe
-from walkies.robots import DEFAULT, get_robot
+from walkies.robots import DEFAULT, folders, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
@@ -154,6 +154,7 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
     """
     if not folder.config.is_file():
         raise UserError(f"there is no run in {folder.path}: {folder.config.name} is missing; give the folder of a run")
+    folders.know_copy(folder.path)
     content = read_json(folder.config, "what `walkies train` wrote")
     try:
         return from_dict(TrainConfig, content, str(folder.config), None if own_terms else RewardWeights)

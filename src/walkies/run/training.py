@@ -20,6 +20,7 @@ import jax
 from walkies.errors import UserError
 from walkies.files import shown, write_json
 from walkies.rl import finite, train
+from walkies.robots import folders
 from walkies.run import checkpoint
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
 from walkies.run.editions import upgraded
@@ -267,4 +268,6 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
             training = Training(config, saved, ahead=True)
     write_json(folder.config, to_dict(replace(config, resume=False, checkpoint=None)))
     write_json(folder.versions, versions())
+    if saved is None:  # a robot that was changed since is not the one that learned
+        folders.keep_copy(config.robot, folder.path)
     return training

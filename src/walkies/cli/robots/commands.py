@@ -11,7 +11,7 @@ from rich.table import Table
 
 from walkies.cli.robots.named import added
 from walkies.cli.tables import titled
-from walkies.robots import get_robot, known, load_spec, names
+from walkies.robots import get_robot, known, load_spec, names, trained
 from walkies.robots.reading.anatomy import Anatomy, anatomy, limits
 from walkies.robots.reading.check import check, torque_limits, torques
 from walkies.robots.reading.source import Source, read
@@ -42,20 +42,25 @@ def add_command(file: Path, /, name: str | None = None) -> None:
 def list_command(json: bool = False) -> None:
     """List the robots that there are: those in the folder robots here, and those that walkies brings along.
 
+    Of these it says how many minutes a training took on two cores, and how many trainings passed the examination.
+
     Args:
         json: Print one JSON object instead of a table.
     """
-    robots = [get_robot(name) for name in names()]
+    robots, tried = [get_robot(name) for name in names()], trained.passes()
     if json:
         rows = {one.name: {"kind": one.kind, "mass": one.mass, "hip_height": one.hip_height, "joints": one.num_joints,
-                           "commands": list(one.gamepad), "model": str(one.mjcf)} for one in robots}  # fmt: skip
+                           "commands": list(one.gamepad), "trained": tried.get(one.name),
+                           "model": str(one.mjcf)} for one in robots}  # fmt: skip
         print(json_module.dumps(rows, indent=2))
         return
-    table = titled("Robots", "name", "kind", "kg", "hips, m", "joints", "m/s", "rad/s", "model")
+    table = titled("Robots", "name", "kind", "kg", "hips, m", "joints", "m/s", "rad/s", "minutes", "passed", "model")
     for one in robots:
         speeds = f"{one.gamepad[0]:g}", f"{one.gamepad[2]:g}"
         sizes = f"{one.mass:.3g}", f"{one.hip_height:.3g}", str(one.num_joints)
-        table.add_row(one.name, one.kind, *sizes, *speeds, place(one.mjcf))
+        minutes, passed, seeds = tried.get(one.name, (0.0, 0, 0))
+        learned = (f"{minutes:.1f}", f"{passed} of {seeds}") if seeds else ("", "")
+        table.add_row(one.name, one.kind, *sizes, *speeds, *learned, place(one.mjcf))
     console().print(table)
 
 

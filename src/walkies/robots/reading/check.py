@@ -137,6 +137,24 @@ def torques(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> np.ndarray:
     return (gravity - force @ np.array(lift))[model.jnt_dofadr[list(parts.joints)]]
 
 
+def torques_alone(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> np.ndarray:
+    """N m that each joint of a leg needs where that leg alone carries all the rest, leaning until that is above its
+    foot; 0 for other joints."""
+    data = posed(model, parts.joints, stance.angles)
+    whole, gravity = model.body_subtreemass[parts.base], float(np.linalg.norm(model.opt.gravity))
+    needed = np.zeros(len(parts.joints))
+    for leg in parts.legs:
+        upward = data.subtree_com[parts.base] - np.mean([data.geom_xpos[geom] for geom in leg.feet], axis=0)
+        upward /= np.linalg.norm(upward)
+        for joint in leg.joints:
+            below = model.jnt_bodyid[joint]
+            rest = whole - model.body_subtreemass[below]
+            moment = whole * data.subtree_com[parts.base] - model.body_subtreemass[below] * data.subtree_com[below]
+            lever = moment - rest * data.xanchor[joint]  # kg m
+            needed[parts.joints.index(joint)] = gravity * abs(np.cross(lever, upward) @ data.xaxis[joint])
+    return needed
+
+
 def torque_limits(model: mujoco.MjModel, parts: Anatomy) -> np.ndarray:
     """N m of each joint's motor, the smallest of what the model states; ∞ where it states none."""
     most = np.full(len(parts.joints), np.inf)

@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from walkies.robots.reading.anatomy import Anatomy
-from walkies.robots.reading.check import torque_limits, torques
+from walkies.robots.reading.check import torque_limits, torques, torques_alone
 from walkies.robots.reading.stand import Stand
 
 RATE = 2 * np.pi * 10.0
@@ -26,6 +26,8 @@ GIVE, LEAST_GIVE = 1.0, 0.25
 a joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
+SAG_ALONE = 0.25
+"""rad by which it may, on robots of two legs, as one of them carries everything: in every step one does."""
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
 LIGHT = 0.2
@@ -65,8 +67,12 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
     stiff = np.where(bare, torque / GIVE, np.clip(armature * RATE**2, torque / GIVE, torque / LEAST_GIVE))
-    sagging = stiff < needed / SAG
-    kp = np.where(absent, np.maximum(stiff, needed / SAG), kp)
+    least = needed / SAG
+    if len(parts.legs) == 2:
+        alone = _even(parts, torques_alone(model, parts, stance))
+        least = np.maximum(least, np.minimum(alone / SAG_ALONE, torque / LEAST_GIVE))
+    sagging = stiff < least
+    kp = np.where(absent, np.maximum(stiff, least), kp)
     why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
     why = (
         why
