@@ -33,8 +33,18 @@ def plain(kind: str) -> WalkConfig:
         return task
     return replace(
         task,
-        rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0),
-        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000),
+        rewards=replace(
+            task.rewards,
+            alive=1.0,
+            alternate_feet=3.0,
+            # Half of this, and it stays upright by stepping on the spot.
+            tracking_lin_vel=2.0 * task.rewards.tracking_lin_vel,
+            lin_vel_error=2.0 * task.rewards.lin_vel_error,
+            tracking_ang_vel=2.0 * task.rewards.tracking_ang_vel,
+            ang_vel_error=2.0 * task.rewards.ang_vel_error,
+        ),
+        # Who falls now and then where conditions are nominal learns nothing from harder ones.
+        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, falls=0.02, lin_vel_error=0.2),
         randomization=replace(
             task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
         ),
