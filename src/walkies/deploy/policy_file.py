@@ -338,7 +338,7 @@ def export(
 
     Args:
         path: where to write.
-        layers: [(weights (in, out), bias (out,))], the policy's mean network; in the file held joints have zero actions.
+        layers: [(weights (in, out), bias (out,))], the policy's mean network; held joints' actions are added as zeros.
         hidden_activation: between layers, one RTNeural knows.
         mean, scale: (in,) the observation normalizer, x ↦ (x − mean) · scale; scale 0 drops an input.
         contract: robot, history, gains and action scale the policy was trained with.
