@@ -97,6 +97,14 @@ def test_a_robot_is_still_its_task(tmp_path, monkeypatch, capsys):
     assert "Reward of a step" in said(capsys, "explain", "pupper")
 
 
+def test_held_joints_have_no_action(capsys):
+    """Of a task. Control: without --task.hold all have one."""
+    held = said(capsys, "explain", "small-humanoid", "--task.hold", "arms")
+    assert "Action: 12 numbers" in held and held.count("held at the default") == 8 and "– left_elbow" in held
+    plain = said(capsys, "explain", "small-humanoid")
+    assert "Action: 20 numbers" in plain and "held at the default" not in plain and "14 left_elbow" in plain
+
+
 def test_names_are_whole_on_a_narrow_terminal(path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     path.write_text(json.dumps(synthetic.gaits(history=2, hidden=(4,))))

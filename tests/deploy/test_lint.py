@@ -75,6 +75,18 @@ def _only_known(name, pair):
     return change
 
 
+def _without_action(joint):
+    """The network's last layer says zero for a joint."""
+
+    def change(document):
+        matrix, bias = document["layers"][-1]["weights"]
+        bias[joint] = 0.0
+        for row in matrix:
+            row[joint] = 0.0
+
+    return change
+
+
 FAULTS = {
     "missing-key": (lambda d: d.pop("joint_lower_limits"), ERROR),
     "missing-limits": (_set("joint_upper_limits", []), ERROR),
@@ -101,6 +113,8 @@ FAULTS = {
     "implausible-gain": (_set("kd", 0), ERROR),
     "mirrored-scale": (_set("action_scale", -0.75), ERROR),
     "implausible-scale": (_set("action_scale", 1e6), ERROR),
+    "held-joint": (_each(_set("action_scale", [0.75] * 11 + [0.0]), _without_action(11)), NOTE),
+    "deaf-joint": (_set("action_scale", [0.75] * 11 + [0.0]), WARNING),
     "no-imu": (_set("use_imu", False), WARNING),
     "degrees": (_set("default_joint_pos", [15.0] * 12), ERROR),
     "pose-outside-limits": (_set("default_joint_pos", 1, -1.0), ERROR),
@@ -187,6 +201,14 @@ EDGES = {
         _set("action_scale", [0.049, 2.0] * 6),
     ),
     "mirrored-scale": (_set("action_scale", [0.75] * 12), _set("action_scale", [0.75] * 11 + [-0.75])),
+    "deaf-joint": (
+        _each(_set("action_scale", [0.75] * 11 + [0.0]), _without_action(11)),
+        _each(_set("action_scale", [0.75] * 11 + [0.0]), _without_action(10)),
+    ),
+    "held-joint": (
+        _set("action_scale", 0.75),
+        _each(_set("action_scale", [0.75] * 11 + [0.0]), _without_action(11)),
+    ),
     "narrow-limits": (_closed(0.051), _closed(0.049)),
     "implausible-pose": (
         _set("default_joint_pos", [0.8, 0.2, -1.4, -0.8, -0.2, 1.4] * 2),  # a deep crouch, feet apart

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from walkies.cli import explain_policy, presets
@@ -21,6 +22,7 @@ from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait.presets import Preset, with_preset
+from walkies.tasks.hold import held
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.scale.units import task_of
 from walkies.tasks.signal import GAIT
@@ -72,8 +74,9 @@ def _contract(robot: str, task: WalkConfig) -> Contract:
     except UserError as error:
         raise UserError(f"{error}; nor is there a run folder or policy.json of that name") from error
     return Contract(
-        machine, task.observation_history, task.action_scale, task.kp, task.kd, observation=task.observation
-    )
+        machine, task.observation_history, task.action_scale, task.kp, task.kd, observation=task.observation,
+        hold=held(machine, task.hold),
+    )  # fmt: skip
 
 
 def observation_table(contract: Contract) -> Table:
@@ -91,15 +94,18 @@ def action_table(contract: Contract) -> Table:
     """What each action does."""
     robot = contract.robot
     kp, kd = contract.gains
+    scale = np.broadcast_to(contract.scale, robot.num_joints)[contract.free]
     title = (
-        f"Action: {robot.num_joints} numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
-        f"target = clip(default + {explain_policy.gain(contract.scale)} · action), "
+        f"Action: {len(contract.free)} numbers in [−1, 1], every {contract.control_dt * 1000:.0f} ms; "
+        f"target = clip(default + {explain_policy.gain(tuple(scale.tolist()))} · action), "
         f"servo kp {explain_policy.gain(kp)} N·m/rad, kd {explain_policy.gain(kd)} N·m·s/rad"
     )
     table = titled(title, "index", "joint", "default (rad)", "target range (rad)")
     lower, upper = robot.target_limits()
+    index = {int(joint): place for place, joint in enumerate(contract.free)}
     for i, name in enumerate(robot.joint_names):
-        table.add_row(str(i), name, f"{robot.default_pose[i]:+.2f}", f"[{lower[i]:+.2f}, {upper[i]:+.2f}]")
+        reach = f"[{lower[i]:+.2f}, {upper[i]:+.2f}]" if i in index else "held at the default"
+        table.add_row(str(index.get(i, "–")), name, f"{robot.default_pose[i]:+.2f}", reach)
     return table
 
 

@@ -55,7 +55,8 @@ def action_table(policy: PolicyFile, robot: Robot) -> Table:
     limits = zip(policy.joint_lower_limits, policy.joint_upper_limits, strict=True)
     rows = zip(robot.joint_names, policy.default_joint_pos, policy.action_scale, limits, strict=True)
     for i, (name, default, scale, (lower, upper)) in enumerate(rows):
-        table.add_row(str(i), name, f"{default:+.2f}", f"{scale:g}", f"[{lower:+.2f}, {upper:+.2f}]")
+        reach = "held at the default" if i in policy.held else f"[{lower:+.2f}, {upper:+.2f}]"
+        table.add_row(str(i), name, f"{default:+.2f}", f"{scale:g}", reach)
     return table
 
 

@@ -97,6 +97,12 @@ class PolicyFile:
         return self.frame_size * self.observation_history
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """Joints that stay at the default pose whatever the network says: their actions count nothing. All: none is."""
+        still = tuple(joint for joint, scale in enumerate(self.action_scale) if scale == 0.0)
+        return still if len(still) < self.num_joints else ()
+
+    @property
     def num_parameters(self) -> int:
         """Weights and biases."""
         return sum(layer.bias.size + (0 if layer.weights is None else layer.weights.size) for layer in self.layers)
@@ -332,7 +338,7 @@ def export(
 
     Args:
         path: where to write.
-        layers: [(weights (in, out), bias (out,))], the policy's mean network.
+        layers: [(weights (in, out), bias (out,))], the policy's mean network; held joints' actions are added as zeros.
         hidden_activation: between layers, one RTNeural knows.
         mean, scale: (in,) the observation normalizer, x ↦ (x − mean) · scale; scale 0 drops an input.
         contract: robot, history, gains and action scale the policy was trained with.
@@ -352,6 +358,7 @@ def export(
     got = (np.shape(layers[0][0])[0], *mean.shape, *scale.shape)
     if got != (size, size, size):
         raise PolicyFileError(f"{path} not written: inputs of network, mean, scale: got {got}, expected {size} each")
+    layers = [*layers[:-1], tuple(contract.spread(np.asarray(part, np.float64)) for part in layers[-1])]
     activations = [hidden_activation] * (len(layers) - 1) + [final_activation]
     folded = fold_normalizer(layers, mean, scale)
     _refuse_constant_inputs(path, folded[0][0], contract)

@@ -21,6 +21,7 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
 from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
+from walkies.judge.parts import Parts
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
 from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report, scale_of
@@ -51,7 +52,7 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     bodies = len(bodies_of(model, robot))
     episode = memory.size_of(
-        [*draw(seed, 1, robot, bodies, policy.observation), *empty(1, robot.num_joints, np.zeros(1))]
+        [*draw(seed, 1, robot, bodies, policy.observation), *empty(1, robot.num_joints, np.zeros(1))[:-1]]
     )
     memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
     return drive_under(policy, robot, model, draw(seed, episodes, robot, bodies, policy.observation), threads)
@@ -80,7 +81,7 @@ def drive_under(
         gains = np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)
         loop.hold(MotorCommand(target, *gains), STAND)
     loop.activate()
-    recorder = Recorder(loop, weight)
+    recorder = Recorder(loop, weight, Parts(loop, sorted({*robot.idle_joints, *policy.held}), target[0]))
     loop.walk(drawn.command, drawn.push, recorder)
     return recorder.record, drawn
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from walkies.judge.falls import Falls
 from walkies.judge.loop import Loop, Motion
+from walkies.judge.parts import Parts
 from walkies.judge.ranges import STEPS, TIMESTEP
 from walkies.quaternions import rotation_of
 
@@ -41,6 +42,8 @@ class Record(NamedTuple):
     """(n,) the step of the fall, or STEPS"""
     weight: np.ndarray
     """(n,) N"""
+    parts: Parts | None = None
+    """What the robot's own parts did; None: nobody looked."""
 
 
 def empty(n: int, num_joints: int, weight: np.ndarray) -> Record:
@@ -69,12 +72,14 @@ def empty(n: int, num_joints: int, weight: np.ndarray) -> Record:
 class Recorder:
     """Writes a `Record` of a loop (with `feet`), and says who has fallen."""
 
-    def __init__(self, loop: Loop, weight: np.ndarray) -> None:
+    def __init__(self, loop: Loop, weight: np.ndarray, parts: Parts) -> None:
         model, robot = loop.simulation.model, loop.robot
         self.loop, self.falls = loop, Falls(loop)
         self.feet = np.array([model.site(name).id for name in robot.foot_sites])
         self.foot_radius = np.array([model.geom(name).size[0] for name in robot.foot_geoms])
-        self.record = empty(len(loop.alive), robot.num_joints, weight)._replace(cause=self.falls.cause)
+        self.parts = parts
+        record = empty(len(loop.alive), robot.num_joints, weight)
+        self.record = record._replace(cause=self.falls.cause, parts=parts)
 
     def __call__(self, step: int | None, motion: Motion) -> None:
         fallen = self.falls.look(motion)
@@ -83,6 +88,7 @@ class Recorder:
         record, alive = self.record, self.loop.alive
         record.fall_step[fallen] = step
         record.alive[:, step] = alive
+        self.parts.look(step, motion)
         live = np.flatnonzero(alive)
         qpos, qvel, torque = motion.qpos[live, -1], motion.qvel[live], motion.torque[live]
         rotation = rotation_of(qpos[:, 3:7])

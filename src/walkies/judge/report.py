@@ -163,7 +163,7 @@ def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scal
     numbers, own = score(drawn, record, scale), marks_of(scale)
     marks = {mark.key: _met(mark, numbers[mark.key]) for mark in own}
     episodes = len(drawn.seed)
-    return {
+    card: Card = {
         "passed": all(marks[mark.key] for mark in own if mark.gates),
         "survival": numbers["survival"],
         "survival_interval": list(uncertainty(numbers["survival"], episodes)[1:]),
@@ -188,6 +188,12 @@ def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scal
         ],
         "falls": [_fall(drawn, record, int(i)) for i in np.flatnonzero(record.cause != "")],
     }
+    if record.parts is not None:
+        if (contacts := record.parts.own_contacts()) is not None:
+            card["own_contacts"] = contacts
+        if (resting := record.parts.at_rest()) is not None:
+            card["resting"] = resting
+    return card
 
 
 def _fall(drawn: Conditions, record: Record, i: int) -> Fall:

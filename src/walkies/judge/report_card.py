@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TypedDict
 
@@ -59,6 +60,34 @@ class Fall(TypedDict):
     last_push_m_s: float
 
 
+class Pair(TypedDict):
+    """Two of a robot's bodies that touched one another."""
+
+    bodies: list[str]
+    share: float
+    """of the time that robots walked"""
+
+
+class OwnContacts(TypedDict):
+    """How a robot's own parts touched one another."""
+
+    share: float
+    """of the time that robots walked: some did"""
+    pairs: list[Pair]
+    """The most frequent ones first."""
+
+
+class Resting(TypedDict):
+    """How far joints that belong to no leg, or whose target is fixed, were from the default pose."""
+
+    joints: list[str]
+    mean: float
+    """rad, over joints and time"""
+    worst: float
+    """rad"""
+    worst_joint: str
+
+
 class _Card(TypedDict):
     passed: bool
     survival: float
@@ -83,6 +112,8 @@ class Card(_Card, total=False):
     """SHA-256 of the policy file that was examined."""
     survival_interval: list[float]
     """Ends of the 95% interval of survival."""
+    own_contacts: OwnContacts
+    resting: Resting
 
 
 def uncertainty(survival: float, episodes: int) -> Share:
@@ -104,6 +135,28 @@ def about(card: Card) -> str:
     )
 
 
+def causes(card: Card) -> str:
+    """How many fell of what, most first; empty where none fell."""
+    counts = Counter(fall["cause"] for fall in card["falls"]).most_common()
+    return ", ".join(f"{cause}: {count}" for cause, count in counts)
+
+
+def remarks(card: Card) -> list[str]:
+    """What there is to say of the robot's own parts, a sentence each."""
+    said = []
+    contacts, resting = card.get("own_contacts"), card.get("resting")
+    if contacts is not None and contacts["share"]:
+        often = "; ".join(f"{' and '.join(pair['bodies'])} in {pair['share']:.1%}" for pair in contacts["pairs"])
+        said.append(f"Parts of the robot touched one another in {contacts['share']:.1%} of the time, mostly {often}.")
+    if resting is not None:
+        said.append(
+            f"Joints of no leg, or with a fixed target, of which there are {len(resting['joints'])}, were "
+            f"{resting['mean']:.3f} rad from the default pose on average, at worst {resting['worst']:.3f} rad "
+            f"({resting['worst_joint']})."
+        )
+    return said
+
+
 def markdown(card: Card) -> str:
     """The report card for people."""
     lines = [
@@ -113,9 +166,11 @@ def markdown(card: Card) -> str:
         "",
         *table(["", "result", "pass mark", ""], [_row(mark) for mark in card["marks"]]),
     ]
+    lines += [line for said in remarks(card) for line in ("", escape(said))]
     if card["falls"]:
         head = ["episode", "seed", "time", "cause", "conditions"]
-        lines += ["", f"## Falls: {len(card['falls'])}", "", *table(head, [_fall(fall) for fall in card["falls"]])]
+        lines += ["", f"## Falls: {len(card['falls'])}", "", f"{escape(causes(card))}.", ""]
+        lines += [*table(head, [_fall(fall) for fall in card["falls"]])]
     return "\n".join(lines) + "\n"
 
 

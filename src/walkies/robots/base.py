@@ -174,6 +174,11 @@ class Robot:
         return tuple(tuple(range(leg * each, (leg + 1) * each)) for leg in range(len(self.leg_names)))
 
     @property
+    def idle_joints(self) -> tuple[int, ...]:
+        """Joints that belong to no leg, by their place in `joint_names`."""
+        return tuple(sorted(set(range(self.num_joints)).difference(*self.legs)))
+
+    @property
     def points(self) -> int:
         """Colliding spheres of a foot."""
         return len(self.foot_geoms) // len(self.leg_names)

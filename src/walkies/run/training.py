@@ -123,6 +123,11 @@ class Training:
             old, _ = checkpoint.load(path, shape, _upgrade(env))
             _refuse_wrong(old, f"in {path}")
         new = self.state.learner.params
+        if env.contract.hold != self.env.contract.hold:
+            raise UserError(
+                f"--init-from: {folder.path} was trained with {_holding(there)}, this run has {_holding(self.config)}: "
+                f"its policy has actions for other joints; train with the same --task.hold"
+            )
         if jax.tree.map(jax.numpy.shape, old.learner.params) != jax.tree.map(jax.numpy.shape, new):
             raise UserError(
                 f"--init-from: the networks of {folder.path} have other sizes than this run's; train with the same "
@@ -142,6 +147,11 @@ class Training:
                 )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
+
+
+def _holding(config: TrainConfig) -> str:
+    """What a configuration holds, as a flag."""
+    return f"--task.hold {' '.join(map(shown, config.task.hold))}" if config.task.hold else "no --task.hold"
 
 
 class Learned(NamedTuple):

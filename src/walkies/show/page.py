@@ -78,11 +78,14 @@ def card(content: report_card.Card) -> str:
     """The examination's report card."""
     verdict = '<span class="met">passed</span>' if content["passed"] else '<span class="missed">failed</span>'
     rows = "".join(_mark(mark) for mark in content["marks"])
+    said = report_card.remarks(content)
+    said += [f"Falls by cause: {causes}."] if (causes := report_card.causes(content)) else []
+    below = "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
     return (
         f"<section><h2>Examination {verdict}</h2><p>{escape(report_card.about(content))} Marks in bold decide, the "
         "others inform.</p>"
         "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></section>"
+        f"<tbody>{rows}</tbody></table>{below}</section>"
     )
 
 

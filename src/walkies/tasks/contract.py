@@ -31,6 +31,8 @@ CONTROL_DT = 0.02
 """s between actions of the controller, nominally."""
 OBSERVATION_CLIP = 100.0
 """The controller clamps every observation to ± this."""
+LAST_ACTION = "last_action"
+"""The signal that shows the policy what it did."""
 FADE_IN = 1.0
 """Seconds over which the controller fades the action in after start-up."""
 
@@ -52,6 +54,8 @@ class Contract:
     """s between actions."""
     observation: tuple[str, ...] = FRAME
     """Names of the signals in a frame, in order."""
+    hold: tuple[int, ...] = ()
+    """Joints, by their place in the robot's record, that stay at the default pose whatever the policy says."""
 
     @cached_property
     def signals(self) -> tuple[FrameSignal, ...]:
@@ -73,8 +77,18 @@ class Contract:
 
     @property
     def scale(self) -> PerJoint:
-        """rad of joint target per unit of action."""
-        return self.robot.action_scale if self.action_scale is None else self.action_scale
+        """rad of joint target per unit of action; 0 of held joints, which is how a policy file says that they are."""
+        scale = self.robot.action_scale if self.action_scale is None else self.action_scale
+        if not self.hold:
+            return scale
+        each = np.array(np.broadcast_to(np.asarray(scale, float), self.robot.num_joints))
+        each[list(self.hold)] = 0.0
+        return tuple(each.tolist())
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """Joints that the policy has an action for, in order: all but the held ones."""
+        return np.setdiff1d(np.arange(self.robot.num_joints), np.array(self.hold, int))
 
     @property
     def gains(self) -> tuple[PerJoint, PerJoint]:
@@ -101,12 +115,25 @@ class Contract:
         constant = signal.spread(
             self.signals, self.robot, lambda one: None if one.constant is None else (1.0,) * len(one.constant)
         )
-        return np.tile(1.0 - constant, self.observation_history)
+        varies = 1.0 - constant
+        if LAST_ACTION in self.slices:
+            varies[self.slices[LAST_ACTION]][list(self.hold)] = 0.0  # their action is zero, its noise told nothing
+        return np.tile(varies, self.observation_history)
 
     def push(self, history: Array, frame: Array) -> Array:
         """History (…, observation_size) with `frame` (…, frame_size) put in front and the oldest dropped."""
         xp = namespace(frame)
         return xp.concatenate([frame, history[..., : self.observation_size - self.frame_size]], axis=-1)
+
+    def spread(self, values: Array) -> Array:
+        """Values (…, free joints) such as actions as values (…, nu) of all joints, zero of the held ones."""
+        if not self.hold:
+            return values
+        xp = namespace(values)
+        places = np.full(self.robot.num_joints, len(self.free))
+        places[self.free] = np.arange(len(self.free))
+        padded = xp.concatenate([values, xp.zeros((*values.shape[:-1], 1), values.dtype)], axis=-1)
+        return padded[..., places]
 
     def target(self, action: Array) -> Array:
         """Joint targets (…, nu), rad, for actions (…, nu), clamped by the controller and then by the motor board."""

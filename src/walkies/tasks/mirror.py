@@ -31,7 +31,7 @@ class Mirror(NamedTuple):
         return cls(
             signal.mirror(history, contract.robot),
             signal.mirror(privileged, task),
-            signal.mirrored_joints(contract.robot),
+            _actions(contract),
         )
 
     def mirror_observation(self, observation: Observation) -> Observation:
@@ -39,8 +39,20 @@ class Mirror(NamedTuple):
         return Observation(_mirrored(self.policy, observation.policy), _mirrored(self.critic, observation.critic))
 
     def mirror_action(self, action: Array) -> Array:
-        """Actions (…, nu) of the mirrored robots."""
+        """Actions (…, nu − held joints) of the mirrored robots."""
         return _mirrored(self.action, action)
+
+
+def exists(contract: Contract) -> bool:
+    """Whether the mirrored robot is such a robot too: its sides are mirror images, with the same joints held."""
+    joints = contract.robot.mirror_joints
+    return joints is not None and {joints[place] for place in contract.hold} == set(contract.hold)
+
+
+def _actions(contract: Contract) -> Image:
+    """Of actions, which held joints have none of."""
+    whole = signal.mirrored_joints(contract.robot)
+    return Image(np.searchsorted(contract.free, whole.source[contract.free]), whole.sign[contract.free])
 
 
 def _mirrored(image: Image, values: Array) -> Array:

@@ -1,6 +1,6 @@
 """Walking under velocity commands, as a Markov decision process.
 
-Action: 12 joint targets around the default pose (`walkies.tasks.contract`). Observation: what the robot's own
+Action: joint targets around the default pose (`walkies.tasks.contract`). Observation: what the robot's own
 controller would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the
 sensors' errors: `walkies.tasks.randomization`.
 
@@ -19,16 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies import renamed
 from walkies.accel import random
-from walkies.bounds import Between, Share, refuse
+from walkies.bounds import Between, refuse
 from walkies.errors import UserError
 from walkies.geometry import DOWN, quaternion_of, to_body
 from walkies.mdp import Box, Observation, Outcome
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, State, initial_state
 from walkies.sim.base import Params, Readings, Simulator
-from walkies.tasks import commands, curriculum, disturbances, privileged, randomization, rewards, signal
+from walkies.tasks import commands, curriculum, disturbances, mirror, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum
@@ -36,41 +35,20 @@ from walkies.tasks.disturbances import Force
 from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.task import GaitConfig, GaitState
+from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
-from walkies.tasks.randomization import Randomization, Range
+from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
 from walkies.tasks.signal import FRAME, Errors, Sensed
+from walkies.tasks.start import Start
 
 Array = jax.Array
 
-FADE_IN = Range(1.0, 2.0)
-"""s: the robot's software takes one second in 2025 and two in 2026."""
 _GAIT_KEY = 5
 """Folded into the key of new episodes for what belongs to their gait; not below the number of keys that `reset` splits
 it into, since those may be such folds too."""
-
-
-@renamed.added(fade_in=Range(1.0, 1.0))
-@dataclass(frozen=True)
-class Start:
-    """How episodes begin."""
-
-    fade_probability: Share = 0.15
-    """Share of episodes that begin as on the robot: standing, with actions that fade in."""
-    fade_in: Annotated[Range, Between(0.0, 100.0, "(]")] = FADE_IN
-    """s over which they do."""
-    stale_history: Share = 0.1
-    """Share of episodes that begin with a history left over from something else."""
-    tilt: Annotated[float, Between(0.0, np.pi)] = 0.15
-    """Initial roll and pitch, ± rad."""
-    joint_position: Annotated[float, Between(0.0, np.pi)] = 0.2
-    """Initial joint angles, default ± rad."""
-    joint_velocity: Annotated[float, Between(0.0, 1000.0)] = 1.0
-    """± rad/s"""
-    velocity: Annotated[float, Between(0.0, 100.0)] = 0.4
-    """Initial base velocity, ± m/s, and roll, pitch and yaw rate, ± rad/s."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +74,9 @@ class WalkConfig:
     """Servo stiffness, N m/rad. Default: the robot's own."""
     kd: Damping | None = None
     """Servo damping, N m s/rad. Default: the robot's own."""
+    hold: tuple[str, ...] = ()
+    """Joints whose target stays the default pose, for which the policy has no actions: joints or legs by name, patterns
+    such as *elbow, or words: arms (limbs that are no legs), waist (from the base to where they branch), idle (both)."""
     fall_tilt: Annotated[float, Between(0.0, np.pi, "(]")] = 0.8
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
@@ -153,9 +134,8 @@ class Walk:
         self.control_dt = simulator.substeps * simulator.timestep
         self.contract = Contract(
             robot, config.observation_history, config.action_scale, config.kp, config.kd, self.control_dt,
-            config.observation,
+            config.observation, held(robot, config.hold),
         )  # fmt: skip
-        joints = robot.num_joints
         trunk_mass = float(simulator.model.body(robot.base_body).mass[0])
         refuse(config, WalkConfig, "task")
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
@@ -168,7 +148,7 @@ class Walk:
         self.knees = np.array([index[name] for name in robot.knee_geoms], int)
         self.torso = np.array([index[name] for name in robot.torso_geoms], int)
         self.stature = stature(robot, simulator.model)
-        self.idle = np.setdiff1d(np.arange(joints), np.concatenate(robot.legs).astype(int))
+        self.idle = np.array(robot.idle_joints, int)
         self.foot_radius = float(simulator.model.geom(robot.foot_geoms[0]).size[0])
         self.default_pose = np.array(robot.default_pose, nominal.kp.dtype)
 
@@ -178,7 +158,7 @@ class Walk:
         self.gait_stances = None
         if self.gait_reference is not None and config.rewards.gait_contacts:
             self.gait_stances = gait.stances(self.gait_reference, robot, simulator.model)
-        self.action_space = Box(joints, -1.0, 1.0)
+        self.action_space = Box(len(self.contract.free), -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         if self.time_limit < 1:
             raise UserError(
@@ -197,7 +177,7 @@ class Walk:
             frames[:, self.contract.slices[signal.GAIT]] = 0.0
         oldest = longest_imu_delay(config.randomization, simulator.timestep)
         self.imu_rows = actuation.imu_memory(oldest, simulator.substeps)
-        self.mirror = None if robot.mirror_joints is None else Mirror.of(self.contract, self.privileged, self)
+        self.mirror = Mirror.of(self.contract, self.privileged, self) if mirror.exists(self.contract) else None
         self.effort: Array | float = 1.0
         self.gait_emphasis: Array | float = 1.0
         self.randomization = config.randomization
@@ -305,12 +285,12 @@ class Walk:
         return Observation(state.history * self.informative, jnp.clip(critic, -OBSERVATION_CLIP, OBSERVATION_CLIP))
 
     def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
-        """One control step under actions (n, nu); actions beyond ±1 act as ±1."""
+        """One control step under actions (n, nu − held joints); actions beyond ±1 act as ±1."""
         n, cfg, dt = action.shape[0], self.config, self.control_dt
         new_command, noise, reading, *outside = self._uniform(key, n)
 
         fade = jnp.minimum(state.clock / state.fade_in, 1.0)[:, None]
-        executed = fade * jnp.clip(action, -1.0, 1.0)
+        executed = self.contract.spread(fade * jnp.clip(action, -1.0, 1.0))
         before, state, delay, force = self._disturb(state, outside)
         target = self.contract.target(executed)
         physics, readings = actuation.step(self.simulator, state.params, before, target, delay, force)

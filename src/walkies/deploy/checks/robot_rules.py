@@ -17,6 +17,7 @@ from walkies.files import shown
 from walkies.robots import known, names
 from walkies.robots.base import Range, Robot
 
+HELD = "target = default_joint_pos + action_scale · action"
 LIMIT_WIDTH = Range(0.0, math.inf, "rad", "the lower limit comes first")
 """Of robots of which nobody has said more."""
 GROSS = 10.0
@@ -42,15 +43,31 @@ def scale(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     """Angle per unit of action."""
     scales = np.array(policy.action_scale)
     uniform = bool(np.all(scales == scales[0]))
+    silent = _silent(policy)
     for i, value in enumerate(scales[:1] if uniform else scales):
         key = "action_scale" if uniform else f"action_scale[{i}]"
         which = "every joint" if uniform else robot.joint_names[i]
+        if i in policy.held:
+            message = f"{which} stays at its default pose: nothing of its action reaches it"
+            if silent[i]:
+                yield Finding("held-joint", NOTE, key, message, HELD, "none needed where it is meant to be held")
+                continue
+            mend = "write the scale it was trained with, or train with --task.hold"
+            yield Finding("deaf-joint", WARNING, key, f"{message}, and the network moves it", HELD, mend)
         if value < 0:
             message = f"{value:g} turns {which} the other way than the policy means"
             yield Finding("mirrored-scale", ERROR, key, message, CONTROLLER, f"write {-value:g}")
         mend = "write the scale it was trained with, in rad per unit of action"
         if robot.plausible is not None:
             yield from _implausible("implausible-scale", key, abs(value), robot.plausible.action_scale, mend)
+
+
+def _silent(policy: PolicyFile) -> np.ndarray:
+    """(nu,) bool: the network's action for a joint is zero whatever it sees, as it is exported of held joints."""
+    if not policy.layers:
+        return np.zeros(policy.num_joints, bool)
+    last = policy.layers[-1]
+    return (last.bias == 0.0) & (last.weights is not None and np.all(last.weights == 0.0, axis=0))
 
 
 def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
