@@ -23,6 +23,11 @@ UPRIGHT, MANY = ("biped", "humanoid"), ("hexapod",)
 """Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift
 many feet together."""
 
+FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_error")
+FOLLOWING = 3.3
+"""Times the weight of these that robots which must balance get: with less, stepping on the spot is worth more to them
+than the risk of going anywhere."""
+
 
 def plain(kind: str) -> WalkConfig:
     """Plain walking for robots of a kind, in the numbers of `REFERENCE`."""
@@ -31,20 +36,12 @@ def plain(kind: str) -> WalkConfig:
         return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
+    following = {name: FOLLOWING * getattr(task.rewards, name) for name in FOLLOWS}
     return replace(
         task,
-        rewards=replace(
-            task.rewards,
-            alive=1.0,
-            alternate_feet=3.0,
-            # Half of this, and it stays upright by stepping on the spot.
-            tracking_lin_vel=2.0 * task.rewards.tracking_lin_vel,
-            lin_vel_error=2.0 * task.rewards.lin_vel_error,
-            tracking_ang_vel=2.0 * task.rewards.tracking_ang_vel,
-            ang_vel_error=2.0 * task.rewards.ang_vel_error,
-        ),
+        rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, **following),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
-        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, falls=0.02, lin_vel_error=0.2),
+        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, falls=0.016, lin_vel_error=0.2),
         randomization=replace(
             task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
         ),
