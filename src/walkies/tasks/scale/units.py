@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from walkies.bounds import ABOUT
 from walkies.robots.base import Robot
 from walkies.robots.units import REFERENCE, SHIFTS, growth, measures, shift, tidy
+from walkies.tasks.hold import IDLE
 from walkies.tasks.randomization import Randomization, Range
 from walkies.tasks.rewards import RewardWeights, terms_of
 from walkies.tasks.walk import WalkConfig
@@ -39,6 +40,7 @@ def plain(kind: str) -> WalkConfig:
     following = {name: FOLLOWING * getattr(task.rewards, name) for name in FOLLOWS}
     return replace(
         task,
+        hold=(IDLE,) if kind == "humanoid" else (),
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, **following),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
         curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, falls=0.016, lin_vel_error=0.2),
