@@ -24,7 +24,7 @@ from walkies.sim import make_simulator, nominal_params
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
-from walkies.tasks.scale.units import discount_of, task_of
+from walkies.tasks.scale.units import UPRIGHT, discount_of, task_of
 from walkies.tasks.walk import Walk, WalkConfig
 
 WALKING_RECIPE = replace(
@@ -102,11 +102,18 @@ class TrainConfig:
     """The learning algorithm."""
 
 
+CATCHING = 0.005
+"""Entropy bonus of robots that must balance: those whose actions stay noisy learn to catch themselves, and survive weak
+motors and pushes far more often after as many steps."""
+
+
 def of_robot(robot: Robot) -> TrainConfig:
     """The training that a robot gets unless somebody says otherwise: task and discounts are in its own units."""
     recipe = replace(
         WALKING_RECIPE, gamma=discount_of(robot, WALKING_RECIPE.gamma), lam=discount_of(robot, WALKING_RECIPE.lam)
     )
+    if robot.kind in UPRIGHT:
+        recipe = replace(recipe, entropy_coefficient=CATCHING)
     return TrainConfig(robot=robot.name, task=task_of(robot), recipe=recipe)
 
 

@@ -26,7 +26,7 @@ GIVE, LEAST_GIVE = 1.0, 0.25
 a joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
-SAG_ALONE = 0.25
+SAG_ALONE = 0.12
 """rad by which it may, on robots of two legs, as one of them carries everything: in every step one does."""
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
