@@ -135,9 +135,10 @@ def test_a_network_without_their_actions_is_written_with_zeros_for_them(case, tm
     assert not (tmp_path / "wrong.json").exists()
 
 
-def test_the_file_is_sound_and_says_what_is_held(case, tmp_path, capsys):
+def test_the_file_is_sound_and_says_what_is_held(case, tmp_path, capsys, monkeypatch):
     """In both editions of the format, of which neither has one scale alone."""
     robot, joints, free, _ = case
+    monkeypatch.setenv("COLUMNS", "200")  # no word of a table is cut
     path = tmp_path / "policy.json"
     policy, _ = exported(robot, joints, path, robot.num_joints - len(joints))
     for edition in (2025, 2026):

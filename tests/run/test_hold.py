@@ -49,7 +49,7 @@ def test_nothing_wrong_is_found_in_it(run, capsys):
     assert codes.count("held-joint") == len(ROBOT.idle_joints) and "deaf-joint" not in codes
 
 
-@pytest.mark.parametrize("hold", [(), ("--task.hold", "*_elbow")], ids=["none", "others"])
+@pytest.mark.parametrize("hold", [("--task.hold",), ("--task.hold", "*_elbow")], ids=["none", "others"])
 def test_a_policy_for_other_joints_is_no_start(run, hold, tmp_path, capsys):
     """The same --task.hold is, also in other words for the same joints."""
     arguments = ["train", ROBOT.name, *hold, "--init-from", str(run), "--out", str(tmp_path / "new"), *SMALL]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,8 @@ SIDEWAYS = 0.7
 """Of an axis along x, that of a joint that moves its leg sideways."""
 HELD, LEANING, LOW = 3.0, 0.5, 0.5
 """s, rad and of its height: how long a robot that stands by itself does, how upright and how high."""
+WEAK = 0.6
+"""Of their stiffness, that servos have then: no task has weaker ones."""
 ABOVE = (0.025, 0.24)
 """Of the hips' height: how far above the ground episodes begin."""
 PAYLOAD = 0.62
@@ -113,11 +116,14 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
 
 
 def stands(model: mujoco.MjModel, robot: Robot) -> bool:
-    """Whether a robot still stands after some seconds in which its servos hold its pose.
+    """Whether a robot still stands after some seconds in which its servos hold its pose, weak as they may be.
 
     Args:
         model: with the numbers of its record, whose keyframe is the pose.
     """
+    model = copy.copy(model)
+    model.actuator_gainprm[:, 0] *= WEAK
+    model.actuator_biasprm[:, 1] *= WEAK
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     data.ctrl[:] = robot.default_pose
