@@ -98,7 +98,7 @@ def test_a_robot_is_still_its_task(tmp_path, monkeypatch, capsys):
 
 
 def test_held_joints_have_no_action(capsys):
-    """Of a task; a humanoid holds those of no leg unless told otherwise. Control: told to hold nothing, all have one."""
+    """Of a task; humanoids hold those of no leg unless told otherwise. Control: told to hold nothing, all have one."""
     held = said(capsys, "explain", "small-humanoid", "--task.hold", "arms")
     assert "Action: 12 numbers" in held and held.count("held at the default") == 8 and "– left_elbow" in held
     assert "Action: 12 numbers" in said(capsys, "explain", "small-humanoid")
