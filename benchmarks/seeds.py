@@ -1,12 +1,13 @@
-"""Does every seed pass? Trains several seeds for a time, cold, and judges each policy.
+"""Does every seed pass? Trains several seeds for a time and judges each policy.
 
     python benchmarks/seeds.py --minutes 1 --seeds 10      # the machine must be idle
     python benchmarks/seeds.py --table
 
-A training is a process of its own, whose time counts from its start: imports and compilation are in it, and nothing is
-left of a training before. Its policy is judged by an examination of 1,000 episodes, by both boxes of the rehearsal, and
-by `walkies lint`. One row per setting, length and seed goes into benchmarks/seeds.csv when all that is done; rows that
-are there are not run again, so this can be stopped and continued.
+A training is a process of its own, whose time counts from its start: imports are in it, and compilation, or the loading
+of what an earlier training compiled (`WALKIES_CACHE=0` in front has each compile anew). Its policy is judged by an
+examination of 1,000 episodes, by both boxes of the rehearsal, and by `walkies lint`. One row per setting, length and
+seed goes into benchmarks/seeds.csv when all that is done; rows that are there are not run again, so this can be stopped
+and continued.
 """
 
 from __future__ import annotations
