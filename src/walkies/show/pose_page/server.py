@@ -20,8 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from walkies.show.viewer.access import refusal
-from walkies.show.viewer.answers import MIME, answer, encode, header, path_of
+from walkies.show.viewer.answers import MIME, admitted, answer, encode, path_of
 from walkies.show.viewer.listener import Listener
 
 STATIC = Path(__file__).with_name("static")
@@ -79,10 +78,9 @@ class PoseServer:
 
     async def _request(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer an HTTP request; None lets a WebSocket open."""
-        host, origin, upgrade = (header(request, name) for name in ("Host", "Origin", "Upgrade"))
-        opens_socket = (upgrade or "").lower() == "websocket"
-        if reason := refusal(host, origin, self.listener.host, opens_socket):
-            return answer(http.HTTPStatus.FORBIDDEN, reason.encode())
+        opens_socket, refused = admitted(request, self.listener.host)
+        if refused is not None:
+            return refused
         path = path_of(request)
         if opens_socket and path == SOCKET:
             full = self._open >= MOST_SOCKETS

@@ -10,7 +10,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
-from walkies.show.viewer.access import PAGE_POLICY
+from walkies.show.viewer.access import PAGE_POLICY, refusal
 
 MIME = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -32,6 +32,14 @@ def header(request: HttpRequest, name: str) -> str | None:
 def path_of(request: HttpRequest) -> str:
     """What is asked for, without the query."""
     return request.path.partition("?")[0]
+
+
+def admitted(request: HttpRequest, served: str) -> tuple[bool, Response | None]:
+    """Whether a request would open a socket, and the answer to one who is not let in (`access.refusal`)."""
+    host, origin, upgrade = (header(request, name) for name in ("Host", "Origin", "Upgrade"))
+    opens_socket = (upgrade or "").lower() == "websocket"
+    reason = refusal(host, origin, served, opens_socket)
+    return opens_socket, answer(http.HTTPStatus.FORBIDDEN, reason.encode()) if reason else None
 
 
 def answer(status: http.HTTPStatus, body: bytes, kind: str = "text/plain", policy: str = PAGE_POLICY) -> Response:

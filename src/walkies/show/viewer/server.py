@@ -23,8 +23,8 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from walkies.show.viewer.access import VIEW_POLICY, refusal
-from walkies.show.viewer.answers import MIME, answer, encode, header, path_of
+from walkies.show.viewer.access import VIEW_POLICY
+from walkies.show.viewer.answers import MIME, admitted, answer, encode, path_of
 from walkies.show.viewer.listener import Listener
 from walkies.show.viewer.request import Inbox, parse
 from walkies.show.viewer.view import PROTOCOL, View, click, front_page
@@ -106,10 +106,9 @@ class PageServer:
 
     async def _request(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         """Answer an HTTP request; None lets a WebSocket open."""
-        host, origin, upgrade = (header(request, name) for name in ("Host", "Origin", "Upgrade"))
-        opens_socket = (upgrade or "").lower() == "websocket"
-        if reason := refusal(host, origin, self.listener.host, opens_socket):
-            return answer(http.HTTPStatus.FORBIDDEN, reason.encode())
+        opens_socket, refused = admitted(request, self.listener.host)
+        if refused is not None:
+            return refused
         path = path_of(request)
         if opens_socket:
             if path not in (DRIVE, VIEW):
