@@ -105,3 +105,11 @@ def test_the_list_says_how_long_robots_took_to_learn(capsys):
     }
     for minutes, passed, seeds in tried.values():
         assert minutes > 0.0 and 0 <= passed <= seeds
+
+
+def test_minutes_are_the_median_of_all_seeds(tmp_path, monkeypatch):
+    """Those that failed count as trainings, and not as passed."""
+    table = tmp_path / "trained.csv"
+    table.write_text("robot,seconds,passed\na,60,True\nb,30,False\na,600,False\na,90,True\n")
+    monkeypatch.setattr(trained, "TABLE", table)
+    assert trained.passes() == {"a": (1.5, 2, 3), "b": (0.5, 0, 1)}

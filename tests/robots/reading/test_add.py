@@ -17,6 +17,7 @@ from walkies.robots.folders import MODEL, RECORD, ZOO
 from walkies.robots.reading import infer
 from walkies.robots.reading.infer import add
 from walkies.robots.record import READ
+from walkies.tasks.walk import WalkConfig
 
 MADE = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
 WELDED = """<mujoco><compiler angle="radian"/><worldbody><body name="trunk"><freejoint/>
@@ -241,3 +242,7 @@ def test_who_stands_on_strong_servos_alone_starts_without_a_fade_in(monkeypatch)
     assert robot.fade_in == 0.0 and not infer.stands(model, robot)
     monkeypatch.setattr(infer, "WEAK", 1.0)
     assert infer.stands(model, robot)
+
+
+def test_servos_are_tried_as_weak_as_training_draws_them():
+    assert WalkConfig().randomization.motor.kp.low == infer.WEAK
