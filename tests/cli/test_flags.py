@@ -141,7 +141,7 @@ def test_every_number_is_refused_outside_its_range_and_nowhere_else(command):
 def test_every_number_of_the_help_is_looked_at_and_its_range_is_there(command, capsys):
     """tyro and this test find the same numbers, each by itself."""
     name, function, _ = command
-    assert cli.run([*name.split(), "--help"]) == 0
+    assert cli.run([*name.split(), "--help", "all"]) == 0
     said = capsys.readouterr().out
     text = " ".join(said.replace("│", " ").split())
     assert {number.flag for number in numbers(function)} == set(

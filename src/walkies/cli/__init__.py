@@ -130,7 +130,7 @@ def run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         say(overview())
         return 0
-    if arguments[0] in ("-V", "--version"):
+    if arguments in (["-V"], ["--version"], ["version"]):
         say(f"walkies {__version__}")
         return 0
     try:

@@ -12,12 +12,13 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from walkies import bounds, renamed
+from walkies.cli import topics
 from walkies.errors import UserError
 
 
@@ -64,13 +65,41 @@ def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> i
             parameters=[one.replace(default=defaults.get(one.name, one.default)) for one in parameters]
         )
 
+    hints = _hints(function)
+    if (topic := topics.asked(arguments)) not in (None, topics.ALL):
+        _print_help(function.__doc__ or "", signature, hints, prog, topic)
+
     def receive(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
         return signature.bind(*args, **kwargs)
 
     receive.__doc__ = function.__doc__
     receive.__signature__ = signature  # type: ignore[attr-defined]
-    receive.__annotations__ = {name: _described(hint) for name, hint in _hints(function).items()}
+    receive.__annotations__ = {name: _described(hint) for name, hint in hints.items()}
     return tyro.cli(receive, prog=prog, args=_today(function, arguments), registry=_registry())
+
+
+def _print_help(about: str, signature: inspect.Signature, hints: dict[str, Any], prog: str, topic: str) -> NoReturn:
+    """Print what a topic has, or a command's own flags where it is empty, and which topics there are below; then end.
+
+    Raises:
+        SystemExit: always, with status 0.
+        UserError: there is no such topic.
+    """
+    names = {name: flag_name(name, hints[name]) for name in signature.parameters}
+    found = topics.topics(signature, hints, names)
+    parameters = list(signature.parameters.values())
+    if topic:
+        kind, default, about = topics.chosen(topic, found, prog)
+        hints = {"record": Annotated[kind, tyro.conf.arg(name=topic)]}
+        parameters = [inspect.Parameter("record", inspect.Parameter.KEYWORD_ONLY, default=default)]
+
+    def receive() -> None: ...
+
+    receive.__doc__ = "\n\n".join(filter(None, (inspect.cleandoc(about), topics.listed(topic, found, prog))))
+    receive.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    receive.__annotations__ = {name: _hidden(_described(hint), names.get(name)) for name, hint in hints.items()}
+    tyro.cli(receive, prog=prog, args=["--help"], registry=_registry(hidden=True))
+    raise SystemExit(0)
 
 
 def _today(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
@@ -135,8 +164,18 @@ def _made(value: Any, hint: Any, path: str) -> Any:
         raise UserError(f"{bounds.flag(path)}: {error}" if path else str(error)) from error
 
 
-def _registry() -> ConstructorRegistry:
-    """How tyro treats dataclasses: as it does anyway, but with ranges in the help, and it leaves the making to us."""
+def _hidden(hint: Any, path: str | None = None) -> Any:
+    """A type that help leaves out if it is a record; not one whose fields stand alone, without a path."""
+    record = dataclasses.is_dataclass(bounds.unwrapped(hint)[0])
+    return Annotated[hint, tyro.conf.Suppress] if path and record else hint
+
+
+def _registry(hidden: bool = False) -> ConstructorRegistry:
+    """How tyro treats dataclasses: as it does anyway, but with ranges in the help, and it leaves the making to us.
+
+    Args:
+        hidden: records within records are left out, for help.
+    """
     registry, asking = ConstructorRegistry(), False
 
     def described(kind: Any, spec: StructFieldSpec) -> StructFieldSpec:
@@ -158,9 +197,10 @@ def _registry() -> ConstructorRegistry:
             asking = False
         if not isinstance(spec, StructConstructorSpec):
             return None
-        return StructConstructorSpec(
-            partial(_unmade, info.type), tuple(_with_range(described(info.type, one)) for one in spec.fields)
-        )
+        fields = tuple(_with_range(described(info.type, one)) for one in spec.fields)
+        if hidden:
+            fields = tuple(dataclasses.replace(one, type=_hidden(one.type, one.name)) for one in fields)
+        return StructConstructorSpec(partial(_unmade, info.type), fields)
 
     return registry
 

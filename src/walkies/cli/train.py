@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from walkies.accel.cpu import use_cpu
-from walkies.cli import presets
+from walkies.cli import configured, presets
 from walkies.cli.flags import starting_from
 from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
@@ -37,13 +37,17 @@ DEFAULT_MINUTES = 4.8
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A robot has numbers of its own, and a ready task others; flags change these."""
+    """A robot has numbers of its own, a ready task others, and a file others still; flags change these."""
+    settings = configured.settings(arguments)
     robot, rest = taken(arguments)
+    if robot is None and (name := settings.robot()) is not None:
+        robot, [name] = taken([name])
+        robot = robot or get_robot(name)
     task, rest = presets.taken(rest)
-    if robot is None:
-        return ({} if task is None else {"config": TrainConfig(task=task)}), rest
-    config = of_robot(robot)
-    return {"config": config if task is None else replace(config, task=task)}, rest
+    config = TrainConfig() if robot is None else of_robot(robot)
+    if task is not None:
+        config = replace(config, task=task)
+    return {"config": settings.over(config)}, rest
 
 
 @starting_from(_start)

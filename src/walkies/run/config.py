@@ -58,6 +58,8 @@ class TrainConfig:
 
     robot: tyro.conf.Positional[str] = DEFAULT
     """Which robot."""
+    config: Path | None = None
+    """Begin with the settings in this file, which flags then change: a run's config.json, or TOML of the same form."""
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
     steps: Annotated[int | None, Between(1, 10**12)] = None
@@ -208,6 +210,7 @@ LIMITS = (
     "minutes",
     "steps",
     "out",
+    "config",
     "resume",
     "checkpoint",
     "terms",

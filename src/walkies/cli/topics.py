@@ -1,0 +1,92 @@
+"""Help a portion at a time: a command's own flags first, the hundreds of numbers of its configuration where asked for.
+
+    walkies train --help                  what people use first, and the topics that there are
+    walkies train --help task.rewards     one topic
+    walkies train --help all              everything
+
+A topic is a record of the configuration, named by the path to it as in its flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from walkies import bounds
+from walkies.errors import UserError
+
+ALL = "all"
+"""The topic of every flag."""
+
+
+class Topic(NamedTuple):
+    """One record among what a command takes."""
+
+    kind: Any
+    """Its type, with what is annotated to it."""
+    default: Any
+    about: str
+    """What it is, in a line."""
+
+
+def asked(arguments: Sequence[str]) -> str | None:
+    """The topic that a line asks help about: empty where it names none, None where it asks for no help."""
+    for index, argument in enumerate(arguments):
+        if argument in ("-h", "--help"):
+            following = arguments[index + 1 : index + 2]
+            return following[0].replace("-", "_") if following and not following[0].startswith("-") else ""
+    return None
+
+
+def topics(signature: inspect.Signature, hints: dict[str, Any], names: dict[str, str]) -> dict[str, Topic]:
+    """Every record that a command takes, by its path; one whose fields stand alone, without a path, is none itself.
+
+    Args:
+        signature: of the command, with its defaults.
+        hints: type of each parameter.
+        names: of each parameter in flags.
+    """
+    return {
+        path: topic
+        for name, parameter in signature.parameters.items()
+        for path, topic in _within(hints[name], parameter.default, names[name])
+    }
+
+
+def _within(hint: Any, value: Any, path: str, about: str = "") -> Iterator[tuple[str, Topic]]:
+    kind = bounds.unwrapped(hint)[0]
+    if not dataclasses.is_dataclass(kind):
+        return
+    if value is inspect.Parameter.empty:
+        value = kind()  # type: ignore[operator]
+    if path:
+        yield path, Topic(hint, value, about or (kind.__doc__ or "").partition("\n")[0])
+    for name, inner in bounds.fields_of(kind).items():  # type: ignore[arg-type]
+        yield from _within(inner, getattr(value, name), bounds.joined(path, name))
+
+
+def chosen(topic: str, found: dict[str, Topic], prog: str) -> Topic:
+    """The topic of that name.
+
+    Raises:
+        UserError: there is none; the message offers the nearest, or says which there are.
+    """
+    if topic in found:
+        return found[topic]
+    near = difflib.get_close_matches(topic, [*found, ALL], n=1, cutoff=0.6)
+    hint = f"Did you mean `{prog} --help {near[0]}`?" if near else f"There are: {', '.join([*found, ALL])}."
+    raise UserError(f"--help {topic}: no such topic. {hint}")
+
+
+def listed(topic: str, found: dict[str, Topic], prog: str) -> str:
+    """A line for each topic directly below `topic` (empty: below the command); nothing where there is none."""
+    inside = [name for name in found if name.rpartition(".")[0] == topic]
+    if not inside:
+        return ""
+    width = max(map(len, inside))
+    lines = [f"  {prog} --help {name:<{width}}  {found[name].about}" for name in inside]
+    whole = [] if topic else [f"  {prog} --help {ALL:<{width}}  every flag at once"]
+    return "\n".join(["More flags:", *lines, *whole])
