@@ -99,7 +99,7 @@ MODULES = {
     "ablate": "lab.ablation",
     "ablate_report": "lab.ablation_report",
     "gl": "show.rendering.gl",
-    "flags": "cli.flags",
+    "flags": "cli.arguments.flags",
     "doctor": "cli.doctor",
     "train": "cli.train",
     "contract": "tasks.contract",

@@ -10,8 +10,10 @@ import codecs
 import errno
 import io
 import os
+import shutil
 import sys
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from walkies.files import printable
@@ -34,6 +36,17 @@ LIKENESS = str.maketrans(
 """What stands for a character where the terminal lacks it. Greek letters are their names, accents are dropped."""
 WIDE = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how many there are."""
+
+
+PROGRAM = "walkies"
+"""What is typed where the shell finds the program."""
+
+
+def called() -> str:
+    """How this program is called from the shell that it was called from: by its name where that is found, else by its
+    path, as `make` does which found it in .venv."""
+    path = Path(sys.argv[0])
+    return str(path) if path.name == PROGRAM and path.is_file() and shutil.which(PROGRAM) is None else PROGRAM
 
 
 def plain(text: str) -> str:

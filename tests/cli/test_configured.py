@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from walkies import cli
-from walkies.cli import flags
+from walkies import __version__, cli
+from walkies.cli import doctor
+from walkies.cli.arguments import flags
 from walkies.cli.train import command
 from walkies.errors import UserError
 from walkies.robots import get_robot
@@ -103,3 +104,23 @@ def test_a_topic_that_there_is_not_is_refused():
         flags.read(command, "walkies train", ["--help", "taks"])
     with pytest.raises(UserError, match="There are: task"):
         flags.read(command, "walkies train", ["--help", "zzz"])
+
+
+@pytest.mark.parametrize("line", [["explain", "go"], ["doctor"], ["robot", "list"]])
+def test_tables_are_printed_as_json_too(line, capsys, monkeypatch):
+    monkeypatch.setattr("walkies.cli.doctor.CHECKS", {"Python": doctor.python})
+    assert cli.run([*line, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_a_table_as_json_has_the_cells_that_are_printed(capsys):
+    assert cli.run(["explain", "--json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    rewards = next(rows for title, rows in tables.items() if title.startswith("Reward"))
+    torque = next(row for row in rewards if row["term"] == "torque")
+    assert torque["weight"].endswith(f"{TrainConfig().task.rewards.torque:g}")
+
+
+def test_the_version_has_a_word_of_its_own(capsys):
+    assert cli.run(["version"]) == 0
+    assert capsys.readouterr().out == f"walkies {__version__}\n"

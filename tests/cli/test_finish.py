@@ -94,3 +94,22 @@ def test_the_card_is_named_where_it_lies_and_commands_can_be_pasted(tmp_path, mo
         assert (folder.path / name).is_file()
         assert f"{folder.path / name} the examination's report card" in said
         assert f"walkies play '{folder.path}'" in said and f"--out '{folder.path}' --minutes" in said
+
+
+def test_what_is_to_be_typed_next_is_found_by_the_shell(tmp_path, monkeypatch):
+    """`make walk` calls the program by its path; nobody's shell finds it by its name then."""
+    program = tmp_path / ".venv/bin/walkies"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    monkeypatch.setattr("sys.argv", [str(program), "train"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = train.summary(folder, TrainConfig(out=folder.path))
+    assert f"browser: {program} play" in said
+    assert f"source {program.with_name('activate')}" in said
+
+    monkeypatch.setenv("PATH", str(program.parent))
+    said = train.summary(folder, TrainConfig(out=folder.path))
+    assert "browser: walkies play" in said
+    assert "source" not in said

@@ -12,7 +12,7 @@ import pytest
 
 from walkies import bounds, cli
 from walkies.bounds import Between
-from walkies.cli import flags
+from walkies.cli.arguments import flags
 from walkies.errors import UserError
 
 NEEDED = {"train": [], "replay": ["log", "policy"]} | {

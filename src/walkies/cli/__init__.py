@@ -199,7 +199,7 @@ def load(name: str) -> Callable[..., Any]:
 
 
 def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
-    from walkies.cli import flags
+    from walkies.cli.arguments import flags
 
     try:
         given = flags.parse(function, f"walkies {name}", arguments)

@@ -8,12 +8,14 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from walkies.accel.cpu import available_cores, foreign_jax_settings, overruled
 from walkies.errors import UserError
 from walkies.show.rendering.gl import advice, gl_libraries
+from walkies.terminal import console, say
 
 JAX_VERSION = "0.10.1"
 """The one version of jax and jaxlib that walkies runs on: the next one adds wrongly on CPUs."""
@@ -37,29 +39,36 @@ class Finding(NamedTuple):
     """What to do; empty where nothing need be done."""
 
 
-def command() -> int:
+def command(json: bool = False) -> int:
     """Check that this machine has what walkies needs: Python, JAX, the engine, a compiler, graphics, ffmpeg, disk.
 
     Prints a line per check, and for each that failed what to do. The exit status is 1 if anything is missing.
+
+    Args:
+        json: print one JSON object, by check, instead of a table.
     """
+    results = {name: examine(check) for name, check in CHECKS.items()}
+    problems = sum(result.status == "problem" for result in results.values())
+    if json:
+        say(dumps({name: result._asdict() for name, result in results.items()}, ensure_ascii=False, indent=2))
+    else:
+        _print(results, problems)
+    return int(problems > 0)
+
+
+def _print(results: dict[str, Finding], problems: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from walkies.terminal import console
-
     colours = {"ok": "green", "note": "yellow", "problem": "red"}
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    problems = 0
-    for name, check in CHECKS.items():
-        result = examine(check)
-        problems += result.status == "problem"
+    for name, result in results.items():
         table.add_row(name, Text(result.status, colours[result.status]), result.found)
         if result.advice:
             table.add_row("", "", Text(result.advice, "bold"))
     out = console()
     out.print(table)
     out.print("All is well." if not problems else f"{problems} to mend.")
-    return int(problems > 0)
 
 
 def examine(check: Callable[[], Finding]) -> Finding:

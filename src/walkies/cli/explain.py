@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from walkies.cli import explain_policy, presets
-from walkies.cli.flags import starting_from
+from walkies.cli import explain_policy
+from walkies.cli.arguments import presets
+from walkies.cli.arguments.flags import starting_from
 from walkies.cli.robots.named import named
-from walkies.cli.tables import titled
+from walkies.cli.tables import show, titled
 from walkies.deploy.policy_file import read
 from walkies.errors import UserError
 from walkies.robots import DEFAULT, get_robot, known
@@ -27,7 +28,6 @@ from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.scale.units import task_of
 from walkies.tasks.signal import GAIT
 from walkies.tasks.walk import WalkConfig
-from walkies.terminal import console
 
 TASK = WalkConfig()
 
@@ -41,7 +41,9 @@ def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 @starting_from(_start)
-def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | None = None) -> None:
+def command(
+    target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | None = None, json: bool = False
+) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
     Of a policy it prints what its file says: frame, network, joints, and how commands and references reach it.
@@ -50,22 +52,18 @@ def command(target: str = DEFAULT, /, task: WalkConfig = TASK, preset: Preset | 
         target: A robot; or a run folder or policy.json.
         preset: Ready task of the Stanford course, with whose numbers --task begins.
         task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
+        json: Print one JSON object instead of tables.
     """
-    out = console()
     if not known(target) and Path(target).exists():
         from walkies.judge.exam import robot_of  # which loads MuJoCo
 
         policy = read(find_policy(Path(target)))
-        for table in explain_policy.tables(policy, robot_of(policy)):
-            out.print(table)
-            out.print()
+        show(list(explain_policy.tables(policy, robot_of(policy))), json)
         return
     task = with_preset(task, preset)
     contract = _contract(target, task)
-    for table in (observation_table(contract), action_table(contract), reward_table(task), episode_table(task)):
-        out.print(table)
-        out.print()
-    out.print(randomization_table(task))
+    show((observation_table(contract), action_table(contract), reward_table(task), episode_table(task),
+          randomization_table(task)), json)  # fmt: skip
 
 
 def _contract(robot: str, task: WalkConfig) -> Contract:

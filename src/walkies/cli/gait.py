@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from walkies.cli.flags import starting_from
+from walkies.cli.arguments.flags import starting_from
 from walkies.deploy import policy_file
 from walkies.deploy.blocks import gait as gait_block
 from walkies.errors import UserError

@@ -1,8 +1,13 @@
-"""Tables on the terminal, as `walkies explain` prints them."""
+"""Tables on the terminal, as `walkies explain` prints them, and the same as JSON."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from rich.table import Table
+
+from walkies.terminal import console, say
 
 
 def titled(title: str, *columns: str, names: int = 1) -> Table:
@@ -11,3 +16,23 @@ def titled(title: str, *columns: str, names: int = 1) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number < names)
     return table
+
+
+def show(tables: Sequence[Table], as_json: bool = False) -> None:
+    """Print tables, with an empty line between them; or as one JSON object, each table by its title a list of its
+    rows."""
+    if as_json:
+        say(json.dumps({str(table.title): rows(table) for table in tables}, ensure_ascii=False, indent=2))
+        return
+    out = console()
+    for number, table in enumerate(tables):
+        if number:
+            out.print()
+        out.print(table)
+
+
+def rows(table: Table) -> list[dict[str, str]]:
+    """The rows of a table, each with its cells by column."""
+    names = [str(column.header) for column in table.columns]
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]

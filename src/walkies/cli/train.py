@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from walkies.accel.cpu import use_cpu
-from walkies.cli import configured, presets
-from walkies.cli.flags import starting_from
+from walkies.cli.arguments import configured, presets
+from walkies.cli.arguments.flags import starting_from
 from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
@@ -27,7 +27,7 @@ from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwri
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
 from walkies.tasks.rewards import RewardWeights
-from walkies.terminal import say
+from walkies.terminal import PROGRAM, called, say
 
 if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
     from walkies.run.loggers import Logger
@@ -238,9 +238,12 @@ def summary(folder: RunFolder, config: TrainConfig) -> str:
         folder.path / "report.html": "all of it on one page",
     }
     lines = [f"{path!s:<39} {what}" for path, what in meaning.items() if path.exists()]
-    run = shlex.quote(str(folder.path))
-    lines.append(f"Drive it in the browser: walkies play {run}")
+    run, walkies = shlex.quote(str(folder.path)), called()
+    lines.append(f"Drive it in the browser: {walkies} play {run}")
     # Who resumes it must know the functions of reward terms that are not walkies' own.
     terms = f" --terms {config.terms or 'FILE'}" if type(config.task.rewards) is not RewardWeights else ""
-    lines.append(f"Go on training: walkies train --resume --out {run} --minutes 10{terms}")
+    lines.append(f"Go on training: {walkies} train --resume --out {run} --minutes 10{terms}")
+    if walkies != PROGRAM:
+        activate = shlex.quote(str(Path(walkies).with_name("activate")))
+        lines.append(f"To type walkies alone, in each new shell: source {activate}")
     return "\n".join(lines)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,6 +98,7 @@ def command(
     /,
     out: Path | None = None,
     yes: bool = False,
+    json: bool = False,
 ) -> None:
     """List, compare or clean the folders of past runs.
 
@@ -107,7 +108,10 @@ def command(
         targets: run folders, or folders that hold some; default: runs.
         out: where compare writes its page; default: compare.html beside the first run.
         yes: clean without only showing what would go.
+        json: list as JSON: of each run its configuration, the last row of its curves, and its report cards.
     """
+    if json and action != "list":
+        raise UserError(f"--json: {action} prints no table of runs; give it with `walkies runs list`")
     runs = [run for target in targets or (Path(RUNS),) for run in find(target)]
     if not runs:
         raise UserError("no runs here; `walkies train pupper` makes one")
@@ -116,6 +120,9 @@ def command(
         _clean([run for run in runs if RunFolder(run).config.is_file()], yes)
         return
     summaries = [summarize(run) for run in runs]
+    if json:
+        say(dumps([one._asdict() for one in summaries], ensure_ascii=False, indent=2))
+        return
     console().print(table(summaries))
     for problem in (problem for one in summaries for problem in one.problems):
         say(problem)
@@ -147,7 +154,7 @@ def _compare(runs: list[Path], summaries: list[Summary], out: Path) -> None:
     for name, run, one in zip(names, runs, summaries, strict=True):
         sections += _sections(name, run, one)
     sections += [
-        page.details(f"Configuration: {name}", json.dumps(one.config, indent=2))
+        page.details(f"Configuration: {name}", dumps(one.config, indent=2))
         for name, one in zip(names, summaries, strict=True)
     ]
     write_text(out, page.document(f"{len(runs)} runs compared", sections))

@@ -59,7 +59,7 @@ def with_preset(task: WalkConfig, name: Preset | None) -> WalkConfig:
     """The ready task of that name with what `task` has otherwise than plain walking does; None: `task` itself.
 
     So a value that is plain walking's own does not overrule the ready task; on a command line it does
-    (`walkies.cli.presets`).
+    (`walkies.cli.arguments.presets`).
     """
     return task if name is None else _merged(WalkConfig(), PRESETS[name], task)
 

@@ -18,7 +18,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from walkies import bounds, renamed
-from walkies.cli import topics
+from walkies.cli.arguments import topics
 from walkies.errors import UserError
 
 
