@@ -12,7 +12,8 @@ import sys
 import pytest
 
 from walkies import renamed
-from walkies.cli import flags, train
+from walkies.cli import train
+from walkies.cli.arguments import flags
 from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.rl.recipes import PPO, Recipe

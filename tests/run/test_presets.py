@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from walkies import cli
-from walkies.cli import flags, train
+from walkies.cli import train
+from walkies.cli.arguments import flags
 from walkies.cli.explain import episode_table, observation_table
 from walkies.deploy import policy_file
 from walkies.deploy.policy_json import problems

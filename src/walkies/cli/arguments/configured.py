@@ -5,6 +5,7 @@ The file is what a run wrote (config.json), or TOML of the same form; what it le
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,7 +68,7 @@ def settings(arguments: Sequence[str]) -> Settings:
 
 def _file(arguments: Sequence[str]) -> Path | None:
     file = None
-    for word, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for word, following in itertools.zip_longest(arguments, arguments[1:]):
         name, equals, value = word.partition("=")
         if name == FLAG and (equals or following is not None):
             file = Path(value if equals else str(following))
