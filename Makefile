@@ -71,8 +71,8 @@ aarch64: $(STAMP)
 	.ci/aarch64 $(ARGS)
 
 bench: $(STAMP)
-	$(BIN)/walkies bench physics
-	$(BIN)/walkies bench train
+	$(BIN)/walkies lab bench physics
+	$(BIN)/walkies lab bench train
 
 proof: $(STAMP)
 	$(BIN)/python benchmarks/proof.py $(ARGS)

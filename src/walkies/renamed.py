@@ -1,7 +1,8 @@
 """Old names that people have in their scripts, run folders and command lines, served by what they are called now.
 
-Every old name still works and says what replaces it; it goes after one release. `MODULES` has the modules, `names`
-serves names within a module, `fields` those of a record; `added` says what records of before meant by lacking a field.
+Every old name still works and says what replaces it; it goes after one release. `MODULES` has the modules, `COMMANDS`
+the commands; `names` serves names within a module, `fields` those of a record; `added` says what records of before
+meant by lacking a field.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+COMMANDS = {name: f"lab {name}" for name in ("ablate", "bench", "benchmark", "compare")}
+"""Commands of the command line: measurements of walkies itself lie in one place."""
 
 MODULES = {
     "native_library": "accel.library",

@@ -49,7 +49,7 @@ def test_help_is_what_walkies_alone_says(typed, capsys):
     assert say(capsys, *typed) == say(capsys)
 
 
-@pytest.mark.parametrize("name", ["runs", "bench physics"])
+@pytest.mark.parametrize("name", ["runs", "lab bench physics"])
 def test_help_with_a_command_is_the_commands_help(name, capsys):
     assert say(capsys, "help", *name.split()) == say(capsys, *name.split(), "--help")
 
@@ -86,8 +86,11 @@ def test_overview_imports_no_heavy_library():
     [
         (["trian"], "Did you mean `walkies train`?"),
         (["exams"], "Did you mean `walkies exam`?"),
-        (["bench", "physic"], "`walkies bench physics`"),
-        (["bench"], "`walkies bench physics` or `walkies bench train`"),
+        (["bench", "physic"], "`walkies lab bench physics`"),
+        (["lab", "bench"], "`walkies lab bench physics` or `walkies lab bench replay`"),
+        (["lab", "bench", "phisics"], "no command 'lab bench phisics'. Did you mean `walkies lab bench physics`?"),
+        (["lab", "bnch"], "no command 'lab bnch'. Did you mean `walkies lab bench"),
+        (["robot"], "`walkies robot add` or"),
         (["zzzzzzzz"], "There are: train, exam"),
     ],
 )
@@ -95,6 +98,13 @@ def test_unknown_command_offers_the_nearest(typed, expected, capsys):
     status, out, err = say(capsys, *typed)
     assert (status, out) == (2, "")
     assert expected in err
+
+
+@pytest.mark.parametrize("line", [["bench", "physics"], ["ablate"], ["compare"], ["benchmark"]])
+def test_measurements_are_found_by_the_names_of_before(line, capsys):
+    status, out, err = say(capsys, *line, "--help")
+    assert status == 0 and f"usage: walkies lab {' '.join(line)}" in out
+    assert f"`walkies {line[0]}` is now `walkies lab {line[0]}`" in err
 
 
 def test_errors_of_the_user_are_one_message_without_traceback(broken, capsys):

@@ -29,7 +29,8 @@ NO_POLICY = ("expected a run folder with a policy.json", "`walkies train pupper`
 MISTAKES = (
     # the command itself
     Mistake("trian pupper", "no command 'trian'", "Did you mean", "`walkies train`"),
-    Mistake("bench speed", "`walkies bench`", "needs one more word", "`walkies bench physics`"),
+    Mistake("lab bench", "`walkies lab bench`", "needs one more word", "`walkies lab bench physics`"),
+    Mistake("lab bench fisics", "no command 'lab bench fisics'", "Did you mean", "`walkies lab bench physics`"),
     Mistake("dance", "no command 'dance'", "There are", "train, exam, play"),
     Mistake("help dacne", "no command 'dacne'", "There are", "train, exam, play"),
     # training
@@ -94,7 +95,7 @@ MISTAKES = (
     Mistake("explain no.json", "unknown robot 'no.json'", "known robots", "nor is there a run folder or policy.json"),
     Mistake("compare lunar-lander", "no problem 'lunar-lander'", "choose one of", "cart-pole"),
     Mistake("compare cart-pole --recipes dqn", "dqn", "ppo", "reinforce"),
-    Mistake("benchmark Pong", "contains 'Pong'", "expected part of a name", "`walkies benchmark --list`"),
+    Mistake("benchmark Pong", "contains 'Pong'", "expected part of a name", "`walkies lab benchmark --list`"),
     Mistake("ablate --only gravity", "--only: there is no setting gravity", "there are", "without latency"),
 )
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from walkies import __version__
+from walkies import __version__, renamed
 from walkies.accel.cpu import settle_jax
 from walkies.errors import UserError
 from walkies.terminal import say, take_over
@@ -41,7 +42,6 @@ COMMANDS: dict[str, Command] = {
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "rehearse": Command("walkies.cli.rehearse:command", "rehearse a policy in the robot's own control loop"),
-    "ablate": Command("walkies.lab.ablation:command", "train with and without each part of randomization, and compare"),
     "lint": Command("walkies.cli.lint:command", "check a policy file before it reaches a robot"),
     "export": Command("walkies.cli.export:command", "write a policy as ONNX, or bring its file onto the robot"),
     "replay": Command("walkies.cli.replay:command", "fit the simulator to a log of the robot"),
@@ -56,17 +56,20 @@ COMMANDS: dict[str, Command] = {
     "robot view": Command("walkies.show.pose_page:command", "see a robot, pose it in the browser, save its pose"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
-    "compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
-    "bench physics": Command("walkies.lab.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
-    "bench train": Command(
+    "doctor": Command("walkies.cli.doctor:command", "check that this machine has what walkies needs"),
+    "lab ablate": Command(
+        "walkies.lab.ablation:command", "train with and without each part of randomization, and compare"
+    ),
+    "lab bench physics": Command("walkies.lab.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
+    "lab bench replay": Command("walkies.lab.bench.replay:command", "how well replay finds hidden parameters"),
+    "lab bench train": Command(
         "walkies.lab.bench.iteration:command", "speed of a training iteration and where its time goes"
     ),
-    "bench view": Command("walkies.lab.bench.view:command", "what watching a training costs it"),
-    "benchmark": Command(
+    "lab bench view": Command("walkies.lab.bench.view:command", "what watching a training costs it"),
+    "lab benchmark": Command(
         "walkies.lab.published.command:command", "repeat published results in Gymnasium's environments"
     ),
-    "bench replay": Command("walkies.lab.bench.replay:command", "how well replay finds hidden parameters"),
-    "doctor": Command("walkies.cli.doctor:command", "check that this machine has what walkies needs"),
+    "lab compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
 }
 
 EXAMPLES = (
@@ -151,7 +154,8 @@ def run(arguments: list[str]) -> int:
 
 def overview() -> str:
     """What walkies can do: a line per command and three examples."""
-    commands = [f"  {name:<15}{command.summary}" for name, command in COMMANDS.items()]
+    longest = max(map(len, COMMANDS))
+    commands = [f"  {name:<{longest}}  {command.summary}" for name, command in COMMANDS.items()]
     width = max(len(line) for line, _ in EXAMPLES)
     examples = [f"  {line:<{width}}   {purpose}" for line, purpose in EXAMPLES]
     return "\n".join(
@@ -167,22 +171,30 @@ def overview() -> str:
 
 
 def resolve(arguments: list[str]) -> tuple[str, list[str]]:
-    """The command's name (one word or two) and the arguments that are left for it.
+    """The command's name (one to three words) and the arguments that are left for it.
 
     Raises:
         UserError: there is no such command; the message offers the nearest.
     """
-    for words in (2, 1):
+    if (now := renamed.COMMANDS.get(arguments[0])) is not None:
+        _say(f"`walkies {arguments[0]}` is now `walkies {now}`; the old name goes after one release")
+        arguments = [*now.split(), *arguments[1:]]
+    for words in (3, 2, 1):
         if (name := " ".join(arguments[:words])) in COMMANDS:
             return name, arguments[words:]
-    typed = arguments[0]
-    group = [name for name in COMMANDS if name.startswith(f"{typed} ")]
-    if group:
-        raise UserError(f"`walkies {typed}` needs one more word: {' or '.join(f'`walkies {name}`' for name in group)}")
-    near = difflib.get_close_matches(" ".join(arguments[:2]), COMMANDS, n=1, cutoff=0.6)
-    near = near or difflib.get_close_matches(typed, COMMANDS, n=1, cutoff=0.5)
+    typed, group = "", list(COMMANDS)
+    for word in itertools.takewhile(lambda one: not one.startswith("-"), arguments):
+        typed = f"{typed} {word}".lstrip()
+        group = [name for name in COMMANDS if name.startswith(f"{typed} ")]
+        if not group:
+            break
+    if typed and group:
+        more = " or ".join(f"`walkies {name}`" for name in group)
+        raise UserError(f"`walkies {typed}` needs one more word: {more}")
+    near = difflib.get_close_matches(" ".join(arguments[:3]), COMMANDS, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(typed or arguments[0], COMMANDS, n=1, cutoff=0.5)
     hint = f"Did you mean `walkies {near[0]}`?" if near else f"There are: {', '.join(COMMANDS)}."
-    raise UserError(f"no command {typed!r}. {hint}")
+    raise UserError(f"no command {typed or arguments[0]!r}. {hint}")
 
 
 def load(name: str) -> Callable[..., Any]:

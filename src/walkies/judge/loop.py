@@ -1,7 +1,7 @@
 """The loop that closes a controller around MuJoCo. Policies from files are driven here and nowhere else.
 
 Examination, rehearsal, film, page, viewer and the bench of `walkies replay` differ in their controller, in what they
-put between it and the robot (`Plant`, `Sense`), and in what they record. `walkies bench physics` steps the native
+put between it and the robot (`Plant`, `Sense`), and in what they record. `walkies lab bench physics` steps the native
 engine instead, since it measures from that engine's own states and warm starts; it shares the controller.
 
 Between two looks at its sensors a controller's commands are known in advance, so MuJoCo runs all their physics steps in

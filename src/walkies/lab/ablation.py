@@ -1,4 +1,4 @@
-"""`walkies ablate`: does domain randomization help, and which part of it?
+"""`walkies lab ablate`: does domain randomization help, and which part of it?
 
 Trains the same task under several settings of randomization, several seeds each, and rehearses every policy in the same
 one-dimensional sweeps. What is finished is kept: a second call goes on where the first was stopped.
@@ -28,7 +28,7 @@ from walkies.terminal import say
 DONE = "training.json"
 """In a run's folder: what its training cost; written last."""
 REHEARSED = "sweeps.json"
-KEPT = "what `walkies ablate` wrote; remove it, and it will be made again"
+KEPT = "what `walkies lab ablate` wrote; remove it, and it will be made again"
 AXES = (
     "friction", "ground", "command-delay", "imu-delay", "payload", "com", "push", "force", "slope",
     "servo", "leg", "torque", "noise", "imu-tilt", "encoder",

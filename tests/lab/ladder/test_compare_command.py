@@ -43,7 +43,7 @@ def test_everything_is_written(folder):
     assert {"README.md", "compare.json", "curves.png", "gradients.png", "reuse.png", "rows"} <= names
     text = (folder / "README.md").read_text()
     assert "Nothing: every row was run." in text
-    assert "walkies compare double-integrator --seeds 1 --samples 5000" in text
+    assert "walkies lab compare double-integrator --seeds 1 --samples 5000" in text
     curve = json.loads((folder / "rows" / "ppo-0.json").read_text())["curve"]
     assert [point["samples"] for point in curve] == [0, 4096, 6144], "whole iterations of 2048"
     assert curve[1]["cpu_seconds"] > 0.0
@@ -100,7 +100,7 @@ def test_the_missing_are_named():
     """Three seeds asked for, one there: two missing, in the ladder's order."""
     curve = [curves.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0), curves.Point(10, 1.0, 1.0, 2.0, 0.1, 9.0)]
     rows = [page.Row("ppo", 1, curve, 0.0)]
-    result = page.Result("cart-pole", "walkies compare", "here", 10, 3, ("trpo", "ppo"), rows, {}, [])
+    result = page.Result("cart-pole", "walkies lab compare", "here", 10, 3, ("trpo", "ppo"), rows, {}, [])
     assert page.missing(result) == [("trpo", 0), ("trpo", 1), ("trpo", 2), ("ppo", 0), ("ppo", 2)]
     text = page.markdown(result)
     assert "- `trpo`, seed 2\n- `ppo`, seed 0\n- `ppo`, seed 2\n- the noise of the gradient" in text

@@ -142,7 +142,7 @@ def test_the_page_has_the_speed_beside_the_libraries(tmp_path):
     report.write_page(page, tmp_path, rows())
     text = page.read_text()
     assert "| ppo-sb3, Hopper-v4 | 26 µs | 104 µs | 4.0 | laptop, 2 cores |" in text
-    assert "walkies benchmark --speed" in text and "Trained on: a machine." in text
+    assert "walkies lab benchmark --speed" in text and "Trained on: a machine." in text
 
 
 def test_the_page_has_the_steps_beside_the_library(tmp_path):
@@ -225,5 +225,5 @@ def test_no_damage_is_a_crash(tmp_path):
 
 
 def test_nothing_finished_cannot_be_drawn(tmp_path):
-    with pytest.raises(UserError, match="walkies benchmark"):
+    with pytest.raises(UserError, match="walkies lab benchmark"):
         report.draw(tmp_path / "x.png", tmp_path, HOPPER)

@@ -1,4 +1,4 @@
-"""`walkies bench train`: how fast training runs here, and where its time, and a minute, go."""
+"""`walkies lab bench train`: how fast training runs here, and where its time, and a minute, go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`walkies bench physics`: speed and accuracy of the native engine beside MuJoCo, in one run.
+"""`walkies lab bench physics`: speed and accuracy of the native engine beside MuJoCo, in one run.
 
 Both engines start from the same saved states of walking robots (same warm starts) under the same controls, interleaved,
 and medians are reported: falling robots are cheap to simulate, and a machine's clock drifts. The native engine carries

@@ -1,4 +1,4 @@
-"""`walkies bench replay`: how well `walkies replay` finds parameters that it was not told.
+"""`walkies lab bench replay`: how well `walkies replay` finds parameters that it was not told.
 
 Robots with hidden parameters walk, or kick in the air, under the controller twin; what they publish is recorded with
 noise, jitter and losses, and identified. The table says how far off the estimates are.
@@ -216,7 +216,7 @@ def command(
         json: print JSON.
     """
     if policy is None and not held:
-        raise UserError("a walking robot needs a policy that walks: walkies bench replay --policy RUN --no-held")
+        raise UserError("a walking robot needs a policy that walks: walkies lab bench replay --policy RUN --no-held")
     robot = get_robot(DEFAULT)
     ran = excitation(robot) if policy is None else read(policy / "policy.json" if policy.is_dir() else policy)
     nominal = float(np.median(model_for(robot).dof_frictionloss[6:]))

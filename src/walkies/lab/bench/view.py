@@ -1,4 +1,4 @@
-"""`walkies bench view`: what watching a training costs it."""
+"""`walkies lab bench view`: what watching a training costs it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`walkies compare`: the ladder of algorithms on one problem, measured side by side."""
+"""`walkies lab compare`: the ladder of algorithms on one problem, measured side by side."""

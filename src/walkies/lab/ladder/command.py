@@ -1,4 +1,4 @@
-"""`walkies compare`: train the ladder on one problem, measure, and write the page. It can be stopped and goes on."""
+"""`walkies lab compare`: train the ladder on one problem, measure, write the page. It can be stopped and goes on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def command(
     flags += f" --samples {samples}" if samples != found.samples else ""
     flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
     flags += f" --threads {threads}" if threads is not None else ""
-    write_page(folder, problem, f"walkies compare {problem}{flags}", samples, seeds, chosen)
+    write_page(folder, problem, f"walkies lab compare {problem}{flags}", samples, seeds, chosen)
     say(f"The comparison: {folder / 'README.md'}")
     return 0
 

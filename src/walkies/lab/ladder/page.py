@@ -14,7 +14,7 @@ from walkies.lab.ladder.curves import Point
 from walkies.lab.ladder.gradients import Spread
 from walkies.lab.ladder.reuse import Age
 
-KEPT = "what `walkies compare` wrote; remove it, and it will be made again"
+KEPT = "what `walkies lab compare` wrote; remove it, and it will be made again"
 
 
 class Row(NamedTuple):

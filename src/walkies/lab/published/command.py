@@ -1,4 +1,4 @@
-"""`walkies benchmark`: published results, repeated with the settings that made them."""
+"""`walkies lab benchmark`: published results, repeated with the settings that made them."""
 
 from __future__ import annotations
 

@@ -279,7 +279,7 @@ def rows(filters: Sequence[str] = ()) -> list[Row]:
             names = ", ".join(dict.fromkeys(row.key.rpartition("_")[0] for row in every))
             raise UserError(
                 f"no row of the benchmark contains {text!r}; expected part of a name: {names}. "
-                "`walkies benchmark --list` shows every row"
+                "`walkies lab benchmark --list` shows every row"
             )
     return [row for row in every if not filters or any(_fits(text, row) for text in filters)]
 

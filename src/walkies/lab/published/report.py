@@ -18,7 +18,7 @@ from walkies.lab.published.protocols import CARTPOLE_SOLVED, Protocol, Published
 T = TypeVar("T")
 TOLERANCE = 2.0
 """Standard errors within which two means count as the same."""
-BEGIN, END = "<!-- walkies benchmark: begin -->", "<!-- walkies benchmark: end -->"
+BEGIN, END = "<!-- walkies lab benchmark: begin -->", "<!-- walkies lab benchmark: end -->"
 
 
 class Mean(NamedTuple):
@@ -121,7 +121,7 @@ def read(row: Row, out: Path) -> Finished | None:
 
 
 def _read(path: Path, kind: type[T]) -> T | None:
-    expected = "what `walkies benchmark` wrote; remove it, and it will be made again"
+    expected = "what `walkies lab benchmark` wrote; remove it, and it will be made again"
     return records.read(path, kind, expected) if path.exists() else None
 
 
@@ -248,7 +248,7 @@ def speed_table(out: Path, chosen: Sequence[Row]) -> str:
         return ""
     caption = (
         "Time per environment step, acting and learning: the median of iterations over 50,000 steps, the two in turns\n"
-        "in one process (`walkies benchmark --speed`)."
+        "in one process (`walkies lab benchmark --speed`)."
     )
     return caption + "\n\n" + "\n".join(lines)
 
@@ -272,7 +272,7 @@ def step_table(out: Path, chosen: Sequence[Row]) -> str:
         return ""
     caption = (
         "Steps of TRPO and of sb3-contrib's from the same parameters on the same batches, its\n"
-        f"first {max(updates)} updates (`walkies benchmark --one-step`): medians, in brackets the 5th and 95th\n"
+        f"first {max(updates)} updates (`walkies lab benchmark --one-step`): medians, in brackets the 5th and 95th\n"
         "percentile; KL in nats of the whole action; exact: our step in double precision."
     )
     return caption + "\n\n" + "\n".join(lines)
@@ -287,7 +287,7 @@ def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
     finished = [row for row in chosen if read(row, out) is not None]
     environments = list(dict.fromkeys(row.protocol.env for row in finished))
     if not environments:
-        raise UserError(f"there is no finished row in {out}; `walkies benchmark --out {out}` trains them")
+        raise UserError(f"there is no finished row in {out}; `walkies lab benchmark --out {out}` trains them")
     with theme.figure(1, len(environments), width=4.2, height=3.2) as (made, axes):
         for axis, env in zip(axes.flat, environments, strict=True):
             protocols = dict.fromkeys(row.protocol for row in finished if row.protocol.env == env)
