@@ -30,8 +30,9 @@ function lookAt(eye, target) {
   return [right[0], up[0], back[0], 0, right[1], up[1], back[1], 0, right[2], up[2], back[2], 0,
     dot(right), dot(up), dot(back), 1];
 }
+/** fieldOfView: rad, from below upwards; more where the picture is so narrow that it would show too little. */
 function perspective(fieldOfView, aspect, near, far) {
-  const f = 1 / Math.tan(fieldOfView / 2);
+  const f = Math.min(1, 1.5 * aspect) / Math.tan(fieldOfView / 2);
   return [f / aspect, 0, 0, 0, 0, f, 0, 0, 0, 0, (far + near) / (near - far), -1, 0, 0, (2 * far * near) / (near - far), 0];
 }
 

@@ -23,6 +23,7 @@ from walkies.terminal import say
 MAX_BYTES = 8_000_000
 """Of a page: what can be mailed."""
 NAME = "share.html"
+HINT = "W S walk · A D sidestep · Q E turn, or the arrows · Space push · R stand up · drag to look"
 HERE, STATIC = Path(__file__).parent, page.ASSETS / "viewer" / "static"
 SCRIPT = (
     page.ASSETS / "webgl.js",
@@ -54,7 +55,7 @@ def html(policy: PolicyFile, robot: Robot, title: str) -> str:
         '<div class="tools"><button type="button" id="push">Push</button>',
         '<button type="button" id="reset">Stand up</button>',
         '<details><summary>World</summary><div id="world"></div></details></div>',
-        '<p class="hint">W S walk · A D sidestep · Q E turn, or the arrows · Space push · R stand up · drag to look</p>',
+        f'<p class="hint">{HINT}</p>',
         f'<script type="application/json" class="content">{page.embedded(content)}</script>',
         f"<script>{page.bundle(*SCRIPT)}</script>",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -46,9 +47,8 @@ def page_content(given: PolicyFile, robot: Robot) -> dict[str, Any]:
     controller = GenericController(given, robot)
     model = load_model(robot, own_contacts=False, visuals=False)
     legged = read_model(model)
-    params = nominal_params(model, robot)._replace(
-        **{name: np.broadcast_to(getattr(controller.policy, name), (1, robot.num_joints)) for name in ("kp", "kd")}
-    )
+    gains = {name: np.broadcast_to(getattr(controller.policy, name), (1, robot.num_joints)) for name in ("kp", "kd")}
+    params = changed(nominal_params(model, robot), **gains)
     return {
         "robot": engine(legged, params, steps_per_action(controller, model)),
         "policy": policy(controller),
@@ -143,10 +143,10 @@ def gait(given: PolicyFile) -> dict[str, Any] | None:
 def slider_content(slider: Slider, legged: LeggedModel, params: Params, robot: Robot) -> dict[str, Any]:
     """A slider: what is written on it, and the engine's parameters in each of its places, those that it changes."""
     grown = units.growth(robot, slider.unit)
-    low, high, step = (units.tidy(grown * end) for end in (slider.low, slider.high, slider.step))
-    values = low + step * np.arange(round((high - low) / step) + 1)
-    changed = {"friction": rubbed, "payload": loaded}[slider.name]
-    rows = np.stack([pack(legged, changed(params, value, robot), 1, np, np.float32)[0] for value in values])
+    step, places = round_number(grown * slider.step), round((slider.high - slider.low) / slider.step) + 1
+    values = [units.tidy(grown * slider.low + step * place) for place in range(places)]
+    place_in = {"friction": rubbed, "payload": loaded}[slider.name]
+    rows = np.stack([pack(legged, place_in(params, value, robot), 1, np, np.float32)[0] for value in values])
     nominal = pack(legged, params, 1, np, np.float32)[0]
     columns = np.flatnonzero((rows != nominal).any(axis=0))
     # Where it stands at first: nearest to the world as it is.
@@ -155,28 +155,44 @@ def slider_content(slider: Slider, legged: LeggedModel, params: Params, robot: R
         "name": slider.name,
         "label": slider.label,
         "unit": slider.unit,
-        "values": [units.tidy(float(value)) for value in values],
+        "values": values,
         "usual": usual,
         "columns": columns.tolist(),
         "rows": packed(rows[:, columns], "<f4"),
     }
 
 
+def round_number(value: float) -> float:
+    """The nearest 1, 2, 2.5 or 5 times a power of ten."""
+    decade = 10.0 ** math.floor(math.log10(value))
+    return min((digit * decade for digit in (1.0, 2.0, 2.5, 5.0, 10.0)), key=lambda one: abs(one - value))
+
+
 def rubbed(params: Params, friction: float, robot: Robot) -> Params:
     """On ground of that friction."""
-    return params._replace(friction=np.array([friction]))
+    return changed(params, friction=np.array([friction]))
 
 
 def loaded(params: Params, payload: float, robot: Robot) -> Params:
     """With so many kg on its back, where the judge puts them."""
-    mass, com, inertia = params.body_mass, params.body_ipos, params.body_inertia
-    base = add_payload(mass[:, 0], com[:, 0], inertia[:, 0], np.array([payload]), load_place(params, robot))
-    first = [np.concatenate([np.asarray(new)[:, None], old[:, 1:]], axis=1)
-             for new, old in zip(base, (mass, com, inertia), strict=True)]  # fmt: skip
-    return params._replace(body_mass=first[0], body_ipos=first[1], body_inertia=first[2])
+    kg: Any = np.array([payload])
+    names = ("body_mass", "body_ipos", "body_inertia")
+    bodies = [getattr(params, name) for name in names]
+    mass, com, inertia = (leaf[:, 0] for leaf in bodies)
+    trunk = add_payload(mass, com, inertia, kg, load_place(params, robot))
+    leaves = {
+        name: np.concatenate([np.asarray(first)[:, None], others[:, 1:]], axis=1)
+        for name, first, others in zip(names, trunk, bodies, strict=True)
+    }
+    return changed(params, **leaves)
 
 
-def load_place(params: Params, robot: Robot) -> np.ndarray:
+def changed(params: Params, **leaves: Any) -> Params:
+    """The parameters with some replaced by NumPy arrays, (1, …)."""
+    return params._replace(**leaves)
+
+
+def load_place(params: Params, robot: Robot) -> Any:
     """(1, 3) m in the base's frame."""
     return np.concatenate([params.body_ipos[:, 0, :2], [[robot.payload_height]]], axis=1)
 

@@ -28,8 +28,8 @@ def engine_wasm(engine: Path = ENGINE, native: Path = NATIVE) -> bytes:
     build = native / BUILD
     if not build.is_file():
         raise UserError(
-            f"the engine for browsers is not in this installation of walkies; expected {engine}. Install walkies from a "
-            "wheel (`make wheel` builds one), or run it from a checkout"
+            f"the engine for browsers is not in this installation of walkies; expected {engine}. Install walkies from "
+            "a wheel (`make wheel` builds one), or run it from a checkout"
         )
     if importlib.util.find_spec("ziglang") is None:
         raise UserError(
