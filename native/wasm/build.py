@@ -34,6 +34,7 @@ def main(out: Path) -> None:
     part = out.with_name(f".{out.name}.{secrets.token_hex(8)}.part")
     try:
         subprocess.run([sys.executable, "-m", "ziglang", "c++", *FLAGS, str(SOURCE), "-o", str(part)], check=True)
+        part.chmod(0o644)  # data, which nobody runs as a program
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ int walkies_step(int substeps) {
   using namespace walkies;
   using namespace walkies::WALKIES_NS;
   const int joints = model.tree.joints;
-  if (substeps < 0 || substeps > kMaxSubsteps) return 0;
+  if (joints < 1 || substeps < 0 || substeps > kMaxSubsteps) return 0;
   for (int i = 0; i < substeps * joints; i++) targets[i] = target[i % joints];
   uint8_t ok = 0;
   const Call<float> call{1,       1,    substeps, solver, params,    qpos,     qvel,  warmstart, targets,  push,
