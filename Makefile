@@ -6,6 +6,7 @@
 #   make check    format, lint, types
 #   make sanitize the native tests under AddressSanitizer and UndefinedBehaviorSanitizer (g++ on Linux)
 #   make aarch64  the native tests of an aarch64 build, under qemu (Debian)
+#   make wasm     the engine for browsers, which `walkies share` puts into its pages
 #   make bench    physics and training speed on this machine
 #   make proof    the long proof of the native engine, hours on two cores; goes on where it was stopped
 #   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
@@ -27,7 +28,10 @@ COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
 BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++) \
 	$(BIN)/python -m pip
 
-.PHONY: help setup walk test test-browser check sanitize aarch64 bench proof wheel clean
+# For the pages of `walkies share`; the wheel carries it, and a checkout builds it when it is first needed.
+WASM := src/walkies/show/share/engine.wasm
+
+.PHONY: help setup walk test test-browser check sanitize aarch64 wasm bench proof wheel clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -48,12 +52,12 @@ $(STAMP): pyproject.toml CMakeLists.txt constraints.txt $(NATIVE)
 walk: $(STAMP)
 	$(BIN)/walkies train pupper $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) $(WASM)
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 	@echo "The pages were not opened in a browser: make test-browser does that."
 
 # Chromium is the system's; Playwright, which drives it, is installed here and not by `make setup`, for it is large.
-test-browser: $(STAMP)
+test-browser: $(STAMP) $(WASM)
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "make test-browser needs Chromium" \
 		"and found none on the PATH. On Debian or Ubuntu: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
@@ -70,6 +74,11 @@ sanitize: $(STAMP)
 aarch64: $(STAMP)
 	.ci/aarch64 $(ARGS)
 
+wasm: $(WASM)
+
+$(WASM): $(NATIVE) | $(STAMP)
+	$(BIN)/python native/wasm/build.py $@
+
 bench: $(STAMP)
 	$(BIN)/walkies lab bench physics
 	$(BIN)/walkies lab bench train
@@ -77,7 +86,7 @@ bench: $(STAMP)
 proof: $(STAMP)
 	$(BIN)/python benchmarks/proof.py $(ARGS)
 
-wheel: $(STAMP)
+wheel: $(STAMP) $(WASM)
 	rm -rf dist build/wheel-venv
 	$(BUILD) wheel --quiet --no-deps --no-build-isolation -w dist .
 	$(BIN)/python -m venv build/wheel-venv
@@ -86,5 +95,5 @@ wheel: $(STAMP)
 		wheel-venv/bin/python -I ../.ci/try_wheel.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WASM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

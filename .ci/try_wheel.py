@@ -1,4 +1,7 @@
-"""Does an installed wheel simulate where there is no compiler and no source tree? Run by `make wheel`."""
+"""Does an installed wheel simulate, and has it the engine for browsers, where there is no compiler and no source tree?
+
+Run by `make wheel`.
+"""
 
 import importlib.metadata
 import shutil
@@ -8,6 +11,7 @@ import jax.numpy as jnp
 
 import walkies
 from walkies.robots import get_robot, load_model
+from walkies.show.share.wasm import engine_wasm
 from walkies.sim import actuation, make_simulator
 from walkies.sim.params import nominal_params
 
@@ -28,6 +32,7 @@ for _ in range(100):
     state, _ = step(state)
 height = float(state.qpos[:, 2].mean())
 assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m instead of {pupper.standing_height} m"
+assert engine_wasm().startswith(b"\0asm"), "the engine for browsers is no WebAssembly"
 print(
     f"walkies {importlib.metadata.version('walkies')} from {walkies.__file__}: {robots} robots stand at {height:.3f} m"
 )

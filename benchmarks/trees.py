@@ -1,4 +1,4 @@
-"""`walkies lab bench physics` for robots that nobody has built: a biped, a hexapod, a quadruped with an arm, a humanoid.
+"""`walkies lab bench physics` for robots that nobody built: a biped, a hexapod, a quadruped with an arm, a humanoid.
 
     python benchmarks/trees.py [--robots 512] [--rounds 7] [--threads 1]
 

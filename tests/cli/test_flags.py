@@ -23,6 +23,7 @@ NEEDED = {"train": [], "replay": ["log", "policy"]} | {
         "robot view",
         "exam",
         "play",
+        "share",
         "film",
         "rehearse",
         "lint",

@@ -88,7 +88,7 @@ def test_the_policy_knows_the_pages_own_script_and_style_and_no_other(motion: re
 def test_nothing_in_a_page_needs_more_than_its_policy_lets_it(motion: replay.Trajectory, picture: Path) -> None:
     attributes = [name for _, attrs in Parts(compared("first", motion, picture)).elements for name, _ in attrs]
     assert not [name for name in attributes if name == "style" or name.startswith("on")]
-    assert not re.search(r"\.style\b|setAttribute|innerHTML|\beval\b|Function\(", page.asset(page.PLAYER))
+    assert not re.search(r"\.style\b|setAttribute|innerHTML|\beval\b|Function\(", page.bundle(*page.PLAYER))
 
 
 def test_a_name_is_text_whatever_it_is(motion: replay.Trajectory, picture: Path) -> None:

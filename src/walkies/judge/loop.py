@@ -2,7 +2,8 @@
 
 Examination, rehearsal, film, page, viewer and the bench of `walkies replay` differ in their controller, in what they
 put between it and the robot (`Plant`, `Sense`), and in what they record. `walkies lab bench physics` steps the native
-engine instead, since it measures from that engine's own states and warm starts; it shares the controller.
+engine instead, since it measures from that engine's own states and warm starts; it shares the controller. The page of
+`walkies share`, in which there is no Python, has a loop of its own (`walkies.show.share`).
 
 Between two looks at its sensors a controller's commands are known in advance, so MuJoCo runs all their physics steps in
 one call, which changes no bit.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ import mujoco
 import numpy as np
 
 from walkies.judge import report_card
-from walkies.robots import VISUAL_GROUP, get_robot, load_model
+from walkies.robots import VISUAL_GROUP, get_robot, load_model, units
 from walkies.show import replay
 
 PLAYER_FPS = 25.0
 """Poses per second in a page; the player draws between them."""
+DISTANCE = 1.0
+"""m, from which the reference robot is seen; others from as much further as they are larger."""
 SHAPES = {
     mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
     mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
@@ -25,39 +29,65 @@ SHAPES = {
     mujoco.mjtGeom.mjGEOM_CYLINDER: "cylinder",
     mujoco.mjtGeom.mjGEOM_BOX: "box",
 }
-"""MuJoCo's primitive shapes by the player's names for them."""
-
+"""MuJoCo's primitive shapes by the names that webgl.js has for them."""
 
 ASSETS = Path(__file__).parent
-PLAYER = ASSETS / "player.js"
+STYLE = (ASSETS / "page.css",)
+PLAYER = (ASSETS / "webgl.js", ASSETS / "player.js")
+"""Modules of the script that plays a motion; each imports only from those before it."""
 
 
-def document(title: str, sections: list[str], script: Path = PLAYER) -> str:
-    """A whole page, which runs one script and no other, whatever else stands in it, and loads nothing."""
-    style = asset(ASSETS / "page.css")
+def document(
+    title: str,
+    sections: list[str],
+    script: Sequence[Path] = PLAYER,
+    style: Sequence[Path] = STYLE,
+    *,
+    compiles: bool = False,
+) -> str:
+    """A whole page, which runs one script and no other, whatever else stands in it, and loads nothing.
+
+    Args:
+        script, style: of which files (`bundle`, `asset`).
+        compiles: whether the script compiles WebAssembly.
+    """
+    content = asset(*style)
     body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style, asset(script))}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(content, bundle(*script), compiles)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{content}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def asset(path: Path) -> str:
-    """The whole content of a style or script element: a file of ours."""
-    return "\n" + path.read_text(encoding="utf-8")
+def asset(*paths: Path) -> str:
+    """The whole content of a style element: files of ours."""
+    return "\n" + "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
-def _policy(style: str, script: str) -> str:
+def bundle(*modules: Path) -> str:
+    """The whole content of a script element: modules of ours in one scope. A page that is opened from the disk cannot
+    load modules; each may import from those before it, and their names are its own."""
+    text = re.sub(r"^import .*;\n", "", asset(*modules), flags=re.MULTILINE)
+    return "\n(() => {" + re.sub(r"^export ", "", text, flags=re.MULTILINE) + "})();\n"
+
+
+def embedded(content: Any) -> str:
+    """JSON for a script element: "<" never appears literally in it, so that no text in it can end the element."""
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _policy(style: str, script: str, compiles: bool) -> str:
     """A Content-Security-Policy (level 3) that knows the page's style and script by their hashes."""
     style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in (style, script)
     )
+    wasm = " 'wasm-unsafe-eval'" if compiles else ""
     return (
-        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src 'sha256-{script_hash}'{wasm}; style-src 'sha256-{style_hash}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -102,8 +132,7 @@ def details(title: str, text: str) -> str:
 
 def player(motion: replay.Trajectory, title: str = "Replay") -> str:
     """A recorded motion to look at from all sides."""
-    # "<" never appears literally inside the data, so that no text in it can end the script element.
-    data = json.dumps(scene(motion), separators=(",", ":")).replace("<", "\\u003c")
+    data = embedded(scene(motion))
     return (
         f'<section><h2>{escape(title)}</h2><div class="player"><canvas></canvas><p class="command"></p>'
         '<div class="controls"><button type="button" aria-label="play or pause">❚❚</button>'
@@ -111,7 +140,7 @@ def player(motion: replay.Trajectory, title: str = "Replay") -> str:
         '<select aria-label="speed"><option value="0.25">¼ ×</option><option value="0.5">½ ×</option>'
         '<option value="1" selected>1 ×</option><option value="2">2 ×</option></select></div>'
         "<p>Drag to turn, wheel to zoom.</p></div>"
-        f'<script type="application/json" class="scene">{data}</script><script>{asset(PLAYER)}</script></section>'
+        f'<script type="application/json" class="scene">{data}</script><script>{bundle(*PLAYER)}</script></section>'
     )
 
 
@@ -121,7 +150,8 @@ def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
     poses: (pictures, bodies, 7) little-endian int16; the first three times `metres` are the position, the last four
     over 32767 the quaternion w x y z.
     """
-    model = load_model(get_robot(motion.robot))
+    robot = get_robot(motion.robot)
+    model = load_model(robot)
     data = mujoco.MjData(model)
     rows = motion.at(fps)
     poses = np.zeros((len(rows), model.nbody, 7))
@@ -134,14 +164,15 @@ def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
     return {
         "fps": fps,
         "bodies": int(model.nbody),
+        "size": DISTANCE * units.growth(robot, "m"),
         "metres": metres,
         "poses": base64.b64encode(packed.tobytes()).decode("ascii"),
         "commands": [replay.describe(motion.command[row]) for row in rows],
-        "shapes": [_shape(model, geom) for geom in _drawn(model)],
+        "shapes": [shape(model, geom) for geom in drawn(model)],
     }
 
 
-def _drawn(model: mujoco.MjModel) -> list[int]:
+def drawn(model: mujoco.MjModel) -> list[int]:
     """Geoms that show the robot; where these are meshes, of which the page knows nothing, its colliders do."""
     plain = [geom for geom in range(model.ngeom) if int(model.geom_type[geom]) in map(int, SHAPES)]
     seen = [geom for geom in plain if model.geom_group[geom] == VISUAL_GROUP]
@@ -149,7 +180,7 @@ def _drawn(model: mujoco.MjModel) -> list[int]:
     return [geom for geom in plain if model.geom_bodyid[geom]] if meshes or not seen else seen
 
 
-def _shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
+def shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
     """One visual primitive in its body's frame."""
     kind = mujoco.mjtGeom(int(model.geom_type[geom]))
     size = model.geom_size[geom].tolist()

@@ -26,7 +26,7 @@ from walkies.show.viewer.listener import Listener, Port, announce, has_screen, l
 from walkies.show.viewer.request import Ray, Request
 from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer
-from walkies.show.viewer.settings import PAYLOAD_BODY, SLIDERS
+from walkies.show.viewer.settings import LOAD_SIDE, PAYLOAD_BODY, PUSH, SLIDERS
 from walkies.show.viewer.view import View
 from walkies.show.viewer.walker import Moment, Walker, command_range
 from walkies.tasks.walk import WalkConfig
@@ -40,14 +40,10 @@ FALL_BEHIND = 0.1
 """s of simulated time made up for at most, where the machine could not keep up."""
 STAGE_PAUSE = 0.25
 """s between two choices of a policy: each is read from its file, and the robot waits for it."""
-CLICK_PUSH = 0.6
-"""m/s, of a push by a click."""
 CLICK_RADIUS = 0.15
 """m around the robot's middle that count as the robot for a click."""
 MOST_PLOTTED = 1e6
 """Size of what stands for infinity in the plots."""
-LOAD_SIDE = 0.055
-"""m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
 
 
 class Stage(NamedTuple):
@@ -226,7 +222,7 @@ class Play:
         origin, direction = np.array(sight.origin), np.array(sight.direction) / math.hypot(*sight.direction)
         along_ground = math.hypot(*direction[:2])
         if along_ground > 1e-6 and self.scene.hit(origin, direction, self.walker.data.qpos[:3], CLICK_RADIUS):
-            self.walker.push(CLICK_PUSH * direction[:2] / along_ground)
+            self.walker.push(PUSH * direction[:2] / along_ground)
 
 
 def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[str, Any]:

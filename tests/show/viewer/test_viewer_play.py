@@ -122,7 +122,7 @@ def test_a_click_on_the_robot_pushes_it_away_from_the_eye(play: Play, beside: fl
     play.scene.follow(play.walker.data.qpos[:3], 1e3)
     play.server.inbox.put(Request(click=Ray((beside, -2.0, 0.4), (0.0, 20.0, -4.0))))
     play._obey()
-    np.testing.assert_allclose(play.walker.data.qvel[:2], (0.0, module.CLICK_PUSH if pushed else 0.0), atol=1e-9)
+    np.testing.assert_allclose(play.walker.data.qvel[:2], (0.0, module.PUSH if pushed else 0.0), atol=1e-9)
 
 
 @pytest.mark.parametrize("direction", [(0.0, 0.0, -1.0), (1e-300, 0.0, 0.0), (1e6, 1e6, 1e6), (0.0, 0.0, 5e-324)])

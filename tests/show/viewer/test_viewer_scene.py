@@ -122,7 +122,8 @@ def test_the_static_files_are_all_there() -> None:
     import walkies.show.viewer.server as server
 
     names = {path.name for path in server.STATIC.iterdir()}
-    assert {"index.html", "link.js", "viewer.css", "viewer.js", "drive.js", "plots.js", "icon.svg"} == names
+    scripts, styles = {"link.js", "viewer.js", "drive.js", "plots.js"}, {"viewer.css", "drive.css"}
+    assert {"index.html", "icon.svg", *scripts, *styles} == names
     page = (server.STATIC / "index.html").read_text()
     assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
     assert all(Path(name).suffix in server.MIME for name in names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ def document(title: str, robot: Robot, reference: GaitReference, gaits: dict[str
     facts += [(name, describe(gait, reference.frequency)) for name, gait in gaits.items()]
     facts.append(("When which", rule(reference)))
     sections = [page.facts(facts), *(f"<p>{escape(note)}</p>" for note in notes), player(scene(robot, reference))]
-    return page.document(title, sections, SCRIPT)
+    return page.document(title, sections, (SCRIPT,))
 
 
 def describe(gait: Gait, frequency: float) -> str:
@@ -84,8 +83,7 @@ def scene(robot: Robot, reference: GaitReference) -> dict[str, Any]:
 
 def player(content: dict[str, Any]) -> str:
     """The part of the page that moves."""
-    # "<" never appears literally inside the data, so that no text in it can end the script element.
-    data = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    data = page.embedded(content)
     choices = "".join(f'<option value="{i}">{escape(one["name"])}</option>' for i, one in enumerate(content["tables"]))
     return (
         '<section class="gait"><div class="controls"><button type="button" aria-label="play or pause">❚❚</button>'
@@ -99,5 +97,5 @@ def player(content: dict[str, Any]) -> str:
         'right, left is up</figcaption></figure></div><h2>Feet on the ground</h2><canvas class="falls"></canvas>'
         '<h2>Joint angles (rad)</h2><canvas class="angles"></canvas>'
         f'<script type="application/json" class="scene">{data}</script>'
-        f"<script>{page.asset(SCRIPT)}</script></section>"
+        f"<script>{page.bundle(SCRIPT)}</script></section>"
     )

@@ -20,6 +20,10 @@ from walkies.sim.params import ground_geom
 PAYLOAD_BODY = "payload"
 PAYLOAD_SIZE = 0.03
 """m, half the side of the cube that a payload is."""
+LOAD_SIDE = 0.055
+"""m, side of a load of 1 kg as it is shown; it grows with the cube root of the mass."""
+PUSH = 0.6
+"""m/s that one push gives the robot."""
 WEIGHTLESS = 1e-6
 """kg: MuJoCo wants every body to have some mass."""
 SLOPE_SPEED = 5.0

@@ -71,6 +71,11 @@ export function listen(publish, actions) {
   return attach;
 }
 
+/** From shares of full speed, each within ±1, to m/s and rad/s; range: [lowest, highest] of each. */
+export function scaled(shares, range) {
+  return range.map(([low, high], i) => (shares[i] < 0 ? -shares[i] * low : shares[i] * high));
+}
+
 /** Whether a key belongs to a control: letters to a text field, arrows to a slider that was reached by keyboard. */
 function busy({ target, code }) {
   if (!(target instanceof HTMLElement)) return false;

@@ -1,5 +1,5 @@
 // The page around viser's 3-D view: its controls and its plots.
-import { listen } from "./drive.js";
+import { listen, scaled } from "./drive.js";
 import * as plots from "./plots.js";
 
 const SPAN = 8; // s shown by the rolling plots
@@ -135,7 +135,7 @@ function append(parent, tag, text) {
 /** From shares of full speed to m/s and rad/s. */
 function publish(shares) {
   const share = Number($("share").value) / 100;
-  const command = Object.values(about.range).map(([low, high], i) => share * (shares[i] < 0 ? -shares[i] * low : shares[i] * high));
+  const command = scaled(shares, Object.values(about.range)).map((value) => share * value);
   number += 1;
   sent.set(number, performance.now());
   say({ command, id: number });
