@@ -72,7 +72,7 @@ MAY_WRITE = {
     "lab/published/trials.py": "into what `writing` gave",
     "deploy/runner.py": "a program of its own, which appends to its log",
     "deploy/wiggle.py": "into what `writing` gave",
-    "show/theme.py": "into what `writing` gave",
+    "show/pictures/theme.py": "into what `writing` gave",
     "run/loggers.py": "appends to the curves, a line per iteration",
 }
 

@@ -54,7 +54,7 @@ def plot(name: str, curves: Mapping[str, Any], title: str, x: str, y: str = "", 
     """Draw name → (x, y) curves into pictures/`name`.png beside this file; axis_options as in matplotlib's `set`."""
     if FAST in os.environ:
         return
-    from walkies.show import theme
+    from walkies.show.pictures import theme
 
     with theme.figure(1, 1, width=5.2, height=3.0) as (figure, axes):
         axis = axes[0, 0]

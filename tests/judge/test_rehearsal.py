@@ -17,7 +17,7 @@ from walkies.judge.rehearsal import cells, report
 from walkies.judge.rehearsal.conditions import AXES, BASE, GRID
 from walkies.judge.rehearsal.rehearse import Extent, rehearse_grid, rehearse_sweeps
 from walkies.robots import get_robot
-from walkies.show.rehearsal_picture import colour
+from walkies.show.pictures.rehearsal import colour
 
 PUPPER = get_robot("pupper")
 FRICTION = next(axis for axis in AXES if axis.name == "friction")

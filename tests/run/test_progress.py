@@ -18,6 +18,11 @@ def display(terminal, **options):
     return Progress("Pupper", console=console, **options), text
 
 
+def test_the_reward_is_per_second_as_its_terms_are():
+    progress, _ = display(terminal=False)
+    assert "reward 25.00 /s" in progress.line(RECORD, 1.0)  # 0.5 in each of fifty steps
+
+
 def test_a_line_every_ten_seconds_without_a_terminal():
     now = [0.0]
     progress, text = display(False, total_seconds=60.0, clock=lambda: now[0])
@@ -36,7 +41,7 @@ def test_a_panel_in_a_terminal():
     with progress:
         progress.update({**RECORD, "seconds": 20.0})
     shown = text.getvalue()
-    for piece in ("0:20 elapsed", "0:20 left", "1.5M steps", "104k steps/s", "0.500 /step", "0.123 m/s", "0.0010"):
+    for piece in ("0:20 elapsed", "0:20 left", "1.5M steps", "104k steps/s", "25.00 /s", "0.123 m/s", "0.0010"):
         assert piece in shown
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from walkies.errors import UserError
 from walkies.run import loggers
-from walkies.show import curves, theme
+from walkies.show.pictures import curves, theme
 
 
 def a_run(folder, seed, rows=30):
@@ -137,3 +137,22 @@ def test_colours_are_told_apart_by_the_colour_blind():
     assert nearest(theme.COLOURS[:5]) > 30
     rainbow = ["#" + bytes(int(255 * v) for v in colorsys.hsv_to_rgb(h / 6, 0.9, 0.7)).hex() for h in range(5)]
     assert nearest(rainbow) < 15
+
+
+def test_marks_are_those_of_the_runs_own_robot(tmp_path):
+    runs = [a_run(tmp_path / name, 0) for name in ("pupper", "go", "again", "unknown")]
+    for run, robot in zip(runs, ("pupper", "go", "go", "nobody"), strict=True):
+        (run / "config.json").write_text(f'{{"robot": "{robot}"}}')
+    pupper, go, again, unknown = runs
+    assert curves._limits([pupper])["lin_vel_error"] == 0.1
+    assert curves._limits([go, again])["lin_vel_error"] > 0.1
+    assert "lin_vel_error" not in curves._limits([pupper, go])
+    assert "survival" in curves._limits([pupper, go])
+    assert curves._limits([unknown]) == {}
+
+
+def test_no_picture_is_wider_than_a_telephone_can_show(tmp_path):
+    with theme.figure(1, 8) as (made, _):
+        assert Image.open(theme.save(made, tmp_path / "wide.png")).width <= theme.WIDEST
+    with theme.figure(1, 1) as (made, _):
+        assert Image.open(theme.save(made, tmp_path / "small.png")).width == 4.0 * theme.STYLE["savefig.dpi"]

@@ -11,7 +11,8 @@ from walkies import cli, markdown
 from walkies.cli import doctor
 from walkies.judge import exam
 from walkies.run import progress
-from walkies.show import curves, page, report, runs, theme
+from walkies.show import page, report, runs
+from walkies.show.pictures import curves, theme
 
 ODD = "x]<b>|_y_ $a$ [red]`z`:smile:"
 

@@ -5,7 +5,8 @@ import pytest
 from standing import standing_policy
 
 from walkies.robots import get_robot
-from walkies.show import gait, replay
+from walkies.show import replay
+from walkies.show.pictures import gait
 
 PUPPER = get_robot("pupper")
 SHORT = (replay.Segment(0.5, (0.0, 0.0, 0.0)), replay.Segment(0.5, (0.3, -0.1, 1.0)))

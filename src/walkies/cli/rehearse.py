@@ -32,7 +32,7 @@ from walkies.judge.rehearsal.rehearse import (
     silent,
 )
 from walkies.run.folders import RunFolder, find_policy, refuse_unwritable
-from walkies.show import rehearsal_picture
+from walkies.show.pictures import rehearsal as rehearsal_picture
 from walkies.terminal import say
 
 

@@ -88,8 +88,8 @@ def markdown(data: Mapping[str, Any]) -> str:
 
 def draw(data: Mapping[str, Any], out: Path) -> Path:
     """The table as a heat map: sweeps down, settings across."""
-    from walkies.show import theme
-    from walkies.show.rehearsal_picture import colour
+    from walkies.show.pictures import theme
+    from walkies.show.pictures.rehearsal import colour
 
     rows, labels = data["rows"], data["labels"]
     lines = [(label, [row["survival"][axis]["mean"] for row in rows]) for axis, label in labels.items()]

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from walkies import terminal
 from walkies.files import printable
+from walkies.tasks.contract import CONTROL_DT
 
 PLAIN_INTERVAL = 10.0
 """Seconds between lines where there is no terminal."""
@@ -34,10 +35,12 @@ class Quantity(NamedTuple):
     """Names under which a record may hold it; the first that is there counts."""
     unit: str
     digits: int
+    size: float = 1.0
+    """What the number is multiplied by."""
 
 
 QUANTITIES = (
-    Quantity("reward", ("reward",), "/step", 3),
+    Quantity("reward", ("reward",), "/s", 2, size=1.0 / CONTROL_DT),
     Quantity("velocity error", ("lin_vel_error",), "m/s", 3),
     Quantity("turn error", ("yaw_rate_error",), "rad/s", 3),
     Quantity("episode length", ("episode_length",), "steps", 0),
@@ -165,5 +168,5 @@ def _numbers(record: Mapping[str, float]) -> list[tuple[Quantity, str]]:
     for quantity in QUANTITIES:
         value = next((float(record[key]) for key in quantity.keys if key in record), math.nan)
         if math.isfinite(value):
-            found.append((quantity, f"{value:.{quantity.digits}f} {quantity.unit}".rstrip()))
+            found.append((quantity, f"{quantity.size * value:.{quantity.digits}f} {quantity.unit}".rstrip()))
     return found

@@ -20,7 +20,7 @@ from walkies.judge.exam import robot_of
 from walkies.judge.falls import FALL_TILT
 from walkies.robots import load_model
 from walkies.run.folders import RunFolder, find_policy
-from walkies.show import theme
+from walkies.show.pictures import theme
 from walkies.show.viewer.gauges import Gauges
 from walkies.show.viewer.listener import Listener, Port, announce, has_screen, listen
 from walkies.show.viewer.request import Ray, Request

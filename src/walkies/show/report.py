@@ -22,7 +22,8 @@ from walkies.markdown import escape, table
 from walkies.run import loggers
 from walkies.run.folders import RunFolder
 from walkies.run.progress import count, duration
-from walkies.show import curves, gait, margins, page, replay
+from walkies.show import margins, page, replay
+from walkies.show.pictures import curves, gait
 from walkies.terminal import say
 
 T = TypeVar("T")

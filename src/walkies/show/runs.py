@@ -17,7 +17,8 @@ from walkies.errors import UserError
 from walkies.files import UNFINISHED, printable, write_text
 from walkies.run.folders import RUNS, RunFolder, is_locked
 from walkies.run.progress import count, duration
-from walkies.show import curves, gait, margins, page, replay
+from walkies.show import margins, page, replay
+from walkies.show.pictures import curves, gait
 from walkies.show.report import Summary, facts, flat_settings, is_run, summarize
 from walkies.terminal import console, say
 

@@ -16,7 +16,7 @@ from walkies.robots.reading.anatomy import Anatomy, anatomy, limits
 from walkies.robots.reading.check import check, torque_limits, torques
 from walkies.robots.reading.source import Source, read
 from walkies.robots.reading.stand import Stand, stand
-from walkies.show import robot_picture
+from walkies.show.pictures import robot as robot_picture
 from walkies.terminal import console, say
 
 PICTURE = "robot.png"

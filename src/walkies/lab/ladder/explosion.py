@@ -88,7 +88,7 @@ def explosion(horizon: int = 1000, rollouts: int = 1024, seed: int = 0) -> dict[
 
 def draw(found: Mapping[str, Growth], out: Path) -> Path:
     """Left: the size of the gradient through each world. Right: the noise of both estimates in the first world."""
-    from walkies.show import theme
+    from walkies.show.pictures import theme
 
     with theme.figure(1, 2) as (made, axes):
         left, right = axes[0]

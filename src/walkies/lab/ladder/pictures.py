@@ -11,8 +11,8 @@ import numpy as np
 from walkies.lab.ladder.curves import Point
 from walkies.lab.ladder.gradients import Spread
 from walkies.lab.ladder.reuse import Age
-from walkies.show import theme
-from walkies.show.curves import band
+from walkies.show.pictures import theme
+from walkies.show.pictures.curves import band
 
 LOOKS: dict[str, tuple[str, str]] = {
     "reinforce": (theme.GREY, "-"),

@@ -282,7 +282,7 @@ def draw(path: Path, out: Path, chosen: Sequence[Row]) -> Path:
     """The curves of all finished rows, a panel per environment, a band from the lowest to the highest seed."""
     from matplotlib.ticker import EngFormatter
 
-    from walkies.show import curves, theme
+    from walkies.show.pictures import curves, theme
 
     finished = [row for row in chosen if read(row, out) is not None]
     environments = list(dict.fromkeys(row.protocol.env for row in finished))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from walkies.robots.base import Robot
-from walkies.show import page, theme
+from walkies.show import page
+from walkies.show.pictures import theme
 from walkies.tasks.gait.generator import Gait, on_ground
 from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.reference import GaitReference

@@ -19,8 +19,8 @@ from walkies.robots.base import Robot
 from walkies.robots.reading.check import STRAINED
 from walkies.robots.standing import Standing, parts_of, standing
 from walkies.show.page import SHAPES
+from walkies.show.pictures.robot import COLOURS
 from walkies.show.pose_page.server import PoseServer
-from walkies.show.robot_picture import COLOURS
 from walkies.show.viewer.access import LOOPBACK
 from walkies.show.viewer.listener import Port, announce, has_screen, listen
 

@@ -23,7 +23,7 @@ from walkies.rl import train
 from walkies.robots import load_model
 from walkies.run.progress import count as in_words
 from walkies.run.training import Training
-from walkies.show import theme
+from walkies.show.pictures import theme
 from walkies.show.viewer.listener import listen
 from walkies.show.viewer.scene import Scene
 from walkies.show.viewer.server import PageServer

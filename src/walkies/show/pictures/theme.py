@@ -18,6 +18,9 @@ BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY = "#0072B2", "#D55E00", "#1EA5A5",
 COLOURS = (BLUE, VERMILLION, TEAL, VIOLET, CRIMSON, GREY)
 LIGHT_PAGE, DARK_PAGE = "#FFFFFF", "#0D1117"
 
+WIDEST = 1600
+"""Pixels of a picture's width, at most: a telephone shows a fourth of it."""
+
 STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -69,7 +72,7 @@ def figure(rows: int = 1, columns: int = 1, width: float = 4.0, height: float = 
 
 
 def save(made: Any, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all; the path."""
+    """Write a figure as PNG, at most WIDEST pixels wide, whole or not at all; the path."""
     with writing(path) as part:
-        made.savefig(part, format="png")
+        made.savefig(part, format="png", dpi=min(STYLE["savefig.dpi"], WIDEST / made.get_figwidth()))
     return path

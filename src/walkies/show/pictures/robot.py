@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull
 
 from walkies.robots import load_model
 from walkies.robots.base import Robot
-from walkies.show import theme
+from walkies.show.pictures import theme
 
 VIEWS = (("from the left", 0, 2, "forward, m", "up, m"), ("from above", 0, 1, "forward, m", "to the left, m"),
          ("from the front", 1, 2, "to the left, m", "up, m"))  # fmt: skip

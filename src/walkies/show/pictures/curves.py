@@ -9,8 +9,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.files import read_json
+from walkies.judge.ranges import CONTROL_DT
+from walkies.judge.report import marks_of, scale_of
+from walkies.robots import folders, get_robot
 from walkies.run import loggers
-from walkies.show import theme
+from walkies.run.folders import RunFolder
+from walkies.show.pictures import theme
 
 
 class Quantity(NamedTuple):
@@ -19,16 +24,18 @@ class Quantity(NamedTuple):
     title: str
     column: str
     label: str
-    mark: float | None = None
-    """A line that is drawn across, such as what the examination asks for."""
+    marked: bool = False
+    """Whether the examination has a pass mark for the column, which is drawn across."""
     log: bool = False
+    size: float = 1.0
+    """What values are multiplied by."""
 
 
 QUANTITIES = (
-    Quantity("Reward", "reward", "per step"),
+    Quantity("Reward", "reward", "per second", size=1.0 / CONTROL_DT),
     Quantity("Episode length", "episode_length", "control steps"),
-    Quantity("Velocity error", "lin_vel_error", "m/s", mark=0.10),
-    Quantity("Turn-rate error", "yaw_rate_error", "rad/s", mark=0.20),
+    Quantity("Velocity error", "lin_vel_error", "m/s", marked=True),
+    Quantity("Turn-rate error", "yaw_rate_error", "rad/s", marked=True),
     Quantity("Falls", "fell", "share of steps", log=True),
     Quantity("KL per update", "kl", "nats"),
     Quantity("Learning rate", "learning_rate", "", log=True),
@@ -60,10 +67,11 @@ def draw_runs(groups: Mapping[str, Sequence[Path]], out: Path, *, x: Literal["st
     shown = [q for q in QUANTITIES if any(np.isfinite(table.get(q.column, np.nan)).any() for table in tables)]
     if not shown or not any(x in table for table in tables):
         raise UserError(f"nothing to draw: {', '.join(groups)} have none of {', '.join(q.column for q in QUANTITIES)}")
+    limits = _limits([run for runs in groups.values() for run in runs])
     columns = min(COLUMNS_OF_PANELS, len(shown))
     with theme.figure(-(-len(shown) // columns), columns) as (made, axes):
         for axis, quantity in zip(axes.flat, shown, strict=False):
-            _panel(axis, quantity, data, x)
+            _panel(axis, quantity, data, x, limits.get(quantity.column) if quantity.marked else None)
         for axis in axes.flat[len(shown) :]:
             axis.set_visible(False)
         for axis in axes.flat:
@@ -141,7 +149,7 @@ def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> No
     total = np.sum(list(parts.values()), axis=0)
     seam = withStroke(linewidth=4.0, foreground=theme.LIGHT_PAGE)  # it is seen on every colour, and on a dark page
     axis.plot(steps, total, color=theme.DARK_PAGE, linewidth=1.8, label="all together", path_effects=[seam])
-    axis.set_title("Reward (per second)")  # as the terms are recorded; the learning curve's is per step
+    axis.set_title("Reward (per second)")
     axis.xaxis.set_major_formatter(_engineer())
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
@@ -171,9 +179,28 @@ def band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, n
     return shared, values.mean(0), values.min(0), values.max(0)
 
 
-def _panel(axis: Any, quantity: Quantity, data: dict[str, list[dict[str, np.ndarray]]], x: str) -> None:
+def _limits(runs: Sequence[Path]) -> dict[str, float]:
+    """Pass marks by column that hold for the robots of all these runs."""
+    found = [_marks(run) for run in runs]
+    return {key: limit for key, limit in found[0].items() if all(one.get(key) == limit for one in found)}
+
+
+def _marks(run: Path) -> dict[str, float]:
+    """Pass marks of the examination of a run's robot, by key; none where the run does not say which robot it is."""
+    folders.know_copy(run)
+    try:
+        robot = get_robot(read_json(RunFolder(run).config, "a run's configuration")["robot"])
+    except (UserError, KeyError, TypeError):
+        return {}
+    return {mark.key: mark.limit for mark in marks_of(scale_of(robot)) if mark.limit is not None}
+
+
+def _panel(
+    axis: Any, quantity: Quantity, data: dict[str, list[dict[str, np.ndarray]]], x: str, mark: float | None
+) -> None:
     for index, (name, tables) in enumerate(data.items()):
-        curves = [thin(table[x], table[quantity.column]) for table in tables if quantity.column in table and x in table]
+        there = [table for table in tables if quantity.column in table and x in table]
+        curves = [thin(table[x], quantity.size * table[quantity.column]) for table in there]
         curves = [(along, values) for along, values in curves if len(along)]
         colour = theme.COLOURS[index % len(theme.COLOURS)]
         if len(curves) == 1:
@@ -182,8 +209,12 @@ def _panel(axis: Any, quantity: Quantity, data: dict[str, list[dict[str, np.ndar
             shared, mean, low, high = band(curves)
             axis.fill_between(shared, low, high, color=colour, alpha=0.25, linewidth=0)
             axis.plot(shared, mean, color=colour, label=theme.words(f"{name} ({len(curves)} seeds)"))
-    if quantity.mark is not None:
-        axis.axhline(quantity.mark, color=theme.GREY, linestyle="--", linewidth=1)
+    if mark is not None:
+        axis.axhline(mark, color=theme.GREY, linestyle="--", linewidth=1)
+        axis.annotate(
+            f"pass mark {mark:g}", (1.0, mark), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+            textcoords="offset points", ha="right", va="bottom", fontsize="small", color=theme.GREY,
+        )  # fmt: skip
         axis.set_ylim(bottom=0)
     if quantity.log and any(line.get_ydata().max(initial=0) > 0 for line in axis.lines):
         axis.set_yscale("log")

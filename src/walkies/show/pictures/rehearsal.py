@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from walkies.judge.rehearsal.report import FOLLOWS
-from walkies.show import theme
+from walkies.show.pictures import theme
 
 
 def draw_sweeps(data: Mapping[str, Any], out: Path) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from walkies.robots import get_robot
-from walkies.show import replay, theme
+from walkies.show import replay
+from walkies.show.pictures import theme
 
 SMOOTHING = 0.3
 """s over which the measured velocity is averaged."""
