@@ -3,6 +3,7 @@
 #   make walk     teach Pupper to walk, examine it, film it     (make walk ARGS="--seed 1 --out runs/one")
 #   make test     the whole test suite                          (make test ARGS="-k gae")
 #   make test-browser   the tests in a real browser (needs chromium); pictures in build/browser
+#   make docs     the site of the documentation, in build/site; readable without a network
 #   make check    format, lint, types
 #   make sanitize the native tests under AddressSanitizer and UndefinedBehaviorSanitizer (g++ on Linux)
 #   make aarch64  the native tests of an aarch64 build, under qemu (Debian)
@@ -31,7 +32,7 @@ BUILD := PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(COMPILER),,CC=zig-cc CXX=zig-c++)
 # For the pages of `walkies share`; the wheel carries it, and a checkout builds it when it is first needed.
 WASM := src/walkies/show/share/engine.wasm
 
-.PHONY: help setup walk test test-browser check sanitize aarch64 wasm bench proof wheel clean
+.PHONY: help setup walk test test-browser docs check sanitize aarch64 wasm bench proof wheel clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -62,6 +63,16 @@ test-browser: $(STAMP) $(WASM)
 		"and found none on the PATH. On Debian or Ubuntu: apt-get install chromium" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet -c constraints.txt playwright
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+# What builds the site is installed here and not by `make setup`: the extra `docs`, without building the engine again.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP)
+	$(BIN)/python -c "import tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+		print(*extras['docs'], sep='\n')" | $(BIN)/python -m pip install --quiet -c constraints.txt -r /dev/stdin
+	$(BIN)/python docs/site/site_pages.py
+	$(BIN)/mkdocs build --strict --quiet
+	rm -f build/site/404.html build/site/sitemap.xml*
+	$(BIN)/python docs/site/site_check.py build/site
 
 check: $(STAMP)
 	$(BIN)/ruff check .
