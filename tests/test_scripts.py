@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted([*(ROOT / ".ci").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+SCRIPTS = sorted(path for folder in (".ci", "benchmarks", "examples") for path in (ROOT / folder).glob("*.py"))
 
 
 def missing(text: str) -> list[str]:

@@ -33,7 +33,7 @@ MOVED = {
 """Files whose place on the site is another than in docs/."""
 SOURCE = "source"
 """Folder of the site for files and folders that are shown as pages."""
-SHOWN = (".py", ".toml", ".txt", "LICENSE", "Dockerfile", "Makefile", ".cff")
+SHOWN = (".py", ".xml", ".toml", ".txt", "LICENSE", "Dockerfile", "Makefile", ".cff")
 """Ends of the names of files that become pages."""
 LINK = re.compile(r"(?P<before>!?\[(?P<text>[^\]]*)\]\()(?P<target>[^)\s#]+)?(?P<anchor>#[^)\s]*)?\)")
 FENCED = re.compile(r"^(?P<fence>```+|~~~+).*?^(?P=fence)[ \t]*$", re.M | re.S)

@@ -25,7 +25,9 @@ from walkies.lab.published.protocols import Row
 
 ROOT = Path(__file__).parents[2]
 LECTURE = ROOT / "docs" / "lecture"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *(ROOT / "docs").rglob("*.md")]
+)
 FENCED = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.M | re.S)
 INDENTED = re.compile(r"(?:^    [^\n]*\n)+", re.M)
 SPAN = re.compile(r"`(walkies [^`]+)`")
@@ -216,6 +218,17 @@ def test_the_courses_error_is_smaller_after_a_fall() -> None:
     by_fall = [course(errors, steps) for steps in (50, 100, 300, 500)]
     assert by_fall == sorted(by_fall) and by_fall[1] < 0.25 < by_fall[2]
     assert FALLEN_LINEAR == 1.0 and "an error of 1 m/s for each step" in block.page.read_text(encoding="utf-8")
+
+
+def test_the_page_about_gymnasium_runs_from_top_to_bottom() -> None:
+    """Its blocks belong together."""
+    found = [block for block in PYTHON if block.page == ROOT / "docs" / "gymnasium.md"]
+    code = "\n".join(block.code for block in found)
+    names, printed = executed(found[0]._replace(code=code))
+    assert len(found) == 3
+    assert printed.splitlines()[0].startswith("True ['") and printed.splitlines()[1:] == ["(3,) (8, 1)", "(2,)"]
+    names["envs"].close()  # type: ignore[attr-defined]
+    names["pendulums"].close()  # type: ignore[attr-defined]
 
 
 def test_one_group_of_the_randomization_is_switched_off() -> None:
