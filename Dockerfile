@@ -11,7 +11,7 @@ FROM debian:bookworm-slim
 # g++ builds the engine (without it Clang would come as a Python package); EGL draws the video without a screen.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        ca-certificates g++ libegl1 libgl1-mesa-dri make python3 python3-venv \
+        ca-certificates g++ libegl1 libgl1-mesa-dri libopengl0 make python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 ARG UID=1000

@@ -13,8 +13,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-GL_PACKAGES = "libegl1 libgl1-mesa-dri"
-"""Debian and Ubuntu packages with which MuJoCo renders without a screen."""
+GL_PACKAGES = "libegl1 libgl1-mesa-dri libopengl0"
+"""Debian and Ubuntu packages with which MuJoCo renders without a screen; PyOpenGL loads the last."""
 CONTEXTS = "mujoco.rendering.classic.gl_context"
 """MuJoCo's module that loads the library."""
 
