@@ -5,6 +5,9 @@
 #   docker run --rm -v "$PWD/runs:/home/walker/walkies/runs" walkies                # make walk
 #   docker run --rm -v "$PWD/runs:/home/walker/walkies/runs" walkies .venv/bin/walkies exam runs/pupper-0
 #
+# The steps were tried in a bare Debian 12 as this user, up to `make walk ARGS="--minutes 1.5 --exam-episodes 10"` and
+# `make docs`; the image itself has not been built yet.
+#
 # UID is that of whoever owns runs/ outside. Running needs no GPU, no display and no network.
 FROM debian:bookworm-slim
 
