@@ -49,7 +49,7 @@ def test_an_own_algorithm_learns_as_ppo_does(tmp_path: Path) -> None:
 
 
 def test_an_own_reward_is_trained_with(tmp_path: Path) -> None:
-    first, last = numbers(r"(-\d\.\d+) at", printed("own_reward.py", tmp_path))
+    first, last = numbers(r"(-\d+\.\d+) at", printed("own_reward.py", tmp_path))
     assert first < 0.0 and last < 0.0
     assert (tmp_path / "runs" / "low" / "policy.json").is_file()
 
