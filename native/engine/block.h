@@ -34,10 +34,11 @@ struct Memory {
 
   template <class T>
   T* take(int count) {
+    used = (used + alignof(T) - 1) / alignof(T) * alignof(T);
     T* piece = begin ? reinterpret_cast<T*>(begin + used) : nullptr;
     used += size_t(count) * sizeof(T);
 #if defined(__SANITIZE_ADDRESS__)
-    constexpr size_t gap = 1024;  // keeps the alignment of vectors
+    constexpr size_t gap = 1024;
     if (begin) ASAN_POISON_MEMORY_REGION(begin + used, gap);
     used += gap;
 #endif

@@ -13,9 +13,8 @@ namespace walkies::WALKIES_NS {
 constexpr int kMaxSize = 6 + kMaxJoints;
 static_assert(kMaxSize <= 64, "a row's pattern is a 64-bit mask");
 
-// Where a matrix has entries: for each row the columns before the diagonal. The first six are always among them. Aligned
-// as vectors are, with which it shares a block's memory.
-struct alignas(64) Pattern {
+// Where a matrix has entries: for each row the columns before the diagonal. The first six are always among them.
+struct Pattern {
   uint64_t mask[kMaxSize];
   int count[kMaxSize];                 // beyond the first six
   uint8_t column[kMaxSize][kMaxJoints];  // those, in ascending order
