@@ -246,8 +246,8 @@ def flat_settings(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _products(folder: RunFolder) -> list[str]:
     described = {
-        folder.policy: "what the robot loads",
-        folder.video: "what it looks like",
+        folder.policy: "the file the robot loads",
+        folder.video: "a video of the policy",
         folder.report: "the examination as data",
         folder.curves: "the curves as data",
         folder.config: "everything to repeat the run",
