@@ -115,7 +115,7 @@ def digest(path: Path | str) -> str:
 
 
 def refuse_pointer(path: Path | str, expected: str) -> None:
-    """Say so where a file that is about to be read by other means than `read_text` is only a Git LFS pointer.
+    """Refuse a file that is about to be read by other means than `read_text` if it is only a Git LFS pointer.
 
     Raises:
         UserError: it is one.
@@ -128,7 +128,7 @@ def refuse_pointer(path: Path | str, expected: str) -> None:
 
 def _pointer(path: Path | str, expected: str) -> str:
     return (
-        f"{path} is a Git LFS pointer, not the file itself, which `git lfs pull` in its repository downloads; "
+        f"{path} is a Git LFS pointer, not the file itself; `git lfs pull` in its repository downloads it; "
         f"expected {expected}"
     )
 
@@ -165,7 +165,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{twice!r} stands twice in one object")
+        raise ValueError(f"{twice!r} occurs twice in one object")
     return result
 
 

@@ -162,7 +162,7 @@ class PolicyFile:
         return forward(layers, observation.astype(np.float64))
 
     def contract(self, robot: Robot) -> Contract:
-        """How this file connects to `robot`: its own pose, limits and gains, with the motor board's clamp behind them.
+        """How this file connects to `robot`: its own pose, limits and gains, followed by the motor board's clamp.
 
         The controller clamps to the file's limits, then the board to the robot's limits inset by `limit_inset`; two
         clamps in a row are one clamp to the intersection, which is what the returned contract's `target` does.

@@ -162,7 +162,7 @@ def markdown(card: Card) -> str:
     lines = [
         f"# Examination: {'PASSED' if card['passed'] else 'FAILED'}",
         "",
-        f"{about(card)} The marks in bold decide; the others inform.",
+        f"{about(card)} The marks in bold decide; the others are for information.",
         "",
         *table(["", "result", "pass mark", ""], [_row(mark) for mark in card["marks"]]),
     ]

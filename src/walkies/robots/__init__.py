@@ -36,8 +36,8 @@ def get_robot(name: str) -> Robot:
     if (folder := folders.find(name)) is not None:
         return record.read(folder)
     raise UserError(
-        f"unknown robot {shown(name)!r}; known robots: {', '.join(names())}. One of your own: "
-        "walkies robot add FILE, or the path of its MJCF or URDF file in place of a name"
+        f"unknown robot {shown(name)!r}; known robots: {', '.join(names())}. For your own: "
+        "walkies robot add FILE, or give the path of its MJCF or URDF file instead of a name"
     )
 
 

@@ -40,8 +40,8 @@ SAME = 1e-4
 LEAST = 0.1
 """Of the hips' height as it is: lower is no pose to stand in, and a task would have next to no unit of length."""
 LEFT = (
-    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; look "
-    "at them where the new pose is much lower or higher"
+    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; check "
+    "them if the new pose is much lower or higher"
 )
 SOURCE = "model.xml"
 """In a folder of the zoo: the file that its robot was read off."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
 
 READ = "robot.read.json"
 """What walkies read off the model, as the record has it."""
-EXPECTED = "what `walkies robot add` wrote, with other numbers at most; add the robot's file again, or mend it by hand"
+EXPECTED = "what `walkies robot add` wrote, with only numbers changed; add the robot's file again, or fix it by hand"
 LONG = 1.5
 """Heights of its hips that a trunk is long, of which nothing is known."""
 UNLIMITED = 1e6

@@ -80,8 +80,8 @@ def in_short(margins: Margins) -> str:
 def html(margins: Margins, title: str = "Rehearsal") -> str:
     """The rehearsals as a section of a page."""
     parts = [
-        f"<section><h2>{escape(title)}</h2><p>The policy in the robot's own control loop, under what training did not "
-        "have. Intervals are 95%.</p>"
+        f"<section><h2>{escape(title)}</h2><p>The policy in the robot's own control loop, under conditions not seen in "
+        "training. Intervals are 95%.</p>"
     ]
     if margins.boxes:
         parts.append(page.table(HEAD, [_row(box) for box in margins.boxes]))

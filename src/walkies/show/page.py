@@ -83,7 +83,7 @@ def card(content: report_card.Card) -> str:
     below = "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
     return (
         f"<section><h2>Examination {verdict}</h2><p>{escape(report_card.about(content))} Marks in bold decide, the "
-        "others inform.</p>"
+        "others are for information.</p>"
         "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table>{below}</section>"
     )

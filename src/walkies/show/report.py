@@ -221,9 +221,9 @@ def command_line(config: dict[str, Any]) -> str:
 
 
 def command(target: Annotated[Path, tyro.conf.Positional], /) -> int:
-    """Write a run's report.md and report.html again, from what its folder holds.
+    """Write a run's report.md and report.html again, from the contents of its folder.
 
-    What is damaged there is said, and left out; the exit status is then 1.
+    Damaged parts are reported and left out; the exit status is then 1.
 
     Args:
         target: the run folder.

@@ -72,7 +72,7 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
         name, part = next(item for item in policy.slices.items() if item[1].start <= entry < item[1].stop)
         message = f"{name}[{entry - part.start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
-        message += " median input: it never varied in training, and will on the robot"
+        message += " median input: it never varied in training, but will on the robot"
         mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
         key = f"layers[0].weights[0][{frame * policy.frame_size + entry}]"
         yield Finding("never-varied", ERROR, key, message, FOLDED, mend)
@@ -131,10 +131,10 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
     last = len(policy.layers) - 1
     final = policy.layers[last].activation
     if final not in BOUNDED:
-        message = "nothing bounds the actions but the joint limits"
+        message = "only the joint limits bound the actions"
         yield Finding("unbounded", WARNING, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
     if final in ONE_SIDED:
-        message = f"{final} gives no negative action: every joint turns to one side of the default pose only"
+        message = f"{final} gives no negative action: every joint turns only to one side of the default pose"
         message += ", and the actions share a sum of 1" if final == "softmax" else ""
         severity = ERROR if final == "softmax" else WARNING
         yield Finding("one-sided", severity, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
@@ -142,9 +142,8 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
     if count > MAX_PARAMETERS:
         message = f"{count:,} weights; an action must be ready within 19 ms on the robot's computer"
         reference = f"{CONTROLLER}: policy_latest.json has 38.9 MB; watch ~/policy_inference_latency_seconds"
-        yield Finding(
-            "large", WARNING, "layers", message, reference, "train a smaller network (two layers of 128 walk)"
-        )
+        mend = "train a smaller network (two layers of 128 are enough to walk)"
+        yield Finding("large", WARNING, "layers", message, reference, mend)
 
 
 def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
@@ -153,7 +152,7 @@ def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     now, later = ordinary_observations(policy.contract(robot), count)
     actions, after, exact = policy.act(now), policy.act(later), policy.act_exactly(now)
     if not (np.all(np.isfinite(actions)) and np.all(np.isfinite(after))):
-        message = "on ordinary observations some actions are not finite"
+        message = "some actions on ordinary observations are not finite"
         yield Finding("overflow", ERROR, "layers", message, f"{CONTROLLER}: NaN stops the controller", "train again")
         return
     with np.errstate(over="ignore"):  # the largest float32 twice is no float32 any more

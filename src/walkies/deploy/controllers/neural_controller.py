@@ -1,8 +1,8 @@
 """The robot's controller, rebuilt: what happens between sensors and motors, tick by tick, for n robots at once.
 
-A model of `neural_controller` and of the motor board behind it, with the traits that surprise people: the emergency
-stop is looked at only when the policy is, and never during start-up; the fade-in shows in the observation; who is
-switched off is damped, not limp. There are two ages of it: that of 2025
+A model of `neural_controller` and of the motor board behind it, including its surprising traits: the emergency stop is
+checked only when the policy runs, and never during start-up; the fade-in is visible in the observation; a controller
+that is switched off leaves the joints damped, not limp. There are two versions of it: that of 2025
 (pupperv3-monorepo, ros2_ws/src/neural_controller and control_board_hardware_interface), where history survives a
 re-activation and a multiplexer silences a dead gamepad, and that of 2026 (pupper_gait_deploy), which clears the
 history, knows the blocks of a file, and has no multiplexer.

@@ -184,7 +184,7 @@ def gauss_newton(
     while done < iterations:
         done += 1
         if not np.all(np.isfinite(residual)):
-            raise UserError("the simulated robot left the numbers; is this a log of this robot?")
+            raise UserError("the simulation diverged; is this a log of this robot?")
         sigma, weight = _weights(residual)
         cost = _cost(residual / sigma) + 0.5 * precision @ (x - start) ** 2
         hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)

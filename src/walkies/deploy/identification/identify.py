@@ -110,7 +110,7 @@ def is_held(log: Log) -> bool:
     joints, gyro = log.part("joint_position"), log.part("gyro")
     if np.nanmedian(_spread(joints)) < MOVING:
         raise UserError(
-            "the joints hardly move in this log, so that it tells nothing; "
+            "the joints hardly move in this log, so it tells nothing; "
             "record the robot walking, or held in the air with its legs walking"
         )
     return bool(np.max(_spread(gyro)) < STILL)

@@ -85,7 +85,7 @@ def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
 
 
 def doubts(found: Identified, robot: Robot) -> list[str]:
-    """What a person should look at before believing the numbers."""
+    """What to check before trusting the numbers."""
     notes = []
     if found.joint_error > LITTLE * found.nominal_error and found.joint_error > FAR:
         where = "held in the air" if found.held else "on the ground"

@@ -186,7 +186,7 @@ def _check_messages(recording: Recording, policy: PolicyFile) -> None:
     if largest > OBSERVATION_CLIP * (1 + SAME):
         raise UserError(
             f"an observation holds {largest:.3g}, which the controller would have clamped to {OBSERVATION_CLIP:g}; "
-            "the log is damaged, or of something else"
+            "the log is damaged, or of another controller"
         )
 
 

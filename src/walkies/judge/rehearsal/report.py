@@ -44,7 +44,7 @@ def verdict(axis: Axis, cells: Sequence[Summary]) -> str:
     """One sentence: how far to either side of the base the robot holds, and where it still follows."""
     good = [cell.survival.value >= HOLDS for cell in cells]
     if not good[axis.base]:
-        return f"{axis.label}: falls already at {axis.show(axis.values[axis.base])}, where everything is as usual"
+        return f"{axis.label}: falls already at {axis.show(axis.values[axis.base])}, the usual conditions"
     first = last = axis.base
     while first > 0 and good[first - 1]:
         first -= 1
@@ -114,7 +114,7 @@ def as_json(cell: Summary) -> dict[str, Any]:
 
 def sweeps_markdown(data: Mapping[str, Any]) -> str:
     """The sweeps for people."""
-    lines = ["# Rehearsal", "", _about(data), "", "## What to make of it", ""]
+    lines = ["# Rehearsal", "", _about(data), "", "## Conclusions", ""]
     lines += [f"- {axis['verdict']}" for axis in data["axes"]]
     for axis in data["axes"]:
         lines += [

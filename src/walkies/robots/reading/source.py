@@ -53,7 +53,7 @@ def read(path: Path | str) -> Source:
     path = Path(path)
     text = read_text(path, EXPECTED)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise UserError(f"{path}: has a document type of its own; expected {EXPECTED} without one")
+        raise UserError(f"{path}: declares its own document type; expected {EXPECTED} without one")
     try:
         root = ElementTree.fromstring(text.lstrip())
     except ElementTree.ParseError as error:
@@ -124,7 +124,7 @@ def _drop_empty(root: ElementTree.Element) -> Iterator[str]:
                 link.remove(shape)
                 count += 1
     if count:
-        yield f"{count} shapes that only show the robot have no size, and were left out"
+        yield f"{count} visual shapes have no size and were left out"
 
 
 def _mass_of(path: Path, link: ElementTree.Element) -> float:
@@ -156,7 +156,7 @@ def _fill(path: Path, spec: mujoco.MjSpec, hollow: dict[str, float]) -> Iterator
         for geom in spec.body(name).geoms:
             geom.density *= mass / float(model.body(name).mass[0])
     names = ", ".join(list(hollow)[:3]) + ("" if len(hollow) <= 3 else f" and {len(hollow) - 3} more")
-    yield f"{names}: of a mass and no inertia; they got that of their shapes, filled evenly"
+    yield f"{names}: with mass but no inertia; they got the inertia of their shapes with uniform density"
 
 
 def _number(path: Path, element: ElementTree.Element, attribute: str) -> float:
@@ -210,7 +210,7 @@ def _settle_meshes(path: Path, root: ElementTree.Element) -> Iterator[str]:
                     _refuse_mesh(path, str(link.get("name")), name, found)
     for missing, why in ((True, "not there"), (False, f"none of {', '.join(READABLE)}")):
         if lost[missing]:
-            yield f"{lost[missing]} meshes that only show the robot are {why}, and were left out"
+            yield f"{lost[missing]} visual meshes are {why} and were left out"
 
 
 def _refuse_mesh(path: Path, link: str, name: str, found: Path | None) -> None:
