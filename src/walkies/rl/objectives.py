@@ -88,7 +88,7 @@ def outside_clip(terms: Terms, coefficient: float) -> Array:
 OBJECTIVES = {"score": score, "surrogate": surrogate, "clipped": clipped, "kl_penalty": kl_penalty}
 
 METRICS: dict[str, dict[str, Callable[[Terms, float], Array]]] = {"clipped": {"clip_fraction": outside_clip}}
-"""What an objective alone has to report, as means over samples: it knows the meaning of its coefficient."""
+"""Metrics of one objective only, as means over samples: it knows the meaning of its coefficient."""
 
 
 def policy_loss(
