@@ -1,4 +1,4 @@
-"""What happened in an examination, per control step."""
+"""The record of an examination, per control step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Record(NamedTuple):
     weight: np.ndarray
     """(n,) N"""
     parts: Parts | None = None
-    """What the robot's own parts did; None: nobody looked."""
+    """Contacts and resting joints of the robot's own parts; None: not recorded."""
 
 
 def empty(n: int, num_joints: int, weight: np.ndarray) -> Record:

@@ -1,9 +1,9 @@
 """Another default pose for a robot of the working folder, written into its `robot.toml` as by hand.
 
-What a change by hand is, `record.write` decides: a value other than the one which walkies had read off the model. A
-saved pose is one, and so are the numbers that follow it; all of them stay when the robot's file is added again.
+`record.write` decides what counts as a change by hand: a value other than the one walkies had read from the model. A
+saved pose is one, and so are the numbers that follow from it; all of them stay when the robot's file is added again.
 
-The pose decides more than itself. Of the record, saving it also sets
+The pose determines other values too. Saving it also sets
 
 - `standing_height` and `hip_height`, measured in the new pose;
 - `reset_height` and `payload_height`, which keep their shares of the hips' height above the base and above the hips;

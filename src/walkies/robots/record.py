@@ -1,7 +1,7 @@
-"""A robot's record as a text file, `robot.toml`: what walkies read off its model, and what a person has changed in it.
+"""A robot's record as a text file, `robot.toml`: what walkies read from its model, and the user's changes.
 
-Numbers of joints in it replace those of the model beside it. What walkies itself had read is kept next to it, so that
-reading the model once more changes nothing that a person wrote.
+Its numbers of joints replace those of the model beside it. What walkies had read is kept next to it, so that reading
+the model again preserves the user's changes.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def read(folder: Path) -> Robot:
     """The robot in a folder.
 
     Raises:
-        UserError: its record is damaged; which line or field, and what belongs there.
+        UserError: its record is damaged; names the line or field, and what belongs there.
     """
     return robot_of(parse(folder / RECORD), folder)
 
@@ -212,7 +212,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
 
 
 def impose(spec: mujoco.MjSpec, robot: Robot) -> None:
-    """Give a model the numbers of its robot's record."""
+    """Set the numbers of its robot's record in a model."""
     import numpy as np
 
     assert robot.joints is not None

@@ -1,4 +1,4 @@
-"""What a rehearsal found, in numbers with intervals and in sentences that a person can act on."""
+"""Results of a rehearsal, as numbers with intervals and as sentences."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from walkies.judge.rehearsal.cells import Row
 from walkies.judge.rehearsal.conditions import Axis, Box, Condition
 
 HOLDS = 0.9
-"""Share of robots that must survive for a condition to be held."""
+"""Share of robots that must survive for a condition to hold."""
 FOLLOWS = 0.15
-"""m/s: a mean velocity error beyond it is not following any more."""
+"""m/s: with a larger mean velocity error the robot no longer follows commands."""
 TELLING = 2.0
 """Standard errors by which the fallen robots' mean must lie off the mean of all to be worth a sentence."""
 
@@ -75,7 +75,7 @@ def _falls(axis: Axis, cells: Sequence[Summary], index: int) -> str:
 
 
 def in_common(box: Box, conditions: Sequence[Condition], rows: Sequence[Row]) -> list[str]:
-    """What sets the fallen robots apart: conditions whose mean over them is off the mean over all robots."""
+    """What the fallen robots have in common: conditions whose mean over them differs from the mean over all robots."""
     fell = np.array([row.cause != "" for row in rows])
     found = []
     for name in box.ranges:

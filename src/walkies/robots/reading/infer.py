@@ -1,4 +1,4 @@
-"""From a robot's file to its folder: everything that a task must know of it, each fact with where it comes from."""
+"""From a robot's file to its folder: everything that a task needs to know about it, each fact with its origin."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     """Read the robot in a file, and write its folder.
 
     Raises:
-        UserError: what is wrong with the file or the name; nothing is written then.
+        UserError: says what is wrong with the file or the name; nothing is written then.
     """
     name = name_of(path) if name is None else name
     if NAME.fullmatch(name) is None:

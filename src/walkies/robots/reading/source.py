@@ -1,8 +1,8 @@
-"""From a robot's file, MJCF or URDF, to MuJoCo's spec of it, with its base afloat and nothing lost on the way.
+"""From a robot's file, MJCF or URDF, to its MjSpec, with a floating base and without losing anything.
 
 MuJoCo's own import of a URDF merges links behind fixed joints into others, feet among them, drops the folders of
 meshes, and welds the base to the world, where its mass no longer counts. Here links stay bodies, meshes are found as
-ROS finds them, and the sum of the masses is held to what the file says.
+ROS finds them, and the sum of the masses is compared with the file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read(path: Path | str) -> Source:
     """The robot in a file.
 
     Raises:
-        UserError: what is wrong with the file, with the name of the element, and what to do.
+        UserError: says what is wrong with the file, with the name of the element, and what to do.
     """
     path = Path(path)
     text = read_text(path, EXPECTED)
