@@ -39,7 +39,7 @@ Report = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """The report of whoever wants none."""
+    """A report that does nothing."""
 
 
 def film(
@@ -99,10 +99,10 @@ def film_side_by_side(
 
 
 def before_and_after(run: RunFolder) -> dict[str, Path]:
-    """Three policies of a run by title: its first one, one on the way, and the finished one.
+    """Three policies of a run by title: its first, an intermediate one, and the final one.
 
     Raises:
-        UserError: the run kept no policies on the way.
+        UserError: the run kept no intermediate policies.
     """
     kept = run.stage_files()
     if not kept:

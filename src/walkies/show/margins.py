@@ -1,4 +1,4 @@
-"""What `walkies rehearse` found about a run, read from the files it left in the run's folder, for the run's report."""
+"""Results of `walkies rehearse`, read from the files in the run's folder, for the run's report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Sweeps(NamedTuple):
 
 
 class Margins(NamedTuple):
-    """A run's rehearsals; what there was none of is empty or None."""
+    """A run's rehearsals; missing ones are empty or None."""
 
     boxes: tuple[Box, ...] = ()
     """By name."""

@@ -101,7 +101,7 @@ def details(title: str, text: str) -> str:
 
 
 def player(motion: replay.Trajectory, title: str = "Replay") -> str:
-    """A recorded motion to look at from all sides."""
+    """A recorded motion to view from all sides."""
     # "<" never appears literally inside the data, so that no text in it can end the script element.
     data = json.dumps(scene(motion), separators=(",", ":")).replace("<", "\\u003c")
     return (

@@ -1,4 +1,4 @@
-"""`walkies report`: one run on one page, as Markdown and as a single HTML file that opens from the disk alone."""
+"""`walkies report`: one run on one page, as Markdown and as a single self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = ("report.md", "report.html")
 
 
 class Summary(NamedTuple):
-    """What a run folder says about itself; what is missing is empty or None."""
+    """Contents of a run folder; missing parts are empty or None."""
 
     name: str
     config: dict[str, Any]
@@ -46,7 +46,7 @@ class Summary(NamedTuple):
     policy: str = ""
     """SHA-256 of the policy file."""
     problems: tuple[str, ...] = ()
-    """A sentence for each part that is missing or damaged, and that counts as empty."""
+    """A sentence for each part that is missing or damaged and treated as empty."""
 
     def outdated(self, card: Card) -> bool:
         """Whether `card` is of another policy than the one that the run has now."""
@@ -58,16 +58,16 @@ class Summary(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a training has left something in `folder`, however early it died."""
+    """Whether a training has left anything in `folder`, however early it ended."""
     run = RunFolder(folder)
     return run.config.is_file() or run.curves.is_file() or run.latest_checkpoint() is not None
 
 
 def summarize(run: Path) -> Summary:
-    """Read a run folder, and of a damaged one what can be read.
+    """Read a run folder, and as much as possible of a damaged one.
 
     Raises:
-        UserError: no training has been here.
+        UserError: it is not a run folder.
     """
     if not is_run(run):
         raise UserError(f"{run}: not a run folder (it has no config.json); expected one of `walkies train`")

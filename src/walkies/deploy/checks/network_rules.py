@@ -1,4 +1,4 @@
-"""The linter's rules on a policy's network: its inputs, its size, and what it does on plausible observations."""
+"""The linter's rules on a policy's network: its inputs, its size, and its behaviour on plausible observations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BOUNDED = ("tanh", "sigmoid", "softmax")
 ONE_SIDED = ("relu", "sigmoid", "softmax")
 """Activations that never give a negative number."""
 POSE_COMMANDS = ("maximum_pitch_command", "maximum_roll_command")
-"""Degrees of lean that a course's training commanded (pupperv3-mjx); the robot does not read them."""
+"""Degrees of lean commanded in a course's training (pupperv3-mjx); the robot does not read them."""
 
 
 def leans(document: Mapping[str, Any]) -> bool | None:
@@ -147,7 +147,7 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
 
 
 def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
-    """What the policy does on plausible observations, and on the same ones a moment later with other sensor noise."""
+    """The policy's behaviour on plausible observations, and on the same ones a moment later with other sensor noise."""
     count = max(FEWEST_OBSERVATIONS, min(OBSERVATIONS, MAX_WORK // policy.num_parameters))
     now, later = ordinary_observations(policy.contract(robot), count)
     actions, after, exact = policy.act(now), policy.act(later), policy.act_exactly(now)

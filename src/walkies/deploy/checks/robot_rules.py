@@ -1,4 +1,4 @@
-"""The linter's rules on how a policy meets its robot: gains, action scale, joints and pose, rate and commands."""
+"""The linter's rules on how a policy fits its robot: gains, action scale, joints and pose, rate and commands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from walkies.robots.base import Range, Robot
 
 HELD = "target = default_joint_pos + action_scale · action"
 LIMIT_WIDTH = Range(0.0, math.inf, "rad", "the lower limit comes first")
-"""Of robots of which nobody has said more."""
+"""Default plausible ranges of a robot."""
 GROSS = 10.0
-"""A number so many times below or above what is plausible is a slip or another unit, and no choice."""
+"""A number this many times outside the plausible range is a typo or another unit, not a choice."""
 
 
 def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 
 
 def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
-    """What the file says of its training: robot, rate, commands."""
+    """The file's statements about its training: robot, rate, commands."""
     about = policy.walkies
     if not known(policy.robot_name):
         message = f"made for {shown(policy.robot_name)}, unknown here; checked as if for {robot.name}"

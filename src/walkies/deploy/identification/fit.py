@@ -1,4 +1,4 @@
-"""Least squares between a simulator and a log: which latency, gains and frictions explain how the joints moved?
+"""Least squares between a simulator and a log: which latency, gains and frictions explain the joint motion?
 
 The log is cut into windows. Each starts from the measured joints, is driven by the logged targets, and is compared with
 the measured joints that follow (multiple shooting: Bock & Plitt 1984); a servo forgets how it started, so what is

@@ -1,10 +1,9 @@
 """From received messages to control steps: which step each message belongs to, and what is known of every step.
 
-Receive times jitter by milliseconds, and messages get lost, so they only give the length of a step. What tells steps
-apart is the content: an observation carries its predecessors' frames and the last action, so that consecutive
-messages overlap, and a lost message's frame is found in the next one. Where a signal lies within a frame the policy's
-file says.
-"""
+Receive times jitter by milliseconds, and messages get lost, so they only give the length of a step. Steps are
+identified by their content: an observation carries its predecessors' frames and the last action, so consecutive
+messages overlap, and a lost message's frame is found in the next one. The policy's file says where a signal is within a
+frame."""
 
 from __future__ import annotations
 

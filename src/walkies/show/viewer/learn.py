@@ -1,8 +1,8 @@
-"""`walkies train … --view`: a field of robots on a page while they learn, and the curves beside it.
+"""`walkies train … --view`: a page that shows robots while they learn, with the learning curves.
 
-The robots shown live in the training's own environment, begin as copies of its robots and act by its newest policy,
-exploration included. They are stepped between two iterations, a clip at a time and only while somebody watches, so that
-they move smoothly in real time, which the training's own robots do not: those live faster.
+The robots shown use the training's own environment, start as copies of its robots and act by its newest policy,
+exploration included. They are stepped between two iterations, a clip at a time and only while a page is open, so that
+they move smoothly in real time; the training's own robots run faster than real time.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Watch:
         self.view.stop()
 
     def hello(self) -> dict[str, Any]:
-        """What a new page must know."""
+        """Initial data for a new page."""
         every = -(-len(self._records) // LONGEST_CURVE) or 1
         return {
             "kind": "learn",

@@ -1,4 +1,4 @@
-"""Where a page is served: sockets that listen, or a sentence that says why none can; and who is told of it."""
+"""Listening sockets for a page, or a message that says why there are none; and announcing the address."""
 
 from __future__ import annotations
 
