@@ -1,8 +1,8 @@
 """Old names that people have in their scripts, run folders and command lines, mapped to the current ones.
 
 Every old name still works and names its replacement; it is removed after one release. `MODULES` has modules, `COMMANDS`
-the commands; `names` serves names within a module, `fields` those of a record; `added` says what records of before
-meant by lacking a field.
+the commands; `names` serves names within a module, `fields` those of a record; `added` says what a missing field means
+in older records.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ PLAIN = GaitConfig()
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Gaits begin with the ready task's that is named; policies have one already, and ignore this."""
+    """Gaits start from the named preset's; policies have their own, and ignore this."""
     named = next((one for one in PRESETS if one in arguments), SOURCE)
     return {"gait": PRESETS[named].gait}, list(arguments)
 
@@ -64,12 +64,10 @@ def command(
     else:
         path, made = find_policy(Path(source)), {}
         if gait not in (PLAIN, PRESETS[SOURCE].gait):
-            raise UserError(
-                f"{source}: the gait of a policy stands in its file; numbers of a gait go with a ready task"
-            )
+            raise UserError(f"{source}: a policy's gait is in its file; numbers of a gait go with a preset task")
         policy = policy_file.read(path)
         if policy.blocks.gait_reference is None:
-            raise UserError(f"{path} has no gait_reference; expected a policy that is shown a gait, or a ready task")
+            raise UserError(f"{path} has no gait_reference; expected a policy that observes a gait, or a preset task")
         machine, shown, text = get_robot(policy.robot_name), policy.blocks.gait_reference, []
     write_text(out, gait_page.document(f"Gait: {source}", machine, shown, made, text))
     if save is not None:

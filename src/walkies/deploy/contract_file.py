@@ -100,7 +100,7 @@ COMMENTS = {
     "observation_history": "frames in an observation",
     "history_order": "of these frames",
     "command_low": "m/s forward, m/s leftward, rad/s of yaw counterclockwise; commands are clamped to this,",
-    "command_high": "and to this: the range of the training, ±1000 where nobody knows it",
+    "command_high": "and to this: the range of the training, ±1000 if unknown",
     "start_seconds": "s from the pose in which the robot is found to default_pose, before the policy acts",
     "fade_in_seconds": "s over which actions then grow to full size",
     "tilt_stop": "rad between the body's z axis and the vertical; beyond it the robot lets go",

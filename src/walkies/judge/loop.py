@@ -211,7 +211,7 @@ class Loop:
     """n robots, each with its controller and its plant.
 
     Robots stand where `simulation.qpos` says when `reset` is called; `hold` them if wished, then `activate` and
-    `advance`. Whoever records says who is still `alive`; the others stay where they are.
+    `advance`. The recorder decides who is still `alive`; the others stay where they are.
     """
 
     def __init__(

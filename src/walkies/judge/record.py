@@ -47,7 +47,7 @@ class Record(NamedTuple):
 
 
 def empty(n: int, num_joints: int, weight: np.ndarray) -> Record:
-    """The record of n episodes in which nothing has happened yet."""
+    """An empty record of n episodes."""
 
     def zeros(*shape: int, dtype: type = float) -> np.ndarray:
         return np.zeros((n, STEPS, *shape), dtype)

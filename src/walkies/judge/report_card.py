@@ -18,7 +18,7 @@ CARD, OTHERS = "report", "exams"
 """In a folder: what the default examination's files are called, and the folder of all others."""
 TELLING = 1000
 """Episodes that tell a survival of 0.99 from one of 0.98."""
-EXPECTED = "the report card of an examination; `walkies exam` writes it anew"
+EXPECTED = "the report card of an examination; `walkies exam` writes it again"
 
 
 class Result(TypedDict):

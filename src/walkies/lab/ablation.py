@@ -136,7 +136,7 @@ def settings() -> dict[str, Any]:
 
 
 def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:
-    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew.
+    """Train one policy, unless that is done. One limited by steps resumes after an interruption, others start again.
 
     Raises:
         UserError: the folder holds one that was trained for longer or shorter, or with other robots.

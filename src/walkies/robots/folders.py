@@ -14,7 +14,7 @@ from walkies.files import write_bytes
 HERE = Path("robots")
 """In the folder from which walkies is called."""
 ZOO = Path(__file__).parent / "zoo"
-"""Of robots that walkies brings along."""
+"""Folder of the robots that come with walkies."""
 RECORD, MODEL = "robot.toml", "robot.xml"
 """Files of a robot's folder."""
 COPY = "robot"

@@ -44,7 +44,7 @@ LEFT = (
     "them if the new pose is much lower or higher"
 )
 SOURCE = "model.xml"
-"""In a folder of the zoo: the file that its robot was read off."""
+"""In a folder of the zoo: the file that its robot was read from."""
 POSE = "an angle in rad for each joint of the robot"
 
 
@@ -176,7 +176,7 @@ def _heights(old: Body, height: float, hips: float) -> Body:
 def replaced(text: str, values: Mapping[str, Any]) -> str:
     """The text of a record with other numbers in some places, its comments and everything else as they are.
 
-    Finds values where `record.write` puts them, a joint's within one line; whoever calls looks whether it did.
+    Finds values where `record.write` puts them, a joint's within one line; the caller checks that it did.
 
     Args:
         values: floats or lists of them by their place: `robot.hip_height`, `joints.hip.kp`.

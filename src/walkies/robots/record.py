@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
     import mujoco
 
 READ = "robot.read.json"
-"""What walkies read off the model, as the record has it."""
+"""File with the values that walkies read from the model."""
 EXPECTED = "what `walkies robot add` wrote, with only numbers changed; add the robot's file again, or fix it by hand"
 LONG = 1.5
-"""Heights of its hips that a trunk is long, of which nothing is known."""
+"""Assumed length of an unknown trunk, in hip heights."""
 UNLIMITED = 1e6
-"""What caps that nobody states are written as."""
+"""Value written for caps that are not stated."""
 
 
 class Joint(NamedTuple):
@@ -233,7 +233,7 @@ def impose(spec: mujoco.MjSpec, robot: Robot) -> None:
 
 
 def write(folder: Path, found: Record, origins: Mapping[str, str]) -> tuple[str, ...]:
-    """Write a record that was read off a model into a folder; what a person had changed in one there stays as it is.
+    """Write a record that was read from a model into a folder; the user's changes to an existing one are kept.
 
     Args:
         origins: of parts of the record, `joints.kp` for instance, where they come from.

@@ -110,7 +110,7 @@ class WandbLogger:
     """Weights & Biases; needs the extra `wandb` and an account, or WANDB_MODE=offline."""
 
     def __init__(self, folder: Path, project: str, config: Mapping[str, Any], resume_steps: int | None = None) -> None:
-        """A run of `project` under the folder's name; resuming goes on with the same run.
+        """A run of `project` under the folder's name; resuming continues the same run.
 
         Its id is drawn once and kept in the folder: names such as pupper-0 recur, and W&B accepts an id only once. W&B
         drops records that are logged a second time after a resume; they are the same bit for bit.

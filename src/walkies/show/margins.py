@@ -14,7 +14,7 @@ from walkies.show import page
 
 SWEEPS, GRID, BOX = "rehearsal", "grid", "box-"
 """What the files are called, without their ending."""
-EXPECTED = "what `walkies rehearse` writes; it writes it anew"
+EXPECTED = "what `walkies rehearse` writes; run it again"
 
 
 class Box(NamedTuple):

@@ -33,7 +33,7 @@ PLAYER = ASSETS / "player.js"
 
 
 def document(title: str, sections: list[str], script: Path = PLAYER) -> str:
-    """A whole page, which runs one script and no other, whatever else stands in it, and loads nothing."""
+    """A complete page that runs only its own script, whatever its content, and loads nothing."""
     style = asset(ASSETS / "page.css")
     body = "\n".join(sections)
     return (

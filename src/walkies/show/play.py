@@ -115,7 +115,7 @@ class Play:
         }
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Walk in real time until `until` says so or Ctrl-C."""
+        """Walk in real time until `until` returns true or Ctrl-C."""
         before, budget, shown, sent = time.monotonic(), 0.0, 0.0, 0.0
         walked, since = 0.0, before
         try:

@@ -100,7 +100,7 @@ def summarize(run: Path) -> Summary:
 
 
 def write(run: Path) -> Summary:
-    """Write `run`/report.md and `run`/report.html, with the curves drawn anew; what they say.
+    """Write `run`/report.md and `run`/report.html, with the curves redrawn; returns their summary.
 
     Raises:
         UserError: no training has been there.
@@ -251,7 +251,7 @@ def _products(folder: RunFolder) -> list[str]:
         folder.report: "the examination as data",
         folder.curves: "the curves as data",
         folder.config: "everything to repeat the run",
-        folder.checkpoints: "what `--resume` goes on from",
+        folder.checkpoints: "what `--resume` continues from",
     }
     return [f"[{path.name}]({path.name}): {purpose}" for path, purpose in described.items() if path.exists()]
 

@@ -50,7 +50,7 @@ def table(summaries: Sequence[Summary]) -> Table:
 
 COLUMNS = ("run", "seed", "steps", "time", "exam", "episodes", "exam\nseed", "survival", "m/s", "rad/s", "remark")
 WORDS = ("run", "exam", "remark")
-"""Columns of words, which go on in the next line where a terminal is narrow; the others are numbers."""
+"""Columns of words, which wrap on a narrow terminal; the others are numbers."""
 
 
 def _cells(one: Summary) -> list[str]:

@@ -57,7 +57,7 @@ class Params(NamedTuple):
     torque_limit: Array
     """(n, nu) N m: of a motor at rest, or driven against its torque."""
     torque_speed: Array
-    """(n, nu) rad/s, above 0: joint speed at which the torque to be had in its direction has fallen to zero, linearly
+    """(n, nu) rad/s, above 0: joint speed at which the available torque in its direction has fallen to zero, linearly
     from `torque_limit`; ∞ for a limit that does not fall (`torque_range`)."""
     dof_damping: Array
     """(n, nu) N m s/rad: passive joint damping."""
@@ -109,7 +109,7 @@ class Simulator(Protocol):
 
     name: str
     model: mujoco.MjModel
-    """The nominal model; `qpos0` is where a robot is put of which nothing else is known."""
+    """The nominal model; `qpos0` is the fallback state of a robot."""
     substeps: int
     """Physics steps in a control step of this simulator's users."""
     timestep: float

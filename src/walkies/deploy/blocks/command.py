@@ -111,4 +111,4 @@ class HeadingHold:
 
 
 NO_HOLD = HeadingHold(kp=0.0)
-"""It is off, and the file says so."""
+"""Explicitly off."""

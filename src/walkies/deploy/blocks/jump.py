@@ -60,7 +60,7 @@ class JumpSlot:
     hop_reach_frequency: float = 1.0
 
     def begin(self, n: int) -> Jumps:
-        """Nobody jumps, as after activation."""
+        """No jumps, as after activation."""
         no = np.zeros((n, PENDING), bool)
         return Jumps(np.full((n, PENDING), np.inf), no, no)
 

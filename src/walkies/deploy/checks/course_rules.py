@@ -206,7 +206,7 @@ def _clip(block: Any) -> Iterator[Problem]:
 
 
 def _table(block: Mapping[str, Any], key: str, name: str, rows: int | None, columns: int) -> Iterator[Problem]:
-    """A problem if there are not so many rows of so many numbers; what numbers they are nobody looks at."""
+    """A problem unless there are this many rows of this many numbers; the values are not checked."""
     table = block.get(name, [])
     if not isinstance(table, list) or len(table) != rows or not _have_columns(table, columns):
         yield _problem(f"{key}.{name}", _got(block, name), f"{'rows' if rows is None else rows} × {columns} numbers")

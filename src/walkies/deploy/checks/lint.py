@@ -112,7 +112,7 @@ _PROBLEMS = {
     "wrong-type": (ERROR, f"{CONTROLLER}: JSON types are strict", "write a value of the expected type"),
     course_rules.CODE: (ERROR, f"{VALIDATOR}: stops every deployment", "export again, with an exporter of 2026"),
 }
-"""Severity, reference and mend of each kind of problem."""
+"""Severity, reference and fix of each kind of problem."""
 
 
 def lint(path: Path | str) -> list[Finding]:
@@ -128,7 +128,7 @@ def lint(path: Path | str) -> list[Finding]:
     except PolicyFileError as error:
         reference = f"{CONTROLLER}: nlohmann::json refuses what is not JSON, lets the last of repeated keys count "
         reference += "and reads nothing behind the object"
-        mend = "if it was a policy once, export it again"
+        mend = "if it was a policy, export it again"
         return [Finding("unreadable", ERROR, "", str(error), reference, mend)]
     return check(document)
 

@@ -51,7 +51,7 @@ def leans(document: Mapping[str, Any]) -> bool | None:
 
 
 def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
-    """Weights of the first layer: inputs that never varied in training have weights that nobody trained."""
+    """Weights of the first layer: inputs that never varied in training have untrained weights."""
     first = policy.layers[0].weights
     if first is None:
         return
@@ -59,7 +59,7 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     typical = float(np.median(weight[weight > 0])) if np.any(weight > 0) else 0.0
     if typical == 0.0:
         mend = "train longer, or export the right checkpoint"
-        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy senses nothing", COURSE, mend)
+        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy is blind", COURSE, mend)
         return
     others = weight.copy()
     if (pose := policy.slices.get("desired_up")) is not None:
@@ -100,7 +100,7 @@ def _held_constant(policy: PolicyFile, weight: np.ndarray, typical: float) -> It
             yield Finding("constant-input", NOTE, "layers[0]", message, FOLDED, mend)
         else:
             message += ", and what the policy makes of it on the robot is random"
-            mend = "set these rows to zero and add what they made of the constant to the bias"
+            mend = "set these rows to zero and add their contribution for the constant to the bias"
             severity = ERROR if times[held].min() > NEVER_VARIED else WARNING
             yield Finding("constant-input", severity, "layers[0]", message, FOLDED, mend)
 

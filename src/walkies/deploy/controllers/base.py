@@ -70,7 +70,7 @@ class Controller(Protocol):
         """(n, nu) float32, the same times its fade-in: what the policy is told that it did"""
 
     def activate(self, sensors: Sensors) -> None:
-        """Begin anew."""
+        """Restart."""
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False

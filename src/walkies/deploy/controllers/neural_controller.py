@@ -50,7 +50,7 @@ class ControllerConfig:
     """Whether activation forgets what was sensed before it."""
     command_timeout: float = np.inf
     """s of silence after which the velocity multiplexer commands zero; infinite: there is none, and what was commanded
-    last holds for ever."""
+    last holds forever."""
     speeds: Speeds = UNLIMITED
 
 
@@ -100,7 +100,7 @@ def activate(
     History is zeros with gravity z = -1 in every frame the first time. On a re-activation (`before`) that is so again
     where the controller clears it; where it does not, only gravity z is set again, and all else is still there from
     the last walk, because upstream resizes the buffer without clearing it: after a NaN action that is a NaN, and the
-    controller fails again until its process is started anew. A pose command outlives every activation.
+    controller fails again until its process is restarted. A pose command outlives every activation.
     """
     n, joints = sensors.joint_position.shape
     size, signals = policy.observation_size, policy.signals

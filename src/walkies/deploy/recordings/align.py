@@ -32,13 +32,13 @@ SPARSEST = 0.1
 SAME = 1e-5
 """Two float32 numbers that were printed and read again differ by less, relative to 1."""
 RESTART = 45
-"""Control steps of silence after which the controller may have been activated anew, with another life's history."""
+"""Control steps of silence after which the controller may have been re-activated, with another history."""
 PAIRED = 2e-5
 """Largest difference between a message and what the following observation says of it: float32, printed and read."""
 ANSWERED = 1e-4
 """Largest difference between the policy's answer computed here and on the robot."""
 FADED_OUT = 1e-3
-"""A fade-in factor below which nothing can be told from an applied action."""
+"""Fade-in factor below which an applied action carries no information."""
 NEIGHBOURS = 8
 """Control steps by which a receive time may be wrong."""
 

@@ -223,7 +223,7 @@ class Script(NamedTuple):
     slope_direction: np.ndarray
     """(n,) rad: the horizontal axis about which the ground is tilted"""
     imu_axis: np.ndarray
-    """(n,) rad: the axis in the body's x-y plane about which the IMU is askew"""
+    """(n,) rad: the axis in the body's x-y plane about which the IMU is misaligned"""
     weak_leg: np.ndarray
     """(n,) index"""
     encoder_sign: np.ndarray

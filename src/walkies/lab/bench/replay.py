@@ -158,7 +158,7 @@ def _received(time: np.ndarray, values: np.ndarray, recorder: Recorder, rng: np.
 
 
 def draw(rng: np.random.Generator) -> Hidden:
-    """A robot whose parameters nobody was told."""
+    """A robot with hidden parameters."""
     return Hidden(
         latency=rng.uniform(0.0, 0.03),
         kp=rng.uniform(0.6, 1.3),

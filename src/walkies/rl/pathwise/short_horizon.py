@@ -75,7 +75,7 @@ def window_loss(
 ) -> tuple[Array, tuple[EpisodeState, Rollout]]:
     """Minus the mean return () of a window per step, differentiable in `params`, with where it ended and its record.
 
-    An episode that starts within the window is discounted from its own first step, and one that is cut goes on with V.
+    An episode that starts within the window is discounted from its own first step; a truncated one bootstraps from V.
     """
     # The native networks have no gradient by their inputs.
     value = partial(train.values, replace(recipe, networks="xla"), state)

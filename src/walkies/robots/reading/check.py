@@ -14,7 +14,7 @@ from walkies.robots.reading.stand import KEYFRAME, Stand
 STRAINED = 0.7
 """Share of a motor's torque beyond which standing leaves too little for walking."""
 LOWER = 0.02
-"""Of the hips' height: a part that is lower than the feet by more stands in their place."""
+"""Share of the hips' height: the robot stands on a part that is lower than the feet by more."""
 EVEN = 1e-4
 """Weight of carrying evenly beside that of carrying."""
 HEAVY, SMALL = 500.0, 0.05

@@ -35,7 +35,7 @@ LIGHT = 0.2
 FASTEST = 60.0
 """rad/s beyond which a joint's speed limits no gait."""
 RESERVE = 5.0
-"""Times the torque that standing takes, of a motor of which nothing says how strong it is."""
+"""Factor on the standing torque, for a motor of unknown strength."""
 
 
 class Servos(NamedTuple):

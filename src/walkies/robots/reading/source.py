@@ -41,7 +41,7 @@ class Source(NamedTuple):
     notes: tuple[str, ...]
     """What was added or left out, a sentence each."""
     speeds: tuple[tuple[str, float], ...] = ()
-    """rad/s that joints reach at most, by name, where the file says so."""
+    """rad/s, maximum joint speeds, by name, if the file states them."""
 
 
 def read(path: Path | str) -> Source:
@@ -188,7 +188,7 @@ def _require_tree(path: Path, root: ElementTree.Element) -> None:
 
 
 def _settle_meshes(path: Path, root: ElementTree.Element) -> Iterator[str]:
-    """Give meshes their full paths; leave out the visual ones that are not to be had, and yield what was left out.
+    """Give meshes their full paths; leave out visual ones that are missing, and yield what was left out.
 
     Raises:
         UserError: the shape of a part that collides is not there, or is of a kind that MuJoCo does not read.

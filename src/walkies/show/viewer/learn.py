@@ -102,7 +102,7 @@ class Watch:
         }
 
     def update(self, record: dict[str, float]) -> None:
-        """Take the record of an iteration, and compute what the field does next if somebody watches."""
+        """Take the record of an iteration, and compute the robots' next motion if a page is open."""
         now = time.monotonic()
         if now - self._last_record >= 1.0 / RECORDS_PER_SECOND:
             self._last_record = now
@@ -128,7 +128,7 @@ class Watch:
         return np.asarray(qpos)
 
     def _play(self) -> None:
-        """Show what there is in real time; in a thread of its own."""
+        """Show computed motion in real time, in its own thread."""
         data = mujoco.MjData(self.model)
         stride = max(1, round(1.0 / (FRAMES * self.env.control_dt)))
         pause = stride * self.env.control_dt
