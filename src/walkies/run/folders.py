@@ -100,8 +100,8 @@ def find_policy(target: Path) -> Path:
     if folder.latest_checkpoint() is not None or folder.stage_files():
         kept = folder.stage_files()
         raise UserError(
-            f"{target} is a run that still trains, or was stopped before it wrote its policy. To continue it, and write "
-            f"the policy at its end or at Ctrl-C: walkies train --resume --out {target}"
+            f"{target} is a run that still trains, or was stopped before it wrote its policy. To continue it, and "
+            f"write the policy at its end or at Ctrl-C: walkies train --resume --out {target}"
             + (f". Its newest policy so far: {kept[-1]}" if kept else "")
         )
     there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]

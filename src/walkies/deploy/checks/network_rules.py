@@ -59,7 +59,7 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     typical = float(np.median(weight[weight > 0])) if np.any(weight > 0) else 0.0
     if typical == 0.0:
         mend = "train longer, or export the right checkpoint"
-        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy is blind", COURSE, mend)
+        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy ignores its input", COURSE, mend)
         return
     others = weight.copy()
     if (pose := policy.slices.get("desired_up")) is not None:
