@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "rehearse": Command("walkies.cli.rehearse:command", "test a policy in the robot's own control loop"),
     "lint": Command("walkies.cli.lint:command", "check a policy file before it reaches a robot"),
-    "export": Command("walkies.cli.export:command", "write a policy as ONNX, or deploy its file to the robot"),
+    "export": Command("walkies.cli.export:command", "write a policy as ONNX, or show how to deploy its file"),
     "replay": Command("walkies.cli.replay:command", "fit the simulator to a log of the robot"),
     "excite": Command(
         "walkies.cli.excite:command", "wiggle each joint of a held robot, or shake its legs to measure the servos"

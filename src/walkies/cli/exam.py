@@ -34,7 +34,7 @@ def command(
     Args:
         target: a run folder, or any policy.json.
         episodes: number of episodes of 20 seconds; 1000 distinguish a survival of 99% from one of 98%.
-        seed: of the examination; each seed draws different robots and commands, none of them used in training.
+        seed: seed of the examination; each one draws different robots and commands, none of them used in training.
         out: folder for the report card; default: the run folder, if the target is one.
         json: print the report card as JSON.
     """

@@ -1,4 +1,4 @@
-"""`walkies export`: write a policy as ONNX or in another edition of the robot's format, or deploy it."""
+"""`walkies export`: write a policy as ONNX or in another edition of the robot's format, or say how to deploy it."""
 
 from __future__ import annotations
 

@@ -59,9 +59,9 @@ def command(
         box: draw robots at random from a box of conditions instead; the exit status is 1 if too many fall.
         grid: run every combination of friction, latency, payload and pushes instead.
         only: names of the sweeps to run.
-        robots: per cell (16; 100 in a box, 8 in the grid).
-        seconds: per robot under the policy (10; 20 in a box).
-        seed: of the rehearsal; each seed draws different robots and commands.
+        robots: robots per cell (16; 100 in a box, 8 in the grid).
+        seconds: seconds per robot under the policy (10; 20 in a box).
+        seed: seed of the rehearsal; each one draws different robots and commands.
         threads: CPU threads. Default: all cores.
         out: folder for the report. Default: `rehearsal` in the run folder, or beside the file.
         json: print the report as JSON.

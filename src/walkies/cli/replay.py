@@ -30,7 +30,7 @@ def command(
     out: Path | None = None,
     threads: MujocoThreads = 0,
 ) -> int:
-    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the policies differ.
+    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the log is not this policy's.
 
     Observations are read with the frame that the policy file lists, whatever its signals and their order. The
     comparison with the policy is printed even if nothing can be fitted.
@@ -40,7 +40,7 @@ def command(
         policy: the policy.json that the robot ran, or its run folder.
         held: whether the robot was held in the air with its legs free; default: detected from the motion of its trunk.
         out: also write the result as JSON to this file.
-        threads: for MuJoCo, 0 for all cores.
+        threads: CPU threads for MuJoCo, 0 for all cores.
     """
     path = find_policy(policy)
     ran = read_policy(path)

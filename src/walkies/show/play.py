@@ -283,7 +283,7 @@ def command(
     Args:
         target: a run folder, whose earlier policies can be chosen too, or any policy.json.
         host: address to serve on. Anything but this machine's own lets others on the network watch and drive.
-        port: of the page; default: 8012, or the next free one if that is taken.
+        port: port of the page; default: 8012, or the next free one if that is taken.
         open: open the page in a browser.
     """
     stages = stages_of(target)

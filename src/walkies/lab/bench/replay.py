@@ -211,8 +211,8 @@ def command(
         held: the robots are held in the air; otherwise they walk.
         robots: number of robots.
         seconds: length of a log, start-up included.
-        seed: of the hidden parameters and of all noise.
-        threads: for MuJoCo, 0 for all cores.
+        seed: seed of the hidden parameters and of all noise.
+        threads: CPU threads for MuJoCo, 0 for all cores.
         json: print JSON.
     """
     if policy is None and not held:

@@ -198,8 +198,8 @@ def command(name: str, /, port: Port | None = None, open: bool = True) -> None:
     machine.
 
     Args:
-        name: Of the robot (`walkies robot list`).
-        port: Of the page; default: 8012, or the next free one if that is taken.
+        name: Name of the robot (`walkies robot list`).
+        port: Port of the page; default: 8012, or the next free one if that is taken.
         open: Open the page in a browser.
     """
     poser = Poser(name)
