@@ -30,7 +30,7 @@ def command(
     out: Path | None = None,
     threads: MujocoThreads = 0,
 ) -> int:
-    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the log is not this policy's.
+    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the policy is another.
 
     Observations are read with the frame that the policy file lists, whatever its signals and their order. The
     comparison with the policy is printed even if nothing can be fitted.
