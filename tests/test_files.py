@@ -103,7 +103,7 @@ def test_json_is_written_so_that_every_reader_takes_it(tmp_path: Path) -> None:
         (b"{", "damaged"),
         (b"", "damaged"),
         (b'{"a": NaN}', "NaN is not JSON"),
-        (b'{"a": 1, "a": 2}', "'a' stands twice"),
+        (b'{"a": 1, "a": 2}', "'a' occurs twice"),
         (b"[" * 100_000, "nested too deeply"),
         (b"1" * 10_000, "damaged"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 7"),

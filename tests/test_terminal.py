@@ -146,7 +146,7 @@ def test_what_cannot_be_printed_stops_nothing_and_is_said_by_the_status(number, 
     made, status = working
     ended, _, said = main(monkeypatch, ["work"], raw=Failing(number))
     assert ended == expected and made.read_text() == "made"
-    message = f"walkies: standard output: {os.strerror(number).lower()}; only what was printed is lost\n"
+    message = f"walkies: standard output: {os.strerror(number).lower()}; only the printed output is lost\n"
     assert said == ("" if number == errno.EPIPE else message)
     status[0] = 3
     assert main(monkeypatch, ["work"], raw=Failing(number))[0] == 3, "the command's own status comes first"

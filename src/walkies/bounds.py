@@ -1,12 +1,11 @@
-"""The range of every number that somebody can give: it stands once, in the type of its field; one function checks all.
+"""The range of every number that a user can give: defined once, in the type of its field; one function checks all.
 
     learning_rate: Annotated[float, Between(0.0, 10.0)] = 3e-4
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     hidden: Annotated[tuple[int, ...], Between(1, 65536), AtMost(16)] = (128, 128)
 
-A range holds for every number of the value that it stands at: the items of a tuple, the fields of a record. Ranges are
-there to refuse what cannot be meant, so they are wide; NaN and infinity lie in none. How numbers must fit each other is
-for the records to say.
+A range holds for every number of its value: the items of a tuple, the fields of a record. Ranges only refuse what
+cannot be intended, so they are wide; NaN and infinity lie in none. Records check relations between their numbers.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from walkies.files import shown
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Numbers between two others, which belong to them or not, as in an interval's brackets."""
+    """An interval of numbers, open or closed at either end."""
 
     low: float
     high: float
     ends: Literal["[]", "(]", "[)", "()"] = "[]"
     """Square where the end belongs to the range."""
     note: str = ""
-    """What else there is to say of it."""
+    """An additional remark."""
 
     def __contains__(self, value: float) -> bool:
         above = self.low <= value if self.ends[0] == "[" else self.low < value
@@ -49,7 +48,7 @@ class Between:
 
 @dataclasses.dataclass(frozen=True)
 class AtMost:
-    """So many items of a tuple."""
+    """A maximal number of items of a tuple."""
 
     items: int
 
@@ -58,12 +57,12 @@ class AtMost:
 
 
 ABOUT = "about"
-"""Where a field's metadata has a record of what the field is; as text, that is its help."""
+"""Key of a field's metadata under which it has a description; its text is the field's help."""
 
 Seed = Annotated[int, Between(0, 2**32 - 1)]
-"""What random numbers begin with: 32 bits, as every generator takes."""
+"""Random seed: 32 bits, accepted by every generator."""
 Share = Annotated[float, Between(0.0, 1.0)]
-"""A probability, or a part of something."""
+"""A probability, or a fraction."""
 
 
 class Fault(NamedTuple):
@@ -81,10 +80,10 @@ def flag(path: str) -> str:
 
 
 def refuse(value: Any, hint: Any, path: str = "", name: Callable[[str], str] = flag) -> None:
-    """Refuse a value with a number outside its range, or with one that is none.
+    """Refuse a value with a number outside its range, or that is not a number.
 
     Args:
-        value: a number, a tuple of some, or a record (dataclass), nested as they like.
+        value: a number, a tuple of numbers, or a record (dataclass), nested to any depth.
         hint: its type, with ranges.
         path: its own name, for errors; empty for a record whose fields are named alone.
         name: what a path is called in errors.

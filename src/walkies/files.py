@@ -1,8 +1,8 @@
-"""Files written whole or not at all, and JSON read strictly: the one way in which walkies writes and reads them.
+"""Atomic writing of files, and strict reading of JSON: used for all files of walkies.
 
-Everything is written beside its place under a random name and renamed, so that a reader finds the old file or the whole
-new one, and a killed process leaves nothing under a name that counts. The file beside is made exclusively: a symbolic
-link that somebody has laid under a likely name is never followed. A link under the final name is replaced by the file.
+Everything is written under a random name in the same folder and renamed, so a reader finds the old file or the complete
+new one, and a killed process leaves nothing under the final name. The temporary file is created exclusively: a symbolic
+link planted under a likely name is never followed. A link under the final name is replaced by the file.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any
 from walkies.errors import UserError
 
 PART = ".part"
-"""End of the name of a file that is being written."""
+"""Suffix of a file that is being written."""
 UNFINISHED = f".*{PART}"
-"""Pattern of such names; what a killed process left behind may be removed."""
+"""Pattern of such names; files left behind by a killed process may be removed."""
 MAX_JSON = 64 * 1024 * 1024
-"""Bytes of JSON that are read at most: every file of ours is far smaller."""
+"""Largest JSON file that is read, in bytes: every file of walkies is far smaller."""
 SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How a Git LFS pointer begins: what stands in a clone where a large file was not downloaded."""
+"""Beginning of a Git LFS pointer, which replaces a large file that was not downloaded in a clone."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _flush(path: Path) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all; what is no character, as in odd file names, is written out."""
+    """Write `text` as UTF-8, atomically; bytes that are not characters, as in odd file names, are escaped."""
     with writing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
@@ -115,7 +115,7 @@ def digest(path: Path | str) -> str:
 
 
 def refuse_pointer(path: Path | str, expected: str) -> None:
-    """Say so where a file that is about to be read by other means than `read_text` is only a Git LFS pointer.
+    """Refuse a file that is about to be read by other means than `read_text` if it is only a Git LFS pointer.
 
     Raises:
         UserError: it is one.
@@ -128,7 +128,7 @@ def refuse_pointer(path: Path | str, expected: str) -> None:
 
 def _pointer(path: Path | str, expected: str) -> str:
     return (
-        f"{path} is a Git LFS pointer, not the file itself, which `git lfs pull` in its repository downloads; "
+        f"{path} is a Git LFS pointer, not the file itself; `git lfs pull` in its repository downloads it; "
         f"expected {expected}"
     )
 
@@ -165,7 +165,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{twice!r} stands twice in one object")
+        raise ValueError(f"{twice!r} occurs twice in one object")
     return result
 
 

@@ -1,4 +1,4 @@
-"""Pieces of Markdown in which a text is just text, whatever it holds."""
+"""Pieces of Markdown in which text is never markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|&~])")
 
 
 def escape(text: str) -> str:
-    """`text` so that it is read as it stands, also in a cell of a table."""
+    """`text` escaped so that it is shown literally, also in a table cell."""
     return _SPECIAL.sub(r"\\\1", printable(text))
 
 

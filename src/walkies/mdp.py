@@ -1,11 +1,11 @@
-"""What a reinforcement-learning problem is: a Markov decision process, batched and pure.
+"""A reinforcement-learning problem: a Markov decision process, batched and pure.
 
 An MDP is a set of states and actions, an initial-state distribution ρ₀(s), a transition p(s′ | s, a), a reward
 r(s, a, s′) and a set of terminal states (Sutton & Barto 2018, ch. 3). `Env` is exactly that, for a batch of
 independent copies. Two things are deliberately *not* part of it, because they are not part of the problem:
 
-- **Time limits.** Stopping after 1000 steps is a choice of the experimenter; the world goes on. An `Env` only says
-  `terminated`; the rollout (`walkies.rl.rollout`) adds `truncated`, and bootstraps there (Pardo et al. 2018).
+- **Time limits.** Stopping after 1000 steps is a choice of the experimenter; the process continues. An `Env` only
+  returns `terminated`; the rollout (`walkies.rl.rollout`) adds `truncated`, and bootstraps there (Pardo et al. 2018).
 - **Resetting.** A terminal state is the end. The rollout starts the next episode.
 
 Arrays lead with the environment axis, `(num_envs, …)`. An observation is an array of any shape, or a PyTree of arrays.
@@ -45,11 +45,11 @@ of that shape, or a PyTree (dict, list, NamedTuple) of these."""
 
 
 class Observation(NamedTuple):
-    """What is seen of a state: `policy` is what the agent acts on, `critic` what training may also know.
+    """Observation of a state: `policy` is the agent's input, `critic` the (possibly privileged) input of the critic.
 
     policy: of `observation_size`, each array (num_envs, …). critic: of `privileged_size`, the same if nothing is
     privileged. action_mask: (num_envs, n) bool for a `Discrete` space, true where an action is valid, at least once in
-    each environment; None where every action is. Invalid actions are never taken.
+    each environment; None if all are. Invalid actions are never taken.
     """
 
     policy: Any
@@ -58,10 +58,10 @@ class Observation(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a transition brings besides the next state.
+    """The result of a transition besides the next state.
 
-    reward: (num_envs,). terminated: (num_envs,) bool, true where the next state is terminal (worth 0 from then on).
-    metrics: named (num_envs,) arrays, for the curves only.
+    reward: (num_envs,). terminated: (num_envs,) bool, true where the next state is terminal (value 0).
+    metrics: named (num_envs,) arrays, only for the curves.
     """
 
     reward: Array
@@ -84,7 +84,7 @@ class Env(Protocol[S]):
 
     @property
     def action_space(self) -> Space:
-        """What `step` takes: (num_envs, size) floats for `Box`, (num_envs,) ints for `Discrete`."""
+        """The actions that `step` takes: (num_envs, size) floats for `Box`, (num_envs,) ints for `Discrete`."""
         ...
 
     @property
@@ -97,7 +97,7 @@ class Env(Protocol[S]):
         ...
 
     def observe(self, state: S) -> Observation:
-        """What is seen of `state`. A function of the state alone: sensor noise already drawn is part of the state."""
+        """The observation of `state`. A function of the state only: sensor noise already drawn is part of the state."""
         ...
 
     def step(self, state: S, action: Array, key: Key) -> tuple[S, Outcome]:
@@ -106,10 +106,10 @@ class Env(Protocol[S]):
 
 
 class ChangingEnv(Env[S], Protocol[S]):
-    """An `Env` that changes as training goes on: by the count of steps, and by how the last rollouts went.
+    """An `Env` that changes during training: with the number of steps, and with the results of the last rollouts.
 
-    What it remembers of training is a PyTree, the curriculum, that training keeps and saves with everything else; None
-    where the count of steps is enough, and `advance` is then never called.
+    Its memory is a PyTree, the curriculum, that training keeps and saves with everything else; None if the number of
+    steps is enough, and `advance` is then never called.
     """
 
     def begin(self) -> Any:
@@ -162,7 +162,7 @@ def rollout_log_probability(
 ) -> Array:
     """log p(τ) of rollouts τ = (s₀, a₀, s₁, …, s_T):  log ρ₀(s₀) + Σ_t log π(a_t | s_t) + log p(s_{t+1} | s_t, a_t).
 
-    Only the middle term holds the policy's parameters, so ∇ log p(τ) = Σ_t ∇ log π(a_t | s_t) whatever the world does:
+    Only the middle term depends on the policy's parameters, so ∇ log p(τ) = Σ_t ∇ log π(a_t | s_t) for any dynamics:
     the likelihood-ratio gradient needs no model (Williams 1992).
 
     Args:

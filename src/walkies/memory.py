@@ -1,4 +1,4 @@
-"""Does it fit into memory? Estimates, compared with what the machine has before anything is allocated."""
+"""Memory checks: compare an estimate with the machine's memory before anything is allocated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GIB = 1024**3
 
 
 def of_machine() -> float:
-    """Bytes that this process could ever have: of the machine, or fewer in a container; infinite if nobody says."""
+    """Bytes available to this process: the machine's, or fewer in a container; infinite if unknown."""
     limits = [int(text) for path in CGROUPS if path.is_file() and (text := path.read_text().strip()).isdigit()]
     if hasattr(os, "sysconf"):  # not on Windows
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -24,11 +24,11 @@ def of_machine() -> float:
 
 
 def refuse(needed: float, what: str, remedy: str) -> None:
-    """Refuse what cannot fit.
+    """Refuse what cannot fit into memory.
 
     Args:
-        needed: bytes, no more than are really needed.
-        what: needs them; the subject of the error's sentence.
+        needed: bytes, a lower bound.
+        what: what needs them; the subject of the error message.
         remedy: what to do about it.
 
     Raises:

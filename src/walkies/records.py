@@ -1,7 +1,8 @@
-"""JSON files as typed records: what is read is checked against the record that it should be, once, here.
+"""JSON files as typed records: content is checked against the expected record once, here.
 
-A record is a `NamedTuple` or a `TypedDict`; its annotations are the shape. Whoever uses one afterwards needs no check
-of its own, and a damaged file is one sentence that names the file, the field, what was found and what belongs there.
+A record is a `NamedTuple` or a `TypedDict`; its annotations define the expected shape. Code that uses it needs no
+further checks, and a damaged file gives a one-sentence error that names the file, the field, what was found and what
+was expected.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from walkies.files import read_json, shown
 
 T = TypeVar("T")
 LARGEST = 2**53
-"""Of whole numbers that are read: beyond it not every one is a float."""
+"""Largest whole number that is read: beyond it not every integer is a float."""
 
 
 def read(path: Path | str, kind: type[T], expected: str) -> T:
@@ -46,7 +47,7 @@ def build(content: Any, kind: type[T], name: str, expected: str) -> T:
 
 
 class _Misfit(Exception):
-    """What does not fit, as words for an error."""
+    """What does not fit, in words for an error message."""
 
 
 def _build(content: Any, kind: Any, where: str) -> Any:

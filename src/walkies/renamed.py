@@ -1,8 +1,8 @@
-"""Old names that people have in their scripts, run folders and command lines, served by what they are called now.
+"""Old names that people have in their scripts, run folders and command lines, mapped to the current ones.
 
-Every old name still works and says what replaces it; it goes after one release. `MODULES` has the modules, `COMMANDS`
-the commands; `names` serves names within a module, `fields` those of a record; `added` says what records of before
-meant by lacking a field.
+Every old name still works and names its replacement; it is removed after one release. `MODULES` has modules, `COMMANDS`
+the commands; `names` serves names within a module, `fields` those of a record; `added` says what a missing field means
+in older records.
 """
 
 from __future__ import annotations
@@ -249,4 +249,4 @@ def _exists(name: str) -> bool:
 
 
 def _warn(what: str, level: int) -> None:
-    warnings.warn(f"{what}; the old name goes after one release", FutureWarning, stacklevel=level)
+    warnings.warn(f"{what}; the old name will be removed after one release", FutureWarning, stacklevel=level)

@@ -1,7 +1,7 @@
-"""What is printed: no character, name or broken pipe may end the work that it tells about.
+"""Printing: no character, name or broken pipe may end the work that is reported.
 
-A terminal that lacks a character gets the nearest that it has ("≥" as ">="). Nothing that a user named is markup: not
-"[b]" in a run's name, nor an escape sequence. And where output cannot be written, the program goes on without.
+A terminal that lacks a character gets the nearest one it has ("≥" as ">="). User-given names are never markup: neither
+"[b]" in a run's name nor an escape sequence. If output cannot be written, the program continues without it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN = "walkies.plain"
-"""Name of the error handler of encodings that writes the nearest ASCII."""
+"""Name of the encoding error handler that writes the nearest ASCII."""
 LIKENESS = str.maketrans(
     {
         **{"≥": ">=", "≤": "<=", "≈": "~", "≡": "==", "≠": "!=", "±": "+-", "−": "-", "×": "x", "·": "*", "√": "sqrt "},
@@ -33,24 +33,24 @@ LIKENESS = str.maketrans(
         **dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True)),
     }
 )
-"""What stands for a character where the terminal lacks it. Greek letters are their names, accents are dropped."""
+"""Replacements for characters that the terminal lacks. Greek letters become their names, accents are dropped."""
 WIDE = 160
-"""Columns of a table that goes to a file or a pipe, where nothing says how many there are."""
+"""Width of a table that is written to a file or a pipe."""
 
 
 PROGRAM = "walkies"
-"""What is typed where the shell finds the program."""
+"""The program's name, if the shell finds it."""
 
 
 def called() -> str:
-    """How this program is called from the shell that it was called from: by its name where that is found, else by its
-    path, as `make` does which found it in .venv."""
+    """How to call this program from the user's shell: by its name if the shell finds it, else by its path, as under
+    `make`, which runs it from .venv."""
     path = Path(sys.argv[0])
     return str(path) if path.name == PROGRAM and path.is_file() and shutil.which(PROGRAM) is None else PROGRAM
 
 
 def plain(text: str) -> str:
-    """`text` in ASCII, as near as it comes; "?" for what has no likeness."""
+    """`text` in the nearest ASCII; "?" for characters without an equivalent."""
     return "".join(character if character.isascii() else _likeness(character) for character in text)
 
 
@@ -80,7 +80,7 @@ codecs.register_error(PLAIN, _nearest)
 
 
 def say(text: str = "", file: TextIO | None = None) -> None:
-    """Print lines, at once, to standard output or to `file`, in the characters that it has."""
+    """Print lines, unbuffered, to standard output or to `file`, in the characters that it supports."""
     stream = file or sys.stdout
     if stream is None:  # it was closed before Python began
         return
@@ -90,7 +90,7 @@ def say(text: str = "", file: TextIO | None = None) -> None:
 
 
 def console() -> Console:
-    """A rich console on standard output to which every text is just text; a wide one where that is no terminal."""
+    """A rich console on standard output without markup; a wide one if that is not a terminal."""
     from rich.console import Console
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -102,7 +102,7 @@ def console() -> Console:
 
 
 class Outlet(io.RawIOBase):
-    """The bytes of a text stream, which never fail to be written: what cannot be is forgotten, why is remembered."""
+    """The bytes of a text stream; writing never fails: lost output is dropped and the reason remembered."""
 
     def __init__(self, stream: Any) -> None:
         """`stream`: a text stream, or None for one that was closed before Python began."""
@@ -154,7 +154,7 @@ def _open(stream: Any) -> tuple[Any, Outlet]:
 
 
 def _occupy() -> None:
-    """Leave none of the three streams' numbers free: the next file opened would get the output."""
+    """Leave none of the three streams' descriptors free: the next file opened would get the output."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)

@@ -123,13 +123,13 @@ def test_settings_of_jax_that_are_not_heeded_are_named(broken, capsys, monkeypat
     monkeypatch.setattr(cpu, "overruled", {})
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     first, second = say(capsys, "broken")[2].splitlines()
-    assert first.startswith("walkies: not heeded: JAX_PLATFORMS=cuda;") and second == "walkies: give more"
+    assert first.startswith("walkies: ignored: JAX_PLATFORMS=cuda;") and second == "walkies: give more"
     assert os.environ["JAX_PLATFORMS"] == "cpu"
 
 
 def test_missing_file_is_named(broken, capsys):
     broken(FileNotFoundError(2, "No such file or directory", "runs/none"))
-    says = "walkies: runs/none: no such file or directory; check the name, also of its folder\n"
+    says = "walkies: runs/none: no such file or directory; check the name, and that of its folder\n"
     assert say(capsys, "broken") == (2, "", says)
 
 

@@ -52,7 +52,7 @@ def test_any_failure_is_said_and_spoils_nothing_else(failure, finish, tmp_path, 
         said = capsys.readouterr().out
         assert f"No {what}: " in said and (str(failure) or type(failure).__name__) in said
         assert ("Traceback" in said) != isinstance(failure, UserError | OSError)
-        assert f"{tmp_path}/policy.json" in said and "Go on training: walkies train --resume" in said
+        assert f"{tmp_path}/policy.json" in said and "Continue training: walkies train --resume" in said
         rest = set(PARTS) - {what}
         assert {path.name for path in tmp_path.iterdir()} == {"policy.json", *rest}
         for name in rest:

@@ -48,8 +48,8 @@ MISTAKES = (
     Mistake("train pupper --simulator bullet", "'bullet'", "Expected one of", "'native', 'mujoco'"),
     Mistake("train pupper --out text.txt", "--out text.txt", "expected a folder", "a name that is free"),
     Mistake("train pupper --out text.txt/run", "--out text.txt/run", "text.txt is a file", "a name that is free"),
-    Mistake("train pupper --out trained", "trained already holds a run", "--resume goes on", "another --out"),
-    Mistake("train --resume", "--resume", "which run goes on", "--out FOLDER"),
+    Mistake("train pupper --out trained", "trained already holds a run", "--resume continues it", "another --out"),
+    Mistake("train --resume", "--resume", "name the run to continue", "--out FOLDER"),
     Mistake("train --resume --out nowhere", "there is no run in nowhere", "config.json", "give the folder of a run"),
     Mistake("train --resume --out damaged", "damaged/config.json is damaged", "expected what `walkies train`", "wrote"),
     Mistake(

@@ -118,7 +118,7 @@ def test_a_file_that_would_be_refused_says_why(policy, change, why, capsys):
 def test_a_robot_of_which_no_way_is_known_says_so(policy, monkeypatch):
     monkeypatch.setitem(ROBOTS, "stray", replace(PUPPER, name="stray", delivery=None))
     write(policy, replace(read(policy), walkies={**read(policy).walkies, "robot": "stray"}))
-    with pytest.raises(UserError, match="knows no way of a file onto stray"):
+    with pytest.raises(UserError, match="does not know how to deploy to stray"):
         command(policy, to_robot=True)
 
 

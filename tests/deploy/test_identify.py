@@ -143,7 +143,7 @@ def test_what_the_data_do_not_tell_is_left_to_the_prior_and_bounds_hold():
 
 
 def test_numbers_that_are_none_are_an_error():
-    with pytest.raises(UserError, match="left the numbers"):
+    with pytest.raises(UserError, match="simulation diverged"):
         gauss_newton(lambda x: np.full((len(x), 2, 3), np.nan), np.zeros(1), np.ones(1), -np.ones(1), np.ones(1))
 
 

@@ -338,4 +338,4 @@ def test_command_prints_and_exits(sound, tmp_path, capsys):
     with pytest.raises(SystemExit):
         command(path)
     out = capsys.readouterr().out
-    assert "error [gain-over-cap] at kp: 20 is above the board's cap" in out and "mend: train with kp ≤ 10" in out
+    assert "error [gain-over-cap] at kp: 20 is above the board's cap" in out and "fix: train with kp ≤ 10" in out

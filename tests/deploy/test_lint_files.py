@@ -114,7 +114,7 @@ def test_files_too_large_to_be_checked_in_seconds_are_answered_at_once(tmp_path,
     with pytest.raises(SystemExit) as stop:
         command(path)
     out = capsys.readouterr().out
-    assert stop.value.code == 1 and "nothing in it was looked at" in out and "not fit" not in out
+    assert stop.value.code == 1 and "it was not examined" in out and "not fit" not in out
 
 
 def test_a_git_lfs_pointer_is_named_as_what_it_is(tmp_path):

@@ -210,7 +210,7 @@ def test_faults_are_named(written, fault):
         ("{", "is damaged"),
         ('{"kp": NaN}', "NaN is not JSON"),
         ('{"kp": -Infinity}', "-Infinity is not JSON"),
-        ('{"kp": 5, "kp": 6}', "'kp' stands twice"),
+        ('{"kp": 5, "kp": 6}', "'kp' occurs twice"),
         ("[" * 100_000, "nested too deeply"),
         ('{"kp": ' + "9" * 10_000 + "}", "is damaged"),
         ("null", "at the top"),

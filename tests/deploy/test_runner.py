@@ -249,4 +249,4 @@ def test_what_it_would_run_wrongly_is_refused(tmp_path, capsys):
     assert "--runner: the policy needs trick, motion" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["policy.json"]
     assert cli.run(["export", str(tmp_path), "--runner", "--to-robot"]) == 2
-    assert "does not go with" in capsys.readouterr().err
+    assert "does not combine with" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_the_file_names_its_joints_and_the_table_says_what_to_see(tmp_path, caps
     assert sorted(set(moving)) == list(range(robot.num_joints)) and np.ptp(targets, axis=0).min() > 0.1
     assert float(rows[1]["time"]) == pytest.approx(1 / RATE)
     assert cli.run(["excite", "go", "--wiggle", "--kp", "5"]) == 2
-    assert "--wiggle holds joint targets alone" in capsys.readouterr().err
+    assert "--wiggle holds only joint targets" in capsys.readouterr().err
     assert cli.run(["excite", "goo"]) == 2
     assert "unknown robot 'goo'" in capsys.readouterr().err
 

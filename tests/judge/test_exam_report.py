@@ -185,5 +185,5 @@ def test_no_card_takes_the_place_of_the_default_examinations(drawn, tmp_path):
 @pytest.mark.parametrize("damage", [{"episodes": 0}, {"episodes": -3}, {"survival": 1.5}, {"survival": -0.1}])
 def test_a_card_of_impossible_numbers_is_damaged(damage, drawn, tmp_path):
     write_json(tmp_path / "report.json", {**er.report(drawn, perfect(drawn), 0, "pupper"), **damage})
-    with pytest.raises(UserError, match=r"damaged .*`walkies exam` writes it anew"):
+    with pytest.raises(UserError, match=r"damaged .*`walkies exam` writes it again"):
         report_card.read(tmp_path / "report.json")

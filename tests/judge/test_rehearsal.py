@@ -146,7 +146,7 @@ def test_command_writes_its_report(tmp_path, capsys):
     data = json.loads((folder / "rehearsal.json").read_text())
     assert [axis["name"] for axis in data["axes"]] == ["push", "cone"]
     text = (folder / "rehearsal.md").read_text()
-    assert text == capsys.readouterr().out.rsplit("\nWritten to", 1)[0] and "## What to make of it" in text
+    assert text == capsys.readouterr().out.rsplit("\nWritten to", 1)[0] and "## Conclusions" in text
     assert (folder / "rehearsal.png").read_bytes()[:4] == b"\x89PNG"
 
 

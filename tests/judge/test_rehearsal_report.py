@@ -27,7 +27,7 @@ def cells(*fallen, errors=None):
         (FRICTION, (9, 1, 0, 0), None, "friction: holds down to μ = 0.35, falls at μ = 0.2 (9 of 20)"),
         (DELAY, (0, 2, 15), None, "latency: holds up to 45 ms, falls at 60 ms (15 of 20)"),
         (FRICTION, (0, 0, 0, 0), None, "friction: holds from μ = 0.2 to μ = 1.2, all that was tried"),
-        (FRICTION, (0, 0, 9, 0), None, "friction: falls already at μ = 0.8, where everything is as usual"),
+        (FRICTION, (0, 0, 9, 0), None, "friction: falls already at μ = 0.8, the usual conditions"),
         (
             FRICTION,
             (9, 0, 0, 8),

@@ -67,7 +67,7 @@ def test_a_damaged_newest_checkpoint_names_the_whole_ones_and_resume_takes_one(c
     newest.write_bytes(newest.read_bytes()[:-100])
     good = copy.checkpoint_at(4 * ITERATION)
     with pytest.raises(
-        UserError, match=rf"damaged.*Whole ones.*{good.name}.*go on from one with --resume --checkpoint"
+        UserError, match=rf"damaged.*Intact ones.*{good.name}.*continue from one with --resume --checkpoint"
     ):
         resumed(copy)
     training = resumed(copy, checkpoint=good)
@@ -76,7 +76,7 @@ def test_a_damaged_newest_checkpoint_names_the_whole_ones_and_resume_takes_one(c
     assert steps(copy) == [3, 4]
     for path in copy.checkpoint_files():
         path.write_bytes(b"")
-    with pytest.raises(UserError, match="no other checkpoint that is whole"):
+    with pytest.raises(UserError, match="no other intact checkpoint"):
         resumed(copy)
 
 
@@ -115,12 +115,12 @@ def test_nothing_goes_on_from_nan(run, copy):
     assert steps(copy) == [3, 4, 5]
     header = {"config": to_dict(training.config), "steps": training.steps, "seconds": 1.0}
     checkpoint.save(copy.latest_checkpoint(), training.state, header)
-    with pytest.raises(UserError, match=r"log_std is NaN. Whole ones of this run: .*000128"):
+    with pytest.raises(UserError, match=r"log_std is NaN. Intact ones of this run: .*000128"):
         resumed(copy)
     training.iteration = run[1].iteration  # compiled already
     with pytest.raises(Diverged, match=r"diverged in iteration 6: params\.policy\..*is NaN"):
         training.advance()
-    with pytest.raises(UserError, match=r"log_std is NaN. Whole ones of this run: .*--init-from FILE"):
+    with pytest.raises(UserError, match=r"log_std is NaN. Intact ones of this run: .*--init-from FILE"):
         resumed(copy, checkpoint=copy.checkpoint_at(4 * ITERATION)).start_from(copy.path)
 
 

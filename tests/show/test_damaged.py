@@ -163,4 +163,4 @@ def test_an_examination_of_an_earlier_policy_is_told(tmp_path, capsys, monkeypat
     (run / "policy.json").write_text((run / "policy.json").read_text() + "\n")
     summary = report.summarize(run)
     assert shown(summary).count("passed (an earlier policy)") == 4 and len(summary.exams) == 1
-    assert "examined before it trained on" in capsys.readouterr().out
+    assert "examined before it was trained further" in capsys.readouterr().out

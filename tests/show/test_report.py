@@ -160,7 +160,7 @@ def test_a_damaged_rehearsal_is_named(name, content, expected, tmp_path):
     (run / "rehearsal").mkdir()
     (run / "rehearsal" / f"{name}.json").write_text(content, encoding="utf-8")
     (problem,) = report.summarize(run).problems
-    assert expected in problem and problem.endswith("`walkies rehearse` writes; it writes it anew")
+    assert expected in problem and problem.endswith("`walkies rehearse` writes; run it again")
 
 
 def test_differences_are_those_alone():

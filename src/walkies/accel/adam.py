@@ -1,6 +1,6 @@
 """One Adam step with global-norm gradient clipping, on all parameters, as one custom call.
 
-What optax makes of it is some forty small operations, each too small to share between cores. A faster implementation of
+With optax it is about forty small operations, each too small to share between cores. This is a faster implementation of
 the same step, equal up to rounding (the tests compare them). The caller has the definition, constants included.
 """
 
@@ -23,7 +23,7 @@ Step = Callable[[Any, Any, Any, Array], tuple[Any, Any]]
 
 
 def faster(definition: Step, max_norm: float, decay: tuple[float, float], epsilon: float) -> Step:
-    """`definition`, which has these constants, by the native library where it fits."""
+    """`definition`, which has these constants, by the native library if it applies."""
 
     def chosen(gradient: Any, params: Any, moments: Any, rate: Array) -> tuple[Any, Any]:
         if not fits(gradient, params):
@@ -34,7 +34,7 @@ def faster(definition: Step, max_norm: float, decay: tuple[float, float], epsilo
 
 
 def fits(*trees: Any) -> bool:
-    """Whether `step` can take these: something, float32 throughout, on a CPU."""
+    """Whether `step` can take these: not empty, float32 throughout, on a CPU."""
     leaves = jax.tree.leaves(trees)
     single = bool(leaves) and all(x.dtype == jnp.float32 for x in leaves)
     return single and jax.default_backend() == "cpu" and library.available()

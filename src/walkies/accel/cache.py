@@ -1,8 +1,8 @@
 """Compiled programs kept between processes: JAX's persistent compilation cache, in the user's cache folder.
 
-What XLA made for this processor and this many threads is read back as it was written, so a training with the cache is
-the one without, bit for bit. Custom calls of the native library are kept by name. Programs that call Python
-(`jax.pure_callback`) JAX compiles anew in every process.
+Programs that XLA compiled for this processor and this number of threads are read back unchanged, so training gives the
+same bits with and without the cache. Custom calls of the native library are stored by name. Programs that call Python
+(`jax.pure_callback`) are compiled again in every process.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ from walkies.accel import cpu
 from walkies.errors import UserError
 
 SWITCH = "WALKIES_CACHE"
-"""Environment variable: 0 has everything compiled anew."""
+"""Environment variable: 0 turns the cache off."""
 SETTINGS = {"": True, "1": True, "on": True, "0": False, "off": False}
 """Its values."""
 OWN = "JAX_COMPILATION_CACHE_DIR"
-"""Where it is set, the cache is the user's own, and left as it is."""
+"""If it is set, the cache is the user's own and is left alone."""
 
 LIMIT = 256 << 20
-"""Bytes; programs used longest ago go first. A training of today's default takes half a MiB."""
+"""Bytes; the least recently used programs are removed first. A training with the defaults takes half a MiB."""
 LEAST_SECONDS = 0.1
-"""Programs that take less to compile are not kept: to read them takes as long."""
+"""Programs that compile faster than this are not kept: reading them takes as long."""
 QUIET = 3
 """absl's level above errors. XLA reports one for every program that it reads back on a processor for which LLVM has
 preferences (`+prefer-no-gather`), and uses the program (github.com/openxla/xla/issues/44565)."""
 IDENTITY = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags",
     "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")  # fmt: skip
-"""What /proc/cpuinfo says of a processor, x86 and Arm, that decides which instructions a program for it may use."""
+"""Entries of /proc/cpuinfo, x86 and Arm, that determine which instructions a program may use."""
 
 
 def keep_compiled() -> Path | None:
-    """Have JAX keep what it compiles, and read back what it has; the folder, None where nothing is kept.
+    """Let JAX cache compiled programs; returns the folder, None if nothing is cached.
 
-    Before the first compilation of the process. What cannot be read or written is compiled as without a cache.
+    Call before the first compilation of the process. If the cache cannot be read or written, programs are compiled as
+    without it.
 
     Raises:
         UserError: SWITCH has another value than those in SETTINGS.
@@ -71,7 +72,7 @@ def switched_on() -> bool:
 
 
 def folder() -> Path:
-    """Of the programs for this jaxlib, this processor and this many threads.
+    """Name of the folder of programs for this jaxlib, this processor and this number of threads.
 
     JAX's own key holds the processor's features but not the threads, into which XLA divides the loops of a program. The
     processor is in the name all the same: in a home shared between machines, code for another would end in SIGILL.

@@ -1,4 +1,4 @@
-"""Settings of JAX and of the CPU that they read when they start."""
+"""Settings of JAX and of the CPU that are read at start-up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def available_cores() -> int:
 
 
 MOST_THREADS = max(1024, 8 * available_cores())
-"""Far beyond what is of use here, and no fewer than a run may have had on a larger machine."""
+"""Far more than useful here, and no fewer than a run may have had on a larger machine."""
 Threads = Annotated[int, Between(1, MOST_THREADS)]
 """Of the CPU."""
 MujocoThreads = Annotated[int, Between(0, MOST_THREADS)]
@@ -63,8 +63,8 @@ JAX_SETTINGS = {
     "JAX_NUMPY_RANK_PROMOTION": ("allow", "warn"),
     "JAX_TRANSFER_GUARD": ("allow", "log"),
 }
-"""Variables that would have JAX compute elsewhere than on the CPU, or in other numbers than float32, or refuse what
-walkies does → values under which all is as usual, the one to set first."""
+"""Environment variables that would make JAX use another device than the CPU, another type than float32, or refuse what
+walkies does → values that are fine, the one to set first."""
 overruled: dict[str, str] = {}
 """What `settle_jax` found set otherwise in the environment of this process."""
 
@@ -76,9 +76,9 @@ def foreign_jax_settings() -> dict[str, str]:
 
 
 def settle_jax() -> dict[str, str]:
-    """Have JAX compute on the CPU in float32 whatever the environment asks for; what that was, where it was other.
+    """Make JAX compute on the CPU in float32 whatever the environment asks for; returns the settings overruled.
 
-    For processes that are ours. Call before JAX is imported.
+    For walkies' own processes. Call before JAX is imported.
     """
     foreign = foreign_jax_settings()
     overruled.update(foreign)
@@ -87,9 +87,9 @@ def settle_jax() -> dict[str, str]:
 
 
 def refuse_foreign_jax() -> None:
-    """Refuse settings of JAX under which a simulator does not run. Double precision is none of them: it is only slow.
+    """Refuse JAX settings under which a simulator does not run. Double precision is allowed: it is only slow.
 
-    For processes that are not ours, in which JAX is as the user has it.
+    For processes that are not walkies' own, in which JAX has the user's settings.
 
     Raises:
         UserError: the variables, and what to do.
@@ -105,9 +105,9 @@ def refuse_foreign_jax() -> None:
 
 
 def step_back(threads: Iterable[threading.Thread]) -> None:
-    """Let these threads of the process run when the others leave them a core; only Linux can tell threads apart.
+    """Give these threads of the process a lower priority; only Linux distinguishes threads.
 
-    What they do seldom and briefly then no longer takes a core from under a computation on all of them.
+    Their short bursts of work then no longer interrupt a computation on all cores.
     """
     if sys.platform == "linux":
         for thread in threads:
@@ -125,7 +125,7 @@ NUMBERS = (("family", "cpu family"), ("model", "model"), ("implementer", "CPU im
 
 
 def machine() -> str:
-    """What a measurement was made on: the processor's name, family and model, its best vector set, and usable cores."""
+    """The machine of a measurement: the processor's name, family and model, its best vector set, and usable cores."""
     cores = available_cores()
     name = processor(CPUINFO.read_text()) if CPUINFO.exists() else platform.processor()
     return f"{name or platform.machine()}, {cores} core{'s' if cores != 1 else ''}"

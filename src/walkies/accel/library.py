@@ -39,7 +39,7 @@ PPO_TARGET = "walkies_ppo"
 """Custom call of all minibatches of PPO's update; also the library's symbol."""
 
 SWITCH = "WALKIES_ACCEL"
-"""Environment variable: 0 has everything but the native simulator computed by its definition in JAX."""
+"""Environment variable: 0 computes everything but the native simulator by its definition in JAX."""
 SETTINGS = {"": True, "1": True, "0": False}
 """Its values."""
 
@@ -106,7 +106,7 @@ def library() -> ctypes.CDLL:
 
 @functools.cache
 def available() -> bool:
-    """Whether the library may stand in for definitions: it is here, runs on this processor, and SWITCH lets it.
+    """Whether the library may replace definitions: it is installed, runs on this processor, and SWITCH allows it.
 
     Raises:
         UserError: SWITCH has another value than those in SETTINGS.
@@ -138,10 +138,10 @@ def isa() -> str:
 
 
 def network_isa() -> str:
-    """What multiplies the networks' matrices: `amx`, the matrix tiles of newer x86 servers, or the same as `isa`.
+    """The instructions for matrix products of networks: `amx`, the matrix tiles of newer x86 servers, or as `isa`.
 
-    Tiles multiply numbers of eight bits; three products of split numbers make results good to 1e-5 of the largest
-    instead of 1e-6. `WALKIES_ISA` does without them, whatever it names.
+    Tiles multiply numbers with eight-bit mantissas; three products of split numbers give results accurate to 1e-5 of
+    the largest instead of 1e-6. Setting `WALKIES_ISA` turns them off, whatever its value.
     """
     return getattr(library(), NETWORK_ISA)().decode()
 

@@ -1,8 +1,8 @@
 """Multilayer perceptrons for large batches on a CPU: one custom call forwards, one backwards.
 
-XLA runs a network layer by layer over the whole batch, each layer's activations travelling to memory and back. Here a
-few dozen samples go through all layers while they are in the cache, on all cores. A faster implementation of
-the same function, equal up to rounding (the tests compare them). The caller has the definition.
+XLA runs a network layer by layer over the whole batch, writing each layer's activations to memory and reading them
+back. Here a few dozen samples go through all layers while they are in the cache, on all cores. This is a faster
+implementation of the same function, equal up to rounding (the tests compare them). The caller has the definition.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WIDEST = 8192
 
 
 def faster(definition: Apply) -> Apply:
-    """`definition`, by the native library where it fits."""
+    """`definition`, by the native library if it applies."""
 
     def chosen(layers: Layers, inputs: Array, activation: str) -> Array:
         return (apply if fits(layers, inputs, activation) else definition)(layers, inputs, activation)
@@ -54,7 +54,7 @@ def fits(layers: Layers, inputs: Array, activation: str) -> bool:
 def apply(layers: Layers, inputs: Array, activation: str) -> Array:
     """Outputs (…, out) for inputs (…, in); `activation` follows every layer but the last.
 
-    Differentiable once, backwards, by `layers` alone: observations are data.
+    Differentiable once, in reverse mode, with respect to `layers` only: observations are data.
     """
     rows = inputs.reshape(-1, inputs.shape[-1])
     (outputs,) = _call("walkies_network_forward", [_array(rows.shape[0], layers[-1][1].size)], layers, activation, rows)
@@ -63,7 +63,9 @@ def apply(layers: Layers, inputs: Array, activation: str) -> Array:
 
 def _forward(layers: Any, inputs: Any, activation: str) -> tuple[Array, tuple]:
     if inputs.perturbed:
-        raise UserError("the native networks have no gradient by their inputs; use walkies.rl.networks.apply for that")
+        raise UserError(
+            "the native networks have no gradient with respect to their inputs; use walkies.rl.networks.apply for that"
+        )
     layers, inputs = jax.tree.map(lambda x: x.value, layers, is_leaf=lambda x: hasattr(x, "perturbed")), inputs.value
     rows = inputs.reshape(-1, inputs.shape[-1])
     shapes = [_array(rows.shape[0], layers[-1][1].size), _array(rows.shape[0], hidden_width(layers))]

@@ -1,9 +1,9 @@
 """All minibatches of PPO's update as one custom call: networks, losses, gradients, Adam, and the step size.
 
-XLA runs a minibatch as some hundred operations, and sends the activations of all its samples to memory between them.
-Here some hundred samples go through a network, its loss and back while they are in the cache, and the threads stay
-awake from the first minibatch to the last. A faster implementation of the same function, equal up to rounding (the
-tests compare them). The caller has the definition, constants included.
+XLA runs a minibatch as about a hundred operations, and writes the activations of all its samples to memory between
+them. Here about a hundred samples go through a network, its loss and back while they are in the cache, and the threads
+stay awake from the first minibatch to the last. This is a faster implementation of the same function, equal up to
+rounding (the tests compare them). The caller has the definition, constants included.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Settings:
     bounded: bool
     """The mean is the tanh of the network's outputs."""
     standardize: bool
-    """Advantages are brought to mean 0 and deviation 1 over the samples of a minibatch that count."""
+    """Advantages are normalized to mean 0 and standard deviation 1 over the samples of a minibatch that count."""
     clip: float
     """ε of the surrogate."""
     entropy_coefficient: float
@@ -62,9 +62,9 @@ class Settings:
     min_rate: float
     max_rate: float
     stop_kl: float | None
-    """No policy steps from the first minibatch on whose KL exceeds this."""
+    """Early stopping: no policy updates from the first minibatch on whose KL exceeds this."""
     max_norm: float
-    """Global-norm gradient clipping, of both networks apart."""
+    """Global-norm gradient clipping, separately for both networks."""
     decay: tuple[float, float]
     """Adam's β₁ and β₂."""
     epsilon: float

@@ -1,9 +1,9 @@
 """Random numbers of JAX's default generator (threefry, partitionable), drawn on a CPU by one custom call each.
 
 XLA draws them one by one on one core while the other waits, which would cost training more than a tenth of its time.
-Here each is the number that the function of the same name in `jax.random` gives for the same key; the tests compare
-them. Where the native library does not fit (another generator, double precision, no CPU, no library) `jax.random`
-itself is asked.
+Here the numbers equal those of the function of the same name in `jax.random` for the same key; the tests compare them.
+If the native library does not apply (another generator, double precision, no CPU, no library), `jax.random` itself is
+used.
 """
 
 from __future__ import annotations

@@ -21,11 +21,11 @@ from walkies.errors import UserError
 from walkies.terminal import say, take_over
 
 USER_ERROR = 2
-"""Exit status after an error that the user can mend."""
+"""Exit status after an error that the user can fix."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells expect: 128 + SIGINT."""
 UNREAD = 141
-"""Exit status where nobody read to the end what was printed, as shells expect: 128 + SIGPIPE."""
+"""Exit status when the reader closed the pipe early, as shells expect: 128 + SIGPIPE."""
 
 
 class Command(NamedTuple):
@@ -42,31 +42,33 @@ COMMANDS: dict[str, Command] = {
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
     "share": Command("walkies.show.share.command:command", "write a robot into one HTML file that anybody drives"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
-    "rehearse": Command("walkies.cli.rehearse:command", "rehearse a policy in the robot's own control loop"),
+    "rehearse": Command("walkies.cli.rehearse:command", "test a policy in the robot's own control loop"),
     "lint": Command("walkies.cli.lint:command", "check a policy file before it reaches a robot"),
-    "export": Command("walkies.cli.export:command", "write a policy as ONNX, or bring its file onto the robot"),
+    "export": Command("walkies.cli.export:command", "write a policy as ONNX, or show how to deploy its file"),
     "replay": Command("walkies.cli.replay:command", "fit the simulator to a log of the robot"),
     "excite": Command(
-        "walkies.cli.excite:command", "wiggle each joint of a held robot, or shake them to measure servos"
+        "walkies.cli.excite:command", "wiggle each joint of a held robot, or shake its legs to measure the servos"
     ),
-    "explain": Command("walkies.cli.explain:command", "print a task, or what a policy file says"),
+    "explain": Command("walkies.cli.explain:command", "print a task as an MDP, or the contents of a policy file"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
-    "robot add": Command("walkies.cli.robots.commands:add_command", "read a robot off its MJCF or URDF into a folder"),
-    "robot check": Command("walkies.cli.robots.commands:check_command", "what would make a robot's training fail"),
-    "robot list": Command("walkies.cli.robots.commands:list_command", "the robots that there are"),
-    "robot view": Command("walkies.show.pose_page:command", "see a robot, pose it in the browser, save its pose"),
+    "robot add": Command("walkies.cli.robots.commands:add_command", "read a robot's MJCF or URDF into a folder"),
+    "robot check": Command("walkies.cli.robots.commands:check_command", "find what would make a robot's training fail"),
+    "robot list": Command("walkies.cli.robots.commands:list_command", "list the available robots"),
+    "robot view": Command("walkies.show.pose_page:command", "view and pose a robot in the browser, and save the pose"),
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "doctor": Command("walkies.cli.doctor:command", "check that this machine has what walkies needs"),
     "lab ablate": Command(
-        "walkies.lab.ablation:command", "train with and without each part of randomization, and compare"
+        "walkies.lab.ablation:command", "train with and without each part of the randomization, and compare"
     ),
-    "lab bench physics": Command("walkies.lab.bench.physics:command", "speed and accuracy of the engine beside MuJoCo"),
-    "lab bench replay": Command("walkies.lab.bench.replay:command", "how well replay finds hidden parameters"),
-    "lab bench train": Command(
-        "walkies.lab.bench.iteration:command", "speed of a training iteration and where its time goes"
+    "lab bench physics": Command(
+        "walkies.lab.bench.physics:command", "compare speed and accuracy of the engine with MuJoCo"
     ),
-    "lab bench view": Command("walkies.lab.bench.view:command", "what watching a training costs it"),
+    "lab bench replay": Command(
+        "walkies.lab.bench.replay:command", "measure how well replay recovers hidden parameters"
+    ),
+    "lab bench train": Command("walkies.lab.bench.iteration:command", "time a training iteration and its parts"),
+    "lab bench view": Command("walkies.lab.bench.view:command", "measure what watching a training costs"),
     "lab benchmark": Command(
         "walkies.lab.published.command:command", "repeat published results in Gymnasium's environments"
     ),
@@ -77,7 +79,7 @@ EXAMPLES = (
     ("walkies train pupper --minutes 5 --out runs/first", "teach Pupper to walk"),
     ("walkies exam runs/first", "examine what it learned"),
     ("walkies play runs/first", "drive it with the keyboard, in the browser"),
-    ("walkies train my_robot.urdf", "teach another robot, read off its file"),
+    ("walkies train my_robot.urdf", "teach a robot of your own, from its file"),
 )
 
 EXTRAS = {
@@ -93,23 +95,23 @@ EXTRAS = {
 """Optional packages, by the extra of walkies that installs them."""
 
 ADVICE = {
-    errno.ENOENT: "check the name, also of its folder",
+    errno.ENOENT: "check the name, and that of its folder",
     errno.EISDIR: "this is a folder where a file was expected; give the path of a file",
     errno.ENOTDIR: "a part of this path is a file where a folder was expected; give another path",
-    errno.EEXIST: "there is already a file of that name where a folder was expected; give another path",
-    errno.EACCES: "choose a place that you may read and write",
-    errno.EPERM: "choose a place that you may read and write",
-    errno.EROFS: "choose a place that can be written",
-    errno.ENOSPC: "make room, or choose another disk; `walkies runs clean` shows what of old runs can go",
+    errno.EEXIST: "a file of that name exists where a folder was expected; give another path",
+    errno.EACCES: "choose a place where you may read and write",
+    errno.EPERM: "choose a place where you may read and write",
+    errno.EROFS: "choose a place that is writable",
+    errno.ENOSPC: "free some space, or choose another disk; `walkies runs clean` shows what old runs can spare",
 }
-"""What to do about an error of the operating system that is the user's to mend; any other is a bug."""
+"""What to do about an error of the operating system that the user can fix; any other is a bug."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its status: 0 done, 2 a mistake the user can mend, 130 interrupted.
+    """Run one command and exit with its status: 0 done, 2 a mistake the user can fix, 130 interrupted.
 
-    What cannot be printed never stops a command, and is said by the status: 141 where the reader, such as `head`, had
-    seen enough, else 2.
+    A failure to print never stops a command. It only shows in the exit status: 141 if the reader, such as `head`,
+    closed the pipe, else 2.
     """
     out = take_over()
     status = run(list(sys.argv[1:] if arguments is None else arguments))
@@ -123,12 +125,12 @@ def _unheard(failure: OSError) -> int:
     """Say why standard output could not be written; the exit status."""
     if failure.errno == errno.EPIPE:
         return UNREAD
-    _say(f"standard output: {(failure.strerror or 'cannot be written').lower()}; only what was printed is lost")
+    _say(f"standard output: {(failure.strerror or 'cannot be written').lower()}; only the printed output is lost")
     return USER_ERROR
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command that `arguments` (without the program's name) ask for; the exit status."""
+    """Run the command in `arguments` (without the program's name); returns the exit status."""
     if arguments[:1] == ["help"] and arguments[1:] not in ([], ["help"]):
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -141,7 +143,7 @@ def run(arguments: list[str]) -> int:
         name, rest = resolve(arguments)
         if foreign := settle_jax():
             said = " ".join(f"{variable}={value}" for variable, value in foreign.items())
-            _say(f"not heeded: {said}; walkies computes on the CPU in float32 (`walkies doctor` says more)")
+            _say(f"ignored: {said}; walkies computes on the CPU in float32 (see `walkies doctor`)")
         return _call(name, load(name), rest)
     except KeyboardInterrupt:
         _say("interrupted")
@@ -154,7 +156,7 @@ def run(arguments: list[str]) -> int:
 
 
 def overview() -> str:
-    """What walkies can do: a line per command and three examples."""
+    """What walkies can do: a line per command, and examples."""
     longest = max(map(len, COMMANDS))
     commands = [f"  {name:<{longest}}  {command.summary}" for name, command in COMMANDS.items()]
     width = max(len(line) for line, _ in EXAMPLES)
@@ -165,20 +167,20 @@ def overview() -> str:
             "",
             *examples,
             "",
-            "Commands (walkies help COMMAND tells more):",
+            "Commands (`walkies help COMMAND` for details):",
             *commands,
         ]
     )
 
 
 def resolve(arguments: list[str]) -> tuple[str, list[str]]:
-    """The command's name (one to three words) and the arguments that are left for it.
+    """The command's name (one to three words) and its remaining arguments.
 
     Raises:
-        UserError: there is no such command; the message offers the nearest.
+        UserError: there is no such command; the message suggests the nearest one.
     """
     if (now := renamed.COMMANDS.get(arguments[0])) is not None:
-        _say(f"`walkies {arguments[0]}` is now `walkies {now}`; the old name goes after one release")
+        _say(f"`walkies {arguments[0]}` is now `walkies {now}`; the old name will be removed after one release")
         arguments = [*now.split(), *arguments[1:]]
     for words in (3, 2, 1):
         if (name := " ".join(arguments[:words])) in COMMANDS:
@@ -202,7 +204,7 @@ def load(name: str) -> Callable[..., Any]:
     """The function behind a command.
 
     Raises:
-        UserError: the command needs a package that is not installed; the message says which extra brings it.
+        UserError: the command needs a package that is not installed; the message names the extra to install.
     """
     module, _, attribute = COMMANDS[name].target.partition(":")
     try:
@@ -221,7 +223,7 @@ def _call(name: str, function: Callable[..., Any], arguments: list[str]) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except ModuleNotFoundError as error:
         raise _missing(name, error) from error
-    # A command may return its own exit status, as `lint` does; anything else it returns is for library users.
+    # A command may return its own exit status, as `lint` does; any other return value is for library users.
     return result if type(result) is int else 0
 
 

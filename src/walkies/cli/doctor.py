@@ -1,4 +1,4 @@
-"""`walkies doctor`: does this machine have what walkies needs, and if not, what to do."""
+"""`walkies doctor`: check whether this machine has what walkies needs, and if not, say what to do."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from walkies.show.rendering.gl import advice, gl_libraries
 from walkies.terminal import console, say
 
 JAX_VERSION = "0.10.1"
-"""The one version of jax and jaxlib that walkies runs on: the next one adds wrongly on CPUs."""
+"""The only version of jax and jaxlib that walkies runs on: the next one computes wrong sums on CPUs."""
 JAX_ROWS = 32769
-"""Rows of the batch on which jax 0.10.2 adds wrongly (8192 or 65537 rows it gets right)."""
+"""Rows of a batch on which jax 0.10.2 computes wrong sums (8192 or 65537 rows are correct)."""
 MIN_DISK = 1.0
-"""GB: what a run with its checkpoints, curves and video, and the compiled programs, fit into with room to spare."""
+"""GB: more than enough for a run with its checkpoints, curves and video, and for the compiled programs."""
 MIN_PYTHON = (3, 11)
 GL_TIMEOUT = 60
-"""s that a first picture may take; a driver that hangs counts as none."""
+"""s that the first picture may take; a driver that hangs counts as missing."""
 
 Status = Literal["ok", "note", "problem"]
 
@@ -36,16 +36,16 @@ class Finding(NamedTuple):
     status: Status
     found: str
     advice: str = ""
-    """What to do; empty where nothing need be done."""
+    """What to do; empty if nothing needs to be done."""
 
 
 def command(json: bool = False) -> int:
     """Check that this machine has what walkies needs: Python, JAX, the engine, a compiler, graphics, ffmpeg, disk.
 
-    Prints a line per check, and for each that failed what to do. The exit status is 1 if anything is missing.
+    Prints a line for each check, and what to do about each failure. The exit status is 1 if anything is missing.
 
     Args:
-        json: print one JSON object, by check, instead of a table.
+        json: print one JSON object with all checks instead of a table.
     """
     results = {name: examine(check) for name, check in CHECKS.items()}
     problems = sum(result.status == "problem" for result in results.values())
@@ -68,11 +68,11 @@ def _print(results: dict[str, Finding], problems: int) -> None:
             table.add_row("", "", Text(result.advice, "bold"))
     out = console()
     out.print(table)
-    out.print("All is well." if not problems else f"{problems} to mend.")
+    out.print("All checks passed." if not problems else f"{problems} to fix.")
 
 
 def examine(check: Callable[[], Finding]) -> Finding:
-    """The result of a check; one that itself fails is a problem, not a crash."""
+    """The result of a check; a check that raises is reported as a problem, not a crash."""
     try:
         return check()
     except UserError as error:
@@ -90,18 +90,18 @@ def python() -> Finding:
 
 
 def cores() -> Finding:
-    """How many cores may training use?"""
+    """How many cores can training use?"""
     allowed = available_cores()
     if allowed < 2:
-        return Finding("note", "1 core", "Training takes about twice as long as on two; nothing else changes.")
+        return Finding("note", "1 core", "Training takes about twice as long as on two cores; nothing else changes.")
     return Finding("ok", f"{allowed} cores")
 
 
 def jax_settings() -> Finding:
-    """Does the environment leave JAX to compute on the CPU in float32?"""
+    """Does the environment let JAX compute on the CPU in float32?"""
     foreign = overruled | foreign_jax_settings()
     if not foreign:
-        return Finding("ok", "no variable asks it to compute elsewhere than on the CPU, or in other than float32")
+        return Finding("ok", "no variable asks for another device than the CPU, or for another type than float32")
     said = " ".join(f"{name}={value}" for name, value in foreign.items())
     found = f"{said}: commands of walkies compute on the CPU in float32 all the same, your own programs will not"
     return Finding("problem", found, f"unset {' '.join(foreign)}")
@@ -123,7 +123,7 @@ def jax_sums() -> Finding:
     """Does a compiled sum over a batch equal the exact one? (It does not in jax 0.10.2.)"""
     wrong = wrong_sums()
     if wrong:
-        found = f"{wrong} of {JAX_ROWS} compiled sums are wrong: nothing learned with this jax can be trusted"
+        found = f"{wrong} of {JAX_ROWS} compiled sums are wrong: do not trust anything trained with this jax"
         return Finding("problem", found, f"{sys.executable} -m pip install jax=={JAX_VERSION} jaxlib=={JAX_VERSION}")
     return Finding("ok", f"{JAX_ROWS} compiled sums are exact")
 
@@ -156,7 +156,7 @@ def engine() -> Finding:
 
 
 def compiler() -> Finding:
-    """Is there a C++ compiler, to build the engine again?"""
+    """Is there a C++ compiler to rebuild the engine with?"""
     for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
         if name and (path := shutil.which(name)):
             return Finding("ok", path)
@@ -167,7 +167,7 @@ def compiler() -> Finding:
 
 
 def physics() -> Finding:
-    """Does a robot stand in MuJoCo?"""
+    """Does the robot stand in MuJoCo?"""
     import mujoco
 
     from walkies.robots import DEFAULT, get_robot, load_model
@@ -189,7 +189,7 @@ BALL = """<mujoco><visual><global offwidth="32" offheight="32"/></visual>
 
 
 def graphics() -> Finding:
-    """Can MuJoCo draw without a screen?"""
+    """Can MuJoCo render without a screen?"""
     import mujoco
     import numpy as np
 
@@ -207,7 +207,7 @@ def graphics() -> Finding:
 
 
 def ffmpeg() -> Finding:
-    """Is there an ffmpeg to write videos with?"""
+    """Is ffmpeg available to write videos?"""
     import imageio_ffmpeg
 
     try:
@@ -219,7 +219,7 @@ def ffmpeg() -> Finding:
 
 
 def disk() -> Finding:
-    """Is there room for a run?"""
+    """Is there enough disk space for a run?"""
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     found = f"{free:.1f} GB free in {Path.cwd()}"
     if free < MIN_DISK:

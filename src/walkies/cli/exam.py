@@ -26,17 +26,17 @@ def command(
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Examine a policy in MuJoCo, on robots, floors and delays it has never met, and print its report card.
+    """Examine a policy in MuJoCo, on robots, floors and latencies it never saw in training, and print its report card.
 
-    The card of the default examination is a run's report.json and report_card.md; that of another seed or number of
-    episodes is written beside, into exams/.
+    The default examination writes a run's report.json and report_card.md; an examination with another seed or number of
+    episodes is written into exams/.
 
     Args:
         target: a run folder, or any policy.json.
-        episodes: how many episodes of 20 seconds; 1000 tell a survival of 99% from one of 98%.
-        seed: of the examination; every number gives other robots and commands, none of them used in training.
-        out: folder for the card; a run folder gets it without being asked.
-        json: print the report as JSON.
+        episodes: number of episodes of 20 seconds; 1000 distinguish a survival of 99% from one of 98%.
+        seed: seed of the examination; each one draws different robots and commands, none of them used in training.
+        out: folder for the report card; default: the run folder, if the target is one.
+        json: print the report card as JSON.
     """
     path = find_policy(target)
     folder = out if out is not None else (target if target.is_dir() else None)
@@ -51,9 +51,9 @@ def command(
 
 
 def deliver(card: Card, folder: Path | None, text: str) -> Sequence[Path]:
-    """Print `text`, which is `card` in words, and write the card into `folder`; the files.
+    """Print `text`, which is `card` in words, and write the card into `folder`; returns the files.
 
-    What cannot be written is printed nevertheless.
+    The text is printed even if the files cannot be written.
     """
     try:
         return () if folder is None else report_card.write(card, folder)

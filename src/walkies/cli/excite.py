@@ -1,4 +1,4 @@
-"""`walkies excite`: what a held robot does so that a person sees its joints move, or its servos are measured."""
+"""`walkies excite`: move the joints of a held robot, to check them by eye or to measure its servos."""
 
 from __future__ import annotations
 
@@ -32,40 +32,38 @@ def command(
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 
-    With --wiggle, write a table of joint targets instead that moves each joint alone, slowly and by a few degrees, and
-    say what is to be seen meanwhile: whether the robot's names, order, signs and zeros of joints are the model's.
+    With --wiggle, write a table of joint targets instead. It moves each joint alone, slowly and by a few degrees, and
+    the command prints what you should see: a check that joint names, order, signs and zeros match the model.
 
     Args:
-        robot: whose: a name, or the path of an MJCF or URDF file.
-        wiggle: the wiggle test, the first thing to do with a robot.
-        out: the file to write; default: excite.json, which the robot loads as any policy, or wiggle.csv. Hold the robot
-            in the air, its legs free.
+        robot: a name, or the path of an MJCF or URDF file.
+        wiggle: write the wiggle test, the first thing to run on a robot.
+        out: the file to write; default: excite.json, which the robot loads like any policy, or wiggle.csv. Hold the
+            robot in the air with its legs free.
         kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
-        kd: N m s/rad, servo damping, likewise.
-        contract: edition of the policy file's format. Robots of either age load that of 2026.
+        kd: N m s/rad, servo damping to measure with; default: the one that policies are trained with.
+        contract: edition of the policy file format. Robots with the software of 2025 load that of 2026 too.
     """
     one = added(Path(robot)) if robot.lower().endswith(ENDINGS) and Path(robot).is_file() else get_robot(robot)
     if not wiggle:
         out = out or Path("excite.json")
         write(out, excitation(one, kp, kd, contract))
-        say(f"{out}: shakes the legs; only for a robot that is held in the air, its legs free")
+        say(f"{out}: shakes the legs; run it only on a robot held in the air with its legs free")
         return
     if kp is not None or kd is not None:
-        raise UserError("--kp and --kd: the table of --wiggle holds joint targets alone; leave them out")
+        raise UserError("--kp and --kd: the table of --wiggle holds only joint targets; leave them out")
     out, moves = out or Path("wiggle.csv"), wiggles(one)
     write_csv(out, one, moves)
     console().print(table(one, moves))
     seconds = sequence(one, moves)[-1][0]
-    say(
-        f"{out}: {seconds:.0f} s of joint targets (rad), a column for each joint. Hold the robot in the air, legs free."
-    )
-    say("Where another joint moves, or the other way, mend it in the robot's own program: docs/your-robot.md")
+    say(f"{out}: {seconds:.0f} s of joint targets (rad), one column per joint. Hold the robot in the air, legs free.")
+    say("If another joint moves, or it moves the other way, fix it in the robot's own program: docs/your-robot.md")
 
 
 def table(robot: Robot, moves: list[Wiggle]) -> Table:
-    """What a person should see."""
+    """What you should see."""
     made = titled(
-        "What you should see, the trunk held", "", "joint", "default", "goes by", "from", "meanwhile", names=2
+        "What you should see, the trunk held", "", "joint", "default", "moves by", "from", "what you see", names=2
     )
     rows = sequence(robot, moves)
     begins = {move.joint: time for time, move, _ in reversed(rows) if move is not None}

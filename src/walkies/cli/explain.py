@@ -1,4 +1,4 @@
-"""`walkies explain`: the task written out as a Markov decision process, or what a policy file says."""
+"""`walkies explain`: the task written out as a Markov decision process, or the contents of a policy file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TASK = WalkConfig()
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A robot has numbers of its own, and a ready task others; flags change these."""
+    """A robot has its own numbers, and a preset task others; flags change these."""
     task, rest = presets.taken(arguments)
     if task is None and (robot := named(rest)) is not None:
         task = task_of(robot)
@@ -46,12 +46,12 @@ def command(
 ) -> None:
     """Print the task as an MDP: observation, action, reward, termination, commands, randomization, each with its unit.
 
-    Of a policy it prints what its file says: frame, network, joints, and how commands and references reach it.
+    For a policy it prints the contents of its file: frame, network, joints, and how commands and references reach it.
 
     Args:
-        target: A robot; or a run folder or policy.json.
-        preset: Ready task of the Stanford course, with whose numbers --task begins.
-        task: The task; every number can be changed here and is trained with the same flag of `walkies train`.
+        target: A robot, a run folder, or a policy.json.
+        preset: Preset task of the Stanford course; --task changes its numbers.
+        task: The task; every number can be changed here, and trained with the same flag of `walkies train`.
         json: Print one JSON object instead of tables.
     """
     if not known(target) and Path(target).exists():
@@ -120,7 +120,7 @@ def reward_table(task: WalkConfig) -> Table:
 
 
 def _weight(task: WalkConfig, name: str) -> str:
-    """What a reward term weighs, from the start of training to where it stays."""
+    """The weight of a reward term, from the start of training to its final value."""
     weight = getattr(task.rewards, name)
     begins = task.effort.start * weight if name in rewards.EFFORT and task.effort.steps else weight
     grows = "" if begins == weight else f"{begins:g} → "
@@ -153,7 +153,7 @@ def episode_table(task: WalkConfig) -> Table:
 
 
 def _add_rows(table: Table, part: str, record: Any) -> None:
-    """A row for every number of a record and of the records in it; ranges have a table of their own."""
+    """A row for every number of a record and of the records in it; ranges have their own table."""
     for field in fields(record):
         name, value = f"{part}.{field.name}", getattr(record, field.name)
         if is_dataclass(value) and not isinstance(value, Range):

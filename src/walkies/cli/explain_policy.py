@@ -1,4 +1,4 @@
-"""`walkies explain` of a policy file: what it senses, what its actions do, and what else the file says."""
+"""`walkies explain` of a policy file: what it observes, what its actions do, and what else the file contains."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def blocks_table(policy: PolicyFile) -> Table:
 
 
 def gain(value: PerJoint) -> str:
-    """One number, or how far those of the joints reach."""
+    """One number, or the range over the joints."""
     low, high = (min(value), max(value)) if isinstance(value, tuple) else (value, value)
     return f"{low:g}" if low == high else f"{low:g} … {high:g}"
 

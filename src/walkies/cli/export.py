@@ -1,4 +1,4 @@
-"""`walkies export`: a policy as ONNX, in another edition of the robot's format, or on its way onto the robot."""
+"""`walkies export`: write a policy as ONNX or in another edition of the robot's format, or say how to deploy it."""
 
 from __future__ import annotations
 
@@ -34,24 +34,26 @@ def command(
 ) -> int:
     """Write a policy as ONNX, verified with onnxruntime, with names, units, gains and limits in its metadata.
 
-    Beside it is written contract.yaml, which says all that a robot's own program must know to run it. With --runner a
-    folder is written that holds both and runner.py, a program that does it with numpy and onnxruntime alone.
+    Also writes contract.yaml, which holds everything a robot's own program needs to run the policy. With --runner,
+    writes a folder with both files and runner.py, a program that runs the policy with only numpy and onnxruntime.
 
-    With --contract it is written in the format of that year's robot software instead. --to-robot checks the file as the
-    robot's software does, and says how it gets onto the robot; exit status 1 where it would be refused there.
+    With --contract, writes the policy in the format of that year's robot software instead. --to-robot checks the file
+    as the robot's software does, and says how to copy it to the robot; exit status 1 if the robot would refuse it.
 
     Args:
         target: a run folder, or any policy.json.
         contract: write the policy in the format of the robot's software of this year.
-        to_robot: say how the file gets onto the robot, or why it would be refused there.
-        runner: write a folder for a robot of any kind: policy.onnx, contract.yaml and runner.py.
+        to_robot: say how to copy the file to the robot, or why the robot would refuse it.
+        runner: write a folder for any kind of robot: policy.onnx, contract.yaml and runner.py.
         out: where to write; default: beside the policy.json, as policy.onnx, policy-2025.json or policy-2026.json, or
             the folder `runner`.
     """
     path = find_policy(target)
     if runner:
         if contract is not None or to_robot:
-            raise UserError("--runner: does not go with --contract or --to-robot; give it alone, or with --out FOLDER")
+            raise UserError(
+                "--runner: does not combine with --contract or --to-robot; give it alone, or with --out FOLDER"
+            )
         return _runner(path, out or path.with_name("runner"))
     if contract is not None:
         path = _rewrite(path, contract, out)
@@ -67,26 +69,26 @@ def command(
 
 
 def _runner(path: Path, folder: Path) -> int:
-    """Write all that a robot needs into a folder."""
+    """Write everything a robot needs into a folder."""
     policy = read(path)
     robot = robot_of(policy)
     require_runnable(contract_of(policy, robot, ONNX))  # before anything is written
     agreement = export_onnx(folder / ONNX, policy, robot)
     write_text(folder / RUNNER.name, RUNNER.read_text(encoding="utf-8"))
     say(f"{folder}: {ONNX}, {NAME} and {RUNNER.name}; {agreement}; checked with onnxruntime.")
-    say(f"First on the robot, each joint alone: walkies excite {robot.name} --wiggle; then docs/your-robot.md")
+    say(f"First, move each joint alone on the robot: walkies excite {robot.name} --wiggle; then docs/your-robot.md")
     return 0
 
 
 def _rewrite(path: Path, edition: int, out: Path | None) -> Path:
-    """Write the policy in the format of that year; where it is then."""
+    """Write the policy in the format of that year; returns its path."""
     policy = read(path)
     out = out or path.with_name(f"{path.stem}-{edition}.json")
     try:
         write(out, in_edition(policy, edition))
     except PolicyFileError as error:
         raise PolicyFileError(f"--contract {edition}: {error}") from error
-    before = "as before" if policy.edition == edition else f"it was that of {policy.edition}"
+    before = "unchanged" if policy.edition == edition else f"converted from {policy.edition}"
     say(f"{out}: the policy in the format of {edition}; {before}")
     return out
 

@@ -1,4 +1,4 @@
-"""`walkies gait`: a page that plays a reference gait, of a policy or of a task, to look at it and to design one."""
+"""`walkies gait`: a page that plays the reference gait of a policy or a task, to inspect or design it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN = GaitConfig()
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Gaits begin with the ready task's that is named; policies have one already, and ignore this."""
+    """Gaits start from the named preset's; policies have their own, and ignore this."""
     named = next((one for one in PRESETS if one in arguments), SOURCE)
     return {"gait": PRESETS[named].gait}, list(arguments)
 
@@ -45,14 +45,14 @@ def command(
     """Write a page that plays a reference gait: legs from the side and from above, footfalls, joint angles.
 
     To design a gait, change its numbers here (--lift.touchdown, --lift.stride, --lift.stance-height, --lift.swing-lift)
-    and look; the page says how to train with it.
+    and look at the page, which says how to train with it.
 
     Args:
-        source: a ready task (velocity-fs, stable-gait), a run folder, or any policy.json with a gait.
-        robot: Which robot a ready task's gait is for; a policy's is its own.
+        source: a preset task (velocity-fs, stable-gait), a run folder, or any policy.json with a gait.
+        robot: The robot that a preset's gait is for; a policy file names its own robot.
         out: the page, HTML.
-        save: also write the tables, as they stand in a policy file, as JSON.
-        gait: in place of the ready task's.
+        save: also write the tables to this file, in the JSON form of a policy file.
+        gait: numbers of the gait; default: those of the preset.
     """
     for path in (out, *([save] if save is not None else [])):
         refuse_unwritable(path.parent, "--out" if path is out else "--save")
@@ -64,12 +64,10 @@ def command(
     else:
         path, made = find_policy(Path(source)), {}
         if gait not in (PLAIN, PRESETS[SOURCE].gait):
-            raise UserError(
-                f"{source}: the gait of a policy stands in its file; numbers of a gait go with a ready task"
-            )
+            raise UserError(f"{source}: a policy's gait is in its file; numbers of a gait go with a preset task")
         policy = policy_file.read(path)
         if policy.blocks.gait_reference is None:
-            raise UserError(f"{path} has no gait_reference; expected a policy that is shown a gait, or a ready task")
+            raise UserError(f"{path} has no gait_reference; expected a policy that observes a gait, or a preset task")
         machine, shown, text = get_robot(policy.robot_name), policy.blocks.gait_reference, []
     write_text(out, gait_page.document(f"Gait: {source}", machine, shown, made, text))
     if save is not None:

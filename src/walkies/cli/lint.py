@@ -15,7 +15,7 @@ from walkies.run.folders import find_policy
 
 
 def command(target: Annotated[Path, tyro.conf.Positional], /, json: bool = False) -> None:
-    """Check a policy file before it reaches a robot. Exit status 1 if there is an error or something it cannot check.
+    """Check a policy file before it reaches a robot. Exit status 1 on an error, or on something that cannot be checked.
 
     Args:
         target: a run folder, or any policy.json, from walkies or from elsewhere.

@@ -1,4 +1,4 @@
-"""`walkies rehearse`: a policy file through the robot's own control loop, under what training never had."""
+"""`walkies rehearse`: run a policy file in the robot's own control loop, under conditions not seen in training."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def command(
     out: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Rehearse a policy in the robot's own control loop under what training did not have, and say what margin it has.
+    """Run a policy in the robot's own control loop under conditions not seen in training, and report its margin.
 
-    Without a flag, one condition after the other is turned up: friction, delays, payload, pushes, slope, ground, weak
-    motors, backlash and more. It can be stopped and goes on with the cells that are missing.
+    By default it sweeps one condition at a time: friction, latency, payload, pushes, slope, ground, weak motors,
+    backlash and more. It can be stopped; the next call continues with the missing cells.
 
     Args:
         target: a run folder, or any policy.json.
-        box: instead, robots drawn at random from a box of conditions; the exit status is 1 where too many fall.
-        grid: instead, every combination of friction, latency, payload and pushes.
+        box: draw robots at random from a box of conditions instead; the exit status is 1 if too many fall.
+        grid: run every combination of friction, latency, payload and pushes instead.
         only: names of the sweeps to run.
-        robots: per cell (16; 100 in a box, 8 in the grid).
-        seconds: per robot under the policy (10; 20 in a box).
-        seed: number of the rehearsal; every number draws other robots and commands.
+        robots: robots per cell (16; 100 in a box, 8 in the grid).
+        seconds: seconds per robot under the policy (10; 20 in a box).
+        seed: seed of the rehearsal; each one draws different robots and commands.
         threads: CPU threads. Default: all cores.
         out: folder for the report. Default: `rehearsal` in the run folder, or beside the file.
         json: print the report as JSON.

@@ -19,7 +19,7 @@ from walkies.judge.exam import robot_of
 from walkies.run.folders import find_policy
 
 SHARE_PAIRED = 0.5
-"""Share of the steps with an observation whose answer must be in the log too for the comparison to mean something."""
+"""Share of the observations whose action must also be in the log for the comparison to mean something."""
 
 
 def command(
@@ -30,17 +30,17 @@ def command(
     out: Path | None = None,
     threads: MujocoThreads = 0,
 ) -> int:
-    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if it is another policy's.
+    """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the policy is another.
 
-    Observations are read by the policy's frame, whichever signals in whichever order its file lists. The first lines
-    are printed even where nothing can be fitted.
+    Observations are read with the frame that the policy file lists, whatever its signals and their order. The
+    comparison with the policy is printed even if nothing can be fitted.
 
     Args:
         log: a ROS 2 bag, or CSV, of ~/observation, ~/policy_output and ~/position_command.
         policy: the policy.json that the robot ran, or its run folder.
-        held: whether the robot was held in the air, its legs free; default: look whether its trunk moves.
+        held: whether the robot was held in the air with its legs free; default: detected from the motion of its trunk.
         out: also write the result as JSON to this file.
-        threads: for MuJoCo, 0 for all cores.
+        threads: CPU threads for MuJoCo, 0 for all cores.
     """
     path = find_policy(policy)
     ran = read_policy(path)

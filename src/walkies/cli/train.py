@@ -33,11 +33,11 @@ if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
     from walkies.run.loggers import Logger
 
 DEFAULT_MINUTES = 4.8
-"""With which `make walk` stays within five minutes of training, cold compilation included."""
+"""Keeps the training of `make walk` within five minutes, cold compilation included."""
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A robot has numbers of its own, a ready task others, and a file others still; flags change these."""
+    """A robot has its own numbers, a preset task others, and a file others still; flags change these."""
     settings = configured.settings(arguments)
     robot, rest = taken(arguments)
     if robot is None and (name := settings.robot()) is not None:
@@ -54,12 +54,12 @@ def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     """Teach a robot to walk under velocity commands; then examine, film and report what it learned.
 
-    The run folder ends up with policy.json (what the robot loads), report.json and report_card.md (the examination),
-    report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume goes on.
+    The run folder gets policy.json (the file the robot loads), report.json and report_card.md (the examination),
+    report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume continues it.
     """
     started = time.monotonic()
     if config.resume and config.out is None:
-        raise UserError("--resume: say which run goes on, with --out FOLDER")
+        raise UserError("--resume: name the run to continue with --out FOLDER")
     if config.wandb is not None and importlib.util.find_spec("wandb") is None:
         raise ModuleNotFoundError("wandb is not installed", name="wandb")  # before there is a run folder
     if config.terms is not None:
@@ -76,7 +76,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
 
 
 def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
-    """Train, export and upload where asked; why it ended (`walkies.run.training.learn`)."""
+    """Train, export, and upload if asked; returns why it ended (`walkies.run.training.learn`)."""
     from walkies.run import stages
     from walkies.run.loggers import open_loggers
     from walkies.run.progress import Progress
@@ -113,7 +113,7 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
 
 
 def _deliver(training: Training, folder: RunFolder, loggers: list[Logger]) -> None:
-    """Export the policy, and send it to W&B while its run is open there; a failing upload is said, and no more."""
+    """Export the policy, and send it to W&B while its run is open there; a failed upload is only reported."""
     from walkies.run.export import export_policy
     from walkies.run.loggers import upload
 
@@ -122,7 +122,7 @@ def _deliver(training: Training, folder: RunFolder, loggers: list[Logger]) -> No
 
 
 def _diverged(error: Diverged, training: Training, folder: RunFolder, loggers: list[Logger]) -> Diverged:
-    """The error to end with after a training that diverged; what was kept before is exported."""
+    """The error to end with after a training that diverged; the last policy kept before it is exported."""
     if (last := folder.latest_checkpoint()) is None:
         return Diverged(f"{error}, the first of this run; {REMEDY}")
     training.restore(last)
@@ -173,14 +173,14 @@ def watched(training: Training, view: bool) -> Iterator[list[Callable[[dict[str,
 
 
 ENDED = {"steps": "--steps", "time": "its time limit", "SIGINT": "Ctrl-C"}
-"""Why a training ended that is finished as usual, in words."""
+"""Why a training that finished normally ended, in words."""
 
 
 def finish(folder: RunFolder, config: TrainConfig) -> int:
-    """Examine, film and report; the exit status, 1 where something of it failed.
+    """Examine, film and report; returns the exit status, 1 if any of these failed.
 
-    Whatever fails is said, and spoils neither the rest nor the policy, which lies there already. A video that this
-    machine cannot draw is no failure.
+    A failure is reported and affects neither the rest nor the policy, which is written already. A video that this
+    machine cannot render does not count as a failure.
     """
     done = [
         not config.exam_episodes or attempt("examination", lambda: _examine(folder, config)),
@@ -192,7 +192,7 @@ def finish(folder: RunFolder, config: TrainConfig) -> int:
 
 
 def attempt(what: str, make: Callable[[], object]) -> bool:
-    """Make something; whether that went well. What went wrong is said, with a traceback if it is a bug."""
+    """Make something; returns whether it succeeded. Failures are reported, with a traceback if it is a bug."""
     try:
         make()
     except Exception as error:
@@ -228,22 +228,22 @@ def _report(folder: RunFolder) -> None:
 
 
 def summary(folder: RunFolder, config: TrainConfig) -> str:
-    """Where everything is, and how to go on."""
+    """Where everything is, and how to continue."""
     from walkies.judge import report_card
 
     meaning = {
-        folder.policy: "what the robot loads",
+        folder.policy: "the file the robot loads",
         report_card.place(folder.path, config.exam_episodes, report_card.SEED)[1]: "the examination's report card",
-        folder.video: "what it looks like",
-        folder.path / "report.html": "all of it on one page",
+        folder.video: "a video of the policy",
+        folder.path / "report.html": "the whole run on one page",
     }
     lines = [f"{path!s:<39} {what}" for path, what in meaning.items() if path.exists()]
     run, walkies = shlex.quote(str(folder.path)), called()
     lines.append(f"Drive it in the browser: {walkies} play {run}")
     # Who resumes it must know the functions of reward terms that are not walkies' own.
     terms = f" --terms {config.terms or 'FILE'}" if type(config.task.rewards) is not RewardWeights else ""
-    lines.append(f"Go on training: {walkies} train --resume --out {run} --minutes 10{terms}")
+    lines.append(f"Continue training: {walkies} train --resume --out {run} --minutes 10{terms}")
     if walkies != PROGRAM:
         activate = shlex.quote(str(Path(walkies).with_name("activate")))
-        lines.append(f"To type walkies alone, in each new shell: source {activate}")
+        lines.append(f"To type just `walkies`, run in each new shell: source {activate}")
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""`contract.yaml`: all that a robot's own program must know to run an ONNX policy, beside the ONNX file.
+"""`contract.yaml`: everything a robot's own program needs to run an ONNX policy, beside the ONNX file.
 
-The file is YAML of the simplest kind. Every line is a key, a colon and a JSON value, which goes on in lines that begin
-with a space; comments are lines of their own. So any YAML library reads it, and a program without one reads it with a
-JSON parser and two lines (`walkies.deploy.runner` does).
+The file is YAML of the simplest kind. Every line is a key, a colon and a JSON value, continued in lines that begin with
+a space; comments have their own lines. Any YAML library reads it, and a program without one reads it with a JSON parser
+and two lines of code (`walkies.deploy.runner` does).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ COMMENTS = {
     "observation_history": "frames in an observation",
     "history_order": "of these frames",
     "command_low": "m/s forward, m/s leftward, rad/s of yaw counterclockwise; commands are clamped to this,",
-    "command_high": "and to this: the range of the training, ±1000 where nobody knows it",
+    "command_high": "and to this: the range of the training, ±1000 if unknown",
     "start_seconds": "s from the pose in which the robot is found to default_pose, before the policy acts",
     "fade_in_seconds": "s over which actions then grow to full size",
     "tilt_stop": "rad between the body's z axis and the vertical; beyond it the robot lets go",
@@ -228,6 +228,6 @@ def require_runnable(contract: ContractFile) -> None:
         made = ", ".join(SIGNALS[name].in_files for name in MADE)
         raise PolicyFileError(
             f"--runner: the policy needs {', '.join(contract.requires)}, which the runner does not do; expected a "
-            f"policy that is shown and told no more than {made}. Train one without a reference (no --preset), or run "
+            f"policy that observes only {made}. Train one without a reference (no --preset), or run "
             "this one with the robot's own software"
         )

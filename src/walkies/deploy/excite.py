@@ -1,6 +1,6 @@
-"""A policy file that only shakes the legs, for finding out what the servos of a held robot are like.
+"""A policy file that only shakes the legs, to identify the servos of a held robot.
 
-The robot's controller runs nothing but policies. So this is one: a single layer whose inputs are its own last actions,
+The robot's controller only runs policies. So this is one: a single layer whose inputs are its own last actions,
 which makes oscillators a' = tanh(g R(θ) a), two joints each, every pair at another frequency. With g > 1 the origin
 is unstable and tanh bounds the growth: a limit cycle (Strogatz, Nonlinear Dynamics and Chaos, ch. 8). No sensor enters.
 The frame is that of 2025, which the controller of 2026 makes too.

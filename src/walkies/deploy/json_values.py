@@ -1,4 +1,4 @@
-"""Values of a policy's JSON document: what kind they are, how to describe them, and what is wrong with one."""
+"""Values of a policy's JSON document: their type, a description for messages, and problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from walkies.errors import UserError
 from walkies.files import shown
 
 MAX_PROBLEMS = 100
-"""Of one file; a file with more is not a policy, and nobody reads them."""
+"""Most problems listed for one file; a file with more is not a policy."""
 MAX_NUMBER = 3.4e38
 """About the largest float32."""
 MAX_SIZE = 1_000_000

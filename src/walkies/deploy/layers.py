@@ -1,4 +1,4 @@
-"""The network of a policy file: its layers, how they stand in a file, and what they make of an observation."""
+"""The network of a policy file: its layers, their form in a file, and their output for an observation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The policy as ONNX, with all that a robot needs to use it written into its metadata (extra `onnx`).
+"""The policy as ONNX, with everything a robot needs to use it in its metadata (extra `onnx`).
 
 For controllers that run ONNX instead of RTNeural. The network is the policy file's, normalizer folded in; observation,
-action, gains and limits are described in `metadata_props`, since ONNX itself only knows tensors, and in full in
+action, gains and limits are described in `metadata_props`, since ONNX itself only has tensors, and in full in
 `contract.yaml` beside it.
 """
 
@@ -49,10 +49,10 @@ class Agreement(NamedTuple):
 
 
 def others(policy: PolicyFile, robot: Robot) -> dict[str, str]:
-    """What the exporters of mjlab and Isaac Lab's robots write, under their keys and in their form: lists with commas.
+    """Metadata as written by the exporters of mjlab and Isaac Lab, with their keys and form: lists with commas.
 
-    Their `observation_history_lengths` is left out: it speaks of histories signal by signal, and here whole frames
-    follow one another, as `observation_history` and `observation_order` say.
+    Their `observation_history_lengths` is left out: it describes a history per signal, while here whole frames follow
+    one another, as `observation_history` and `observation_order` say.
 
     Raises:
         PolicyFileError: a joint's name has a comma in it.
@@ -75,7 +75,7 @@ def others(policy: PolicyFile, robot: Robot) -> dict[str, str]:
 
 
 def metadata(policy: PolicyFile, robot: Robot) -> dict[str, str]:
-    """What a controller must know besides the network, as text: names, units, gains, limits, rate.
+    """What a controller needs besides the network, as text: names, units, gains, limits, rate.
 
     Keys with a unit in them hold numbers or JSON lists; those of `others`, lists with commas.
     """

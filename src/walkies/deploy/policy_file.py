@@ -1,9 +1,9 @@
 """The file a robot loads: `policy.json`, its reader and its writer, and the export from a trained network.
 
-The robot's `neural_controller` reads its own keys and RTNeural's `layers` and ignores the rest; what the file says
-about itself beyond that (versions, timing) stands in one object named `walkies`. There are two editions of the format:
-that of 2025, with one frame and no word about it, and that of 2026 ("contract v2"), whose frame is listed and whose
-blocks (`walkies.deploy.blocks`) say how commands and references reach the policy.
+The robot's `neural_controller` reads its own keys and RTNeural's `layers` and ignores the rest; further metadata
+(versions, timing) is in one object named `walkies`. There are two editions of the format: that of 2025, with one fixed
+frame that is not described, and that of 2026 ("contract v2"), which lists its frame and whose blocks
+(`walkies.deploy.blocks`) say how commands and references reach the policy.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class PolicyFile:
 
     @property
     def held(self) -> tuple[int, ...]:
-        """Joints that stay at the default pose whatever the network says: their actions count nothing. All: none is."""
+        """Joints that stay at the default pose: their actions have no effect. If it would be all of them: none."""
         still = tuple(joint for joint, scale in enumerate(self.action_scale) if scale == 0.0)
         return still if len(still) < self.num_joints else ()
 
@@ -109,7 +109,7 @@ class PolicyFile:
 
     @property
     def robot_name(self) -> str:
-        """Of the robot that the file is for: as it says, else `robots.DEFAULT`; there may be none of that name."""
+        """Name of the robot that the file is for: as stated, else `robots.DEFAULT`; it may be unknown."""
         return str(self.walkies.get("robot", DEFAULT))
 
     @property
@@ -162,7 +162,7 @@ class PolicyFile:
         return forward(layers, observation.astype(np.float64))
 
     def contract(self, robot: Robot) -> Contract:
-        """How this file connects to `robot`: its own pose, limits and gains, with the motor board's clamp behind them.
+        """How this file connects to `robot`: its own pose, limits and gains, followed by the motor board's clamp.
 
         The controller clamps to the file's limits, then the board to the robot's limits inset by `limit_inset`; two
         clamps in a row are one clamp to the intersection, which is what the returned contract's `target` does.
@@ -285,11 +285,11 @@ def write(path: Path | str, policy: PolicyFile) -> None:
 def in_edition(policy: PolicyFile, edition: int) -> PolicyFile:
     """The same policy for the other format.
 
-    That of 2025 has no blocks. What the policy was trained to follow becomes a note there (`walkies.command_range`), to
-    which no robot clips commands; what else it would lack is refused.
+    That of 2025 has no blocks. The trained command range becomes a note there (`walkies.command_range`), to which the
+    robot does not clip commands; a policy that needs other blocks is refused.
 
     Raises:
-        PolicyFileError: on the robot of 2025 the policy would be told something else than it was trained with.
+        PolicyFileError: on the 2025 software the policy would get other inputs than in training.
     """
     blocks, about, ranges = policy.blocks, dict(policy.walkies), policy.command_range
     if edition != EDITIONS[0]:
@@ -418,7 +418,7 @@ def _require_close(path: Path, what: str, got: np.ndarray, expected: np.ndarray,
 
 
 def _refuse_constant_inputs(path: Path, weights: np.ndarray, contract: Contract) -> None:
-    """A constant never varies in training, so any weight on it is untrained: on the robot it would act at random."""
+    """A constant never varies in training, so any weight on it is untrained and acts at random on the robot."""
     frames = weights.reshape(contract.observation_history, contract.frame_size, -1)
     for one in contract.signals:
         used = frames[:, contract.slices[one.name]]

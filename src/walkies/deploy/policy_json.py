@@ -62,7 +62,7 @@ def load_document(path: Path) -> dict[str, Any]:
 
 
 def problems(document: dict[str, Any]) -> list[Problem]:
-    """Every fault for which the robot (or this library) could not run the policy, in the order of the file's keys."""
+    """Every fault that would keep the robot (or this library) from running the policy, in the order of the keys."""
     joints = robot_of(document).num_joints
     found = [Problem("missing-key", key, "nothing", "this key") for key in REQUIRED if key not in document]
     if "use_imu" in document and not isinstance(document["use_imu"], bool):
@@ -155,7 +155,7 @@ def _check_input(document: dict[str, Any], joints: int, found: list[Problem]) ->
 
 
 def _check_spec(document: dict[str, Any], frames: int | None, of_frame: int | None, found: list[Problem]) -> None:
-    """What `obs_spec` and `single_observation_size` say twice."""
+    """Consistency of `obs_spec` and `single_observation_size`."""
     spec = document.get("obs_spec")
     if isinstance(spec, dict):
         if spec.get("frame_order", NEWEST_FIRST) != NEWEST_FIRST:

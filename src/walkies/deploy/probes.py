@@ -1,4 +1,4 @@
-"""Observations to try a policy on: such as it meets, and the extremes that the controller lets through."""
+"""Observations to probe a policy with: typical ones, and the extremes that the controller lets through."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What RTNeural's JSON loader, with which the robot reads a network, makes of a policy's layers.
+"""How RTNeural's JSON loader, with which the robot reads a network, interprets a policy's layers.
 
-Facts: RTNeural's model_loader.h. It builds more kinds of layers than walkies runs, reads only what it needs, and passes
-over what it does not know without a word.
+Facts: RTNeural's model_loader.h. It builds more kinds of layers than walkies runs, reads only what it needs, and
+silently skips what it does not know.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs a policy of walkies on a robot from contract.yaml and the ONNX file beside it; needs numpy and onnxruntime.
+"""Run a walkies policy on a robot from contract.yaml and the ONNX file beside it; needs numpy and onnxruntime.
 
     runner = Runner("contract.yaml", joint_names=[...])     # in the order in which your robot lists its joints
     while True:                                             # every runner.dt seconds
@@ -34,7 +34,7 @@ def read_contract(path: str) -> dict[str, Any]:
 
 
 class Runner:
-    """One robot: slow start, fade-in, history, clamps; it stops by tilt, by readings that cannot be, or by hand."""
+    """One robot: slow start, fade-in, history, clamps; it stops on tilt, on invalid readings, or by hand."""
 
     def __init__(self, contract: str = "contract.yaml", joint_names: list[str] | None = None, log: str = "") -> None:
         """log: a CSV file to write, which `walkies replay` reads."""
@@ -55,7 +55,7 @@ class Runner:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew with a slow start, also after a stop."""
+        """Start again with a slow start, also after a stop."""
         frame = np.concatenate([part["initial"] for part in self.contract["observation"]])
         self.history = np.tile(frame, self.contract["observation_history"]).astype(np.float32)
         self.applied, self.targets = np.zeros(len(self.pose), np.float32), NOWHERE
@@ -63,11 +63,11 @@ class Runner:
         self.stopped, self.steps = "", 0
 
     def stop(self, why: str = "emergency stop") -> None:
-        """Let go: from now on kp is 0, so that the joints are damped and no more. The first reason is kept."""
+        """Let go: from now on kp is 0, so the joints are only damped. The first reason is kept."""
         self.stopped, self.kp = self.stopped or why, 0.0 * self.kd
 
     def step(self, gyro: Array, orientation: Array, command: Array, angles: Array, speeds: Array) -> Array:
-        """Joint targets, rad, from one reading of all sensors; after a stop the last ones. Joints in the robot's order.
+        """Joint targets, rad, from one reading of all sensors; the last ones after a stop. Joints in the robot's order.
 
         gyro: (3,) rad/s, body frame. orientation: direction of gravity in the body frame (3,), upright (0, 0, -1); or a
         quaternion w x y z, body to world. command: m/s forward, m/s leftward, rad/s. angles, speeds: rad, rad/s.
@@ -104,7 +104,7 @@ class Runner:
         return self.targets[self.back]
 
     def act(self, signals: dict[str, Array], seconds: float) -> None:
-        """New targets by the policy, so many seconds after the slow start."""
+        """New targets from the policy, this many seconds after the slow start."""
         c = self.contract
         frame = np.concatenate([part["scale"] * np.array(signals[part["name"]]) for part in c["observation"]])
         frame = np.clip(frame, -c["observation_clip"], c["observation_clip"]).astype(np.float32)

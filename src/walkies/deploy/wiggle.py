@@ -1,7 +1,7 @@
-"""The wiggle test: each joint alone, slowly and a little, to see whether names, order, signs and zeros are the model's.
+"""The wiggle test: move each joint alone, slowly and a little, to check joint names, order, signs and zeros.
 
-Most first walks fail by a joint that is another one on the robot, or turns the other way. The test is a table of joint
-targets that any program can play, and what a person should see meanwhile, by the model's kinematics.
+Most first walks fail because a joint is a different one on the robot, or turns the other way. The test is a table of
+joint targets that any program can play, with what you should see for each joint by the model's kinematics.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Wiggle(NamedTuple):
     by: float
     """rad from the default pose; negative only where there is no room above"""
     see: str
-    """what its limb does meanwhile, the base held"""
+    """what its limb does while the base is held"""
 
 
 def wiggles(robot: Robot) -> list[Wiggle]:

@@ -1,4 +1,4 @@
-"""A ball that bounces on an uneven floor: the smallest world whose gradient explodes through contact."""
+"""A ball that bounces on an uneven floor: a minimal environment whose gradient explodes through contact."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BouncingBall:
         return Observation(state, state)
 
     def energy(self, state: Array) -> Array:
-        """Kinetic, gravitational and contact energy (num_envs,), J; kept but for the integrator's error."""
+        """Kinetic, gravitational and contact energy (num_envs,), J; conserved up to the integrator's error."""
         x, z, vx, vz = jnp.moveaxis(state, -1, 0)
         return 0.5 * (vx**2 + vz**2) + self.gravity * z + 0.5 * self.stiffness * self._depth(x, z) ** 2
 
@@ -59,5 +59,5 @@ class BouncingBall:
         return following, Outcome(-(following[:, 0] ** 2), jnp.zeros_like(x, bool), {})
 
     def _depth(self, x: Array, z: Array) -> Array:
-        """How far the ball is in the floor, m."""
+        """Penetration of the ball into the floor, m."""
         return jnp.maximum(self.bump * jnp.cos(2.0 * math.pi * x / self.wavelength) - z, 0.0)

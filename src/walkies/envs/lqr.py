@@ -1,4 +1,4 @@
-"""Linear dynamics: the quadratic problem with its closed form, and the same world under a step-shaped reward."""
+"""Linear dynamics: the quadratic problem with its closed form, and the same dynamics with a step-shaped reward."""
 
 from __future__ import annotations
 
@@ -147,10 +147,10 @@ def optimal_gain(env: LQR, gamma: float = 1.0, tolerance: float = 1e-12, limit: 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A double integrator paid 1 for every step that ends beyond `goal` and 0 elsewhere.
+    """A double integrator with reward 1 for every step that ends beyond `goal` and 0 elsewhere.
 
-    The reward is a step: its derivative is zero wherever it exists, so the gradient through the world sees nothing,
-    while the likelihood-ratio gradient learns. State and observation: (position m, velocity m/s). Action: force N.
+    The reward is a step: its derivative is zero wherever it exists, so the pathwise gradient is zero, while the
+    likelihood-ratio gradient learns. State and observation: (position m, velocity m/s). Action: force N.
     """
 
     goal: float = 0.5

@@ -1,7 +1,7 @@
-"""Five probe environments, each with exact answers, that take a learner apart piece by piece (after Andy Jones).
+"""Five probe environments with exact answers, each of which tests one part of a learner (after Andy Jones).
 
 If the first fails, the value loss is wrong; the second, the network's input; the third, the discount; the fourth, the
-policy gradient; the fifth, how observation and action come together.
+policy gradient; the fifth, the dependence of the action on the observation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from walkies.envs.tabular import Tabular, tabular
 
 
 class Probe(NamedTuple):
-    """A probe and what must be learned on it."""
+    """A probe and its expected solution."""
 
     mdp: Tabular
     observations: np.ndarray
@@ -22,7 +22,7 @@ class Probe(NamedTuple):
     values: np.ndarray
     """(n,): the optimal value of each."""
     actions: np.ndarray | None
-    """(n,): the best action in each; None where none is better."""
+    """(n,): the best action in each; None if all are equal."""
 
 
 def _one_step(features: list[float], reward: np.ndarray) -> Tabular:

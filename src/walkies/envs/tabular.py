@@ -1,4 +1,4 @@
-"""Finite MDPs: every rollout can be listed and every value solved for, so estimators are checked without sampling."""
+"""Finite MDPs: all rollouts can be listed and all values solved for, so estimators are checked without sampling."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Tabular:
     reward: np.ndarray
     """r(s, a, s′), (S, A, S)."""
     terminal: np.ndarray
-    """(S,) bool. A terminal state is never left and is worth nothing."""
+    """(S,) bool. A terminal state is never left and has value 0."""
     features: np.ndarray
-    """What is observed of each state, (S, observation_size)."""
+    """The observation of each state, (S, observation_size)."""
     time_limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -127,9 +127,9 @@ class Listing(NamedTuple):
 
 
 def enumerate_rollouts(mdp: Tabular, horizon: int) -> Listing:
-    """Every rollout of `horizon` steps that has positive probability under a policy that may take any action.
+    """All rollouts of `horizon` steps with positive probability under a policy that may take any action.
 
-    A terminal state is left by no action: what follows it is listed once, as action 0 and reward 0, and not `valid`.
+    No action leaves a terminal state: the steps after it are listed once, as action 0 and reward 0, and not `valid`.
     Costs (S·A)^horizon: meant for a handful of states and steps.
     """
     rollouts: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((int(s),), ()) for s in np.flatnonzero(mdp.initial)]

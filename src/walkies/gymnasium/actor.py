@@ -1,8 +1,8 @@
 """Acting in NumPy, for loops in Python: for a handful of environments a compiled call costs more than its arithmetic.
 
-Only the choice of the sample happens here. Its log-probability and the distribution's parameters are computed later for
-the whole rollout, by the same compiled function that learns from them: the importance ratio starts at 1 whatever
-rounding NumPy has, because any sample near the mean is a sample.
+Only sampling happens here. Log-probabilities and distribution parameters are computed later for the whole rollout, by
+the same compiled function that learns from them: the importance ratio starts at 1 whatever NumPy's rounding, because
+any value is a valid sample.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From walkies to Gymnasium, one environment or a vector of them, and between the two kinds of spaces.
 
-Here the time limit becomes part of what the caller sees (`truncated`), as Gymnasium has it, and a reset happens when
-the caller or the vector's autoreset mode asks for it. The other direction, acting in any Gymnasium vector environment,
+Here the time limit becomes visible to the caller (`truncated`), as in Gymnasium, and a reset happens when the caller or
+the vector's autoreset mode asks for it. The other direction, acting in any Gymnasium vector environment,
 is `walkies.gymnasium.rollout`. Needs the extra `gym`.
 """
 
@@ -35,7 +35,7 @@ class Render(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing will be drawn any more."""
+        """Release the renderer."""
         ...
 
 
@@ -192,7 +192,7 @@ class ToGymnasium(gymnasium.Env):
         return self._render(self._state) if self.render_mode and self._render else None
 
     def close(self) -> None:
-        """Let go of what draws."""
+        """Release the renderer."""
         if self._render is not None:
             self._render.close()
 

@@ -1,4 +1,4 @@
-"""Learning in any Gymnasium vector environment: `walkies.rl.train` with a Python loop in the place of acting.
+"""Learning in any Gymnasium vector environment: `walkies.rl.train` with a Python loop for acting.
 
 Acting crosses from Python to the compiled policy and back at every step; learning is the same compiled function. For
 the published benchmarks, and for environments that exist only there.
@@ -28,7 +28,7 @@ Array = jax.Array
 
 
 class VectorTraining(NamedTuple):
-    """A training and where its environments are."""
+    """A training and the state of its environments."""
 
     state: TrainState
     """Its `actors` are unused."""
@@ -39,7 +39,7 @@ def init(recipe: Recipe, envs: Any, seed: int, clip_observations: bool = False) 
     """The training before its first iteration; environment i is seeded with seed + i.
 
     clip_observations: keep normalised observations within ±normalize.OBSERVATION_CLIP.
-    Raises UserError where the recipe and the environments do not fit together.
+    Raises UserError if the recipe and the environments do not fit together.
     """
     if recipe.num_envs != envs.num_envs:
         raise UserError(f"the recipe has num_envs = {recipe.num_envs}, the vector environment {envs.num_envs}")

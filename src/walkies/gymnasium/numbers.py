@@ -1,4 +1,4 @@
-"""Numbers that a Gymnasium vector environment gives, refused where nothing can be learned from them."""
+"""Check the numbers returned by a Gymnasium vector environment; refuse those that are not finite."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def rewards(given: Any, valid: np.ndarray) -> np.ndarray:
 def _not_finite(what: str, env: int, value: float, wrapper: str) -> UserError:
     return UserError(
         f"{what} of environment {env} is {value:g}; expected a finite number of float32. Nothing was learned from it:"
-        f" mend the environment, or replace such numbers in a wrapper like gymnasium.wrappers.{wrapper}"
+        f" fix the environment, or replace such numbers in a wrapper like gymnasium.wrappers.{wrapper}"
     )

@@ -1,4 +1,4 @@
-"""Whoever has imported both walkies and Gymnasium, in either order, finds the environments of one in the other."""
+"""Register walkies' environments in Gymnasium as soon as both are imported, in either order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENVIRONMENTS = "walkies.gymnasium.walking"
 
 
 def announce() -> None:
-    """Register now where Gymnasium is loaded, else as soon as it is; it is not loaded for that."""
+    """Register now if Gymnasium is loaded, else as soon as it is; Gymnasium is not loaded for this."""
     if "gymnasium" in sys.modules:
         importlib.import_module(ENVIRONMENTS)
     else:
@@ -24,7 +24,7 @@ def announce() -> None:
 
 
 class _Waiting(MetaPathFinder):
-    """Finds nothing itself, but sees the import of Gymnasium begin and adds to what happens at its end."""
+    """Finds nothing itself, but notices the import of Gymnasium and extends its end."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != "gymnasium":

@@ -1,10 +1,10 @@
-"""Acting in any Gymnasium vector environment: the same record as `walkies.rl.rollout`, filled by a Python loop.
+"""Acting in any Gymnasium vector environment: the same record as in `walkies.rl.rollout`, filled by a Python loop.
 
-Gymnasium's three autoreset modes say three different things about the step at which an episode ends:
+Gymnasium's three autoreset modes treat the step at which an episode ends in three ways:
 
 - SAME_STEP returns the new episode's first observation; the state really reached is in `infos["final_obs"]`.
-- NEXT_STEP returns the state reached and spends the following step on the reset: that row is no transition at all. It
-  stays in the record, so that arrays stay rectangular, but is not `valid`.
+- NEXT_STEP returns the state reached and spends the following step on the reset: that row is not a transition. It stays
+  in the record, so that arrays stay rectangular, but is not `valid`.
 - DISABLED leaves the reset to the caller, so here it happens at once.
 
 All three give the same transitions, values and advantages."""
@@ -35,7 +35,7 @@ MODES = ("NextStep", "SameStep", "Disabled")
 
 
 class VectorState(NamedTuple):
-    """Where each environment is; lives from one rollout to the next. NumPy arrays."""
+    """State of each environment; carried from one rollout to the next. NumPy arrays."""
 
     observation: np.ndarray
     """(num_envs, size) float32: what is seen now."""

@@ -1,4 +1,4 @@
-"""The outline of a Gymnasium vector environment: what learning asks of an `Env` in which others act."""
+"""The specification of a Gymnasium vector environment: what learning needs of an `Env` in which it does not act."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """An `Env` in outline: what learning asks of it. Acting happens elsewhere, so there is nothing to step."""
+    """The specification of an `Env`, as learning needs it. Acting happens elsewhere, so it cannot be stepped."""
 
     observation_size: int
     privileged_size: int

@@ -1,6 +1,6 @@
-"""The state of Gymnasium's own environments as JSON values, exact to the bit, so that a killed run can go on.
+"""The state of Gymnasium's own environments as JSON values, exact to the bit, so that a killed run can resume.
 
-Gymnasium has no interface for this. Known here are its MuJoCo environments and classic control: all that the benchmark
+Gymnasium has no interface for this. Supported are its MuJoCo environments and classic control: all that the benchmark
 needs. Python's `repr` of a float, which JSON uses, reads back to the same float.
 """
 
@@ -16,7 +16,7 @@ from walkies.errors import UserError
 
 
 def save_state(env: gymnasium.Env) -> dict[str, Any]:
-    """Everything that decides how a running `env` goes on: world, random generator, steps taken, as JSON values.
+    """The complete state of a running `env`: physics, random generator, steps taken, as JSON values.
 
     Raises:
         UserError: an environment of a kind that is not known here.

@@ -31,7 +31,7 @@ PICTURE = (480, 360)
 
 
 def register() -> None:
-    """Tell Gymnasium what there is; doing so twice changes nothing."""
+    """Register the environments in Gymnasium; doing so twice changes nothing."""
     for name, robot in {ANY: DEFAULT, **{f"walkies/{robot.capitalize()}-v0": robot for robot in ROBOTS}}.items():
         if name not in gymnasium.registry:
             gymnasium.register(
@@ -45,7 +45,7 @@ def register() -> None:
 def make(
     robot: str, simulator: Literal["native", "mujoco"] = "native", threads: int | None = None, **options: Any
 ) -> gymnasium.Env:
-    """A robot that follows velocity commands, drawn anew at every reset, as in `walkies train`.
+    """A robot that follows velocity commands, redrawn at every reset, as in `walkies train`.
 
     robot: a name, such as `walkies train --help` takes; commands, rewards and gains are in its own units.
     options: of `walkies.gymnasium.adapter.ToGymnasium`, such as time_limit and render_mode.

@@ -1,8 +1,8 @@
-"""The judge: a fixed, seeded examination of an exported policy in MuJoCo, and its report card.
+"""The examination: a fixed, seeded evaluation of an exported policy in MuJoCo, and its report card.
 
-It reads nothing but the `policy.json` that the robot would load, drives MuJoCo's own solver to convergence, lets the
-robot's parts touch each other, and gives every episode another body, other motors, delays, pushes and commands
-(`walkies.judge.ranges`). Its seeds are never used in training.
+It reads only the `policy.json` that the robot would load, runs MuJoCo's solver to convergence, includes contacts
+between the robot's own parts, and draws a different body, motors, latencies, pushes and commands for every episode
+(`walkies.judge.ranges`). Its seeds are held out: training never uses them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from walkies.sim.conditions import bodies_of
 from walkies.tasks import signal
 
 STAND = round(0.6 / CONTROL_DT)
-"""Control steps in which the robot stands on its start-up gains in the default pose before the policy takes over; none
-of a robot that falls then."""
+"""Control steps for which the robot stands on its start-up gains in the default pose before the policy takes over; none
+for a robot that falls then."""
 
 
 def robot_of(policy: PolicyFile) -> Robot:
@@ -61,7 +61,7 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
 def drive_under(
     policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
 ) -> tuple[Record, Conditions]:
-    """As `drive`, in a given model under given conditions."""
+    """Like `drive`, in a given model under given conditions."""
     n = len(drawn.seed)
     batch = mujoco.batch.Batch(model, n, threads)
     apply(batch, robot, drawn)
@@ -87,7 +87,7 @@ def drive_under(
 
 
 def _noisy(drawn: Conditions, policy: PolicyFile) -> Sense:
-    """Readings with the drawn noise."""
+    """Readings with noise as drawn."""
     parts = signal.slices(noisy(policy.observation), policy)
 
     def sense(action: int | None, sensors: Sensors) -> Sensors:

@@ -1,12 +1,12 @@
-"""The loop that closes a controller around MuJoCo. Policies from files are driven here and nowhere else.
+"""The control loop between a controller and MuJoCo. All policies from files run here.
 
-Examination, rehearsal, film, page, viewer and the bench of `walkies replay` differ in their controller, in what they
-put between it and the robot (`Plant`, `Sense`), and in what they record. `walkies lab bench physics` steps the native
+Examination, rehearsal, film, page, viewer and the bench of `walkies replay` differ in their controller, in what is
+between it and the robot (`Plant`, `Sense`), and in what they record. `walkies lab bench physics` steps the native
 engine instead, since it measures from that engine's own states and warm starts; it shares the controller. The page of
-`walkies share`, in which there is no Python, has a loop of its own (`walkies.show.share`).
+`walkies share`, which has no Python, has a loop of its own (`walkies.show.share`).
 
-Between two looks at its sensors a controller's commands are known in advance, so MuJoCo runs all their physics steps in
-one call, which changes no bit.
+Between two sensor readings a controller's commands are known in advance, so MuJoCo runs all their physics steps in one
+call, which changes no bit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from walkies.sim import conditions
 from walkies.sim.base import torque_range
 
 Sense = Callable[["int | None", Sensors], Sensors]
-"""Makes readings noisy: of the action with this number (None: before the first), late and biased already."""
+"""Adds noise to readings, already late and biased, for the action with this number (None: before the first)."""
 
 
 def exact(action: int | None, sensors: Sensors) -> Sensors:
@@ -34,7 +34,7 @@ def exact(action: int | None, sensors: Sensors) -> Sensors:
 
 
 class Plant(NamedTuple):
-    """What lies between a controller and MuJoCo's model, for n robots."""
+    """The layer between a controller and MuJoCo's model, for n robots."""
 
     kp: np.ndarray
     """(n, nu) factor on what the controller asks for"""
@@ -57,7 +57,7 @@ class Plant(NamedTuple):
 
 
 def nominal_plant(robot: Robot, n: int) -> Plant:
-    """Nothing late, nothing weak, nothing biased."""
+    """No latency, nominal motors, no bias."""
     ones, now = np.ones((n, robot.num_joints)), np.zeros(n, int)
     zero = np.zeros(n)
     limit = np.asarray(robot.torque_limit) * ones
@@ -65,7 +65,7 @@ def nominal_plant(robot: Robot, n: int) -> Plant:
 
 
 class Motion(NamedTuple):
-    """What n robots did in S physics steps. Robots that are not alive rest where they are."""
+    """The motion of n robots in S physics steps. Robots that are not alive stay where they are."""
 
     qpos: np.ndarray
     """(n, S + 1, nq), from before the first step on"""
@@ -111,7 +111,7 @@ class Many:
 
 
 class One:
-    """A `Simulation` of one robot whose model somebody changes, and whose contacts somebody looks at, as it walks."""
+    """A `Simulation` of one robot whose model may be changed, and whose contacts may be read, while it walks."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         self.model, self.physics, self.data, self.qpos, self.qvel = model, model, data, data.qpos[None], data.qvel[None]
@@ -212,7 +212,7 @@ class Loop:
     """n robots, each with its controller and its plant.
 
     Robots stand where `simulation.qpos` says when `reset` is called; `hold` them if wished, then `activate` and
-    `advance`. Whoever records says who is still `alive`; the others stay where they are.
+    `advance`. The recorder decides who is still `alive`; the others stay where they are.
     """
 
     def __init__(
@@ -234,13 +234,13 @@ class Loop:
         self.steps_per_tick = max(1, round(1.0 / (controller.tick_rate * simulation.model.opt.timestep)))
         longest = int(plant.command_delay.max()) if longest_delay is None else longest_delay
         self.kept = -(-longest // self.steps_per_tick)
-        """Commands, one a tick, that may still be on their way."""
+        """Number of commands, one per tick, that may still be on their way."""
         self.fields = ("qpos", "qvel", "actuator_force", *(("site_xpos",) if feet else ()))
         self.qpos, self.qvel = simulation.qpos, simulation.qvel
         self.reset()
 
     def reset(self, qpos: np.ndarray | None = None) -> None:
-        """Forget all that was sensed and sent; with `qpos` (n, nq), put the robots there, at rest."""
+        """Forget all readings and commands; with `qpos` (n, nq), put the robots there, at rest."""
         if qpos is not None:
             self.qpos[:], self.qvel[:] = qpos, 0.0
         self.alive = np.ones(len(self.qpos), bool)
@@ -256,12 +256,12 @@ class Loop:
         )
 
     def activate(self) -> None:
-        """Start the controller. What it sends first holds until it has arrived."""
+        """Start the controller. Its first command applies until it would arrive."""
         self.sent = None
         self.controller.activate(self.read(None))
 
     def read(self, action: int | None) -> Sensors:
-        """What the controller reads now."""
+        """The controller's current readings."""
         age = self.plant.imu_delay + since_sample(self.steps, self.plant.imu_period)
         late = self.imu[np.arange(len(self.imu)), -1 - age]
         joints, speeds = self.qpos[:, self.where.qpos] + self.plant.encoder_bias, self.qvel[:, self.where.qvel]
@@ -313,9 +313,9 @@ class Loop:
         return np.concatenate([self.qvel[:, 3:6], self.qpos[:, 3:7]], axis=-1)
 
     def _arriving(self, asked: list[MotorCommand]) -> MotorCommand:
-        """What reaches the motors in each of the next physics steps, (n, S, nu).
+        """The commands that reach the motors in each of the next physics steps, (n, S, nu).
 
-        Before the first command has arrived it holds already, as in the queue of the robot's own simulator.
+        The first command applies even before it has arrived, as in the queue of the robot's own simulator.
         """
         new = [np.stack(parts, axis=1) for parts in zip(*asked, strict=True)]
         if self.sent is None:
@@ -365,7 +365,7 @@ class Loop:
         return every, ok
 
     def _stretches(self, kp: np.ndarray, kd: np.ndarray) -> list[tuple[int, int]]:
-        """Stretches of physics steps over which nothing in the model changes."""
+        """Intervals of physics steps over which nothing in the model changes."""
         steps = kp.shape[1]
         if np.isfinite(self.plant.no_load_speed).any():
             return [(k, k + 1) for k in range(steps)]

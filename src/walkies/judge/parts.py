@@ -1,4 +1,4 @@
-"""What a walking robot's own parts do: which touch one another, and how far those that should rest stray."""
+"""A walking robot's own parts: which touch one another, and how far joints that should rest move."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from walkies.judge.loop import Loop, Motion
 from walkies.judge.report_card import OwnContacts, Pair, Resting
 
 EVERY = 5
-"""Control steps from one look at contacts to the next: as good a share of the time, at a fifth of the cost."""
+"""Control steps between checks of contacts: the share of the time is as accurate, at a fifth of the cost."""
 MOST_NAMED = 3
-"""Pairs of bodies that a card names."""
+"""How many pairs of bodies a report card names."""
 
 
 class Parts:
@@ -36,7 +36,7 @@ class Parts:
         """rad, of each joint"""
 
     def look(self, step: int, motion: Motion) -> None:
-        """At the robots alive after the control step with this number."""
+        """Check the robots alive after the control step with this number."""
         live = np.flatnonzero(self.loop.alive)
         if len(live) and len(self.resting):
             away = np.abs(motion.qpos[live, -1][:, self.loop.where.qpos[self.resting]] - self.pose)

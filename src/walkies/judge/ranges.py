@@ -1,7 +1,7 @@
-"""What an examined robot is put through: its body, its motors, its delays, its noise, its pushes and its commands.
+"""The conditions of an examination: body, motors, latencies, noise, pushes and commands of each episode.
 
-Everything about an episode is drawn from that episode's own seed, so that one episode can be looked at alone and is the
-same whatever the number of episodes.
+Everything about an episode is drawn from that episode's own seed, so an episode can be examined alone and is the same
+whatever the number of episodes.
 """
 
 from __future__ import annotations

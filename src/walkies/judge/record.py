@@ -1,4 +1,4 @@
-"""What happened in an examination, per control step."""
+"""The record of an examination, per control step."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Record(NamedTuple):
     weight: np.ndarray
     """(n,) N"""
     parts: Parts | None = None
-    """What the robot's own parts did; None: nobody looked."""
+    """Contacts and resting joints of the robot's own parts; None: not recorded."""
 
 
 def empty(n: int, num_joints: int, weight: np.ndarray) -> Record:
-    """The record of n episodes in which nothing has happened yet."""
+    """An empty record of n episodes."""
 
     def zeros(*shape: int, dtype: type = float) -> np.ndarray:
         return np.zeros((n, STEPS, *shape), dtype)

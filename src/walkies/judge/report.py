@@ -31,7 +31,7 @@ class Mark:
     name: str
     unit: str
     limit: float | None
-    """Pass mark, or None where the number only informs."""
+    """Pass mark, or None if the number is only for information."""
     at_least: bool = False
     gates: bool = False
     """Whether missing it fails the examination."""

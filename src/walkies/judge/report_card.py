@@ -1,4 +1,4 @@
-"""The report card of an examination: what it holds, how it reads, and where a run keeps it."""
+"""The report card of an examination: its contents, its text, and where a run keeps it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARD, OTHERS = "report", "exams"
 """In a folder: what the default examination's files are called, and the folder of all others."""
 TELLING = 1000
 """Episodes that tell a survival of 0.99 from one of 0.98."""
-EXPECTED = "the report card of an examination; `walkies exam` writes it anew"
+EXPECTED = "the report card of an examination; `walkies exam` writes it again"
 
 
 class Result(TypedDict):
@@ -30,7 +30,7 @@ class Result(TypedDict):
     """None where it could not be measured."""
     unit: str
     pass_mark: float | None
-    """None where the number only informs."""
+    """None if the number is only for information."""
     at_least: bool
     gates: bool
     """Whether missing it fails the examination."""
@@ -122,7 +122,7 @@ def uncertainty(survival: float, episodes: int) -> Share:
 
 
 def about(card: Card) -> str:
-    """How many episodes of which examination, and how surely they tell how many survive."""
+    """Episodes and seed of the examination, and how certain its survival rate is."""
     share = uncertainty(card["survival"], card["episodes"])
     limit = next((mark["pass_mark"] for mark in card["marks"] if mark["key"] == "survival"), None)
     unsure = ""
@@ -136,13 +136,13 @@ def about(card: Card) -> str:
 
 
 def causes(card: Card) -> str:
-    """How many fell of what, most first; empty where none fell."""
+    """Number of falls by cause, most frequent first; empty if none fell."""
     counts = Counter(fall["cause"] for fall in card["falls"]).most_common()
     return ", ".join(f"{cause}: {count}" for cause, count in counts)
 
 
 def remarks(card: Card) -> list[str]:
-    """What there is to say of the robot's own parts, a sentence each."""
+    """Remarks on the robot's own parts, a sentence each."""
     said = []
     contacts, resting = card.get("own_contacts"), card.get("resting")
     if contacts is not None and contacts["share"]:
@@ -162,7 +162,7 @@ def markdown(card: Card) -> str:
     lines = [
         f"# Examination: {'PASSED' if card['passed'] else 'FAILED'}",
         "",
-        f"{about(card)} The marks in bold decide; the others inform.",
+        f"{about(card)} The marks in bold decide; the others are for information.",
         "",
         *table(["", "result", "pass mark", ""], [_row(mark) for mark in card["marks"]]),
     ]

@@ -1,6 +1,6 @@
-"""The robot's own controller in MuJoCo tick by tick, all of it written down: joystick, stop, queues, re-activation.
+"""The robot's own controller in MuJoCo, recorded tick by tick: joystick, stop, queues, re-activation.
 
-What `walkies.judge.rehearsal.drive` does to many robots in blocks of ticks, done to few, for whoever wants to look.
+Does for a few robots, with a full record, what `walkies.judge.rehearsal.drive` does for many in blocks of ticks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class World:
     pushes: Callable[[float], np.ndarray | None] | None = None
     """Velocity (n, 2), m/s, added to the base at a time in s, or None."""
     emergency_stop: Callable[[float], bool] | None = None
-    """Whether somebody presses the stop at a time in s."""
+    """Whether the stop is pressed at a time in s."""
 
 
 class Trace(NamedTuple):
@@ -83,7 +83,7 @@ def rehearse(
     """Activate the controller and let it run for `seconds`, start-up included.
 
     Args:
-        joystick: velocity messages; when it falls silent the multiplexer takes over.
+        joystick: velocity messages; when they stop the multiplexer takes over.
         n: robots, where `batch` is not given.
         batch: simulations with physics of their own, with `model_for`'s time step.
         qpos: (n, nq) where the robots are when the controller is activated; default: their feet just above the ground.

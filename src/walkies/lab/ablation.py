@@ -1,7 +1,7 @@
 """`walkies lab ablate`: does domain randomization help, and which part of it?
 
 Trains the same task under several settings of randomization, several seeds each, and rehearses every policy in the same
-one-dimensional sweeps. What is finished is kept: a second call goes on where the first was stopped.
+one-dimensional sweeps. Finished parts are kept: a second call resumes where the first was stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from walkies.run.folders import RunFolder, locked
 from walkies.terminal import say
 
 DONE = "training.json"
-"""In a run's folder: what its training cost; written last."""
+"""File in a run's folder with the cost of its training; written last."""
 REHEARSED = "sweeps.json"
 KEPT = "what `walkies lab ablate` wrote; remove it, and it will be made again"
 AXES = (
@@ -57,29 +57,29 @@ class AblateConfig:
     """One ablation."""
 
     out: tyro.conf.Positional[Path] = Path("runs/ablation")
-    """Folder of everything: runs, sweeps, report."""
+    """Output folder: runs, sweeps, report."""
     seeds: Annotated[int, Between(1, 1000)] = 3
     """Trainings per setting."""
     first_seed: Seed = 0
-    """The first of their seeds."""
+    """The first seed."""
     seconds: Annotated[float, Between(0.0, 1e7, "(]")] = 75.0
-    """Of each training, compilation included."""
+    """Length of each training, compilation included."""
     steps: Annotated[int | None, Between(1, 10**12)] = None
-    """Train for this many control steps instead, which is fair also on a busy machine."""
+    """Train for this many control steps instead, which is also fair on a busy machine."""
     only: tuple[str, ...] = ()
     """Names of the settings to train; default: all."""
     axes: tuple[str, ...] = AXES
     """Names of the sweeps."""
     robots: Annotated[int, Between(1, 1_000_000)] = 6
-    """Per cell of a sweep."""
+    """Robots per cell of a sweep."""
     robot_seconds: Annotated[float, Between(0.1, 3600.0)] = 6.0
-    """Per robot of a sweep."""
+    """Seconds per robot of a sweep."""
     envs: Annotated[int | None, Between(1, 10**7)] = None
     """Robots in training; default: the recipe's."""
     threads: Threads | None = None
     """CPU threads. Default: all cores."""
     picture: Path | None = None
-    """Also write the picture here."""
+    """Also write the picture to this file."""
 
 
 def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
@@ -136,7 +136,7 @@ def settings() -> dict[str, Any]:
 
 
 def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None:
-    """Train one policy, unless that is done. One limited by steps goes on after an interruption, others start anew.
+    """Train one policy, unless that is done. One limited by steps resumes after an interruption, others start again.
 
     Raises:
         UserError: the folder holds one that was trained for longer or shorter, or with other robots.

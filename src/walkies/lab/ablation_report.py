@@ -55,11 +55,11 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
 
 
 def markdown(data: Mapping[str, Any]) -> str:
-    """The table for people: sweeps down, settings across, mean survival ± standard error over seeds in per cent."""
+    """The table in Markdown: sweeps down, settings across, mean survival ± standard error over seeds in percent."""
     rows = data["rows"]
     names = [row["setting"] for row in rows]
     lines = [
-        f"Survival in per cent, mean over each sweep's values, ± standard error over seeds. Each trained for "
+        f"Survival in percent, mean over each sweep's values, ± standard error over seeds. Each trained for "
         f"{data['limit']}; {data['robots']} robots × {data['robot_seconds']:g} s in each cell of a sweep.",
         "",
         "| sweep | " + " | ".join(names) + " |",

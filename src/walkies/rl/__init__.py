@@ -1,1 +1,1 @@
-"""Reinforcement learning by the policy gradient: policies, weights, objectives, steps, and the recipes they make."""
+"""Policy-gradient reinforcement learning: policies, advantages, objectives, updates, and recipes made of them."""

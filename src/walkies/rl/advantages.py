@@ -1,18 +1,18 @@
-"""Advantage estimators: three answers to "how good was this action?".
+"""Advantage estimators: three estimates of how good an action was.
 
 ∇J = E Σ_t ∇log π(a_t | s_t) Ψ_t, Ψ the full return, the reward to go, or the advantage (Schulman et al. 2016, eq. 1).
-Over whole episodes at γ = 1, what this does to the mean of the estimate:
+Bias over whole episodes at γ = 1:
 
-- `full_return` and `reward_to_go` are unbiased whatever values they are given: these are a baseline only;
-- `gae` is unbiased at λ = 1, and at every λ where the values are V^π itself. With λ < 1 and learned values it is biased
+- `full_return` and `reward_to_go` are unbiased for any values: these only serve as a baseline;
+- `gae` is unbiased at λ = 1, and at every λ if the values are V^π itself. With λ < 1 and learned values it is biased
   by their errors, for less variance.
 
-An episode that is cut goes on with the value of the state it reached, whose error is then a bias in all three. As is
-usual the factor γ^t of the discounted problem is left out: at γ < 1 all but `full_return` are biased, and the discount
-is one more way to trade bias for variance. Which of the three is the least noisy depends on the problem.
+A truncated episode bootstraps from the value of the state it reached, whose error is then a bias in all three. As is
+common, the factor γ^t of the discounted problem is omitted: at γ < 1 all but `full_return` are biased, and the discount
+is another way to trade bias for variance. Which of the three has the least variance depends on the problem.
 
-Two masks keep apart what most code confuses. `terminated`: the next state is worth nothing. `done`: the next row
-belongs to another episode (terminated, truncated by a time limit). All arrays are (time, num_envs).
+Two masks separate what much code confuses. `terminated`: the next state has value 0. `done`: the next row
+belongs to another episode (terminated, or truncated by a time limit). All arrays are (time, num_envs).
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def gae(
     """Generalized advantage estimate (Schulman et al. 2016, eq. 16), (time, num_envs).
 
     δ_t = r_t + γ (1 − terminated_t) v'_t − v_t and A_t = δ_t + γλ (1 − done_t) A_{t+1}.
-    next_values: v' of the state the action really led to, also where the next row is a new episode. Target of the value
-    function: A + v.
+    next_values: v' of the state the action led to, even if the next row is a new episode. The value target is A + v.
     """
     deltas = rewards + gamma * jnp.where(terminated, 0.0, next_values) - values
     return discounted_sums(deltas, done, gamma * lam)
@@ -45,8 +44,8 @@ def reward_to_go(
 ) -> Array:
     """Σ_{k≥t} γ^{k−t} r_k to the end of the episode, minus the baseline v_t, (time, num_envs); gae at λ = 1.
 
-    An episode that is cut (time limit, end of the rollout) goes on with γ v'. Without a value function give zeros: then
-    nothing is subtracted and what follows the cut counts as nothing. `lam` is ignored.
+    A truncated episode (time limit, end of the rollout) bootstraps with γ v'. Without a value function pass zeros: then
+    there is no baseline, and rewards after the truncation count as 0. `lam` is ignored.
     """
     last = jnp.arange(rewards.shape[0])[:, None] == rewards.shape[0] - 1
     cut = (done | last) & ~terminated
@@ -56,9 +55,9 @@ def reward_to_go(
 def full_return(
     rewards: Array, values: Array, next_values: Array, terminated: Array, done: Array, gamma: float, lam: float = 1.0
 ) -> Array:
-    """The return of the whole episode at every one of its steps, minus v_t, (time, num_envs) (Williams 1992).
+    """The return of the whole episode at each of its steps, minus v_t, (time, num_envs) (Williams 1992).
 
-    Discounted from the episode's first step in this rollout. Cut episodes as in `reward_to_go`; `lam` is ignored.
+    Discounted from the episode's first step in this rollout. Truncated episodes as in `reward_to_go`; `lam` is ignored.
     """
     zeros = jnp.zeros_like(values)
     from_here = reward_to_go(rewards, zeros, next_values, terminated, done, gamma)

@@ -1,8 +1,8 @@
-"""What a stochastic policy draws from: diagonal Gaussian, tanh-squashed Gaussian, categorical.
+"""Distributions of a stochastic policy: diagonal Gaussian, tanh-squashed Gaussian, categorical.
 
-Each is a record of parameters with the same five methods. A *sample* is what the density is about; what the environment
-receives may be a function of it (squashed, clipped), and the sample itself is what a rollout keeps and scores. `kl` is
-KL(self ‖ other): the old policy asks, the new one is the argument (Schulman et al. 2015, eq. 12).
+Each is a record of parameters with the same five methods. The density refers to a *sample*; the environment may receive
+a function of it (squashed, clipped), while a rollout stores the sample itself and its log-probability. `kl` is
+KL(self ‖ other): call it on the old policy with the new one as argument (Schulman et al. 2015, eq. 12).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from walkies.accel import random
 Array = jax.Array
 
 INVALID = -1e9
-"""Logit of an action that must not be taken: its probability is 0 in any precision, and adds 0 to entropy and KL, where
-an infinity would make them NaN."""
+"""Logit of an invalid action: its probability is 0 in any precision, and it adds 0 to entropy and KL, which infinity
+would make NaN."""
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -37,7 +37,7 @@ class Normal(NamedTuple):
         return self.mean + jnp.exp(self.log_std) * random.normal(key, self.mean.shape, self.mean.dtype)
 
     def mode(self) -> Array:
-        """The likeliest sample (…, size)."""
+        """The mode (…, size)."""
         return self.mean
 
     def log_prob(self, sample: Array) -> Array:
@@ -57,7 +57,7 @@ class Normal(NamedTuple):
 
 
 class TanhNormal(NamedTuple):
-    """Density of tanh(u) with u ~ Normal(mean, exp(log_std)); its *samples* are u, so that no atanh is ever needed."""
+    """Density of tanh(u) with u ~ Normal(mean, exp(log_std)); its *samples* are u, so atanh is never needed."""
 
     mean: Array
     log_std: Array
@@ -86,7 +86,7 @@ class TanhNormal(NamedTuple):
         return self.base.entropy() + jnp.sum(slope, axis=-1)
 
     def kl(self, other: Any) -> Array:
-        """KL(self ‖ other) (…,), nats: that of the Gaussians, for KL does not see an invertible map."""
+        """KL(self ‖ other) (…,), nats: that of the Gaussians, since KL is invariant under an invertible map."""
         return self.base.kl(other.base)
 
 
@@ -105,7 +105,7 @@ class Categorical(NamedTuple):
         return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
     def mode(self) -> Array:
-        """The likeliest choice (…,), int32."""
+        """The mode (…,), int32."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
     def log_prob(self, sample: Array) -> Array:
@@ -122,9 +122,9 @@ class Categorical(NamedTuple):
 
 
 def masked(logits: Array, valid: Array | None) -> Array:
-    """Logits (…, n) under which only actions that are `valid` (…, n) have a probability; all are where that is None.
+    """Logits (…, n) with probability only for actions that are `valid` (…, n); None: all are.
 
-    The distribution is that of the others' logits alone; an invalid one gets no gradient.
+    The distribution depends only on the logits of valid actions; an invalid one gets no gradient.
     """
     return logits if valid is None else jnp.where(valid, logits, INVALID)
 

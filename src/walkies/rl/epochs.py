@@ -1,4 +1,4 @@
-"""Epochs of minibatches: every sample of a batch once in each epoch, in an order of its own."""
+"""Epochs of minibatches: every sample of a batch once per epoch, in a new random order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def over_orders(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, bat
 
 
 def orders(key: Array, count: int, recipe: Recipe) -> Array:
-    """Which of `count` samples each minibatch has (epochs, minibatches, size), int32: all of them in each epoch."""
+    """Sample indices of each minibatch (epochs, minibatches, size), int32: all `count` of them in each epoch."""
     shape = (recipe.minibatches, minibatch_size(recipe, count))
     draw = lambda key: faster_permutation(permutation)(key, count).reshape(shape)  # noqa: E731
     return jax.lax.map(draw, jax.random.split(key, recipe.epochs))

@@ -1,4 +1,4 @@
-"""Has training diverged? Which number went wrong, said in one line."""
+"""Detect divergence of training, and name the offending number in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LARGEST = 1e6
 """Magnitude of a parameter beyond which training has diverged: weights of networks that work stay below 100, and in
 float32 nothing of a layer's other inputs is left beside a product of this size."""
 BOUNDS = {"largest_parameter": LARGEST, "std": 1e4}
-"""Metrics, and what they reach only in a training that has diverged: actions with such a σ are nothing but noise."""
+"""Metrics, and bounds that they exceed only in a training that has diverged: with such a σ actions are pure noise."""
 MOST = float(np.finfo(np.float32).max)
-"""The largest number that is not infinite."""
+"""The largest finite number."""
 NAMED = 3
-"""Numbers that an error names."""
+"""How many numbers an error names."""
 
 REMEDY = (
     "lower --recipe.learning-rate or --recipe.max-grad-norm; where it went wrong from the first iterations on, look "
@@ -32,16 +32,16 @@ REMEDY = (
 
 
 class Diverged(UserError):
-    """Training produced numbers from which nothing can be learned any more."""
+    """Training produced numbers that it cannot continue from."""
 
 
 def refuse(metrics: Mapping[str, float], learner: Any, iteration: int) -> None:
-    """Refuse to go on from an iteration in which a number went wrong.
+    """Refuse to continue from an iteration in which a number diverged.
 
     Args:
         metrics: of the iteration, on the host, as `walkies.rl.train.finish_iteration` names them.
-        learner: PyTree in which the error looks for what went wrong; not looked at where all is well.
-        iteration: which one it was.
+        learner: PyTree searched for the offending numbers, only if a metric is bad.
+        iteration: its number.
 
     Raises:
         Diverged: a metric is not finite, or beyond its bound in BOUNDS; it names them, parameters first.
@@ -52,7 +52,7 @@ def refuse(metrics: Mapping[str, float], learner: Any, iteration: int) -> None:
 
 
 def wrong_leaves(tree: Any, limit: float = LARGEST) -> list[str]:
-    """What is wrong with each wrong array of floats: `path is NaN`, `path is infinite`, or `path reaches 1e+07`."""
+    """The problem with each bad array of floats: `path is NaN`, `path is infinite`, or `path reaches 1e+07`."""
     leaves = [
         (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -63,7 +63,7 @@ def wrong_leaves(tree: Any, limit: float = LARGEST) -> list[str]:
 
 
 def largest(tree: Any) -> Array:
-    """The largest magnitude () in a PyTree of arrays; NaN where it holds one."""
+    """The largest magnitude () in a PyTree of arrays; NaN if it contains one."""
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree) if leaf.size]))
 
 

@@ -1,4 +1,4 @@
-"""Networks: records behind one protocol. Here the dense one, on plain lists of (weights, bias) arrays."""
+"""Networks: records with one protocol. The dense one here uses plain lists of (weights, bias) arrays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Network(Protocol):
     """A function from observations to numbers. Its parameters, any PyTree, live outside."""
 
     def init(self, key: Array, sizes: Sizes, outputs: int, output_gain: float = 1.0) -> Any:
-        """Parameters for observations of these `sizes`. A small `output_gain` makes the first outputs small."""
+        """Parameters for observations of these `sizes`. A small `output_gain` makes the initial outputs small."""
         ...
 
     def apply(self, params: Any, observation: Any) -> Array:
@@ -39,13 +39,13 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Dense:
-    """A multilayer perceptron on a vector, or on a PyTree of vectors, one behind the other."""
+    """A multilayer perceptron on a vector, or on a PyTree of concatenated vectors."""
 
     hidden: tuple[int, ...]
     activation: str = "tanh"
     """One of ACTIVATIONS."""
     implementation: Literal["xla", "native"] = "xla"
-    """What computes it; see `Recipe.networks`."""
+    """What evaluates it; see `Recipe.networks`."""
 
     def init(self, key: Array, sizes: Sizes, outputs: int, output_gain: float = 1.0) -> Layers:
         """As `init` of this module. Raises UserError for arrays that are not vectors."""
@@ -66,11 +66,11 @@ class Dense:
 
 
 ARCHITECTURES: dict[str, Callable[[tuple[int, ...], str, Any], Network]] = {"dense": Dense}
-"""Name → maker of the network with given hidden widths, activation and `Recipe.networks`. Add your own."""
+"""Name → constructor of a network with given hidden widths, activation and `Recipe.networks`. Add your own."""
 
 
 def make(architecture: str, hidden: tuple[int, ...], activation: str, implementation: str) -> Network:
-    """The network of that name. Raises UserError where there is none."""
+    """The network of that name. Raises UserError if there is none."""
     if architecture not in ARCHITECTURES:
         raise UserError(f"architecture is {architecture!r}; choose one of {', '.join(ARCHITECTURES)}, or add it to"
                         " walkies.rl.networks.ARCHITECTURES before")  # fmt: skip
@@ -80,8 +80,8 @@ def make(architecture: str, hidden: tuple[int, ...], activation: str, implementa
 def init(key: Array, sizes: Sequence[int], output_gain: float = 1.0) -> Layers:
     """Orthogonal weights and zero biases (Saxe et al. 2014); hidden layers have gain √2, the last one `output_gain`.
 
-    sizes: widths from input to output. A small output gain makes the first policy nearly the same in every state, which
-    matters more than most choices (Andrychowicz et al. 2021, section 3.2).
+    sizes: widths from input to output. A small output gain makes the initial policy nearly the same in every state,
+    which matters more than most choices (Andrychowicz et al. 2021, section 3.2).
     """
     gains = [math.sqrt(2.0)] * (len(sizes) - 2) + [output_gain]
     keys = jax.random.split(key, len(gains))
@@ -101,5 +101,5 @@ def apply(layers: Layers, inputs: Array, activation: str) -> Array:
 
 
 def evaluate(kind: str, layers: Layers, inputs: Array, activation: str) -> Array:
-    """`apply`, by XLA (kind "xla") or, where it fits, by the native library (kind "native")."""
+    """`apply`, by XLA (kind "xla") or, where it applies, by the native library (kind "native")."""
     return (apply if kind == "xla" else accelerated.faster(apply))(layers, inputs, activation)

@@ -1,7 +1,7 @@
 """Running mean and variance of observations.
 
-Statistics are frozen while an iteration acts and learns and merged once at its end: a policy that is scored under other
-statistics than it acted under is another policy (the importance ratio would start away from 1).
+Statistics are frozen while an iteration acts and learns, and merged once at its end: with different statistics the
+policy would be a different one (the importance ratio would not start at 1).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from walkies.mdp import Sizes, map_shapes
 Array = jax.Array
 
 MIN_STD = 1e-3
-"""Inputs that move less than this are scaled as if they moved this much, so that one that hardly moved yet does not
-become huge when it does. In the input's own unit."""
+"""Floor of the standard deviation, so that an input that has hardly varied yet does not become huge when it does. In
+the input's own unit."""
 OBSERVATION_CLIP = 10.0
-"""What `ClippedNormalizer` lets through, in deviations (Stable-Baselines3's VecNormalize, CleanRL)."""
+"""Clip range of `ClippedNormalizer`, in standard deviations (Stable-Baselines3's VecNormalize, CleanRL)."""
 
 
 class Normalizer(NamedTuple):
-    """Moments of everything seen so far, of each number of an observation: an array, or a PyTree of arrays.
+    """Running moments of each number of an observation: an array, or a PyTree of arrays.
 
-    They are kept of x − origin, origin being the first value seen: an input that never moved then has a variance of
-    exactly zero, which rounding would otherwise hide, and a large offset costs no precision.
+    They are moments of x − origin, where origin is the first value seen: an input that never varied then has a variance
+    of exactly zero, which rounding would otherwise hide, and a large offset costs no precision.
     """
 
     samples: Array
@@ -40,7 +40,7 @@ class Normalizer(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """Largest magnitude of what `self` returns."""
+        """Largest magnitude of the normalized values."""
         return math.inf
 
     @property
@@ -50,7 +50,7 @@ class Normalizer(NamedTuple):
 
     @property
     def scale(self) -> Any:
-        """Factor after centring: 1/σ, exactly 0 for inputs that never moved, 1 before anything was seen."""
+        """Factor after centring: 1/σ, exactly 0 for inputs that never varied, 1 before any data."""
 
         def of(variance: Array) -> Array:
             scale = jnp.where(variance > 0.0, 1.0 / jnp.maximum(jnp.sqrt(variance), MIN_STD), 0.0)
@@ -69,9 +69,9 @@ class Normalizer(NamedTuple):
 
 
 class ClippedNormalizer(Normalizer):
-    """A `Normalizer` whose output is kept within ±OBSERVATION_CLIP, as public libraries have it.
+    """A `Normalizer` whose output is clipped to ±OBSERVATION_CLIP, as in public libraries.
 
-    For repeating their results: a robot's file cannot hold the clip, so no robot is trained with it.
+    For repeating their results: a robot's file cannot hold the clip, so robots are trained without it.
     """
 
     @property
@@ -84,7 +84,7 @@ class ClippedNormalizer(Normalizer):
 
 
 def init(sizes: Sizes, dtype: jnp.dtype = jnp.float32) -> Normalizer:
-    """Statistics of nothing: the identity."""
+    """Statistics before any data: the identity."""
     zeros = map_shapes(lambda shape: jnp.zeros(shape, dtype), sizes)
     return Normalizer(jnp.zeros((), dtype), zeros, zeros, zeros)
 

@@ -1,4 +1,4 @@
-"""What is minimized: four objectives of the policy that share one gradient where it acted, and the value function's.
+"""Objectives: four policy losses with the same gradient at the policy that acted, and the value loss.
 
 ρ = π_θ(a | s) / π_old(a | s). A is the advantage estimate of `walkies.rl.advantages`.
 """
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     """Policy observation of the mirrored state; None unless the symmetry loss needs it."""
     sample: Array
     dist_params: Array
-    """Of the acting distribution: `policy.dist_params` under π_old."""
+    """Parameters of the acting distribution: `policy.dist_params` under π_old."""
     log_prob: Array
     """log π_old(a | s)."""
     advantage: Array
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What an objective is made of, per sample (samples,)."""
+    """Ingredients of an objective, per sample (samples,)."""
 
     log_prob: Array
     """log π_θ(a | s): carries the gradient."""
@@ -88,7 +88,7 @@ def outside_clip(terms: Terms, coefficient: float) -> Array:
 OBJECTIVES = {"score": score, "surrogate": surrogate, "clipped": clipped, "kl_penalty": kl_penalty}
 
 METRICS: dict[str, dict[str, Callable[[Terms, float], Array]]] = {"clipped": {"clip_fraction": outside_clip}}
-"""What an objective alone has to report, as means over samples: it knows the meaning of its coefficient."""
+"""Metrics of one objective only, as means over samples: it knows the meaning of its coefficient."""
 
 
 def policy_loss(
@@ -119,7 +119,7 @@ def _asymmetry(policy: Policy, params: PolicyParams, mirrored: Any, batch: Batch
 
 
 def critic_network(recipe: Recipe) -> networks.Network:
-    """The value function's, of one output."""
+    """The value function's network, with one output."""
     return networks.make(recipe.architecture, recipe.critic_hidden, recipe.activation, recipe.networks)
 
 
@@ -129,7 +129,7 @@ def values(recipe: Recipe, params: Any, observations: Any) -> Array:
 
 
 def critic_loss(recipe: Recipe, params: Any, batch: Batch) -> Array:
-    """Mean squared error () of the value function, halved; with `value_clip` the larger of two."""
+    """Half the mean squared error () of the value function; with `value_clip` the larger of two."""
     value = values(recipe, params, batch.critic_observation)
     if recipe.value_clip is None:
         return masked_mean(value_loss(value, batch.target), batch.mask)
@@ -142,7 +142,7 @@ def value_loss(value: Array, target: Array) -> Array:
 
 
 def clipped_value_loss(value: Array, target: Array, old_value: Array, clip: float) -> Array:
-    """The larger of the loss of v and of v kept within ± clip of V_old (samples,). Not scale-free."""
+    """The larger of the losses of v and of v clipped to V_old ± clip (samples,). Not scale-free."""
     limited = old_value + jnp.clip(value - old_value, -clip, clip)
     return jnp.maximum(value_loss(value, target), value_loss(limited, target))
 

@@ -1,4 +1,4 @@
-"""Adam, behind a limit of the gradient's norm."""
+"""Adam with global-norm gradient clipping."""
 
 from __future__ import annotations
 

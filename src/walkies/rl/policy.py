@@ -33,7 +33,7 @@ class PolicyParams(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """The shape of a policy; its parameters live outside. Observations are expected normalised."""
+    """The structure of a policy; its parameters live outside. Observations are expected normalized."""
 
     observation_size: Sizes
     action_space: Space
@@ -45,9 +45,9 @@ class Policy:
     tanh(network), scaled to the box (to ±1 where the box has no bounds), the noise is added outside, and what leaves
     the box is clipped. sample: the sample itself passes through tanh (squashed Gaussian)."""
     initial_std: float = 1.0
-    """σ at the start, in units of half the box for bounds other than clip. It does not depend on the observation."""
+    """Initial σ, in units of half the box for bounds other than clip. It does not depend on the observation."""
     networks: Literal["xla", "native"] = "xla"
-    """What computes the network; see `Recipe.networks`."""
+    """What evaluates the network; see `Recipe.networks`."""
     mirror: Callable[[Array], Array] = _no_mirror
     """Samples (…, size) of the mirrored robot, where there is one."""
     architecture: str = "dense"
@@ -93,7 +93,7 @@ class Policy:
         return self.distribution(params, self.dist_params(params, observation, action_mask))
 
     def action(self, sample: Array) -> Array:
-        """What the environment receives for samples (…, size) or (…,). The rollout keeps and scores the samples."""
+        """Actions for the environment from samples (…, size) or (…,). The rollout stores and scores the samples."""
         space = self.action_space
         if isinstance(space, Discrete):
             return sample

@@ -1,7 +1,7 @@
 """Algorithms as records of three choices: advantage, objective, update.
 
-The named recipes at the end are the ladder; read them side by side. They differ in these choices, and besides in λ, in
-the line search, or in whether whole episodes are played and a value function is learned.
+The named recipes at the end form the ladder; read them side by side. They differ in these choices, and also in λ, in
+the line search, or in whether they play whole episodes and learn a value function.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from walkies.bounds import AtMost, Between, Share, refuse, written
 from walkies.errors import UserError
 
 Widths = Annotated[tuple[int, ...], Between(1, 65536), AtMost(16)]
-"""Of hidden layers."""
+"""Activations of hidden layers."""
 StepSize = Annotated[float, Between(0.0, 10.0)]
 """Adam's."""
 
@@ -27,39 +27,39 @@ class Recipe:
     advantage: Literal["full_return", "reward_to_go", "gae"] = "gae"
     """Advantage estimator (walkies.rl.advantages)."""
     objective: Literal["score", "surrogate", "clipped", "kl_penalty"] = "clipped"
-    """What is minimized (walkies.rl.objectives)."""
+    """Objective that is minimized (walkies.rl.objectives)."""
     update: Literal["gradient_step", "natural_step", "minibatch_epochs"] = "minibatch_epochs"
-    """How the policy's parameters move (walkies.rl.updates)."""
+    """How the policy's parameters are updated (walkies.rl.updates)."""
 
     num_envs: Annotated[int, Between(1, 10**7)] = 1024
-    """Environments that act in parallel."""
+    """Parallel environments."""
     horizon: Annotated[int, Between(1, 10**6)] = 16
-    """Control steps per environment in one iteration."""
+    """Rollout length: control steps per environment in one iteration."""
     whole_episodes: bool = False
-    """Start every iteration with new episodes, follow them for the environment's whole time limit (not for `horizon`)
-    and learn from each environment's first one only, so that returns are those of whole episodes."""
+    """Start every iteration with new episodes, run them for the environment's whole time limit (not for `horizon`)
+    and learn only from each environment's first episode, so that returns are those of whole episodes."""
     resets: Literal["step", "rollout"] = "step"
     """Draw initial states at every step, or once per environment and rollout (cheaper)."""
     time_limits: Literal["exact", "rollout_end"] = "exact"
-    """Cut episodes at the very step, or at the end of the rollout before they would exceed the limit (cheaper)."""
+    """Truncate episodes exactly at the time limit, or at the end of the rollout before it (cheaper)."""
     stagger: bool = False
-    """Start environments at random ages, so that time limits do not fall all at once."""
+    """Start environments at random ages, so that their time limits do not all fall at once."""
 
     gamma: Annotated[float, Between(0.0, 1.0, "(]")] = 0.99
     """Discount per control step."""
     lam: Share = 0.95
-    """λ of the generalized advantage estimate."""
+    """λ of generalized advantage estimation (GAE)."""
     baseline: bool = True
-    """Learn a value function: as baseline, and to go on from where an episode was cut."""
+    """Learn a value function: as the baseline, and to bootstrap where an episode is truncated."""
     normalize_advantage: Literal["none", "batch", "minibatch"] = "minibatch"
-    """Over which samples advantages are brought to mean 0 and standard deviation 1."""
+    """Over which samples advantages are normalized to mean 0 and standard deviation 1."""
     normalize_observations: bool = True
-    """Centre and scale observations by their running mean and deviation."""
+    """Normalize observations by their running mean and standard deviation."""
     normalize_reward: bool = False
-    """Divide rewards by the running deviation of the discounted return, and keep them within ±10."""
+    """Divide rewards by the running standard deviation of the discounted return, and clip them to ±10."""
 
     architecture: str = "dense"
-    """Kind of both networks: a name in walkies.rl.networks.ARCHITECTURES."""
+    """Architecture of both networks: a name in walkies.rl.networks.ARCHITECTURES."""
     hidden: Widths = (128, 128)
     """Widths of the policy's hidden layers."""
     critic_hidden: Widths = (128, 128)
@@ -67,36 +67,36 @@ class Recipe:
     activation: Literal["tanh", "relu", "elu"] = "tanh"
     """Activation of hidden layers."""
     networks: Literal["xla", "native"] = "xla"
-    """What computes networks: XLA, or the native library's custom calls where they fit (float32 on a CPU): a faster
+    """What evaluates networks: XLA, or the native library's custom calls where they apply (float32 on a CPU): a faster
     implementation of the same function, equal up to rounding (walkies.accel.networks). Fisher products, and
-    gradients by observations, are always XLA's."""
+    gradients with respect to observations, always use XLA."""
     bound: Literal["clip", "mean", "sample"] = "clip"
-    """How actions keep within bounds: clip the sample, tanh of the mean, or tanh of the sample."""
+    """How actions are bounded: clip the sample, tanh of the mean, or tanh of the sample."""
     initial_std: Annotated[float, Between(0.0, 100.0, "(]")] = 1.0
-    """Standard deviation of the actions at the start."""
+    """Initial standard deviation of the actions."""
 
     learning_rate: StepSize = 3e-4
-    """Adam step size of the policy, at the start."""
+    """Initial Adam learning rate of the policy."""
     critic_learning_rate: StepSize = 1e-3
-    """Adam step size of the value function."""
+    """Adam learning rate of the value function."""
     schedule: Literal["constant", "linear", "kl"] = "constant"
-    """The policy's step size: constant, linear to zero over anneal_iterations (the critic's too), or led by the KL."""
+    """Learning rate schedule: constant, linear to zero over anneal_iterations (the critic's too), or KL-adaptive."""
     anneal_iterations: Annotated[int, Between(1, 10**9)] = 1000
     """Iterations after which a linear schedule reaches zero."""
     target_kl: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.01
-    """KL(old ‖ new) in nats: what the "kl" schedule aims at, and the trust region of natural_step."""
+    """KL(old ‖ new) in nats: the target of the "kl" schedule, and the trust region of natural_step."""
     stop_kl: Annotated[float | None, Between(0.0, 1000.0, "(]")] = None
-    """No further policy steps in this iteration once the KL of a minibatch exceeds this."""
+    """Early stopping: no further policy updates in this iteration once the KL of a minibatch exceeds this."""
     min_learning_rate: StepSize = 1e-5
-    """Lower bound of the "kl" schedule."""
+    """Lower bound of the learning rate in the "kl" schedule."""
     max_learning_rate: StepSize = 1e-2
-    """Upper bound of the "kl" schedule."""
+    """Upper bound of the learning rate in the "kl" schedule."""
     epochs: Annotated[int, Between(1, 10_000)] = 4
-    """Passes over the batch (minibatch_epochs; with the other steps of the value function alone)."""
+    """Passes over the batch (minibatch_epochs; with other updates, of the value function only)."""
     minibatches: Annotated[int, Between(1, 10**6)] = 4
-    """Parts into which each pass divides the batch."""
+    """Minibatches per pass over the batch."""
     max_grad_norm: Annotated[float, Between(0.0, 1e9, "(]")] = 1.0
-    """Global-norm gradient clipping, of policy and value function apart."""
+    """Global-norm gradient clipping, separately for policy and value function."""
     adam_epsilon: Annotated[float, Between(0.0, 1.0, "(]")] = 1e-5
     """Adam's ε."""
     objective_coefficient: Annotated[float, Between(0.0, 1e9)] = 0.2
@@ -104,9 +104,9 @@ class Recipe:
     entropy_coefficient: Annotated[float, Between(-1000.0, 1000.0)] = 0.0
     """Weight of the entropy bonus, per nat."""
     value_clip: Annotated[float | None, Between(0.0, 1e9, "(]")] = None
-    """Keep new values within this of V_old in the value loss; depends on the reward's scale."""
+    """Clip new values to within this of V_old in the value loss; depends on the scale of the reward."""
     symmetry: Literal["none", "augment", "loss"] = "none"
-    """Use the environment's mirror: learn from mirrored samples too, or penalise actions that are not mirror images."""
+    """Use the environment's mirror symmetry: add mirrored samples, or penalize actions that are not mirror images."""
     symmetry_coefficient: Annotated[float, Between(0.0, 1e6)] = 1.0
     """Weight of the symmetry loss."""
 
@@ -115,7 +115,7 @@ class Recipe:
     cg_iterations: Annotated[int, Between(1, 10_000)] = 10
     """natural_step: conjugate-gradient iterations."""
     line_search: bool = True
-    """natural_step: shorten the step until KL and improvement are as promised, else stay."""
+    """natural_step: backtrack until the KL bound and the expected improvement hold; otherwise take no step."""
 
     def __post_init__(self) -> None:
         refuse(self, Recipe, name=str)

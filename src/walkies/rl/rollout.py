@@ -1,17 +1,17 @@
 """Acting: a policy in a batch of environments for a fixed number of steps, as one `lax.scan`.
 
-This is where episodes exist. An `Env` neither resets nor knows a time limit; here a terminated robot starts its next
-episode, and a time limit truncates without pretending that the world has ended: the record keeps the value of the state
-that was really reached (Pardo et al. 2018).
+Episodes are managed here. An `Env` neither resets nor has a time limit; here a terminated environment starts its next
+episode, and a time limit truncates without treating the state as terminal: the rollout keeps the value of the state
+that was reached (Pardo et al. 2018).
 
-Time limits come in two kinds. "exact" cuts an episode at the very step; the value of the state it reached must then be
-computed inside the scan. "rollout_end" cuts only at the end of a rollout: an episode that would exceed the limit during
-the next rollout ends with this one. The bootstrap is then the value of the last observation, which is needed anyway;
-with ages staggered at random over robots the cuts spread evenly over iterations.
+Time limits come in two kinds. "exact" truncates an episode at the exact step; the value of the state it reached must
+then be computed inside the scan. "rollout_end" truncates only at the end of a rollout: an episode that would exceed the
+limit during the next rollout ends with this one. The bootstrap is then the value of the last observation, which is
+needed anyway; with randomly staggered ages the truncations spread evenly over iterations.
 
-Resets come in two kinds. "step" draws a fresh initial state for each robot at each step and uses it where an episode
-ended. "rollout" draws one per robot for the whole rollout, which is much cheaper where drawing is dear; only a robot
-that ends twice within one rollout starts twice from the same state.
+Resets come in two kinds. "step" draws a new initial state for each environment at each step and uses it where an
+episode ended. "rollout" draws one per environment for the whole rollout, which is much cheaper if drawing is expensive;
+only an environment that ends twice within one rollout starts twice from the same state.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ TimeLimits = Literal["exact", "rollout_end"]
 
 
 class EpisodeState(NamedTuple):
-    """The environments and how far each is in its episode; lives from one rollout to the next."""
+    """The environments and the progress of their episodes; carried from one rollout to the next."""
 
     state: Any
     """State of the environment, leaves (num_envs, …)."""
     age: Array
     """(num_envs,) int32 steps on the clock of the time limit; staggered at the start."""
     length: Array
-    """(num_envs,) int32 steps really taken in this episode."""
+    """(num_envs,) int32 steps taken in this episode."""
     episode_return: Array
     """(num_envs,) undiscounted sum of rewards in this episode."""
 
@@ -50,7 +50,7 @@ class Rollout(NamedTuple):
 
     observations: Observation
     samples: Array
-    """What the policy drew and is scored on; the environment received `policy.action(sample)`."""
+    """The policy's samples, whose log-probability counts; the environment received `policy.action(sample)`."""
     log_probs: Array
     dist_params: Array
     """The observation-dependent parameters of the acting distributions, for KL(old ‖ new)."""
@@ -58,11 +58,11 @@ class Rollout(NamedTuple):
     terminated: Array
     """bool: the state reached is terminal."""
     truncated: Array
-    """bool: the episode was cut by the time limit, not by the world. Never together with `terminated`."""
+    """bool: the episode was truncated by the time limit. Never together with `terminated`."""
     cut_values: Array | None
-    """V of the state reached, where truncated. None where only the last row can be: `last` is that state then."""
+    """V of the state reached, where truncated. None if only the last row can be: `last` is that state then."""
     last: Observation
-    """What is seen after the last row, (num_envs, …): the state reached, or the new episode if `cut_values` has it."""
+    """Observation after the last row, (num_envs, …): the state reached, or the new episode if `cut_values` has it."""
     episode_returns: Array
     """Undiscounted return of the episode that ended here, else 0."""
     episode_lengths: Array
@@ -83,7 +83,7 @@ class Rollout(NamedTuple):
         return jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), self.observations.critic, self.last.critic)
 
     def next_values(self, values: Array) -> Array:
-        """v' (time, num_envs) of the states really reached.
+        """v' (time, num_envs) of the states reached.
 
         values: (time + 1, num_envs), V of `critic_observations`.
         """
@@ -92,7 +92,7 @@ class Rollout(NamedTuple):
 
 
 def start(env: Env, key: Array, num_envs: int, stagger: bool) -> EpisodeState:
-    """Fresh environments. stagger: ages uniform over the time limit, so that robots are not cut all at once."""
+    """New environments. stagger: ages uniform over the time limit, so that not all are truncated at once."""
     reset_key, age_key = jax.random.split(key)
     zeros = jnp.zeros(num_envs, jnp.int32)
     age = (
@@ -117,7 +117,7 @@ def rollout(
 ) -> tuple[EpisodeState, Rollout]:
     """Act for `horizon` steps in every environment.
 
-    normalize: raw policy observations → what the policy sees, frozen for the whole rollout.
+    normalize: raw policy observations → normalized ones, frozen for the whole rollout.
     value: raw critic observations (num_envs, …) → V (num_envs,); called only where "exact" time limits cut.
     """
     # Long: a loop, its step and its restart, which share what stays the same over a rollout.

@@ -1,4 +1,4 @@
-"""Do the sizes of a training fit each other, and the machine? Asked before anything is compiled."""
+"""Check, before anything is compiled, that the sizes of a training fit each other and the machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refuse(recipe: Recipe, env: Env, steps: int) -> None:
     """Refuse a training whose sizes do not fit; steps: of each environment in an iteration.
 
     Raises:
-        UserError: which sizes, and what would fit.
+        UserError: names the sizes, and what would fit.
     """
     limit = env.time_limit
     if recipe.time_limits == "rollout_end" and limit is not None and steps > limit:
@@ -54,7 +54,7 @@ def minibatch_size(recipe: Recipe, samples: int) -> int:
 
 
 def needed(recipe: Recipe, env: Env, steps: int) -> int:
-    """Bytes that a training surely takes: its samples and its networks, the two arrays that grow with its settings.
+    """Lower bound of a training's memory in bytes: its samples and its networks, which grow with its settings.
 
     Networks of other architectures count as dense ones. Activations, the environments and XLA's own copies come on top:
     Pupper's default task takes three times its samples.

@@ -1,4 +1,4 @@
-"""One iteration — act, estimate advantages, update, refresh statistics — as one compiled function of one PyTree."""
+"""One iteration (act, estimate advantages, update, refresh statistics) as one compiled function of one PyTree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = jax.Array
 Metrics = dict[str, Array]
 
 REWARD_CLIP = 10.0
-"""Scaled rewards are kept within ± this (Stable-Baselines3's VecNormalize)."""
+"""Scaled rewards are clipped to ± this (Stable-Baselines3's VecNormalize)."""
 
 
 class Normalizers(NamedTuple):
@@ -34,11 +34,11 @@ class Normalizers(NamedTuple):
     policy: Normalizer
     critic: Normalizer
     discounted_return: Normalizer
-    """(1,): of the running discounted return; only its deviation is used, to scale rewards."""
+    """(1,): of the running discounted return; only its standard deviation is used, to scale rewards."""
 
 
 class TrainState(NamedTuple):
-    """Everything a training is: saved and loaded, it goes on bit for bit."""
+    """The complete state of a training: saved and loaded, it resumes bit for bit."""
 
     learner: Learner
     normalizers: Normalizers
@@ -53,7 +53,7 @@ class TrainState(NamedTuple):
     episode_length: Array
     """() mean length of those episodes."""
     curriculum: Any = None
-    """What a `walkies.mdp.ChangingEnv` remembers of training; None where it remembers nothing."""
+    """The curriculum of a `walkies.mdp.ChangingEnv`; None if it has none."""
 
 
 def make_policy(recipe: Recipe, env: Env) -> Policy:
@@ -86,7 +86,7 @@ def make_init(recipe: Recipe, env: Env) -> Callable[[Array], TrainState]:
 
 
 def shapes(recipe: Recipe, env: Env, key: Array) -> TrainState:
-    """Shapes and types of `init`'s state, for a checkpoint to be read into; nothing is computed."""
+    """Shapes and types of `init`'s state, for reading a checkpoint; nothing is computed."""
     return jax.eval_shape(partial(_init, recipe, env), key)
 
 
@@ -129,8 +129,8 @@ def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[Tra
 def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
     """One iteration: num_envs × horizon samples, then learning from them.
 
-    Where observations or rewards are normalised, the very first iteration only gathers statistics: nothing is learned
-    from inputs of unknown scale.
+    If observations or rewards are normalized, the first iteration only gathers statistics: nothing is learned from
+    inputs of unknown scale.
     """
     steps_now = recipe.num_envs * steps_per_iteration(recipe, env)
     world: Any = _changed(env, state.iteration.astype(jnp.float32) * steps_now, state.curriculum)
@@ -159,7 +159,7 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
 
 
 def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
-    """The environment as it is after `steps` () control steps of training (`walkies.mdp.ChangingEnv`)."""
+    """The environment after `steps` () control steps of training (`walkies.mdp.ChangingEnv`)."""
     if not hasattr(env, "at"):
         return env
     return env.at(steps) if curriculum is None else env.at(steps, curriculum)
@@ -168,10 +168,10 @@ def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
 def learn(
     recipe: Recipe, env: Env, state: TrainState, actors: Any, discounted: Array, record: Rollout, key: Array
 ) -> tuple[TrainState, Metrics]:
-    """The half of an iteration that comes after acting, whoever has acted: estimate advantages, update, finish.
+    """The part of an iteration after acting: estimate advantages, update, finish.
 
-    Of `env` only its sizes, its action space and its mirror matter. actors, discounted: where acting ended, and the
-    running discounted return (num_envs,) where it began.
+    Of `env` only its sizes, its action space and its mirror are used. actors, discounted: the episode state at the end
+    of acting, and the running discounted return (num_envs,) at its beginning.
     """
     policy = make_policy(recipe, env)
     batch = make_batch(recipe, env, policy, state, record)
@@ -246,7 +246,7 @@ def steps_per_iteration(recipe: Recipe, env: Env) -> int:
 
 
 def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, record: Rollout) -> Batch:
-    """What to learn from `record`, one row per sample, mirror images last."""
+    """The batch to learn from `record`, one row per sample, mirror images last."""
     v = values(recipe, state, record.critic_observations)
     rewards = record.rewards
     if recipe.normalize_reward:
@@ -295,7 +295,7 @@ def _mirror_of(recipe: Recipe, env: Env) -> Any:
 
 
 def _mirror(policy: Policy, state: TrainState, observations: Observation, batch: Batch) -> Batch:
-    """The batch of the mirrored robots: same rewards, but the old policy's own opinion of the mirrored pairs.
+    """The batch of the mirrored robots: same rewards, but the old policy's log-probability of the mirrored pairs.
 
     A policy that is not symmetric yet gives the mirrored action another density than the original, and the ratio must
     start at 1 for both.
@@ -322,7 +322,7 @@ def values(recipe: Recipe, state: TrainState, observations: Any) -> Array:
 
 
 def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
-    """The learner with this iteration's step sizes."""
+    """The learner with this iteration's learning rates."""
     learner = state.learner
     if recipe.schedule != "linear":
         return learner

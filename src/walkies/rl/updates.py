@@ -1,7 +1,7 @@
-"""How parameters move: a gradient step, a natural-gradient step, or epochs of minibatches.
+"""Updates: a gradient step, a natural-gradient step, or epochs of minibatches.
 
-Policy and value function share no parameters, so each has its own gradient, norm limit and Adam: a long gradient of the
-value function never shortens a step of the policy.
+Policy and value function share no parameters, so each has its own gradient, gradient clipping and Adam: a large
+gradient of the value function never shortens a step of the policy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Learner(NamedTuple):
     critic_learning_rate: Array
     """()"""
     stopped: Array
-    """() bool: the KL stop has ended this iteration's policy steps."""
+    """() bool: early stopping by the KL has ended this iteration's policy updates."""
 
 
 def init_learner(recipe: Recipe, params: Params) -> Learner:
@@ -60,7 +60,7 @@ def init_learner(recipe: Recipe, params: Params) -> Learner:
 
 
 def fit_critic(recipe: Recipe, learner: Learner, batch: Batch, key: Array) -> tuple[Learner, dict[str, Array]]:
-    """Epochs of minibatches for the value function alone, for updates that move the policy once."""
+    """Epochs of minibatches for the value function only, for updates with a single policy step."""
     if not jax.tree.leaves(learner.params.critic):
         return learner, {}
 
@@ -163,7 +163,7 @@ def minibatch_steps(
 
 
 def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
-    """What `minibatch_steps` computes, as the native call takes it; None where the recipe asks for something else."""
+    """What `minibatch_steps` computes, in the form of the native call; None if the recipe asks for something else."""
     if not (
         recipe.networks == "native"
         and recipe.architecture == "dense"
@@ -194,9 +194,9 @@ def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
 
 
 def adapt_learning_rate(recipe: Recipe, rate: Array, kl: Array) -> Array:
-    """The next step size (): smaller after a large KL, larger after a small one, within the recipe's bounds.
+    """The next learning rate (): smaller after a large KL, larger after a small one, within the recipe's bounds.
 
-    A KL of exactly zero says only that nothing has moved yet.
+    A KL of exactly zero means that nothing has moved yet.
     """
     rate = jnp.where(kl > KL_BAND * recipe.target_kl, rate / KL_FACTOR, rate)
     rate = jnp.where((kl > 0.0) & (kl < recipe.target_kl / KL_BAND), rate * KL_FACTOR, rate)
@@ -204,7 +204,7 @@ def adapt_learning_rate(recipe: Recipe, rate: Array, kl: Array) -> Array:
 
 
 def _after(recipe: Recipe, policy: Policy, old: PolicyParams, new: PolicyParams, batch: Batch) -> dict[str, Array]:
-    """KL, and what the objective has to report, after the only step: before it they are zero and say nothing."""
+    """KL and the objective's metrics, after the only step: before it they are zero."""
     metrics = policy_loss(recipe, policy, old, new, batch)[1]
     return {name: metrics[name] for name in ("kl", *METRICS.get(recipe.objective, {}))}
 

@@ -1,4 +1,4 @@
-"""Robots: an MJCF file and a typed record of each, and how to load them."""
+"""Robots: an MJCF file and a typed record for each, and how to load them."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ ROBOTS: dict[str, Robot] = {PUPPER.name: PUPPER}
 """Robots whose record is code, by name; others have folders (`walkies.robots.folders`)."""
 
 DEFAULT = PUPPER.name
-"""The robot that is meant where none is named: at the command line, and by policy files, whose format is its own."""
+"""The default robot: on the command line, and for policy files that name none, whose format is its own."""
 
 VISUAL_GROUP = 2
-"""Geom group of what only pleases the eye; colliders are in group 3."""
+"""Geom group of visual shapes; colliders are in group 3."""
 
 
 def get_robot(name: str) -> Robot:
-    """The robot called `name`: one of a folder here, else one that walkies brings along.
+    """The robot called `name`: one in the folder robots here, else one that comes with walkies.
 
     Raises:
-        UserError: no robot has that name; the message lists those there are. Or its folder is damaged.
+        UserError: no robot has that name; the message lists the known ones. Or its folder is damaged.
     """
     if name in ROBOTS:
         return ROBOTS[name]
     if (folder := folders.find(name)) is not None:
         return record.read(folder)
     raise UserError(
-        f"unknown robot {shown(name)!r}; known robots: {', '.join(names())}. One of your own: "
-        "walkies robot add FILE, or the path of its MJCF or URDF file in place of a name"
+        f"unknown robot {shown(name)!r}; known robots: {', '.join(names())}. For your own: "
+        "walkies robot add FILE, or give the path of its MJCF or URDF file instead of a name"
     )
 
 
 def known(name: str) -> bool:
-    """Whether there is a robot of that name."""
+    """Whether a robot of that name exists."""
     return name in ROBOTS or folders.find(name) is not None
 
 
@@ -78,7 +78,7 @@ def load_spec(
     visuals: bool = True,
     ground_sensors: bool = False,
 ) -> mujoco.MjSpec:
-    """A robot's model, open to further changes before it is compiled.
+    """A robot's model as an MjSpec, which can be changed before it is compiled.
 
     Args:
         own_contacts: whether the robot's parts can touch one another; off, they only touch the ground.
@@ -123,7 +123,7 @@ def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
 
 
 def _discard_visuals(spec: mujoco.MjSpec) -> None:
-    """Have the compiler leave out what only pleases the eye, after it has put its mass into the bodies' inertias."""
+    """Let the compiler drop visual shapes, after adding their mass to the bodies' inertias."""
     import mujoco
 
     inertia_from_geoms = mujoco.mjtInertiaFromGeom

@@ -15,7 +15,7 @@ PerJoint: TypeAlias = float | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Range:
-    """What a number may be before somebody should look, and why."""
+    """Plausible range of a number, and its reason."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Plausible:
-    """Ranges of a policy file's numbers for one robot: a slip, another unit or another joint order lie outside."""
+    """Plausible ranges of a policy file's numbers for one robot: typos, wrong units or joint orders lie outside."""
 
     kp: Range
     kd: Range
@@ -47,29 +47,29 @@ class Plausible:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a policy file gets onto a robot, by the robot's own software."""
+    """How to deploy a policy file with the robot's own software."""
 
     edition: int
-    """Of the file format that the software reads (`walkies.deploy.policy_file.EDITIONS`)."""
+    """Edition of the file format that the software reads (`walkies.deploy.policy_file.EDITIONS`)."""
     software: str
-    """The repository that is cloned on the robot; the rest is within it."""
+    """The repository cloned on the robot; paths are relative to it."""
     path: str
-    """Where the file is put."""
+    """Where to put the file."""
     command: str
-    """What is then called there. It checks the file, installs it and starts the robot's software."""
+    """The command to run there. It checks the file, installs it and starts the robot's software."""
     upload: str
-    """The same for a file in a Weights & Biases run, which it fetches itself."""
+    """The command for a file in a Weights & Biases run, which it fetches itself."""
     start: str
-    """What is pressed on the gamepad to start the policy."""
+    """The gamepad button that starts the policy."""
     stop: str
-    """What is pressed to stop it."""
+    """The gamepad button that stops it."""
     advice: str
-    """For its first run."""
+    """Advice for its first run."""
 
 
 @dataclass(frozen=True)
 class Joints:
-    """Of each joint what its MJCF says, where a person may say otherwise. In the order of `Robot.joint_names`."""
+    """Joint properties that override those of the MJCF. In the order of `Robot.joint_names`."""
 
     armature: tuple[float, ...]
     """kg m²"""
@@ -92,7 +92,7 @@ class Robot:
     joint_names: tuple[str, ...]
     """All actuated hinge joints, leg by leg."""
     joint_labels: tuple[str, ...]
-    """What people call the joints of a leg, from the trunk outwards."""
+    """Common names of the joints of a leg, from the trunk outwards."""
     default_pose: tuple[float, ...]
     lower_limits: tuple[float, ...]
     upper_limits: tuple[float, ...]
@@ -105,7 +105,7 @@ class Robot:
     torque_limit: PerJoint
     """N m"""
     kp_cap: float
-    """N m/rad, what the motor board allows at most."""
+    """N m/rad, the motor board's cap."""
     kd_cap: float
     """N m s/rad, likewise."""
     init_kp: PerJoint
@@ -116,7 +116,7 @@ class Robot:
     knee_geoms: tuple[str, ...]
     """Names of those of the legs above the feet."""
     torso_geoms: tuple[str, ...]
-    """Names of those of the base: where one of them touches the ground the robot has fallen."""
+    """Names of those of the base: if one of them touches the ground, the robot has fallen."""
     foot_sites: tuple[str, ...]
     """Names of sites in the middle of `foot_geoms`, in their order."""
     imu_site: str
@@ -135,32 +135,32 @@ class Robot:
     mirror_signs: tuple[float, ...] | None
     mirror_legs: tuple[int, ...] | None
     abduction_joints: tuple[int, ...]
-    """Joints that move a leg sideways, by their place in `joint_names`; at most one per leg, in leg order."""
+    """Joints that move a leg sideways, by their index in `joint_names`; at most one per leg, in leg order."""
     swing: tuple[float, ...]
     """rad by which each joint may swing about the default pose while the robot is held in the air."""
     gamepad: tuple[float, float, float]
     """± m/s forward and leftward and rad/s of yaw: what its gamepad can ask for."""
     plausible: Plausible | None = None
-    """What policies for this robot may say; None: nobody has said."""
+    """Plausible ranges for this robot's policies; None: unknown."""
     action_scale: PerJoint = 0.75
     """rad of joint target per unit of action unless a task says otherwise."""
     leg_joints: tuple[tuple[int, ...], ...] | None = None
-    """Of each leg its joints from the trunk outwards, by their place in `joint_names`; None: they come leg by leg."""
+    """Joints of each leg from the trunk outwards, by their index in `joint_names`; None: they come leg by leg."""
     fade_in: float = 1.0
-    """s over which actions grow to their full size as a policy starts. 0 for robots that do not stand on their servos
-    alone: these are let down when the policy acts already."""
+    """s, length of the action fade-in. 0 for robots that do not stand on their servos alone: these are let down with
+    the policy already acting."""
     kind: str = "quadruped"
-    """quadruped, biped, humanoid, hexapod, or how many legs it has: which preset of a task is its own."""
+    """quadruped, biped, humanoid, hexapod, or how many legs it has: selects the preset of a task."""
     trunk_length: float = 0.2
     """m, forward, of the box that has the base's mass and inertia."""
     payload_height: float = 0.1
     """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
     joints: Joints | None = None
-    """Numbers that replace those of the MJCF; None: it states the robot's own."""
+    """Numbers that replace those of the MJCF; None: the MJCF's own apply."""
     protocol: str = "generic"
-    """The control protocol that it speaks, of `walkies.deploy.controllers`."""
+    """Its control protocol, in `walkies.deploy.controllers`."""
     delivery: Delivery | None = None
-    """How a policy file gets onto it; None: walkies does not know."""
+    """How to deploy a policy file to it; None: unknown."""
     stance_points: tuple[tuple[float, float, float], ...] | None = None
     """m, frame of the trunk, legs in order: below these the feet of its gaits stand; None: where the default pose has
     them."""

@@ -1,7 +1,7 @@
-"""Where robots are kept that are data alone: a folder each, of this working folder first, then those of walkies' own.
+"""Folders of robots that are only data: first those of the working folder, then those that come with walkies.
 
-A robot's folder has its model, `robot.xml`, and its record, `robot.toml`, which a person may change. A run keeps a copy
-of the working folder's robot that it trains, so that it can be opened elsewhere, and later, as it was.
+A robot's folder has its model, `robot.xml`, and its record, `robot.toml`, which the user may edit. A run keeps a copy
+of a robot from the working folder, so that it can be opened elsewhere and later with the same robot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from walkies.files import write_bytes
 HERE = Path("robots")
 """In the folder from which walkies is called."""
 ZOO = Path(__file__).parent / "zoo"
-"""Of robots that walkies brings along."""
+"""Folder of the robots that come with walkies."""
 RECORD, MODEL = "robot.toml", "robot.xml"
 """Files of a robot's folder."""
 COPY = "robot"
@@ -36,7 +36,7 @@ def find(name: str) -> Path | None:
 
 
 def keep_copy(name: str, run: Path) -> None:
-    """Copy a robot of the working folder into the folder of a run; those of walkies' own are there wherever it is."""
+    """Copy a robot of the working folder into the folder of a run; those that come with walkies need no copy."""
     source, copy = HERE / name, run / COPY / name
     if not (source / RECORD).is_file():
         return
@@ -47,7 +47,7 @@ def keep_copy(name: str, run: Path) -> None:
 
 
 def know_copy(run: Path) -> None:
-    """From now on the robot of which a run's folder has a copy is that one."""
+    """From now on, use the copy of the robot in a run's folder."""
     _copies.update({record.parent.name: record.parent for record in (run / COPY).glob(f"*/{RECORD}")})
 
 

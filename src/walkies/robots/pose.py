@@ -1,9 +1,9 @@
 """Another default pose for a robot of the working folder, written into its `robot.toml` as by hand.
 
-What a change by hand is, `record.write` decides: a value other than the one which walkies had read off the model. A
-saved pose is one, and so are the numbers that follow it; all of them stay when the robot's file is added again.
+`record.write` decides what counts as a change by hand: a value other than the one walkies had read from the model. A
+saved pose is one, and so are the numbers that follow from it; all of them stay when the robot's file is added again.
 
-The pose decides more than itself. Of the record, saving it also sets
+The pose determines other values too. Saving it also sets
 
 - `standing_height` and `hip_height`, measured in the new pose;
 - `reset_height` and `payload_height`, which keep their shares of the hips' height above the base and above the hips;
@@ -40,11 +40,11 @@ SAME = 1e-4
 LEAST = 0.1
 """Of the hips' height as it is: lower is no pose to stand in, and a task would have next to no unit of length."""
 LEFT = (
-    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; look "
-    "at them where the new pose is much lower or higher"
+    "commands, joints.scale, kp and the choice of feet stay as they were read for the pose of the model's file; check "
+    "them if the new pose is much lower or higher"
 )
 SOURCE = "model.xml"
-"""In a folder of the zoo: the file that its robot was read off."""
+"""In a folder of the zoo: the file that its robot was read from."""
 POSE = "an angle in rad for each joint of the robot"
 
 
@@ -176,7 +176,7 @@ def _heights(old: Body, height: float, hips: float) -> Body:
 def replaced(text: str, values: Mapping[str, Any]) -> str:
     """The text of a record with other numbers in some places, its comments and everything else as they are.
 
-    Finds values where `record.write` puts them, a joint's within one line; whoever calls looks whether it did.
+    Finds values where `record.write` puts them, a joint's within one line; the caller checks that it did.
 
     Args:
         values: floats or lists of them by their place: `robot.hip_height`, `joints.hip.kp`.

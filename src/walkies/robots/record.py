@@ -1,7 +1,7 @@
-"""A robot's record as a text file, `robot.toml`: what walkies read off its model, and what a person has changed in it.
+"""A robot's record as a text file, `robot.toml`: what walkies read from its model, and the user's changes.
 
-Numbers of joints in it replace those of the model beside it. What walkies itself had read is kept next to it, so that
-reading the model once more changes nothing that a person wrote.
+Its numbers of joints replace those of the model beside it. What walkies had read is kept next to it, so that reading
+the model again preserves the user's changes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
     import mujoco
 
 READ = "robot.read.json"
-"""What walkies read off the model, as the record has it."""
-EXPECTED = "what `walkies robot add` wrote, with other numbers at most; add the robot's file again, or mend it by hand"
+"""File with the values that walkies read from the model."""
+EXPECTED = "what `walkies robot add` wrote, with only numbers changed; add the robot's file again, or fix it by hand"
 LONG = 1.5
-"""Heights of its hips that a trunk is long, of which nothing is known."""
+"""Assumed length of an unknown trunk, in hip heights."""
 UNLIMITED = 1e6
-"""What caps that nobody states are written as."""
+"""Value written for caps that are not stated."""
 
 
 class Joint(NamedTuple):
@@ -111,7 +111,7 @@ def read(folder: Path) -> Robot:
     """The robot in a folder.
 
     Raises:
-        UserError: its record is damaged; which line or field, and what belongs there.
+        UserError: its record is damaged; names the line or field, and what belongs there.
     """
     return robot_of(parse(folder / RECORD), folder)
 
@@ -212,7 +212,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
 
 
 def impose(spec: mujoco.MjSpec, robot: Robot) -> None:
-    """Give a model the numbers of its robot's record."""
+    """Set the numbers of its robot's record in a model."""
     import numpy as np
 
     assert robot.joints is not None
@@ -233,7 +233,7 @@ def impose(spec: mujoco.MjSpec, robot: Robot) -> None:
 
 
 def write(folder: Path, found: Record, origins: Mapping[str, str]) -> tuple[str, ...]:
-    """Write a record that was read off a model into a folder; what a person had changed in one there stays as it is.
+    """Write a record that was read from a model into a folder; the user's changes to an existing one are kept.
 
     Args:
         origins: of parts of the record, `joints.kp` for instance, where they come from.

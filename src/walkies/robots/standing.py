@@ -1,7 +1,6 @@
 """How a robot stands in a pose, its base level: heights, feet on the ground, balance, and torques.
 
-Everything is of the robot's record and the model that it is trained in, so that what is said of a pose holds for a
-training.
+Everything is computed from the robot's record and its training model, so that the results hold for training.
 """
 
 from __future__ import annotations

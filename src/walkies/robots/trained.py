@@ -1,4 +1,4 @@
-"""How the trainings went by which the robots that walkies brings along were tried: what benchmarks/robots.py found."""
+"""Results of the test trainings of the robots that come with walkies, from benchmarks/robots.py."""
 
 from __future__ import annotations
 

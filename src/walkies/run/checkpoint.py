@@ -27,7 +27,7 @@ EXPECTED = "a checkpoint that `walkies train` wrote"
 
 
 class DamagedCheckpoint(UserError):
-    """The file is no checkpoint, or not what was written any more."""
+    """The file is not a checkpoint, or its content has changed since it was written."""
 
 
 class Content(NamedTuple):
@@ -66,12 +66,12 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str
 def load(path: Path, like: Tree, upgrade: Upgrade = lambda tensors: tensors) -> tuple[Tree, dict[str, Any]]:
     """Read a tree with the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs), and the header.
 
-    upgrade: makes the tensors of a training of before those of today (`walkies.run.editions`).
+    upgrade: converts the tensors of an older version to today's (`walkies.run.editions`).
 
     Raises:
-        DamagedCheckpoint: the file is no checkpoint, or does not have the checksum that was written with it.
-        UserError: it is one of another tree; but for what `walkies.run.editions` knows of those of before, nothing
-            is converted or filled in.
+        DamagedCheckpoint: the file is not a checkpoint, or does not match the checksum written with it.
+        UserError: it holds another tree; apart from the conversions in `walkies.run.editions`, nothing is converted or
+            filled in.
     """
     header, keys, tensors = _read(path)
     tensors = upgrade(tensors)
@@ -87,7 +87,7 @@ def load(path: Path, like: Tree, upgrade: Upgrade = lambda tensors: tensors) -> 
 
 
 def load_header(path: Path) -> dict[str, Any]:
-    """Read the header alone."""
+    """Read only the header."""
     return _read(path).header
 
 

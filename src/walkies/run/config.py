@@ -1,4 +1,4 @@
-"""What a training is made of — robot, task, simulator, recipe — as one record, and that record in a run folder."""
+"""The configuration of a training (robot, task, simulator, recipe) as one record, and its form in a run folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ WALKING_RECIPE = replace(
     minibatches=12,
     entropy_coefficient=0.001,
 )
-"""PPO with what walks soonest on two cores; docs/study.md has the search."""
+"""PPO with the settings that learn to walk fastest on two cores; docs/study.md describes the search."""
 
 
 @dataclass(frozen=True)
@@ -57,46 +57,46 @@ class TrainConfig:
     """One training."""
 
     robot: tyro.conf.Positional[str] = DEFAULT
-    """Which robot."""
+    """The robot: a name, or its MJCF or URDF file."""
     config: Path | None = None
-    """Begin with the settings in this file, which flags then change: a run's config.json, or TOML of the same form."""
+    """Read settings from this file, a run's config.json or TOML of the same form; flags override them."""
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
-    """Stop training after this many minutes, compilation included. Default: 4.8, or no limit where steps is given."""
+    """Stop training after this many minutes, compilation included. Default: 4.8, or no limit if --steps is given."""
     steps: Annotated[int | None, Between(1, 10**12)] = None
     """Stop after this many control steps over all robots (rounded up to whole iterations)."""
     seed: Seed = 0
-    """Of everything random. The same seed, machine, thread count and steps give the same policy bit for bit."""
+    """Random seed. The same seed, machine, thread count and steps give the same policy bit for bit."""
     out: Path | None = None
-    """Run folder. Default: runs/<robot>-<seed>, with a number behind it where that is taken."""
+    """Run folder. Default: runs/<robot>-<seed>, with a number appended if that is taken."""
     simulator: Literal["native", "mujoco"] = "native"
-    """native: fast on CPUs. mujoco: the reference, some 30 times slower."""
+    """native: fast on CPUs. mujoco: the reference, about 30 times slower."""
     self_contacts: bool = False
-    """The robot's own parts touch one another in the native simulator too, as they do in the examination: for robots
-    whose legs cross. Costs time; mujoco always has these contacts."""
+    """Simulate contacts between the robot's own parts in the native simulator too, as the examination does: for robots
+    whose legs cross. Slower; mujoco always simulates these contacts."""
     threads: Threads | None = None
     """CPU threads. Default: all cores."""
     resume: bool = False
-    """Go on with the run in `out`, under its own configuration, from its last checkpoint."""
+    """Continue the run in `out` from its last checkpoint, with its own configuration."""
     checkpoint: Path | None = None
-    """With --resume: go on from this checkpoint of the run instead of its newest."""
+    """With --resume: continue from this checkpoint of the run instead of its newest."""
     init_from: Path | None = None
-    """Run folder, or checkpoint in one, whose policy this one starts from, for instance under changed rewards."""
+    """Start from the policy of this run folder or checkpoint, for instance to train it on with changed rewards."""
     terms: Path | None = None
-    """Python file that defines the reward terms of one's own which a run has; needed to --resume it from here."""
+    """Python file that defines a run's custom reward terms; needed to --resume such a run from the command line."""
     checkpoint_every: Annotated[int, Between(1, 10**9)] = 50
     """Iterations between checkpoints."""
     exam_episodes: Annotated[int, Between(0, 10_000)] = 100
-    """Episodes of the examination at the end; 0 for none."""
+    """Episodes of the examination at the end; 0 skips it."""
     film: bool = True
     """Make a video at the end."""
     view: bool = False
-    """Open a page on this machine to watch it learn; `walkies train` prints where."""
+    """Serve a page on this machine to watch the robots learn; its address is printed."""
     wandb: str | None = None
-    """Also log to this Weights & Biases project, and send the policy there at the end; needs the extra `wandb`."""
+    """Also log to this Weights & Biases project, and upload the policy at the end; needs the extra `wandb`."""
     randomization: Literal["none", "course", "walkies"] | None = None
-    """Ready set of everything that is randomized, in place of --task.randomization; walkies is the default."""
+    """Preset of the whole domain randomization, in place of --task.randomization; default: walkies."""
     preset: Preset | None = None
-    """Ready task of the Stanford course: velocity-fs, or stable-gait with a reference gait. --task changes its
+    """Preset task of the Stanford course: velocity-fs, or stable-gait with a reference gait. --task changes its
     numbers."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
@@ -105,12 +105,12 @@ class TrainConfig:
 
 
 CATCHING = 0.005
-"""Entropy bonus of robots that must balance: those whose actions stay noisy learn to catch themselves, and survive weak
-motors and pushes far more often after as many steps."""
+"""Entropy bonus for robots that must balance. With noisier actions they learn to catch themselves, and after the same
+number of steps they survive weak motors and pushes far more often."""
 
 
 def of_robot(robot: Robot) -> TrainConfig:
-    """The training that a robot gets unless somebody says otherwise: task and discounts are in its own units."""
+    """The default training of a robot: task and discounts are scaled to its own units."""
     recipe = replace(
         WALKING_RECIPE, gamma=discount_of(robot, WALKING_RECIPE.gamma), lam=discount_of(robot, WALKING_RECIPE.lam)
     )
@@ -120,8 +120,7 @@ def of_robot(robot: Robot) -> TrainConfig:
 
 
 def expanded(config: TrainConfig) -> TrainConfig:
-    """The same configuration with the ready task of --preset and the ready set of --randomization written out in its
-    task."""
+    """The same configuration with the presets of --preset and --randomization written out in its task."""
     config = replace(config, preset=None, task=with_preset(config.task, config.preset))
     if config.task == WalkConfig():  # whose numbers are those of one robot
         config = replace(config, task=task_of(get_robot(config.robot)))
@@ -131,7 +130,7 @@ def expanded(config: TrainConfig) -> TrainConfig:
     if config.task.randomization not in (WalkConfig().randomization, chosen):
         raise UserError(
             f"--randomization {config.randomization}: got values under --task.randomization as well; give one or the "
-            "other (values start from the set walkies)"
+            "other (values start from the preset walkies)"
         )
     return replace(config, randomization=None, task=replace(config.task, randomization=chosen))
 
@@ -139,8 +138,8 @@ def expanded(config: TrainConfig) -> TrainConfig:
 def build(config: TrainConfig) -> Walk:
     """The environment that a configuration describes.
 
-    Trains at the model's own few solver iterations. Contacts between the robot's own parts exist in `mujoco`, and where
-    they are asked for.
+    Trains with the model's own small number of solver iterations. Contacts between the robot's own parts are simulated
+    in `mujoco`, and elsewhere if requested.
     """
     config = expanded(config)
     robot = get_robot(config.robot)
@@ -155,11 +154,11 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
 
     Args:
         folder: of the run.
-        own_terms: the run's rewards matter, so that terms which another program defined are an error. Without, they
-            are left out.
+        own_terms: the run's rewards matter, so reward terms that this program does not define are an error. If False,
+            they are left out.
 
     Raises:
-        UserError: there is no run, or its configuration is damaged or of a version with other fields.
+        UserError: there is no run, or its configuration is damaged or from a version with other fields.
     """
     if not folder.config.is_file():
         raise UserError(f"there is no run in {folder.path}: {folder.config.name} is missing; give the folder of a run")
@@ -170,15 +169,15 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
     except UnknownField as error:
         if error.where.endswith(".task.rewards"):
             raise UserError(
-                f"{folder.config} has reward terms of its own, {', '.join(map(shown, error.fields))}, which nothing "
-                "here defines: name the Python file that does with --terms FILE; or go on in the program that does, "
-                "with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
+                f"{folder.config} has reward terms of its own, {', '.join(map(shown, error.fields))}, that are not "
+                "defined here: give the Python file that defines them with --terms FILE; or continue in the program "
+                "that defines them, with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
             ) from error
         raise UserError(f"{error}. {_written_by(folder)}") from error
 
 
 def _written_by(folder: RunFolder) -> str:
-    """Which version made a run, for errors."""
+    """The version that made a run, for error messages."""
     try:
         wrote = read_json(folder.versions, "what `walkies train` wrote")["walkies"]
     except (UserError, KeyError, TypeError):
@@ -187,10 +186,10 @@ def _written_by(folder: RunFolder) -> str:
 
 
 def load_terms(path: Path) -> None:
-    """Run the Python file that the user names, in which reward terms are defined as subclasses of `RewardWeights`.
+    """Run the user's Python file that defines reward terms in subclasses of `RewardWeights`.
 
     Raises:
-        UserError: it is not there, or defines none.
+        UserError: the file does not exist, or defines none.
     """
     if not path.is_file():
         raise UserError(f"--terms {path}: no such file; expected a Python file with a subclass of RewardWeights")
@@ -220,14 +219,14 @@ LIMITS = (
     "view",
     "wandb",
 )
-"""Fields of TrainConfig that belong to one call and not to the run: its limits and finishing touches."""
+"""Fields of TrainConfig that belong to one call and not to the run: limits and outputs."""
 
 
 def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
-    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and finishing touches.
+    """The configuration of the run in `folder`, with this call's limits (minutes, steps) and outputs.
 
     Raises:
-        UserError: another setting was given than the run has. It would not be bit for bit the same training any more.
+        UserError: a setting differs from the run's. The training would no longer be the same bit for bit.
     """
     config, old = expanded(config), read_config(folder)
     asked, default, there = (settings(to_dict(c)) for c in (config, TrainConfig(), old))
@@ -238,8 +237,8 @@ def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     ]
     if other:
         raise UserError(
-            f"--resume goes on under the run's own settings, but these differ: {', '.join(other)}; leave them out, or "
-            f"start a new run from its policy: --init-from {folder.path} --out NEW"
+            f"--resume continues with the run's own settings, but these differ: {', '.join(other)}; leave them out, "
+            f"or start a new run from its policy: --init-from {folder.path} --out NEW"
         )
     kept = {name: getattr(config, name) for name in LIMITS} | {"threads": config.threads or old.threads}
     return replace(old, **kept)
@@ -272,20 +271,19 @@ def newest_checkpoint(source: Path) -> tuple[RunFolder, Path]:
 
 
 def refuse(config: TrainConfig) -> None:
-    """Say before training what could not be trained or written into the robot's file after it."""
+    """Refuse, before training, what could not be trained or written into the robot's file."""
     bounds.refuse(config, TrainConfig)
     if config.init_from is not None and not config.resume:
         newest_checkpoint(config.init_from)
     if config.checkpoint is not None and not config.resume:
-        raise UserError(f"--checkpoint {config.checkpoint}: says where --resume goes on; to start a new run from it: "
-                        f"--init-from {config.checkpoint}")  # fmt: skip
+        raise UserError(f"--checkpoint {config.checkpoint}: only tells --resume where to continue; to start a new "
+                        f"run from it: --init-from {config.checkpoint}")  # fmt: skip
     if config.recipe.architecture != "dense":
         raise UserError(
-            f"--recipe.architecture {config.recipe.architecture}: the robot's file holds no others than dense"
-            " networks; use dense"
+            f"--recipe.architecture {config.recipe.architecture}: the robot's file holds only dense networks; use dense"
         )
     if config.recipe.bound == "clip":
-        raise UserError("--recipe.bound clip: nothing in the robot's file would bound the action; use mean or sample")
+        raise UserError("--recipe.bound clip: the robot's file would not bound the action; use mean or sample")
 
 
 renamed.names(globals(), PUPPER_RECIPE="WALKING_RECIPE")

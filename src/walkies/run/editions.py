@@ -1,4 +1,4 @@
-"""Robots in checkpoints of before, in the form in which today's simulators take them."""
+"""Robots in checkpoints of older versions, converted to the form of today's simulators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TORQUE_LIMIT = 2
 def upgraded(
     tensors: dict[str, np.ndarray], sphere_bodies: Sequence[int] = (), imu_rows: int = 0, substeps: int = 1
 ) -> dict[str, np.ndarray]:
-    """Tensors of a checkpoint by name, those of before as if today's program had written them.
+    """Tensors of a checkpoint by name, those of older versions as if today's program had written them.
 
     In the first edition the native engine's row of parameters ended with the delays of commands and of the IMU, which
     are leaves of their own today, and no motor weakened with speed. Until the engine took any tree of joints, every

@@ -18,14 +18,12 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
     """Write the mean network of a training as `path`: normalizer folded in, final tanh inside the file.
 
     Raises:
-        PolicyFileError: the written file would not compute what was trained.
+        PolicyFileError: the written file would not compute the trained actions.
         UserError: the recipe bounds actions in a way that cannot be written into a file.
     """
     recipe, env = training.config.recipe, training.env
     if recipe.bound == "clip":
-        raise UserError(
-            "recipe.bound is 'clip': nothing in such a file bounds the action; train with 'mean' or 'sample'"
-        )
+        raise UserError("recipe.bound is 'clip': such a file does not bound the action; train with 'mean' or 'sample'")
     state = training.state
     layers, normalizer = jax.device_get((state.learner.params.policy.layers, state.normalizers.policy))
     limits = env.config.commands

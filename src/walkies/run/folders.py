@@ -1,4 +1,4 @@
-"""A run folder: everything that one training took and made, so that it can be read, repeated and resumed."""
+"""A run folder: all inputs and outputs of one training, so that it can be read, repeated and resumed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from walkies.files import shown
 
 T = TypeVar("T")
 RUNS = "runs"
-"""Where runs are kept unless somebody says otherwise, from where walkies is called."""
+"""The default folder of runs, relative to where walkies is called."""
 MOST_NAMED = 6
-"""Runs that an error offers."""
+"""Number of runs that an error message lists."""
 PACKAGES = ("walkies", "jax", "jaxlib", "mujoco", "numpy", "optax")
 
 
@@ -100,8 +100,8 @@ def find_policy(target: Path) -> Path:
     if folder.latest_checkpoint() is not None or folder.stage_files():
         kept = folder.stage_files()
         raise UserError(
-            f"{target} is a run that still trains, or was stopped before it wrote its policy. This goes on, and writes "
-            f"it when it ends or at Ctrl-C: walkies train --resume --out {target}"
+            f"{target} is a run that still trains, or was stopped before it wrote its policy. To continue it, and "
+            f"write the policy at its end or at Ctrl-C: walkies train --resume --out {target}"
             + (f". Its newest policy so far: {kept[-1]}" if kept else "")
         )
     there = sorted(str(one.parent) for one in Path(RUNS).glob("*/policy.json"))[:MOST_NAMED]
@@ -111,10 +111,10 @@ def find_policy(target: Path) -> Path:
 
 
 def refuse_unwritable(folder: Path, flag: str = "--out") -> None:
-    """Say before any work is done that nothing could be written into `folder`, which need not exist yet.
+    """Check, before any work is done, that `folder` is writable; it need not exist yet.
 
     Raises:
-        UserError: it, or what it would be made in, is a file or may not be written.
+        UserError: it, or the folder it would be created in, is a file or not writable.
     """
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
@@ -129,9 +129,9 @@ class LockedRun(UserError):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Within this block the run folder, which is made where it is missing, is this training's alone.
+    """Within this block the run folder belongs to this training alone; it is created if missing.
 
-    The lock ends with the process, however that ends. Folders that were made for it and stay empty are removed again.
+    The lock ends with the process, however that ends. Folders created for it that stay empty are removed again.
 
     Raises:
         LockedRun: a training is writing into it.
@@ -166,7 +166,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def _lock(folder: int) -> bool:
-    """Take the lock on an open folder, until it is closed; False where another process has it."""
+    """Take the lock on an open folder, until it is closed; False if another process has it."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -181,7 +181,7 @@ def _lock(folder: int) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """What this run was made with."""
+    """The software versions this run was made with."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
     for package in PACKAGES:
         try:
@@ -199,15 +199,14 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(kind: type[T], content: Any, where: str = "config", ignore_extra_of: type | None = None) -> T:
     """The dataclass `kind` from what `to_dict` made of it, or of a subclass that this program defines.
 
-    Fields that are missing take what an older run means by that (`renamed.added`; mostly it is their defaults), and old
-    names of fields count as today's; unknown fields are an error that names them.
+    Missing fields take the value that an older run implies (`renamed.added`; usually their default), and old field
+    names are accepted; unknown fields are an error that names them.
 
     Args:
         kind: the dataclass.
         content: JSON values.
         where: what the content is called in errors.
-        ignore_extra_of: leave unknown fields of this dataclass out instead: those that a program added to it which is
-            not at hand.
+        ignore_extra_of: ignore unknown fields of this dataclass instead: those added by a program that is not at hand.
 
     Raises:
         UserError: the content does not fit; the message names the field.
@@ -255,7 +254,7 @@ class UnknownField(UserError):
 
 
 def _subclass_with(kind: type[T], fields: set[str]) -> type[T]:
-    """`kind`, or where it lacks some of `fields` the subclass, latest first, that has them all."""
+    """`kind`, or if it lacks some of `fields`, the most recent subclass that has them all."""
     found, todo = [kind], [kind]
     while todo:
         todo = [below for one in todo for below in one.__subclasses__()]

@@ -1,4 +1,4 @@
-"""Asked to stop: Ctrl-C, a closed terminal or a request to end the process, turned into a flag that work looks at."""
+"""Stop requests: Ctrl-C, a closed terminal or a request to end the process, turned into a flag that loops check."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Ctrl-C; `kill` and what a batch system sends before it kills; the terminal was closed. Where the system has them."""
+"""Ctrl-C; `kill`, or a batch system before it kills; a closed terminal. Only those that the system has."""
 KILLED_BY = 128
-"""A process that a signal ended exits with this plus the signal's number, as shells expect."""
+"""A process ended by a signal exits with this plus the signal's number, as shells expect."""
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], str | None]]:
-    """Within this block the first of SIGNALS only sets a flag: yields a function that names it, None before.
+    """Within this block the first of SIGNALS only sets a flag: yields a function that returns its name, None before.
 
     A second one acts as it usually does. A signal that was ignored stays so (`nohup` ignores SIGHUP).
     """
@@ -40,5 +40,5 @@ def stop_on_signal() -> Iterator[Callable[[], str | None]]:
 
 
 def exit_status(name: str) -> int:
-    """The status with which a process exits that the signal `name` ended."""
+    """The exit status of a process ended by the signal `name`."""
     return KILLED_BY + int(signal.Signals[name])

@@ -1,7 +1,7 @@
-"""Where the numbers of a training go: a CSV file, TensorBoard, and Weights & Biases for those who ask.
+"""Loggers of a training: a CSV file, TensorBoard, and Weights & Biases on request.
 
 A record is one row: {"steps": …, "seconds": …, "reward": …}. `steps` counts control steps over all robots; it orders
-the rows, and on resume everything after the resumed step is forgotten, as if it had not been.
+the rows, and on resume everything after the resumed step is dropped.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LARGEST = 1024**3
 
 
 class Logger(Protocol):
-    """A place that records go to."""
+    """A destination of records."""
 
     def log(self, record: Record) -> None:
-        """Keep one record; it has the key `steps`."""
+        """Log one record; it has the key `steps`."""
         ...
 
     def close(self) -> None:
-        """Everything written is safe afterwards."""
+        """Flush everything to disk."""
         ...
 
 
@@ -43,12 +43,12 @@ class CsvLogger:
     """One row per record; a new column may appear later (older rows stay empty there)."""
 
     def __init__(self, path: Path, resume_steps: int | None = None) -> None:
-        """Start `path` anew, or keep its rows up to `resume_steps` and append.
+        """Start a new `path`, or keep its rows up to `resume_steps` and append.
 
         A row torn by a kill is dropped.
 
         Raises:
-            UserError: the file is there but is not such a CSV.
+            UserError: the file exists but is not such a CSV.
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,14 +110,14 @@ class WandbLogger:
     """Weights & Biases; needs the extra `wandb` and an account, or WANDB_MODE=offline."""
 
     def __init__(self, folder: Path, project: str, config: Mapping[str, Any], resume_steps: int | None = None) -> None:
-        """A run of `project` under the folder's name; resuming goes on with the same run.
+        """A run of `project` under the folder's name; resuming continues the same run.
 
-        Its id is drawn once and kept in the folder: names such as pupper-0 come again, and W&B takes an id only once.
-        W&B drops what is logged a second time after a resume; it is the same bit for bit.
+        Its id is drawn once and kept in the folder: names such as pupper-0 recur, and W&B accepts an id only once. W&B
+        drops records that are logged a second time after a resume; they are the same bit for bit.
 
         Raises:
             ModuleNotFoundError: wandb is not installed (the command line says how to install it).
-            UserError: W&B takes no run, for instance because nobody is logged in.
+            UserError: W&B refuses the run, for instance because nobody is logged in.
         """
         import wandb
 
@@ -131,8 +131,8 @@ class WandbLogger:
             )  # fmt: skip
         except wandb.Error as error:
             raise UserError(
-                f"--wandb {project}: W&B takes no run ({error}); log in with `wandb login`, set WANDB_MODE=offline to "
-                "send it later with `wandb sync`, or leave --wandb out"
+                f"--wandb {project}: W&B refuses the run ({error}); log in with `wandb login`, set WANDB_MODE=offline "
+                "to send it later with `wandb sync`, or leave --wandb out"
             ) from error
         write_text(kept, f"{name}\n")
 
@@ -140,7 +140,7 @@ class WandbLogger:
         self._run.log(dict(record), step=int(record["steps"]))
 
     def upload(self, policy: Path) -> None:
-        """Send the policy's file to the root of the run's files, in place of what W&B has of it.
+        """Upload the policy's file to the root of the run's files, replacing an earlier one.
 
         There the robot's `./deploy.sh RUN` looks for the name policy.json (pupper_gait_deploy, download_policy.py).
 
@@ -164,9 +164,9 @@ class WandbLogger:
 def open_loggers(
     folder: Path, *, resume_at: int | None = None, wandb: str | None = None, config: Mapping[str, Any] | None = None
 ) -> Iterator[list[Logger]]:
-    """The loggers of the run in `folder`, closed at the end: CSV, TensorBoard, and W&B where a project is named.
+    """The loggers of the run in `folder`, closed at the end: CSV, TensorBoard, and W&B if a project is named.
 
-    With `resume_at` (control steps) they go on after that step and forget what came later.
+    With `resume_at` (control steps) they continue after that step and drop everything later.
     """
     with ExitStack() as stack:
         loggers: list[Logger] = [
@@ -181,7 +181,7 @@ def open_loggers(
 
 
 def upload(loggers: Iterable[Logger], policy: Path) -> None:
-    """Send a policy's file to those that keep files, before they are closed."""
+    """Upload a policy's file to the loggers that store files, before they are closed."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.upload(policy)
@@ -199,7 +199,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def begun(path: Path) -> bool:
-    """Whether a training has written its first record to `path`; until then the file is empty or not there."""
+    """Whether a training has written its first record to `path`; until then the file is empty or missing."""
     return path.is_file() and path.stat().st_size > 0
 
 

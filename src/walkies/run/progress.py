@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a live panel in a terminal, a plain line every ten seconds elsewhere."""
+"""The progress display of a training: a live panel in a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from walkies.files import printable
 from walkies.tasks.contract import CONTROL_DT
 
 PLAIN_INTERVAL = 10.0
-"""Seconds between lines where there is no terminal."""
+"""Seconds between lines without a terminal."""
 TREND = 40
-"""Records in the little reward curve."""
+"""Records in the small reward curve."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -32,7 +32,7 @@ class Quantity(NamedTuple):
 
     label: str
     keys: tuple[str, ...]
-    """Names under which a record may hold it; the first that is there counts."""
+    """Names under which a record may hold it; the first one present counts."""
     unit: str
     digits: int
     size: float = 1.0
@@ -61,7 +61,7 @@ class Progress:
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A display that knows when training will end: after `total_steps`, `total_seconds`, or whichever is first."""
+        """A display that knows when training ends: after `total_steps` or `total_seconds`, whichever comes first."""
         self.title = printable(title)
         self.total_steps = total_steps
         self.total_seconds = total_seconds
@@ -99,7 +99,7 @@ class Progress:
             self.console.print(Text(self.line(record, elapsed)), soft_wrap=True)
 
     def done(self, record: Mapping[str, float], elapsed: float) -> float | None:
-        """Share of the training that is behind us, 0 to 1; None where no end was given."""
+        """Completed share of the training, 0 to 1; None if no limit was given."""
         shares = []
         if self.total_steps:
             shares.append(float(record.get("steps", 0)) / self.total_steps)
@@ -156,7 +156,7 @@ def count(number: float) -> str:
 
 
 def sparkline(values: list[float]) -> str:
-    """A curve in one line of text; what is not finite leaves a blank."""
+    """A curve in one line of text; values that are not finite leave a blank."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(BARS) - 1) / (high - low) if high > low else 0.0

@@ -1,4 +1,4 @@
-"""Earlier policies of a run, kept as the robot's own files: any command takes them, and `walkies play` shows them."""
+"""Earlier policies of a run, kept as policy files: every command accepts them, and `walkies play` shows them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from walkies.run.folders import RunFolder
 from walkies.run.training import Training
 
 FIRST, THEN = 1, 10
-"""The iterations kept are FIRST, THEN, and THEN doubled again and again: a robot learns most in the beginning."""
+"""The iterations kept are FIRST, THEN, and THEN doubled repeatedly: a robot learns most at the beginning."""
 
 
 def keeper(training: Training, folder: RunFolder) -> Callable[[dict[str, float]], None]:
-    """An observer of the training that writes a stage whenever one is due."""
+    """An observer of the training that writes a policy whenever one is due."""
 
     def keep(record: dict[str, float]) -> None:
         steps = int(record["steps"])

@@ -1,7 +1,7 @@
-"""One training: its state, its checkpoints, and the loop that goes through its iterations.
+"""One training: its state, its checkpoints, and the loop over its iterations.
 
-Progress display and loggers are passed in as callbacks; the schedule of training never reads the clock, a deadline only
-decides when to stop. A run that is killed goes on from its last checkpoint bit for bit.
+Progress display and loggers are passed in as callbacks; schedules never read the clock, and a deadline only decides
+when to stop. A killed run resumes from its last checkpoint bit for bit.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from walkies.sim.native import NativeSimulator
 from walkies.tasks.walk import Walk
 
 KEPT = 3
-"""Checkpoints of a run that stay."""
+"""Number of checkpoints of a run that are kept."""
 
 
 class Training:
-    """The state of one training and what may be done with it."""
+    """The state of one training and its operations."""
 
     state: train.TrainState
 
     def __init__(self, config: TrainConfig, saved: Path | None = None, ahead: bool = False):
-        """A training that begins, or goes on exactly where the checkpoint `saved` was written (see `restore`).
+        """A new training, or one that continues exactly where the checkpoint `saved` was written (see `restore`).
 
-        ahead: compile the iteration while the first state is made, for those who go on to `advance`.
+        ahead: compile the iteration while the first state is made, for callers that will `advance`.
         """
         self.config = config
         self.env = build(config)
@@ -63,7 +63,7 @@ class Training:
         """One iteration; returns its metrics as floats.
 
         Raises:
-            Diverged: a number went wrong; there is nothing to go on from in `state`.
+            Diverged: a number is not finite; training cannot continue from `state`.
         """
         if self._ahead.is_alive():
             self._ahead.join()  # JAX would compile the same a second time beside it
@@ -83,10 +83,10 @@ class Training:
         return int(self.state.iteration) * self.steps_per_iteration
 
     def save(self, folder: RunFolder) -> None:
-        """Write a checkpoint. The KEPT newest stay; those of a later moment, from which nothing goes on, go too.
+        """Write a checkpoint. The KEPT newest are kept; checkpoints of a later step, abandoned on resume, are removed.
 
         Raises:
-            Diverged: nothing could be learned from this state any more; nothing is written.
+            Diverged: training cannot continue from this state; nothing is written.
         """
         _refuse_wrong(self.state, f"after {self.steps:,} steps")
         header = {"config": to_dict(self.config), "steps": self.steps, "seconds": self.seconds}
@@ -97,10 +97,10 @@ class Training:
             old.unlink()
 
     def restore(self, path: Path) -> None:
-        """Go on exactly where `path` was saved.
+        """Continue exactly where `path` was saved.
 
         Raises:
-            UserError: it is damaged, of another run, or of a training that had diverged.
+            UserError: it is damaged, from another run, or from a training that had diverged.
         """
         state, header = checkpoint.load(path, self.state, _upgrade(self.env))
         _refuse_foreign(path, header, self.config)
@@ -108,7 +108,7 @@ class Training:
         self.state, self.seconds = state, float(header["seconds"])
 
     def start_from(self, source: Path) -> None:
-        """Take networks and observation statistics from a run's checkpoint; everything else stays new.
+        """Take networks and observation statistics from a run's checkpoint; everything else starts fresh.
 
         The runs may differ in anything but the networks' shapes: number of robots, rewards, randomization.
 
@@ -155,7 +155,7 @@ def _holding(config: TrainConfig) -> str:
 
 
 class Learned(NamedTuple):
-    """What must stay finite, most telling first. (Robots that blow up are replaced.)"""
+    """What must stay finite, most informative first. (Robots whose physics blows up are replaced.)"""
 
     params: Any
     moments: Any
@@ -167,7 +167,7 @@ def _learned(state: train.TrainState) -> Learned:
 
 
 def _refuse_wrong(state: train.TrainState, where: str) -> None:
-    """Raise Diverged where what was learned is not finite."""
+    """Raise Diverged if the learned parameters are not finite."""
     if wrong := finite.wrong_leaves(_learned(state), limit=finite.MOST):
         raise finite.Diverged(f"the training had diverged {where}: {finite.listed(wrong)}")
 
@@ -180,7 +180,7 @@ def _upgrade(env: Walk) -> checkpoint.Upgrade:
 
 
 def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> None:
-    """Refuse a checkpoint of a run with other settings: under the same ones it would be the same, bit for bit."""
+    """Refuse a checkpoint of a run with other settings: resuming must be the same training, bit for bit."""
     there = header.get("config")
     if not isinstance(there, dict) or not isinstance(header.get("seconds"), int | float):
         raise checkpoint.DamagedCheckpoint(f"{path} is no checkpoint of a run: its header lacks config or seconds")
@@ -194,13 +194,13 @@ def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> 
 
 @contextmanager
 def _naming_whole_ones(folder: RunFolder, path: Path, flag: str) -> Iterator[None]:
-    """Where `path` cannot be gone on from, have the error name the checkpoints of its run that are whole."""
+    """If `path` cannot be resumed from, let the error name the intact checkpoints of its run."""
     try:
         yield
     except UserError as error:
         whole = [str(one) for one in reversed(folder.checkpoint_files()) if one != path and _is_whole(one)]
-        hint = f"Whole ones of this run: {', '.join(whole)}; go on from one with {flag} FILE" if whole else (
-            f"{folder.path} has no other checkpoint that is whole"
+        hint = f"Intact ones of this run: {', '.join(whole)}; continue from one with {flag} FILE" if whole else (
+            f"{folder.path} has no other intact checkpoint"
         )  # fmt: skip
         raise UserError(f"{error}. {hint}") from error
 
@@ -222,14 +222,14 @@ def learn(
 ) -> str:
     """Iterate until `steps`, the `deadline` (time.monotonic) or a signal; returns why it stopped.
 
-    Observers get one record per iteration. Checkpoints are written after the first iteration, on the way and at the
+    Observers get one record per iteration. Checkpoints are written after the first iteration, at intervals and at the
     end.
 
     Returns:
         "steps", "time", or the name of the signal, as "SIGINT".
 
     Raises:
-        Diverged: a number went wrong. The last checkpoint is of an iteration before.
+        Diverged: a number is not finite. The last checkpoint is from an earlier iteration.
     """
     started, first, before = time.monotonic(), training.steps, training.seconds
     reason, count, slowest = "steps", 0, 0.0
@@ -259,14 +259,14 @@ def learn(
 
 
 def prepare(config: TrainConfig, folder: RunFolder) -> Training:
-    """Make or reopen the run folder and bring up the training, from a checkpoint where asked."""
+    """Create or reopen the run folder and set up the training, from a checkpoint if asked."""
     config = expanded(config)
     refuse(config)
     refuse_unwritable(folder.path)
     if not config.resume and folder.latest_checkpoint() is not None:
         raise UserError(
-            f"{folder.path} already holds a run; --resume goes on with it, another --out starts a new one, "
-            f"removing the folder forgets it"
+            f"{folder.path} already holds a run; --resume continues it, another --out starts a new run, "
+            f"deleting the folder discards it"
         )
     saved = config.checkpoint or folder.latest_checkpoint() if config.resume else None
     if saved is None:

@@ -39,7 +39,7 @@ Report = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """The report of whoever wants none."""
+    """A report that does nothing."""
 
 
 def film(
@@ -99,10 +99,10 @@ def film_side_by_side(
 
 
 def before_and_after(run: RunFolder) -> dict[str, Path]:
-    """Three policies of a run by title: its first one, one on the way, and the finished one.
+    """Three policies of a run by title: its first, an intermediate one, and the final one.
 
     Raises:
-        UserError: the run kept no policies on the way.
+        UserError: the run kept no intermediate policies.
     """
     kept = run.stage_files()
     if not kept:
@@ -129,7 +129,7 @@ def film_motions(
     pictures = render.Pictures(list(motions), names, fps, size, columns)
     if not len(pictures):
         shortest = min(motion.seconds for motion in motions)
-        raise UserError(f"{shortest:g} s at {fps:g} pictures a second hold no picture; choose more of either")
+        raise UserError(f"{shortest:g} s at {fps:g} pictures a second contain no picture; increase one of them")
     with unwound_by_signals():
         with writing(out) as part, video.mp4(part, pictures.size, fps) as add, closing(iter(pictures)) as drawn:
             for done, picture in enumerate(drawn, start=1):
@@ -160,8 +160,8 @@ def command(
         fps: pictures per second.
         size: width and height in pixels.
         view: tour: one robot, one command after the other. wall: nine robots under nine commands. stages: a run's
-            first policy, one on the way and the finished one, side by side.
-        gif: write a small GIF beside the mp4 too.
+            first policy, an intermediate one and the final one, side by side.
+        gif: also write a small GIF beside the mp4.
     """
     if not targets:
         raise UserError("nothing to film: give a run folder or a policy.json, as in `walkies film runs/pupper-0`")
@@ -171,7 +171,7 @@ def command(
         )
     seconds = seconds if seconds is not None else WALL_SECONDS if view == "wall" else TOUR_SECONDS
     if seconds * fps < 1:
-        raise UserError(f"--seconds {seconds:g} --fps {fps:g}: not one picture; expected more of either")
+        raise UserError(f"--seconds {seconds:g} --fps {fps:g}: contain no picture; increase one of them")
     out = out or find_policy(targets[0]).with_name({"tour": "video.mp4"}.get(view, f"{view}.mp4"))
     refuse_unwritable(out.parent)
     with shown("Filming") as report:

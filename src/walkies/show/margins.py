@@ -1,4 +1,4 @@
-"""What `walkies rehearse` found about a run, read from the files it left in the run's folder, for the run's report."""
+"""Results of `walkies rehearse`, read from the files in the run's folder, for the run's report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from walkies.show import page
 
 SWEEPS, GRID, BOX = "rehearsal", "grid", "box-"
 """What the files are called, without their ending."""
-EXPECTED = "what `walkies rehearse` writes; it writes it anew"
+EXPECTED = "what `walkies rehearse` writes; run it again"
 
 
 class Box(NamedTuple):
@@ -39,7 +39,7 @@ class _Sweeps(NamedTuple):
 
 
 class Margins(NamedTuple):
-    """A run's rehearsals; what there was none of is empty or None."""
+    """A run's rehearsals; missing ones are empty or None."""
 
     boxes: tuple[Box, ...] = ()
     """By name."""
@@ -80,8 +80,8 @@ def in_short(margins: Margins) -> str:
 def html(margins: Margins, title: str = "Rehearsal") -> str:
     """The rehearsals as a section of a page."""
     parts = [
-        f"<section><h2>{escape(title)}</h2><p>The policy in the robot's own control loop, under what training did not "
-        "have. Intervals are 95%.</p>"
+        f"<section><h2>{escape(title)}</h2><p>The policy in the robot's own control loop, under conditions not seen in "
+        "training. Intervals are 95%.</p>"
     ]
     if margins.boxes:
         parts.append(page.table(HEAD, [_row(box) for box in margins.boxes]))

@@ -45,7 +45,7 @@ def document(
     *,
     compiles: bool = False,
 ) -> str:
-    """A whole page, which runs one script and no other, whatever else stands in it, and loads nothing.
+    """A complete page that runs only its own script, whatever its content, and loads nothing.
 
     Args:
         script, style: of which files (`bundle`, `asset`).
@@ -113,7 +113,7 @@ def card(content: report_card.Card) -> str:
     below = "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
     return (
         f"<section><h2>Examination {verdict}</h2><p>{escape(report_card.about(content))} Marks in bold decide, the "
-        "others inform.</p>"
+        "others are for information.</p>"
         "<table><thead><tr><th>mark</th><th>result</th><th>pass mark</th><th></th></tr></thead>"
         f"<tbody>{rows}</tbody></table>{below}</section>"
     )
@@ -131,7 +131,7 @@ def details(title: str, text: str) -> str:
 
 
 def player(motion: replay.Trajectory, title: str = "Replay") -> str:
-    """A recorded motion to look at from all sides."""
+    """A recorded motion to view from all sides."""
     data = embedded(scene(motion))
     return (
         f'<section><h2>{escape(title)}</h2><div class="player"><canvas></canvas><p class="command"></p>'

@@ -39,7 +39,7 @@ SPEEDS = (0.1, 0.25, 0.5, 1.0)
 FALL_BEHIND = 0.1
 """s of simulated time made up for at most, where the machine could not keep up."""
 STAGE_PAUSE = 0.25
-"""s between two choices of a policy: each is read from its file, and the robot waits for it."""
+"""s between two changes of policy: each is read from its file, while the robot waits."""
 CLICK_RADIUS = 0.15
 """m around the robot's middle that count as the robot for a click."""
 MOST_PLOTTED = 1e6
@@ -79,7 +79,7 @@ class Play:
         self._postponed, self._chose = Request(), -math.inf
 
     def hello(self) -> dict[str, Any]:
-        """What a new page must know."""
+        """Initial data for a new page."""
         walker = self.walker
         return {
             "kind": "play",
@@ -97,7 +97,7 @@ class Play:
         }
 
     def state(self) -> dict[str, Any]:
-        """What changes now and then."""
+        """Data that changes occasionally."""
         settings = self.walker.settings
         return {
             "paused": self.paused,
@@ -111,7 +111,7 @@ class Play:
         }
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Walk in real time until `until` says so or Ctrl-C."""
+        """Walk in real time until `until` returns true or Ctrl-C."""
         before, budget, shown, sent = time.monotonic(), 0.0, 0.0, 0.0
         walked, since = 0.0, before
         try:
@@ -141,7 +141,7 @@ class Play:
             self.view.stop()
 
     def obey(self, request: Request) -> None:
-        """Do what pages ask for, a stop before everything else; what does not exist here is left alone."""
+        """Handle requests of pages, a stop first; requests for anything unknown are ignored."""
         walker = self.walker
         if request.stop:
             walker.emergency_stop()
@@ -178,7 +178,7 @@ class Play:
         self.chosen, self._notice = stage, ""
 
     def _obey(self) -> None:
-        """Do what was asked for since the last time; a choice of a policy waits where there was one just now."""
+        """Handle the requests since the last call; a change of policy waits if there was one just before."""
         request = self._postponed.then(self.server.inbox.take())
         self._postponed = Request()
         if request.stage is not None:
@@ -218,7 +218,7 @@ class Play:
         return push[0] * forward + push[1] * np.array([-forward[1], forward[0]])
 
     def _click(self, sight: Ray) -> None:
-        """A click on the robot pushes it away from the eye."""
+        """A click on the robot pushes it away from the camera."""
         origin, direction = np.array(sight.origin), np.array(sight.direction) / math.hypot(*sight.direction)
         along_ground = math.hypot(*direction[:2])
         if along_ground > 1e-6 and self.scene.hit(origin, direction, self.walker.data.qpos[:3], CLICK_RADIUS):
@@ -278,8 +278,8 @@ def command(
 
     Args:
         target: a run folder, whose earlier policies can be chosen too, or any policy.json.
-        host: address to serve. Anything but this machine's own lets others in the network watch and drive.
-        port: of the page; default: 8012, or where that is taken the next one that is free.
+        host: address to serve on. Anything but this machine's own lets others on the network watch and drive.
+        port: port of the page; default: 8012, or the next free one if that is taken.
         open: open the page in a browser.
     """
     stages = stages_of(target)

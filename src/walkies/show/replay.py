@@ -1,7 +1,7 @@
-"""What a policy does, recorded: one nominal robot in MuJoCo under a script of commands, driven from its policy file.
+"""A recorded motion: one nominal robot in MuJoCo under a script of commands, driven by its policy file.
 
-The record feeds the video, the gait diagram and the replay in the report. The examination (`walkies.judge.exam`) is the
-judge; this is the showcase: no noise, no pushes, no delays.
+The record feeds the video, the gait diagram and the replay in the report. It is for display, not for judging (see
+`walkies.judge.exam`): no noise, no pushes, no latency.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Trajectory(NamedTuple):
 def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot | None = None) -> Trajectory:
     """Drive one robot through `script`, as the robot's controller would: history, fade-in and clamps included.
 
-    Commands beyond what the file says it was trained for are cut to that range.
+    Commands outside the trained range of the file are clipped to it.
     """
     robot = robot or get_robot(policy.robot_name)
     model = load_model(robot, solver_iterations=SOLVER_ITERATIONS, visuals=False)

@@ -1,4 +1,4 @@
-"""`walkies report`: one run on one page, as Markdown and as a single HTML file that opens from the disk alone."""
+"""`walkies report`: one run on one page, as Markdown and as a single self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGES = ("report.md", "report.html")
 
 
 class Summary(NamedTuple):
-    """What a run folder says about itself; what is missing is empty or None."""
+    """Contents of a run folder; missing parts are empty or None."""
 
     name: str
     config: dict[str, Any]
@@ -47,7 +47,7 @@ class Summary(NamedTuple):
     policy: str = ""
     """SHA-256 of the policy file."""
     problems: tuple[str, ...] = ()
-    """A sentence for each part that is missing or damaged, and that counts as empty."""
+    """A sentence for each part that is missing or damaged and treated as empty."""
 
     def outdated(self, card: Card) -> bool:
         """Whether `card` is of another policy than the one that the run has now."""
@@ -59,16 +59,16 @@ class Summary(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a training has left something in `folder`, however early it died."""
+    """Whether a training has left anything in `folder`, however early it ended."""
     run = RunFolder(folder)
     return run.config.is_file() or run.curves.is_file() or run.latest_checkpoint() is not None
 
 
 def summarize(run: Path) -> Summary:
-    """Read a run folder, and of a damaged one what can be read.
+    """Read a run folder, and as much as possible of a damaged one.
 
     Raises:
-        UserError: no training has been here.
+        UserError: it is not a run folder.
     """
     if not is_run(run):
         raise UserError(f"{run}: not a run folder (it has no config.json); expected one of `walkies train`")
@@ -101,7 +101,7 @@ def summarize(run: Path) -> Summary:
 
 
 def write(run: Path) -> Summary:
-    """Write `run`/report.md and `run`/report.html, with the curves drawn anew; what they say.
+    """Write `run`/report.md and `run`/report.html, with the curves redrawn; returns their summary.
 
     Raises:
         UserError: no training has been there.
@@ -222,9 +222,9 @@ def command_line(config: dict[str, Any]) -> str:
 
 
 def command(target: Annotated[Path, tyro.conf.Positional], /) -> int:
-    """Write a run's report.md and report.html again, from what its folder holds.
+    """Write a run's report.md and report.html again, from the contents of its folder.
 
-    What is damaged there is said, and left out; the exit status is then 1.
+    Damaged parts are reported and left out; the exit status is then 1.
 
     Args:
         target: the run folder.
@@ -247,12 +247,12 @@ def flat_settings(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _products(folder: RunFolder) -> list[str]:
     described = {
-        folder.policy: "what the robot loads",
-        folder.video: "what it looks like",
+        folder.policy: "the file the robot loads",
+        folder.video: "a video of the policy",
         folder.report: "the examination as data",
         folder.curves: "the curves as data",
         folder.config: "everything to repeat the run",
-        folder.checkpoints: "what `--resume` goes on from",
+        folder.checkpoints: "what `--resume` continues from",
     }
     return [f"[{path.name}]({path.name}): {purpose}" for path, purpose in described.items() if path.exists()]
 

@@ -1,4 +1,4 @@
-"""`walkies runs`: what was trained here, side by side, and what may go."""
+"""`walkies runs`: list and compare past runs, and clean them up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def table(summaries: Sequence[Summary]) -> Table:
 
 COLUMNS = ("run", "seed", "steps", "time", "exam", "episodes", "exam\nseed", "survival", "m/s", "rad/s", "remark")
 WORDS = ("run", "exam", "remark")
-"""Columns of words, which go on in the next line where a terminal is narrow; the others are numbers."""
+"""Columns of words, which wrap on a narrow terminal; the others are numbers."""
 
 
 def _cells(one: Summary) -> list[str]:
@@ -66,7 +66,7 @@ def _cells(one: Summary) -> list[str]:
     remarks = {
         "damaged": bool(one.problems),
         "no record yet": not one.last and not one.problems,
-        "examined before it trained on": one.card is not None and one.outdated(one.card),
+        "examined before it was trained further": one.card is not None and one.outdated(one.card),
     }
     remark = "; ".join(text for text, holds in remarks.items() if holds)
     return [one.name, printable(str(one.config.get("seed", ""))), steps, time, verdict, *numbers, remark]
@@ -105,11 +105,11 @@ def command(
 
     Args:
         action: list: one line per run. compare: settings that differ, and a picture of the curves. clean: remove old
-            checkpoints and unfinished files; the result of a run stays.
-        targets: run folders, or folders that hold some; default: runs.
+            checkpoints and unfinished files; the result of a run is kept.
+        targets: run folders, or folders that contain some; default: runs.
         out: where compare writes its page; default: compare.html beside the first run.
-        yes: clean without only showing what would go.
-        json: list as JSON: of each run its configuration, the last row of its curves, and its report cards.
+        yes: delete; without it, clean only shows what it would delete.
+        json: list as JSON: the configuration of each run, the last row of its curves, and its report cards.
     """
     if json and action != "list":
         raise UserError(f"--json: {action} prints no table of runs; give it with `walkies runs list`")
@@ -217,7 +217,7 @@ def _clean(runs: list[Path], really: bool) -> None:
         say(str(path))
         if really:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    verb = "removed" if really else "could go; --yes removes them"
+    verb = "removed" if really else "can be deleted; --yes deletes them"
     say(f"{len(paths)} files, {size / 1e6:.1f} MB, {verb}")
 
 

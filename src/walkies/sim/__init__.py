@@ -13,12 +13,12 @@ from walkies.sim.params import nominal_params
 __all__ = ["SIMULATORS", "make_simulator", "nominal_params"]
 
 SIMULATORS = ("native", "mujoco")
-"""Names that `make_simulator` knows."""
+"""Names that `make_simulator` accepts."""
 
 SOLVERS = ("train", "exact")
 
 EXACT_ITERATIONS = 50
-"""Iterations of MuJoCo's Newton solver in the setting `exact`; it leaves earlier, where it has converged."""
+"""Iterations of MuJoCo's Newton solver in the setting `exact`; it stops earlier once it has converged."""
 
 
 def make_simulator(
@@ -42,7 +42,7 @@ def make_simulator(
 
     Raises:
         ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
-        UserError: JAX is set up to compute elsewhere.
+        UserError: JAX is configured for another device.
     """
     refuse_foreign_jax()
     if solver not in SOLVERS:

@@ -1,7 +1,7 @@
-"""What lies between a controller and the physics, once for all simulators.
+"""The layer between a controller and the physics, shared by all simulators.
 
-A command takes time to reach the motors, and may be overtaken on its way; a reading of the IMU takes time to come back;
-and a robot that blew up is put back where it was. A simulator knows nothing of all this (`walkies.sim.base`).
+A command reaches the motors with latency, and may be overtaken on its way; an IMU reading arrives with latency; and a
+robot whose physics blew up is put back where it was. A simulator does none of this (`walkies.sim.base`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TARGET_MEMORY = 4
 """Targets kept in the state, newest first."""
 
 MAX_COMMAND_DELAY = TARGET_MEMORY - 1
-"""Control steps by which a target may come late, jitter included; after a longer delay it acts as after this one."""
+"""Largest latency of a target in control steps, jitter included; a longer latency acts like this one."""
 
 
 class State(NamedTuple):
-    """Everything that determines a robot's future: its mechanical state, and the commands under way."""
+    """Everything that determines a robot's future: its mechanical state, and the commands on their way."""
 
     qpos: Array
     """(n, nq)"""
@@ -34,7 +34,7 @@ class State(NamedTuple):
     qacc_warmstart: Array
     """(n, nv): the last acceleration, where the contact solver starts."""
     targets: Array
-    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; delayed commands fall back on them."""
+    """(n, TARGET_MEMORY, nu): joint position targets already sent, newest first; delayed commands use them."""
 
     @property
     def physics(self) -> base.State:
@@ -43,12 +43,12 @@ class State(NamedTuple):
 
 
 class Delays(NamedTuple):
-    """How late a robot's commands and readings are, in physics steps; leaves (n,) or, for all alike, (1,), int32."""
+    """Latency of a robot's commands and readings, in physics steps; leaves (n,) or, shared by all, (1,), int32."""
 
     command: Array
     """0 … MAX_COMMAND_DELAY × substeps: a new target reaches the motors this much later."""
     imu: Array
-    """0 …: gyro and gravity are read this long before the control step's end."""
+    """0 …: gyro and gravity were sensed this long before the control step's end."""
 
     @classmethod
     def none(cls, num_envs: int) -> Delays:
@@ -73,9 +73,9 @@ def step(
             one first.
         force: (n, 3) N, world frame, at the base's centre of mass; None for none.
 
-    A robot of which the simulator says that it is not ok, or whose target or delay is unusable (beyond MAX_NUMBER, NaN;
-    a negative delay), comes back in its previous state at rest, or in the model's reference state where that is
-    unusable; `ok` is false, its state and readings are finite, and it should be reset.
+    A robot that the simulator reports as not ok, or whose target or delay is unusable (beyond MAX_NUMBER, NaN; a
+    negative delay), is returned in its previous state at rest, or in the model's reference state if that is unusable;
+    `ok` is false, its state and readings are finite, and it should be reset.
     """
     sent = jnp.concatenate([target[:, None], state.targets[:, :-1]], axis=1)
     physics, readings = simulator.step(params, state.physics, targets_in_force(sent, delay, simulator.substeps), force)
@@ -94,9 +94,9 @@ def step(
 def targets_in_force(sent: Array, delay: Array, substeps: int) -> Array:
     """The target that drives the motors in each physics step of a control step: (n, substeps, nu).
 
-    A target sent j control steps ago has, at physics step s, been on its way for j·substeps + s physics steps; in force
-    is the newest that has been so for at least its delay, or else the oldest remembered. So a late one that was
-    overtaken has no effect, and no older target ever follows a newer one.
+    A target sent j control steps ago has, at physics step s, been on its way for j·substeps + s physics steps. The
+    newest target that has been on its way for at least its delay applies, or else the oldest remembered one. So a late
+    target that was overtaken has no effect, and an older target never follows a newer one.
 
     Args:
         sent: (n, memory, nu), newest first.
@@ -118,18 +118,17 @@ def jittered(lateness: Array, seconds: Array, timestep: float) -> Array:
 
 
 def imu_memory(oldest: int, substeps: int) -> int:
-    """How many readings from before a control step may be read at its end, the oldest being of that age (physics
-    steps)."""
+    """How many readings from before a control step may be read at its end, for an oldest age in physics steps."""
     return max(oldest - substeps + 1, 0)
 
 
 def late_imu(reading: Array, rows: int) -> Array | None:
-    """Readings (n, rows, 6) of before, of an IMU that always showed the same `reading` (n, 6); None for none."""
+    """Past readings (n, rows, 6) of an IMU that always showed the same `reading` (n, 6); None for none."""
     return jnp.repeat(reading[:, None], rows, axis=1) if rows else None
 
 
 def sensed(past: Array | None, readings: Array, age: Array) -> tuple[Array | None, Array]:
-    """What is read of the IMU at the end of a control step, (n, 6), and the readings of before for the next one.
+    """The IMU reading at the end of a control step, (n, 6), and the past readings for the next one.
 
     Args:
         past: (n, K, 6), readings before those, newest first, from `late_imu` or from here.
@@ -151,7 +150,7 @@ def _row(rows: Array, index: Array) -> Array:
 def _mended(
     simulator: Simulator, params: Any, before: State, after: State, readings: Readings
 ) -> tuple[State, Readings]:
-    """State and readings in which broken robots are where they were, at rest."""
+    """State and readings with broken robots put back where they were, at rest."""
     ok = readings.ok
     model = simulator.model
     sane = _within(before.qpos, MAX_NUMBER) & (before.qpos[:, 3:7] != 0).any(axis=1)

@@ -1,7 +1,7 @@
 """A simulator is one function: `step(params, state, targets, force) -> (state, readings)`, batched over robots.
 
-It is physics alone. What lies between a controller and the physics — delays of commands and of the IMU, a robot that
-blew up — is `walkies.sim.actuation`, the same for every simulator.
+It only does physics. The layer between a controller and the physics (delays of commands and of the IMU, robots that
+blew up) is `walkies.sim.actuation`, the same for every simulator.
 
 Conventions are MuJoCo's: qpos = base position (world), base quaternion (w x y z), hinge angles; qvel = base linear
 velocity (world), base angular velocity (body frame), hinge velocities. All arrays lead with the robot axis.
@@ -21,7 +21,7 @@ MAX_SPEED = 1e3
 """m/s and rad/s: a robot with any speed above this has blown up."""
 
 MAX_NUMBER = 1e6
-"""A number beyond this (m, rad, m/s, rad/s, m/s², rad/s², N) in what a step is given or gives is taken for broken."""
+"""A larger number (m, rad, m/s, rad/s, m/s², rad/s², N) in the input or output of a step counts as broken."""
 
 
 class State(NamedTuple):
@@ -57,7 +57,7 @@ class Params(NamedTuple):
     torque_limit: Array
     """(n, nu) N m: of a motor at rest, or driven against its torque."""
     torque_speed: Array
-    """(n, nu) rad/s, above 0: joint speed at which the torque to be had in its direction has fallen to zero, linearly
+    """(n, nu) rad/s, above 0: joint speed at which the available torque in its direction has fallen to zero, linearly
     from `torque_limit`; ∞ for a limit that does not fall (`torque_range`)."""
     dof_damping: Array
     """(n, nu) N m s/rad: passive joint damping."""
@@ -78,7 +78,7 @@ class Params(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """What may be read after some physics steps. Spheres are in the order of `Simulator.spheres`."""
+    """Readings after some physics steps. Spheres are in the order of `Simulator.spheres`."""
 
     contact_distance: Array
     """(n, spheres) m: signed distance to the ground at the end."""
@@ -96,12 +96,12 @@ class Readings(NamedTuple):
     """(n, substeps, 6): after each physics step the angular velocity, rad/s, and the unit vector of `Params.gravity`
     ((0, 0, −1) when upright on level ground), both in the body frame."""
     ok: Array
-    """(n,) bool: false where the robot blew up, or where something that it was given is unusable.
+    """(n,) bool: false if the robot blew up, or if some of its input is unusable.
 
     A robot has blown up if a speed is beyond MAX_SPEED, or another number of its state beyond MAX_NUMBER or NaN.
     Unusable is: a number beyond MAX_NUMBER or NaN anywhere in the state, targets or force; a quaternion of length 0;
     and parameters that `usable` refuses. The state and readings of such a robot mean nothing and may be NaN
-    (`walkies.sim.actuation` mends them). No other robot is affected, to the last bit (but for the sign of a zero)."""
+    (`walkies.sim.actuation` repairs them). No other robot is affected, to the last bit (except the sign of a zero)."""
 
 
 class Simulator(Protocol):
@@ -109,7 +109,7 @@ class Simulator(Protocol):
 
     name: str
     model: mujoco.MjModel
-    """The nominal model; `qpos0` is where a robot is put of which nothing else is known."""
+    """The nominal model; `qpos0` is the fallback state of a robot."""
     substeps: int
     """Physics steps in a control step of this simulator's users."""
     timestep: float
@@ -138,8 +138,8 @@ class Simulator(Protocol):
 def torque_range(limit: Any, torque_speed: Any, speed: Any) -> tuple[Any, Any]:
     """Least and greatest torque, N m, of motors at joint speeds, rad/s: NumPy arrays that broadcast.
 
-    As in a DC motor the torque to be had falls linearly with the speed in its own direction, to nothing at
-    `torque_speed`; against it, it stays.
+    As in a DC motor the available torque falls linearly with the speed in its own direction, to zero at
+    `torque_speed`; against the motion it stays constant.
     """
     share = speed / torque_speed
     return -limit * np.clip(1 + share, 0, 1), limit * np.clip(1 - share, 0, 1)

@@ -1,9 +1,9 @@
-"""The conditions a robot can be put under: name, nominal value, unit and meaning of each, and how MuJoCo is told.
+"""The conditions of a robot: name, nominal value, unit and meaning of each, and how to set them in MuJoCo.
 
-Ranges are not here. Training has its own (`walkies.tasks.randomization`), and so has the judge, for the examination
+Ranges are elsewhere. Training has its own (`walkies.tasks.randomization`), and so has the judge, for the examination
 (`walkies.judge.ranges`) and the rehearsal (`walkies.judge.rehearsal.conditions`); the viewer's sliders and the fit to a
-robot's log take their quantities from here too. What does not lie in MuJoCo's model (delays, sensors, how torque falls
-with speed) is the business of the loop around it; the arithmetic of it is here.
+robot's log use these quantities too. What is not part of MuJoCo's model (delays, sensors, the fall of torque with
+speed) is handled by the loop around it, with the arithmetic from here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _quantity(nominal: float, unit: str, meaning: str, of: str = "") -> Any:
 
 @dataclass(frozen=True)
 class Condition:
-    """One robot in one world, a number each; the defaults are the nominal ones. × is a factor on the robot's own."""
+    """The conditions of one robot, one number each; the defaults are nominal. × is a factor on the robot's own."""
 
     friction: float = _quantity(0.8, "1", "sliding friction of every contact; 0.8 is wood or linoleum under rubber")
     command_delay: float = _quantity(0.0, "s", "from the controller to the motors")

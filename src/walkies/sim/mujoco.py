@@ -1,9 +1,9 @@
-"""MuJoCo itself as a simulator: the judge of policies and of the other engines.
+"""MuJoCo itself as a simulator: the reference for policies and for the other engines.
 
-Robots are stepped by `mujoco.batch.Batch` on a pool of threads, in float64, each with its own parameters, and come out
-bit for bit as from a loop of `mj_step` over one model per robot. JAX calls it through `jax.pure_callback`: although a
-batch holds memory, every call first writes all of the state and parameters, so that it is a function of its arguments,
-and XLA may repeat, reorder or drop it (`io_callback` would forbid that, and gain nothing).
+Robots are stepped by `mujoco.batch.Batch` on a pool of threads, in float64, each with its own parameters, with the same
+bits as a loop of `mj_step` over one model per robot. JAX calls it through `jax.pure_callback`: although a batch holds
+memory, every call first writes all of the state and parameters, so it is a function of its arguments, and XLA may
+repeat, reorder or drop it (`io_callback` would forbid that, and gain nothing).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = jax.Array
 R = TypeVar("R")
 
 MAX_BATCHES = 4
-"""Batches are kept for the last so many different numbers of robots."""
+"""Batches are kept for this many of the most recent numbers of robots."""
 
 
 class MujocoSimulator:
@@ -161,8 +161,8 @@ class MujocoSimulator:
 
 
 def _check_precision(dtype: np.dtype) -> None:
-    """Raise if JAX's 64-bit mode holds for this thread alone: it runs callbacks in threads of its own, and what passes
-    there would be rounded to single precision, or refused, now and then."""
+    """Raise if JAX's 64-bit mode is on for this thread only: callbacks run in other threads, where values would
+    sometimes be rounded to single precision, or refused."""
     if dtype != np.float64:
         return
     everywhere: list[bool] = []

@@ -1,4 +1,4 @@
-"""A batch of robots in MuJoCo (`mujoco.batch.Batch`): parameters and states in, states and measurements out."""
+"""A batch of robots in MuJoCo (`mujoco.batch.Batch`): parameters and states in, states and readings out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = Any
 
 
 class Prepared(NamedTuple):
-    """`Params` with one value per robot, and each body's inertia as MuJoCo wants it."""
+    """`Params` with one value per robot, and each body's inertia in MuJoCo's form."""
 
     params: Params
     """Every leaf (n, …)."""
@@ -51,11 +51,11 @@ PARAMETERS = (
 """Model fields of which every robot has its own."""
 
 RECORDS = ("qpos", "qvel", "qacc", "qacc_warmstart", "actuator_force", "sensordata")
-"""What is recorded after each physics step."""
+"""Quantities recorded after each physics step."""
 
 
 def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
-    """A copy of `model` that stays right when a robot's inertias and contact parameters change.
+    """A copy of `model` that stays correct when a robot's inertias and contact parameters change.
 
     - The compiler marks bodies, geoms and sites whose frame is the inertial one, and MuJoCo then skips work; that is
       wrong once a centre of mass moves. The same holds for bounding volumes, which are stored in the inertial frame:
@@ -97,7 +97,7 @@ class Workspace:
         self._warnings = np.zeros(num_envs, np.int64)
 
     def write_params(self, prepared: Prepared) -> None:
-        """Bring every robot's parameters into its model; where they are unusable it gets the model's own."""
+        """Write every robot's parameters into its model; unusable ones are replaced by the model's own."""
         field, params, ground, dofs = self._fields, prepared.params, self._ground, self._dofs
         field["body_mass"][:, 1:] = params.body_mass
         subtree = field["body_subtreemass"]
@@ -132,7 +132,7 @@ class Workspace:
         return limit.astype(np.float64), np.where(fine, given.torque_speed, np.inf).astype(np.float64)
 
     def _limit_torque(self, speed: np.ndarray) -> None:
-        """Give the motors the limits that they have at joint speeds (n, nu), rad/s."""
+        """Set the motors' torque limits at joint speeds (n, nu), rad/s."""
         limits = torque_range(self._torque_limit, self._torque_speed, speed)
         self._fields["actuator_forcerange"][:] = np.stack(limits, axis=-1)
 

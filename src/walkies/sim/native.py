@@ -1,8 +1,8 @@
 """The native simulator: MuJoCo's physics for legged robots, several robots per vector instruction, on the CPU.
 
 A call of `step` is one XLA custom call on XLA's own threads. It solves MuJoCo's convex constraint problem with the
-sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out, but for pairs
-that one asks for.
+sparsity of a floating base with a tree of joints; contacts between the robot's own parts are left out, except for
+requested pairs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class Solver:
-    """How far the constraint solver goes. It starts from the last acceleration and leaves once it has converged."""
+    """How far the constraint solver goes. It starts from the last acceleration and stops once it has converged."""
 
     iterations: int
     """Newton steps at most."""
@@ -42,8 +42,8 @@ SOLVERS = {
     "train": Solver(iterations=2, line_search=3, line_tolerance=0.1, tolerance=1e-9),
     "exact": Solver(iterations=20, line_search=12, line_tolerance=1e-3, tolerance=1e-12),
 }
-"""`exact` is converged. `train` is not: over states of walking robots its error is, in the 90th and 99th percentile, no
-larger than that of two warm-started iterations of MuJoCo's own solver, and in the median larger."""
+"""`exact` is converged. `train` is not: over states of walking robots the 90th and 99th percentile of its error are no
+larger than those of two warm-started iterations of MuJoCo's own solver; the median is larger."""
 
 EXACT_FLOAT64 = Solver(iterations=100, line_search=50, line_tolerance=1e-10, tolerance=1e-26)
 """`exact` in double precision."""
@@ -52,10 +52,10 @@ EXACT_FLOAT64 = Solver(iterations=100, line_search=50, line_tolerance=1e-10, tol
 class NativeSimulator:
     """The native engine behind the protocol `walkies.sim.base.Simulator`.
 
-    What it calls spheres are all colliders of the robot, whatever their shape: the distance is that of the lowest
-    point, the force the sum over all points. Where there are static boxes or height fields, a sphere's distance is that
-    to the nearest of the plane, the boxes below or about it, and the prisms below it; 1 km where there is nothing. That
-    of other shapes remains the plane's.
+    Its "spheres" are all colliders of the robot, whatever their shape: the distance is that of the lowest point, the
+    force the sum over all points. With static boxes or height fields, a sphere's distance is that to the nearest of the
+    plane, the boxes below or near it, and the prisms below it; 1 km if there is nothing. For other shapes it remains
+    the distance to the plane.
     """
 
     name = "native"
@@ -69,20 +69,20 @@ class NativeSimulator:
         dtype: str = "float32",
         self_contacts: str | Sequence[tuple[str, str]] = "none",
     ) -> None:
-        """Check that the robot fits.
+        """Check that the engine supports the robot.
 
         Args:
             model: the nominal model; parameters that `Params` holds are not read from it.
             substeps: physics steps in a control step.
-            solver: `train`, `exact`, or settings of one's own.
-            threads: threads of XLA's pool to use at most; None for all, 1 for the caller's alone.
+            solver: `train`, `exact`, or custom settings.
+            threads: threads of XLA's pool to use at most; None for all, 1 for only the caller's.
             dtype: float32, or float64 for proofs (one robot at a time; needs JAX's 64-bit mode).
             self_contacts: which parts of the robot touch one another: `none`, `all` that would in MuJoCo, or pairs of
                 names of spheres and capsules, such as [("left_shin", "right_shin")]. They cost time, most of it in
                 vectors of robots of which some touch themselves.
 
         Raises:
-            ValueError: the robot does not fit (the message names the element), or an argument is out of range.
+            ValueError: the robot is not supported (the message names the element), or an argument is out of range.
             UserError: the engine's library was not found or cannot run here.
         """
         if substeps < 1:

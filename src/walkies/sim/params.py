@@ -1,4 +1,4 @@
-"""Physical parameters read out of a MuJoCo model."""
+"""Physical parameters read from a MuJoCo model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def static_geoms(model: mujoco.MjModel) -> list[int]:
 
 
 def first_contact(model: mujoco.MjModel) -> tuple[int, int]:
-    """The static geom and the robot's geom of whose contact `Params` speak: the first that can touch, planes first.
+    """The static geom and the robot's geom whose contact `Params` describe: the first that can touch, planes first.
 
     Raises:
         ValueError: none can, or there are several planes.
@@ -167,15 +167,14 @@ def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
     """The parameters of a robot's own model, one value for all robots: every leaf leads with an axis of length 1.
 
     Raises:
-        ValueError: the model and the robot's record say different things, or the model is not such that `read_params`
-            can read it.
+        ValueError: the model and the robot's record disagree, or `read_params` cannot read the model.
     """
     check_record(model, robot)
     return read_params(model)
 
 
 def check_record(model: mujoco.MjModel, robot: Robot) -> None:
-    """Whether the MJCF, which must state motors and joint limits too, states those of the robot's record.
+    """Check that motors and joint limits in the MJCF equal those of the robot's record.
 
     Raises:
         ValueError: it does not; the message names the joint and both numbers.
@@ -234,10 +233,10 @@ def read_params(model: mujoco.MjModel) -> Params:
 
 
 def read_any_params(model: mujoco.MjModel) -> Params:
-    """`read_params` for the native simulator, which takes more.
+    """`read_params` for the native simulator, which supports more.
 
     Contact parameters are those of `first_contact`: others keep their own solref and solimp, and their friction in
-    proportion. Of a motor that is no position servo, kp and kd are what it takes off for angle and speed.
+    proportion. For a motor that is not a position servo, kp and kd are its feedback on angle and speed.
     `torque_limit` is the larger end of a motor's range, MAX_NUMBER where it has none.
 
     Raises:
@@ -277,7 +276,7 @@ def _params(model: mujoco.MjModel, ground: int, foot: int) -> Params:
 
 
 def usable(params: Params) -> jax.Array:
-    """Where a robot's parameters can be computed with at all, (n,) bool, or (1,) for shared ones. Pure, jittable.
+    """Whether a robot's parameters can be used in the equations, (n,) bool, or (1,) for shared ones. Pure, jittable.
 
     Every number is finite, but for a `torque_speed` of ∞; masses, friction and `torque_speed`, by which equations
     divide, are above 0; the two numbers of a solref are both above 0, or neither is (of others MuJoCo makes its

@@ -1,4 +1,4 @@
-"""Principal axes of rigid-body inertias: what MuJoCo keeps of a body's inertia."""
+"""Principal axes of rigid-body inertias: MuJoCo's representation of a body's inertia."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Velocity commands: what the robot is told to do, and when it is told something else."""
+"""Velocity commands: what the robot is commanded to do, and when the command changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Commands:
     zero_probability: Share = 0.15
     """Share of commands that are exactly zero: stand still."""
     axis_probability: Share = 0.15
-    """Share of commands of which only one of the three parts is not zero."""
+    """Share of commands with only one nonzero component."""
     interval: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
-    """Mean time between two commands, s. Memoryless: the value of a state does not depend on a hidden clock."""
+    """Mean time between command changes, s. Memoryless: the value of a state does not depend on a hidden clock."""
     acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
-    """The rewarded velocity follows a change of command at this rate, m/s²: braking head over heels does not pay."""
+    """The rewarded velocity follows a change of command at this rate, m/s²: abrupt braking does not pay."""
     yaw_acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 6.0
     """The same for the yaw rate, rad/s²."""
 

@@ -1,6 +1,6 @@
-"""The deployment contract: what a policy senses and commands, when, and within which limits.
+"""The deployment contract: what a policy observes and commands, when, and within which limits.
 
-One typed description from which the training observation, the exported file, its checks and the examination come.
+The training observation, the exported file, its checks and the examination are all derived from this one description.
 The functions are pure and work on numpy and JAX arrays alike, so that training and the judge run the same lines.
 Facts: the robot's `neural_controller` (pupperv3-monorepo).
 """
@@ -45,17 +45,17 @@ class Contract:
     observation_history: int = 1
     """Frames in an observation, newest first."""
     action_scale: PerJoint | None = ACTION_SCALE
-    """rad of joint target per unit of action; None for the robot's own."""
+    """rad of joint target per unit of action; None: the robot's own."""
     kp: PerJoint | None = None
-    """N m/rad, servo stiffness while the policy acts; None for the robot's own."""
+    """N m/rad, servo stiffness while the policy acts; None: the robot's own."""
     kd: PerJoint | None = None
-    """N m s/rad, servo damping while the policy acts; None for the robot's own."""
+    """N m s/rad, servo damping while the policy acts; None: the robot's own."""
     control_dt: float = CONTROL_DT
     """s between actions."""
     observation: tuple[str, ...] = FRAME
     """Names of the signals in a frame, in order."""
     hold: tuple[int, ...] = ()
-    """Joints, by their place in the robot's record, that stay at the default pose whatever the policy says."""
+    """Joints, by their index in the robot's record, that stay at the default pose whatever the action."""
 
     @cached_property
     def signals(self) -> tuple[FrameSignal, ...]:
@@ -87,7 +87,7 @@ class Contract:
 
     @cached_property
     def free(self) -> np.ndarray:
-        """Joints that the policy has an action for, in order: all but the held ones."""
+        """Joints that the policy has an action for, in order: all except the held ones."""
         return np.setdiff1d(np.arange(self.robot.num_joints), np.array(self.hold, int))
 
     @property

@@ -1,8 +1,8 @@
 """An adaptive curriculum: ranges of the randomization that widen while the policy passes and narrow while it fails.
 
-One number, the difficulty, scales all of them: 0 is the nominal robot (the set `none`), 1 are the ranges as they were
-given. After every rollout it goes a little up or down. It is part of the training's state and depends on nothing but
-what happened in training, so a resumed training finds it again bit for bit. The idea is that of automatic domain
+One number, the difficulty, scales all of them: 0 is the nominal robot (the preset `none`), 1 the ranges as given. After
+every rollout it goes up or down a little. It is part of the training state and depends only on
+what happened in training, so a resumed training restores it bit for bit. The idea is that of automatic domain
 randomization (OpenAI et al. 2019, arXiv:1910.07113, section 5.2), with one number for all ranges.
 """
 
@@ -26,39 +26,39 @@ class Curriculum:
     """Ranges of the randomization that widen while the policy passes."""
 
     adaptive: bool = False
-    """Whether they do. If not, ranges are as given from the first step to the last."""
+    """Whether the curriculum is on. If not, the ranges are as given throughout training."""
     start: Share = 0.0
     """Difficulty at the start: 0 is the nominal robot, 1 the ranges as given."""
     steps: Annotated[int, Between(1, 10**12)] = 1_000_000
-    """Control steps over all robots from difficulty 0 to 1 if every rollout passes, and back if every one fails"""
+    """Control steps over all robots from difficulty 0 to 1 if every rollout passes, and back if every one fails."""
     falls: Annotated[float, Between(0.0, 1e9, "(]")] = 0.05
-    """(1/s) A rollout passes with at most so many falls per robot and second, …"""
+    """(1/s) A rollout passes with at most this many falls per robot and second, …"""
     lin_vel_error: Annotated[float, Between(0.0, 1e9, "(]")] = 0.3
-    """(m/s) … and at most this mean error of velocity; 0.37 is what a robot has that only stands."""
+    """(m/s) … and at most this mean velocity error; a robot that only stands has 0.37."""
 
 
 def passes(curriculum: Curriculum, metrics: Mapping[str, Array], control_dt: float) -> Array:
-    """() bool: whether a rollout with these means over robots and steps stays under both marks. NaN does not."""
+    """() bool: whether a rollout with these means over robots and steps passes both marks. NaN fails."""
     calm = metrics["fell"] <= curriculum.falls * control_dt
     return calm & (metrics["lin_vel_error"] <= curriculum.lin_vel_error)
 
 
 def advance(curriculum: Curriculum, difficulty: Array, passed: Array, steps: int) -> Array:
-    """The difficulty () after a rollout of so many control steps over all robots."""
+    """The difficulty () after a rollout of this many control steps over all robots."""
     change = steps / curriculum.steps
     return jnp.clip(difficulty + jnp.where(passed, change, -change), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Narrowed(Range):
-    """A range on its way from the nominal one to [low, high], which stay its farthest ends."""
+    """A range between the nominal value and [low, high], its widest extent."""
 
     nominal: Range
     difficulty: Array
     """() in [0, 1]"""
 
     def value(self, uniform: Array | float) -> Array:
-        """At difficulty 1 the very bits of `Range.value`, at 0 those of the nominal range."""
+        """At difficulty 1 bit for bit `Range.value`, at 0 the nominal range."""
         share, rest = self.difficulty, 1.0 - self.difficulty
         low = rest * self.nominal.low + share * self.low
         width = rest * (self.nominal.high - self.nominal.low) + share * (self.high - self.low)
@@ -66,10 +66,10 @@ class Narrowed(Range):
 
 
 def narrowed(randomization: Randomization, difficulty: Array) -> Randomization:
-    """`randomization` with every range on its way from the nominal robot's; difficulty: () in [0, 1].
+    """`randomization` with every range narrowed towards the nominal robot's; difficulty: () in [0, 1].
 
-    What is random at all is decided by the ranges as given, so shapes and the critic's inputs stay the same. How often
-    pushes come and how long they last is no matter of difficulty; how hard they are is.
+    The ranges as given decide what is random at all, so shapes and the critic's inputs stay the same. The difficulty
+    changes how hard pushes are, but not how often they come or how long they last.
     """
     return replace(randomization, **{group: _group(randomization, group, difficulty) for group in GROUPS})
 

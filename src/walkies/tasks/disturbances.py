@@ -1,4 +1,4 @@
-"""What is drawn during an episode: kicks, and forces that last."""
+"""Disturbances drawn during an episode: velocity kicks, and forces that last."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Array = jax.Array
 
 
 KICK_DRAWS = 3
-"""Uniform numbers that a kick takes."""
+"""Number of uniform random numbers that a kick takes."""
 
 
 def kick(uniform: Array, pushes: Pushes, control_dt: float) -> Array:
     """Changes of the base's horizontal velocity (n, 2), m/s, of this control step.
 
-    uniform: (n, KICK_DRAWS) in [0, 1), decides whether, whither and how hard.
+    uniform: (n, KICK_DRAWS) in [0, 1), decides whether there is a kick, its direction and its size.
     """
     happens = uniform[:, 0] < control_dt / pushes.kick_interval
     angle, speed = 2.0 * jnp.pi * uniform[:, 1], pushes.kick_speed.value(uniform[:, 2]) * happens
@@ -30,9 +30,9 @@ class Force(NamedTuple):
     """A force that lasts."""
 
     newton: Array
-    """(n, 3) world frame; keeps its last value when it is over."""
+    """(n, 3) world frame; keeps its last value after the force ends."""
     left: Array
-    """(n,) s that it still lasts; none acts where this is not positive."""
+    """(n,) s remaining; no force acts where this is not positive."""
 
     @classmethod
     def none(cls, num_envs: int) -> Force:
@@ -44,13 +44,13 @@ class Force(NamedTuple):
 
 
 FORCE_DRAWS = 4
-"""Uniform numbers that a force takes."""
+"""Number of uniform random numbers that a force takes."""
 
 
 def next_force(force: Force, uniform: Array, pushes: Pushes, control_dt: float) -> Force:
-    """The force of the next control step: the present one until its time is over, then, at random, another.
+    """The force of the next control step: the current one until it ends, then at random times another.
 
-    uniform: (n, FORCE_DRAWS) in [0, 1), decides whether, whither, how hard and how long.
+    uniform: (n, FORCE_DRAWS) in [0, 1), decides whether there is a new force, its direction, size and duration.
     """
     left = force.left - control_dt
     over = left <= 0.5 * control_dt  # half a step: durations are rounded to control steps

@@ -25,11 +25,11 @@ class Feet(NamedTuple):
 
 
 def lowest(readings: Readings, contact: Array, spheres: np.ndarray) -> Feet:
-    """A foot touches the ground where one of its spheres does, and is where the lowest of them is.
+    """A foot touches the ground if one of its spheres does; its position is that of its lowest sphere.
 
     Args:
         contact: (n, all spheres) bool.
-        spheres: (legs, spheres of a foot) places among all.
+        spheres: (legs, spheres of a foot) indices among all.
     """
     distance, velocity = readings.contact_distance[:, spheres], readings.contact_velocity[:, spheres]
     if spheres.shape[1] == 1:

@@ -1,6 +1,6 @@
-"""Which joints a task leaves at the default pose: the words of its `hold` as joints of a robot.
+"""Which joints a task holds at the default pose: the words of its `hold` as joints of a robot.
 
-What is an arm and what a waist is read off the robot's record and the tree of its model: names say nothing about it.
+Arms and waist are found from the robot's record and the tree of its model, not from names.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ MOST_NAMED = 40
 
 
 def held(robot: Robot, names: Sequence[str]) -> tuple[int, ...]:
-    """Joints, by their place in the robot's record, that are meant by words: joints and legs by their names, patterns
-    of joints' names (*, ?, [ab]), and GROUPS.
+    """Joints, by their index in the robot's record, that the words refer to: names of joints and legs, patterns
+    of joint names (*, ?, [ab]), and GROUPS.
 
     Raises:
-        UserError: a word means nothing on this robot, or all of its joints are held.
+        UserError: a word matches nothing on this robot, or all of its joints would be held.
     """
     found = set[int]().union(*(_meant(robot, name) for name in names))
     if len(found) == robot.num_joints:
@@ -43,7 +43,7 @@ def held(robot: Robot, names: Sequence[str]) -> tuple[int, ...]:
 
 
 def groups(robot: Robot) -> dict[str, tuple[int, ...]]:
-    """The joints of each of GROUPS; empty where a robot has none such."""
+    """The joints of each of GROUPS; empty if a robot has none."""
     idle = robot.idle_joints
     waist = _waist(robot) if idle else set()
     return {
@@ -75,7 +75,7 @@ def _meant(robot: Robot, name: str) -> set[int]:
 
 
 def _expected(robot: Robot) -> str:
-    """What there is to be held."""
+    """What can be held."""
     own = groups(robot)
     words = [f"{name} ({len(own[name])} joints: {meaning})" for name, meaning in GROUPS.items() if own[name]]
     words += [f"a leg ({', '.join(robot.leg_names)})", f"joints, by name or pattern ({_some(robot.joint_names)})"]
@@ -83,7 +83,7 @@ def _expected(robot: Robot) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Names in a sentence, not too many."""
+    """Names for a sentence, shortened if there are many."""
     return ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
 
 

@@ -1,4 +1,4 @@
-"""The left–right mirror image of what a robot senses and does."""
+"""The left–right mirror image of a robot's observations and actions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = jax.Array
 
 
 class Mirror(NamedTuple):
-    """The left–right mirror image: what a robot would sense and do in the mirrored world."""
+    """The left–right mirror image: what a robot would observe and do in the mirrored world."""
 
     policy: Image
     critic: Image
@@ -44,7 +44,7 @@ class Mirror(NamedTuple):
 
 
 def exists(contract: Contract) -> bool:
-    """Whether the mirrored robot is such a robot too: its sides are mirror images, with the same joints held."""
+    """Whether the robot is mirror symmetric: its sides are mirror images, with the same joints held."""
     joints = contract.robot.mirror_joints
     return joints is not None and {joints[place] for place in contract.hold} == set(contract.hold)
 

@@ -1,4 +1,4 @@
-"""What the critic is told besides what the policy senses: the true state, the drawn robot and its world."""
+"""What the critic observes beyond the policy's observation: the true state, the drawn robot and its world."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ FORCE_SCALE = 0.1
 
 
 def signals(randomization: Randomization, gait: bool = False) -> tuple[Privileged, ...]:
-    """The critic's observation under a randomization: where there are slopes it is told gravity, where there are
-    lasting forces, the force; and where there is a gait, its reference."""
+    """The critic's observation under a randomization: with slopes it includes gravity, with lasting forces the force,
+    and with a gait its reference."""
     factors = privileged_size(randomization)
     found: list[Privileged] = [
         Signal("angular_velocity", "rad/s", "of the base, body frame", three,
                lambda s: s.physics.qvel[:, 3:6], signed(SPIN)),
         Signal("down", "1", "into the ground, body frame", three,
                lambda s: to_body(s.physics.qpos[:, 3:7], DOWN), signed(VECTOR)),
-        Signal("command", "m/s, m/s, rad/s", "what the robot is told", three, lambda s: s.command, signed(COMMAND)),
+        Signal("command", "m/s, m/s, rad/s", "the commanded velocity", three, lambda s: s.command, signed(COMMAND)),
         Signal("goal", "m/s, m/s, rad/s", "the velocity that is rewarded", three, lambda s: s.goal, signed(COMMAND)),
         Signal("joint_position", "rad", "joint angles minus the default pose", _joints,
                lambda s: s.physics.qpos[:, 7:], _mirrored_joints, express=lambda q, task: q - task.default_pose),

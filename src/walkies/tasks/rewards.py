@@ -1,9 +1,9 @@
 """What walking well means: each reward term is one small function, one weight and one unit.
 
 A term maps a `Motion` (what happened in one control step) to a number per robot. The reward of a step is
-`control_dt · Σ weight · term`: nothing is clipped, so a penalty is felt even where the sum is negative.
-To add a term: write its function here and a field in `RewardWeights`; or, outside, both in a subclass of it, as
-docs/first_walk.ipynb does. A run's configuration knows terms by name, so whoever goes on with it must have the same.
+`control_dt · Σ weight · term`: nothing is clipped, so a penalty counts even if the sum is negative.
+To add a term: write its function here and a field in `RewardWeights`; or write both elsewhere, in a subclass of it, as
+docs/first_walk.ipynb does. A run's configuration stores terms by name, so a program that resumes it must define them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Motion(NamedTuple):
     foot_height: Array
     """(n, legs) m above the ground."""
     foot_air_time: Array
-    """(n, legs) s since the foot last touched the ground, 0 while it does, and the whole flight on touchdown."""
+    """(n, legs) s since the foot last touched the ground; 0 while it does, the whole flight time on touchdown."""
     first_contact: Array
     """(n, legs) bool: the foot touched down in this step."""
     knee_force: Array
@@ -68,35 +68,35 @@ class Motion(NamedTuple):
     fell: Array
     """(n,) bool: the episode ended in a fall."""
     gait_reference: Array | None = None
-    """(n, nu) rad from the default pose: the reference that the action was chosen by; None: there is none."""
+    """(n, nu) rad from the default pose: the reference observed when the action was chosen; None: there is none."""
     gait_stance: Array | None = None
-    """(n, legs) bool: the feet that stand in it; None: nothing asks, or there is none."""
+    """(n, legs) bool: its stance feet; None: no term needs them, or there is no reference."""
     stature: Stature | None = None
     """The robot's own measures; None: unknown."""
     idle: Array | None = None
-    """(n, k) rad, joint angles minus the default pose of the joints that belong to no leg; None: there are none."""
+    """(n, k) rad, joint angles minus the default pose, of the joints that belong to no leg; None: there are none."""
 
 
 @dataclass(frozen=True)
 class RewardParams:
-    """Constants inside reward terms."""
+    """Constants of the reward terms."""
 
     tracking_width: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.25
     """σ of exp(−error²/σ²) for linear velocity, m/s."""
     yaw_width: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.5
     """σ of exp(−error²/σ²) for yaw rate, rad/s."""
     air_time: Annotated[float, Between(0.0, 100.0)] = 0.12
-    """Flight time a step should have, s."""
+    """Wanted flight time of a step, s."""
     clearance: Annotated[float, Between(0.0, 10.0)] = 0.03
-    """Height a swinging foot should reach above the ground, m."""
+    """Wanted height of a swinging foot above the ground, m."""
     swing_time: Annotated[float, Between(0.0, 100.0)] = 1.96
-    """Longest flight of feet that alternate, √(h/g), h being the height of the hips as the robot stands."""
+    """Longest rewarded flight of alternating feet, in √(h/g), where h is the hip height of the standing robot."""
     swing_height: Annotated[float, Between(0.0, 10.0)] = 0.183
-    """Best height of a swinging foot then, h."""
+    """Best height of a swinging foot in an alternating gait, in h."""
     swing_width: Annotated[float, Between(0.0, 10.0, "(]")] = 0.125
-    """σ of exp(−(height − best)²/σ²) for it, h."""
+    """σ of exp(−(height − best)²/σ²) for that height, in h."""
     still: Annotated[float, Between(0.0, 100.0)] = 0.05
-    """A command of a smaller norm means: stand still."""
+    """A command with a smaller norm means: stand still."""
     gait_width: Annotated[tuple[float, ...], Between(0.0, 1000.0, "(]"), AtMost(64)] = (0.15, 0.3, 0.3)
     """σ of exp(−mean(error²/σ²)) for a reference gait, rad: one for all joints, or one for each joint of a leg."""
 
@@ -106,11 +106,11 @@ Term = Callable[..., Array]
 
 
 Weight = Annotated[float, Between(-1e6, 1e6)]
-"""Of a reward where it is above zero, of a cost where it is below."""
+"""Weight: positive for a reward, negative for a cost."""
 EffortWeight = Annotated[
     float, Between(-1e6, 1e6, note="reached after --task.effort.steps; training begins at --task.effort.start of it")
 ]
-"""Of a cost of moving at all. In full from the start these teach a robot to stand; see `Ramp`."""
+"""Weight of an effort cost. Applied in full from the start, these teach a robot to stand; see `Ramp`."""
 
 
 class Reward(NamedTuple):
@@ -119,15 +119,15 @@ class Reward(NamedTuple):
     function: Term
     unit: str
     formula: str
-    """In short, for people."""
+    """Short description."""
     constants: Mapping[str, Any]
-    """Further arguments of the function."""
+    """Additional arguments of the function."""
     per: str = ""
-    """What it is a sum over, `joint` or `leg`: of robots with more of them the mean counts."""
+    """What it sums over, `joint` or `leg`: for robots with more of them the mean counts."""
     tracks: bool = False
-    """It measures how commands are followed, and its size is theirs."""
+    """It measures command tracking, and scales with the commands."""
     event: bool = False
-    """It is no rate but something that happens once."""
+    """It is an event that happens once, not a rate."""
 
     def __call__(self, motion: Motion, params: RewardParams) -> Array:
         """(n,) its value, unweighted."""
@@ -138,7 +138,7 @@ class Reward(NamedTuple):
 
     @property
     def purpose(self) -> str:
-        """What its function says it is for."""
+        """Its purpose, from the docstring of its function."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -153,9 +153,9 @@ def reward(
     event: bool = False,
     **constants: Any,
 ) -> Any:
-    """A field of a `RewardWeights`: the term of that name, its default the weight; `function` gets the constants.
+    """A field of a `RewardWeights`: a term with this default weight; `function` gets the constants.
 
-    per, tracks, event: what `Reward` says of them.
+    per, tracks, event: see `Reward`.
     """
     return field(default=weight, metadata={ABOUT: Reward(function, unit, formula, constants, per, tracks, event)})
 
@@ -186,7 +186,7 @@ def lin_vel_z(m: Motion, s: RewardParams) -> Array:
 
 
 def ang_vel_xy(m: Motion, s: RewardParams) -> Array:
-    """Do not roll or pitch about."""
+    """Do not roll or pitch."""
     return _squared(m.angular_velocity[:, :2])
 
 
@@ -196,12 +196,12 @@ def orientation(m: Motion, s: RewardParams) -> Array:
 
 
 def torque(m: Motion, s: RewardParams) -> Array:
-    """Spare the motors: heat goes with torque squared."""
+    """Spare the motors: heat is proportional to torque squared."""
     return _squared(m.torque)
 
 
 def power(m: Motion, s: RewardParams) -> Array:
-    """Spare the battery: mechanical power, braking counted too."""
+    """Spare the battery: mechanical power, including braking."""
     return jnp.sum(jnp.abs(m.torque * m.joint_velocity), axis=-1)
 
 
@@ -227,15 +227,15 @@ def foot_air_time(m: Motion, s: RewardParams) -> Array:
 
 
 def foot_clearance(m: Motion, s: RewardParams) -> Array:
-    """A foot that moves does so above the ground."""
+    """Lift moving feet above the ground."""
     speed = jnp.sqrt(jnp.sum(jnp.square(m.foot_velocity[..., :2]), -1) + 1e-8)
     return jnp.sum(jnp.abs(m.foot_height - s.clearance) * speed, axis=-1)
 
 
 def alternate_feet(m: Motion, s: RewardParams) -> Array:
-    """Stand on one half of the feet while the other swings: two legs in turn, a trot on four, tripods on six.
+    """Stand on one half of the feet while the other half swings: alternating legs, a trot on four, tripods on six.
 
-    Six feet do not swing in tripods by chance: of more than four some is paid where most are in turn.
+    Six feet do not swing in tripods by chance: with more than four feet, part is paid if most of them alternate.
     """
     if m.stature is None or m.stature.half is None:
         return jnp.zeros(len(m.foot_contact))
@@ -249,16 +249,16 @@ def alternate_feet(m: Motion, s: RewardParams) -> Array:
 
 
 MANY = 4
-"""Feet, of which all must be in turn."""
+"""Up to this many feet, all of them must alternate."""
 
 
 def stand_still(m: Motion, s: RewardParams) -> Array:
-    """Stand in the default pose when told to stand."""
+    """Stand in the default pose when commanded to stand."""
     return jnp.sum(jnp.abs(m.joint_offset), axis=-1) * ~_moving(m, s)
 
 
 def stand_still_velocity(m: Motion, s: RewardParams) -> Array:
-    """Do not fidget when told to stand."""
+    """Do not fidget when commanded to stand."""
     return jnp.sum(jnp.abs(m.joint_velocity), axis=-1) * ~_moving(m, s)
 
 
@@ -278,7 +278,7 @@ def torso_contact(m: Motion, s: RewardParams) -> Array:
 
 
 def idle_joints(m: Motion, s: RewardParams) -> Array:
-    """Hold still what is no leg: arms, a waist, a head."""
+    """Keep joints that belong to no leg still: arms, a waist, a head."""
     if m.idle is None:
         return jnp.zeros(len(m.joint_offset))
     return jnp.mean(jnp.square(m.idle), axis=-1)
@@ -287,13 +287,13 @@ def idle_joints(m: Motion, s: RewardParams) -> Array:
 def alive(m: Motion, s: RewardParams) -> Array:
     """Stay up.
 
-    For robots that fall before they have learned anything: each of their steps would cost more than a fall.
+    For robots that fall before they have learned anything: otherwise each of their steps would cost more than a fall.
     """
     return jnp.ones(len(m.joint_offset))
 
 
 def termination(m: Motion, s: RewardParams) -> Array:
-    """Do not fall. Divided by nothing and clipped by nothing."""
+    """Do not fall. Neither scaled nor clipped."""
     return m.fell.astype(jnp.float32)
 
 
@@ -307,14 +307,14 @@ def gait_tracking(m: Motion, s: RewardParams) -> Array:
 
 
 def gait_contacts(m: Motion, s: RewardParams) -> Array:
-    """Have the feet on the ground that the reference gait has there."""
+    """Keep the same feet on the ground as the reference gait."""
     if m.gait_stance is None:
         return jnp.zeros(len(m.foot_contact))
     return jnp.mean(m.foot_contact == m.gait_stance, axis=-1) * _moving(m, s)
 
 
 def gait_error(m: Motion) -> Array:
-    """(n,) rad, root mean square over the joints of what they are away from the reference gait, which there is."""
+    """(n,) rad, root mean square over the joints of their distance from the reference gait, which must exist."""
     assert m.gait_reference is not None
     return jnp.sqrt(jnp.mean(jnp.square(m.joint_offset - m.gait_reference), axis=-1))
 
@@ -355,7 +355,7 @@ class RewardWeights:
         alternate_feet,
         1.0,
         "1",
-        "while one half of the feet swings, not too long, and the other stands: ½ + ½ mean exp(−(height − best)²/σ²), "
+        "while half of the feet swing, not too long, and the other half stand: ½ + ½ mean exp(−(height − best)²/σ²), "
         "when commanded to move",
     )
     foot_clearance: Weight = reward(
@@ -378,13 +378,13 @@ class RewardWeights:
 
 
 OLD_FORM = (
-    "a mapping `own` of reward terms is no longer how they are added; write NAME: Weight = reward(FUNCTION, WEIGHT), "
+    "reward terms are no longer added as a mapping `own`; write NAME: Weight = reward(FUNCTION, WEIGHT), "
     "as docs/change.md shows. The next release will not read it"
 )
 
 
 def terms_of(weights: RewardWeights) -> dict[str, Reward]:
-    """Every term that `weights` has a weight for, a reader's own last."""
+    """Every term that `weights` has a weight for, custom terms last."""
     terms: dict[str, Any] = {entry.name: entry.metadata.get(ABOUT) for entry in fields(weights)}
     if (own := getattr(weights, "own", None)) is not None:
         warnings.warn(OLD_FORM, FutureWarning, stacklevel=2)
@@ -398,31 +398,31 @@ def terms_of(weights: RewardWeights) -> dict[str, Reward]:
 
 
 TERMS = terms_of(RewardWeights())
-"""The terms that everybody has, by name."""
+"""The built-in terms, by name."""
 
 EFFORT = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == EffortWeight)
-"""Names of the costs of moving at all."""
+"""Names of the effort costs."""
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """The costs of effort (EFFORT) grow with training: first walk, then walk well."""
+    """The effort costs (EFFORT) grow during training: first walk, then walk well."""
 
     start: Share = 0.2
-    """Share of their weights at the start of training, also of one that starts from another's policy; 1: in full."""
+    """Share of their weights at the start of training, also with --init-from; 1: in full."""
     steps: Annotated[int, Between(0, 10**12)] = 3_000_000
-    """Control steps over all robots after which they count in full; linear until then."""
+    """Control steps over all robots until they count in full; linear in between."""
 
 
 def effort_share(ramp: Ramp, steps: Array) -> Array:
-    """Share () of the effort costs' weights after so many control steps () of training."""
+    """Share () of the effort costs' weights after this many control steps () of training."""
     return ramp.start + (1.0 - ramp.start) * jnp.minimum(steps / max(ramp.steps, 1), 1.0)
 
 
 def reward_terms(
     motion: Motion, weights: RewardWeights, shape: RewardParams, control_dt: float, effort: Array | float = 1.0
 ) -> dict[str, Array]:
-    """Weighted terms (n,) by name, for every weight that is not zero; the reward is their sum.
+    """Weighted terms (n,) by name, for every nonzero weight; the reward is their sum.
 
     effort: () share of the weights of EFFORT.
     """

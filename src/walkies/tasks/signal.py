@@ -1,11 +1,11 @@
-"""Signals: one record per element of an observation, from which everything that must know it is derived.
+"""Signals: one record per element of an observation, from which everything else about it is derived.
 
 The training frame and its history, the critic's observation, the mirror image, `walkies explain`, lint, the metadata of
-exported files, the examination's and the controller twin's frame: all of them walk through a list of these records, and
-no offset within a frame is written by hand. To add an element to what policies can sense, add its record to `SIGNALS`
-and its name to `WalkConfig.observation`.
+exported files, the frame of the examination and of the controller twin: all of them iterate over a list of these
+records, and no offset within a frame is written by hand. To add an element that policies can observe, add its record to
+`SIGNALS` and its name to `WalkConfig.observation`.
 
-The functions here are pure and take numpy and JAX arrays alike, so that training and the judge run the same lines.
+The functions here are pure and accept numpy and JAX arrays alike, so training and examination run the same code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Source = TypeVar("Source", contravariant=True)
 
 
 class Jointed(Protocol):
-    """What an element of a frame must know of a robot."""
+    """What an element of a frame needs to know of a robot."""
 
     @property
     def num_joints(self) -> int: ...
@@ -47,9 +47,9 @@ class Sensed(NamedTuple):
     last_action: Array
     """(n, nu) the action last executed, fade-in applied."""
     desired_up: Array | None = None
-    """(n, 3) unit vector, body frame: where a pose command wants the world's up; None: none ever came."""
+    """(n, 3) unit vector, body frame: the world's up as a pose command wants it; None: no pose command yet."""
     gait_reference: Array | None = None
-    """(n, nu) rad from the default pose (`walkies.tasks.gait.reference`); this and what follows: where there is one."""
+    """(n, nu) rad from the default pose (`walkies.tasks.gait.reference`); this and the following are optional."""
     motion_command: Array | None = None
     """(n, 2 nu) rad and rad/s: a frame of a recorded movement."""
     motion_anchor: Array | None = None
@@ -77,44 +77,43 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class Signal(Generic[Owner, Source]):
-    """One element of an observation. Owner: what knows sizes; Source: what it is read from."""
+    """One element of an observation. Owner: provides sizes; Source: what it is read from."""
 
     name: str
     unit: str
     meaning: str
     size: Callable[[Owner], int]
-    """Numbers it has."""
+    """Its number of components."""
     read: Callable[[Source], Array]
-    """What a perfect sensor would say, (n, size)."""
+    """The reading of a perfect sensor, (n, size)."""
     mirror: Callable[[Owner], Image]
     sensor: str = ""
-    """What of the robot makes it; empty for what only a simulator knows."""
+    """The part of the robot that provides it; empty if only a simulator knows it."""
     noise: float = 0.0
-    """Usual noise of the sensor: uniform, ± this, in the signal's unit. 0: it has none, and takes no random numbers."""
+    """Default noise of the sensor: uniform, ± this, in the signal's unit. 0: none, and no random numbers are drawn."""
     distort: Callable[[Array, Errors | None, Any], Array] | None = None
-    """(what was read, constant errors if there are any, noise (n, size) or 0.0) → what the sensor says; None: noise is
-    added."""
+    """(true reading, constant errors if any, noise (n, size) or 0.0) → the sensor's reading; None: noise is added."""
     express: Callable[[Array, Owner], Array] | None = None
-    """What stands in the observation, where that is not what the sensor says."""
+    """The value in the observation, if it differs from the sensor's reading."""
     constant: tuple[float, ...] | None = None
-    """What it always is, on robots of today: nothing can be learned from it, and a policy is never given it."""
+    """Its value if it is constant on today's robots: nothing can be learned from it, and policies never receive it."""
     initial: tuple[float, ...] | None = None
-    """What the robot's buffer holds before the first frame; None: zeros."""
+    """The content of the robot's buffer before the first frame; None: zeros."""
     file_name: str = ""
-    """What policy files call it (`obs_spec` of pupper_gait_deploy); empty: `name`."""
+    """Its name in policy files (`obs_spec` of pupper_gait_deploy); empty: `name`."""
     ordinary: Callable[[np.random.Generator, int, int], np.ndarray] | None = None
-    """(generator, count, size) → values (count, size) such as it usually has, to try policies on; None: within ±1."""
+    """(generator, count, size) → typical values (count, size), to probe policies with; None: within ±1."""
 
     @property
     def in_files(self) -> str:
-        """What policy files call it."""
+        """Its name in policy files."""
         return self.file_name or self.name
 
 
 GAIT = "gait_reference"
-"""The signal that shows a reference gait, and the block of a policy file with its tables."""
+"""The signal that carries a reference gait, and the block of a policy file with its tables."""
 FrameSignal = Signal[Jointed, Sensed]
-"""An element of the frame that a robot's controller makes."""
+"""An element of the frame that a robot's controller assembles."""
 
 SPIN = np.array([-1.0, 1.0, -1.0])
 """Signs under which an axial vector in the body frame (angular velocity) is mirrored."""
@@ -129,7 +128,7 @@ def three(owner: Any) -> int:
 
 
 def signed(signs: np.ndarray) -> Callable[[Any], Image]:
-    """The mirror image of numbers that stay in their places."""
+    """The mirror image of components that keep their positions."""
     return lambda owner: Image(np.arange(len(signs)), signs)
 
 
@@ -142,7 +141,7 @@ def mirrored_joints(robot: Any) -> Image:
 
 
 def misaligned(vector: Array, mounting: Array) -> Array:
-    """Vectors (n, 3) as an IMU reports them that is turned by small rotation vectors (n, 3), rad: v + δ × v."""
+    """Vectors (n, 3) as reported by an IMU misaligned by small rotation vectors (n, 3), rad: v + δ × v."""
     return vector + namespace(vector).cross(mounting, vector)
 
 
@@ -153,7 +152,7 @@ def _gyro(value: Array, errors: Errors | None, noise: Any) -> Array:
 
 
 def _gravity(value: Array, errors: Errors | None, noise: Any) -> Array:
-    """A direction stays a unit vector, as the robot's filter makes it."""
+    """Normalize a direction to a unit vector, as the robot's filter does."""
     if errors is not None:
         value = misaligned(value, errors.mounting)
     value = value + noise
@@ -181,7 +180,7 @@ def _reference(name: str) -> Callable[[Sensed], Array]:
     def read(sensed: Sensed) -> Array:
         value = getattr(sensed, name)
         if value is None:
-            raise ValueError(f"{name} is in the frame, and nothing here makes it")
+            raise ValueError(f"{name} is in the frame, but is not provided here")
         return value
 
     return read
@@ -260,7 +259,7 @@ _SIGNALS: tuple[FrameSignal, ...] = (
 )  # fmt: skip
 
 SIGNALS: dict[str, FrameSignal] = {signal.name: signal for signal in _SIGNALS}
-"""What a policy can sense. Noise: of the Stanford CS 123 course (pupperv3-mjx); of joint velocities, of mjlab."""
+"""What a policy can observe. Noise: from the Stanford CS 123 course (pupperv3-mjx); of joint velocities, from mjlab."""
 
 FRAME = ("gyro", "gravity", "command", "desired_up", "joint_position", "last_action")
 """The frame of the robot's controller of 2025 (`neural_controller`, pupperv3-monorepo), in order: 36 numbers of a robot
@@ -293,7 +292,7 @@ def total(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> int:
 
 
 def noisy(signals: Sequence[Signal[Owner, Any]]) -> tuple[Signal[Owner, Any], ...]:
-    """The signals that have noise. One draw of random numbers is cut into theirs, in this order."""
+    """The signals that have noise. One draw of random numbers is split among them, in this order."""
     return tuple(signal for signal in signals if signal.noise)
 
 
@@ -305,7 +304,7 @@ def frame(
     noise: dict[str, Array] | None = None,
     dtype: Any = None,
 ) -> Array:
-    """The signals of `source` side by side (n, size), as sensors with these errors and this noise report them.
+    """The concatenated signals of `source` (n, size), as sensors with these errors and this noise report them.
 
     errors, noise: None for perfect sensors; noise (n, size) by name of signal, in its unit. dtype: what sensors report
     in; None leaves it as it is.
@@ -325,7 +324,7 @@ def frame(
 
 
 def mirror(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> Image:
-    """The mirror image of the signals side by side."""
+    """The mirror image of the concatenated signals."""
     parts = [signal.mirror(owner) for signal in signals]
     starts = np.cumsum([0, *(len(part.source) for part in parts)])
     source = np.concatenate([part.source + start for part, start in zip(parts, starts, strict=False)])
@@ -333,7 +332,7 @@ def mirror(signals: Sequence[Signal[Owner, Any]], owner: Owner) -> Image:
 
 
 def spread(signals: Sequence[Signal[Owner, Any]], owner: Owner, of: Callable[[Any], tuple[float, ...] | None]) -> Array:
-    """(size,) float32 of what `of` says about each signal; 0 where it says nothing."""
+    """(size,) float32 of the values that `of` returns for each signal; 0 where it returns none."""
     parts = [np.zeros(signal.size(owner)) if (v := of(signal)) is None else np.array(v) for signal in signals]
     return np.concatenate(parts).astype(np.float32)
 

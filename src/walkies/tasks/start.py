@@ -21,11 +21,11 @@ class Start:
     """How episodes begin."""
 
     fade_probability: Share = 0.15
-    """Share of episodes that begin as on the robot: standing, with actions that fade in."""
+    """Share of episodes that begin as on the robot: standing, with an action fade-in."""
     fade_in: Annotated[Range, Between(0.0, 100.0, "(]")] = FADE_IN
-    """s over which they do."""
+    """s, length of the fade-in."""
     stale_history: Share = 0.1
-    """Share of episodes that begin with a history left over from something else."""
+    """Share of episodes that begin with a stale observation history."""
     tilt: Annotated[float, Between(0.0, np.pi)] = 0.15
     """Initial roll and pitch, ± rad."""
     joint_position: Annotated[float, Between(0.0, np.pi)] = 0.2

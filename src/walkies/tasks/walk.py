@@ -1,10 +1,10 @@
 """Walking under velocity commands, as a Markov decision process.
 
 Action: joint targets around the default pose (`walkies.tasks.contract`). Observation: what the robot's own
-controller would feed the policy. Reward: `walkies.tasks.rewards`. What differs between robots, disturbances and the
-sensors' errors: `walkies.tasks.randomization`.
+controller would feed the policy. Reward: `walkies.tasks.rewards`. Differences between robots, disturbances and sensor
+errors: `walkies.tasks.randomization`.
 
-The state holds whatever the future depends on, the frames already sensed included: sensor noise is drawn once.
+The state holds everything the future depends on, including the frames already sensed: sensor noise is drawn once.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class WalkConfig:
     curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
     observation_history: Annotated[int, Between(1, 100)] = 3
-    """Frames in an observation, newest first. From one frame a policy cannot tell a weak servo from a strong one."""
+    """Frames in an observation, newest first. A single frame does not show whether a servo is weak or strong."""
     observation: tuple[str, ...] = FRAME
-    """Signals in a frame, in order. The controller of 2025 knows the default alone."""
+    """Signals in a frame, in order. The controller of 2025 knows only the default."""
     gait: GaitConfig = field(default_factory=GaitConfig)
-    """A reference gait, in force where `observation` has gait_reference."""
+    """A reference gait, used if `observation` has gait_reference."""
     action_scale: Annotated[float | None, Between(0.0, 10.0, "(]")] = ACTION_SCALE
     """rad of joint target per unit of action. None: the robot's own, which may differ from joint to joint."""
     kp: Stiffness | None = None
@@ -75,8 +75,8 @@ class WalkConfig:
     kd: Damping | None = None
     """Servo damping, N m s/rad. Default: the robot's own."""
     hold: tuple[str, ...] = ()
-    """Joints whose target stays the default pose, for which the policy has no actions: joints or legs by name, patterns
-    such as *elbow, or words: arms (limbs that are no legs), waist (from the base to where they branch), idle (both)."""
+    """Joints held at the default pose, for which the policy has no actions: joints or legs by name, patterns such as
+    *elbow, or words: arms (limbs that are not legs), waist (from the base to where limbs branch), idle (both)."""
     fall_tilt: Annotated[float, Between(0.0, np.pi, "(]")] = 0.8
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
@@ -88,22 +88,22 @@ class WalkState(NamedTuple):
 
     physics: State
     params: Any
-    """What the simulator made of the drawn parameters: a PyTree of (n, …) arrays."""
+    """The drawn parameters in the simulator's form: a PyTree of (n, …) arrays."""
     delays: Delays
     sensor_bias: Array
     """(n, 3 + 3 + nu)"""
     factors: Array
     """(n, privileged_size)"""
     command: Array
-    """(n, 3): what the robot is told."""
+    """(n, 3): the commanded velocity."""
     goal: Array
-    """(n, 3): the velocity that is rewarded, on its way to the command."""
+    """(n, 3): the rewarded velocity, approaching the command."""
     action: Array
     """(n, nu): the action last executed, fade-in applied."""
     clock: Array
     """(n,) s since the controller's start, for the fade-in."""
     fade_in: Array
-    """(n,) s, its length."""
+    """(n,) s, length of the fade-in."""
     history: Array
     """(n, H · frame): frames as sensed, newest first."""
     air_time: Array
@@ -113,12 +113,12 @@ class WalkState(NamedTuple):
     velocity: Array
     """(n, 3) m/s of the base, body frame."""
     down: Array | None
-    """(n, 3): unit vector of gravity, world frame; None on level ground. This and the following exist where the
-    randomization asks for them."""
+    """(n, 3): unit vector of gravity, world frame; None on level ground. This and the following fields exist only if
+    the randomization needs them."""
     imu: Array | None
-    """(n, K, 6): earlier readings of gyro and gravity, which may be read yet, newest first."""
+    """(n, K, 6): past readings of gyro and gravity that may still be read, newest first."""
     lateness: Array | None
-    """(n, TARGET_MEMORY) physics steps: jitter of the targets sent, newest first."""
+    """(n, TARGET_MEMORY) physics steps: latency jitter of the targets sent, newest first."""
     force: Force | None
     """Pushes that last."""
     gait: GaitState | None = None
@@ -183,15 +183,15 @@ class Walk:
         self.randomization = config.randomization
 
     def begin(self) -> Array | None:
-        """The difficulty () with which training begins; None where ranges stay as they are."""
+        """The difficulty () with which training begins; None if the ranges are fixed."""
         return jnp.float32(self.config.curriculum.start) if self.config.curriculum.adaptive else None
 
     def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
-        """The task as it is after `steps` () control steps of training over all robots.
+        """The task after `steps` () control steps of training over all robots.
 
-        Costs of effort grow with the count of steps, and the emphasis on following a gait falls; ranges of the
-        randomization widen with the difficulty (), where there is one. A function of these two, so a training that goes
-        on from a checkpoint finds the same task.
+        Effort costs grow with the number of steps, and the emphasis on gait tracking falls; the ranges of the
+        randomization widen with the difficulty (), if there is one. It depends only on these two, so a resumed training
+        finds the same task.
         """
         task = copy.copy(self)
         task.effort = rewards.effort_share(self.config.effort, steps)
@@ -202,12 +202,12 @@ class Walk:
         return task
 
     def advance(self, difficulty: Array, metrics: Mapping[str, Array], steps: int) -> tuple[Array, dict[str, Array]]:
-        """The difficulty () after a rollout of so many control steps over all robots, and the one that it had."""
+        """The difficulty () after a rollout of this many control steps over all robots, and the one before it."""
         passed = curriculum.passes(self.config.curriculum, metrics, self.control_dt)
         return curriculum.advance(self.config.curriculum, difficulty, passed, steps), {"difficulty": difficulty}
 
     def reset(self, key: Array, num_envs: int) -> WalkState:
-        """Robots drawn anew, near the default pose on or just above the ground."""
+        """New robots, near the default pose on or just above the ground."""
         n, joints, start = num_envs, self.robot.num_joints, self.config.start
         robots, chances, poses, noise, stale = jax.random.split(key, 5)
         drawn = draw(robots, n, self.randomization, self.nominal, self.simulator.timestep)
@@ -261,7 +261,7 @@ class Walk:
         )
 
     def _new_gait(self, key: Array, as_robot: Array, command: Array) -> GaitState | None:
-        """The gait's clocks as episodes begin, from random numbers of their own: without a gait all others stay."""
+        """The gait clocks at the start of episodes, from their own random numbers: a gait changes no other draw."""
         if self.gait_reference is None:
             return None
         own = jax.random.fold_in(key, _GAIT_KEY)
@@ -280,7 +280,7 @@ class Walk:
         }
 
     def observe(self, state: WalkState) -> Observation:
-        """The policy gets the robot's own observation; the critic sees the true state and the drawn robot."""
+        """The policy gets the robot's own observation; the critic gets the true state and the drawn robot."""
         critic = signal.frame(self.privileged, self, state)
         return Observation(state.history * self.informative, jnp.clip(critic, -OBSERVATION_CLIP, OBSERVATION_CLIP))
 
@@ -352,7 +352,7 @@ class Walk:
         return [command, noise, imu, *outside]
 
     def _imu_age(self, state: WalkState, uniform: Array) -> Array:
-        """(n,) physics steps, of what is read now."""
+        """(n,) physics steps, age of the current IMU reading."""
         jitter = self.randomization.latency.imu_jitter
         held = jitter.value(0.0 if jitter.fixed else uniform[:, 0]) / self.simulator.timestep
         return state.delays.imu + jnp.round(held).astype(jnp.int32)
@@ -360,8 +360,8 @@ class Walk:
     def _disturb(self, state: WalkState, uniforms: list[Array]) -> tuple[State, WalkState, Array, Array | None]:
         """Kick, push and delay some robots; uniforms as `disturbances` takes them.
 
-        Returns the physical state after kicks, the state with the forces and jitter now in force, and of them what
-        `actuation.step` is given: delays and force.
+        Returns the physical state after kicks, the state with the current forces and jitter, and the delays and force
+        for `actuation.step`.
         """
         config, draws = self.randomization, iter(uniforms)
         kick = disturbances.kick(next(draws), config.pushes, self.control_dt)
@@ -386,7 +386,7 @@ class Walk:
     def _motion(
         self, state: WalkState, before: State, physics: State, readings: Readings, action: Array
     ) -> tuple[Motion, Array, Array, Array]:
-        """What the rewards see, and the new air times, contacts and body velocity."""
+        """The input of the rewards, and the new air times, contacts and body velocity."""
         quaternion = physics.qpos[:, 3:7]
         gravity = to_body(quaternion, DOWN)
         velocity = to_body(quaternion, physics.qvel[:, :3])

@@ -213,7 +213,7 @@ def test_who_falls_on_its_servos_alone_starts_without_a_fade_in(here, torque, fa
     robot = add(put(welded().replace("</mujoco>", f"<actuator>{servos}</actuator></mujoco>"))).robot
     assert set(robot.torque_limit) == {torque} and robot.fade_in == fade_in
     told = strained(robot)
-    assert bool(told) == (fade_in == 0.0) and all("only to stand" in line for line in told)
+    assert bool(told) == (fade_in == 0.0) and all("just to stand" in line for line in told)
 
 
 def test_parts_that_overlap_where_it_stands_are_told_and_do_not_touch(here):
@@ -221,7 +221,7 @@ def test_parts_that_overlap_where_it_stands_are_told_and_do_not_touch(here):
     wide, thin = welded(), welded().replace("0 0 -0.03 0 0 -0.12", "0 0 -0.09 0 0 -0.12")
     for text, overlaps in ((thin, False), (wide, True)):
         added = add(put(text))
-        assert any("overlap where the robot stands" in note for note in added.notes) == overlaps
+        assert any("overlap in the standing pose" in note for note in added.notes) == overlaps
         for excluded in (True, False):
             spec = load_spec(added.robot)
             for exclude in [] if excluded else list(spec.excludes):

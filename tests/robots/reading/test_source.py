@@ -84,7 +84,7 @@ def test_meshes_are_found_as_ros_finds_them(write, tmp_path):
 
 def test_a_mesh_that_only_shows_may_be_missing_one_that_collides_may_not(write):
     source = read(write(two_legs(trunk=mesh("package://x/trunk.dae", "visual"))))
-    assert any("1 meshes" in note and "not there" in note for note in source.notes)
+    assert any("1 visual meshes" in note and "not there" in note for note in source.notes)
     with pytest.raises(
         UserError, match=r"left_foot collides as package://x/foot.stl, which is not there.*folders above"
     ):
@@ -108,7 +108,7 @@ def test_a_link_without_inertia_gets_that_of_its_shapes(write):
 
 def test_shapes_of_no_size_that_only_show_are_left_out(write):
     source = read(write(two_legs(trunk=ball(0.0, "visual"))))
-    assert source.notes[0].startswith("1 shapes")
+    assert source.notes[0].startswith("1 visual shapes")
 
 
 LOOP = joint("again", "right_leg", "left_foot", kind="fixed")
@@ -118,7 +118,7 @@ LOOP = joint("again", "right_leg", "left_foot", kind="fixed")
     ("text", "name", "said"),
     [
         ("", "robot.urdf", "is not XML"),
-        ('<!DOCTYPE a [<!ENTITY b "c">]><robot/>', "robot.urdf", "document type of its own"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><robot/>', "robot.urdf", "declares its own document type"),
         ("<sdf/>", "robot.sdf", "begins with <sdf>"),
         ('<robot xmlns:xacro="http://x"><xacro:leg/></robot>', "robot.urdf", "is a template; expand it first"),
         ("<robot/>", "robot.urdf", "has no link"),

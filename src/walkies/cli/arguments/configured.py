@@ -1,6 +1,6 @@
-"""`--config FILE`: a training's settings out of a file, which flags then change.
+"""`--config FILE`: read a training's settings from a file; flags override them.
 
-The file is what a run wrote (config.json), or TOML of the same form; what it leaves out is the robot's own.
+The file is a run's config.json, or TOML of the same form; settings it leaves out take the robot's own values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from walkies.run.folders import current_names, from_dict, to_dict
 
 FLAG = "--config"
 OF_THE_RUN = ("out", "resume", "checkpoint", "config")
-"""What a run's own file says of that run alone, and is not taken from it."""
+"""Settings in a run's file that concern that run only, and are not taken from it."""
 EXPECTED = "a run's config.json, or TOML of the same form"
 
 

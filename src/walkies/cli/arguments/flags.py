@@ -49,14 +49,14 @@ def parse(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> 
     """The arguments that a command is to be called with.
 
     Raises:
-        UserError: a number lies outside its range, or a record refuses its values.
+        UserError: a number is outside its range, or a record refuses its values.
         SystemExit: help was asked for, or tyro cannot read the line; it has said why.
     """
     return made(function, read(function, prog, arguments))
 
 
 def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> inspect.BoundArguments:
-    """What a command line says, unchecked; records are still `Unmade`."""
+    """The values on a command line, unchecked; records are still `Unmade`."""
     signature = inspect.signature(function)
     if (start := getattr(function, "__start__", None)) is not None:
         defaults, arguments = start(arguments)
@@ -79,7 +79,7 @@ def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> i
 
 
 def _print_help(about: str, signature: inspect.Signature, hints: dict[str, Any], prog: str, topic: str) -> NoReturn:
-    """Print what a topic has, or a command's own flags where it is empty, and which topics there are below; then end.
+    """Print the flags of a topic, or a command's own flags if it is empty, and the topics below it; then exit.
 
     Raises:
         SystemExit: always, with status 0.
@@ -112,7 +112,7 @@ def _today(function: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
         name, equals, value = argument.partition("=")
         now = old.get(name.replace("_", "-")) if name.startswith("--") else None
         if now is not None:
-            print(f"walkies: {name} is now {now}; the old name goes after one release", file=sys.stderr)
+            print(f"walkies: {name} is now {now}; the old name will be removed after one release", file=sys.stderr)
         found.append(argument if now is None else now + equals + value)
     return found
 

@@ -1,6 +1,6 @@
-"""Ready tasks on a command line: `--preset` gives the numbers that other flags then change.
+"""Preset tasks on a command line: `--preset` sets the numbers that other flags then change.
 
-What a flag says holds, also where it says what plain walking has; a record that is made already cannot tell
+A flag always wins, even if its value is that of plain walking; a finished record cannot tell the difference
 (`walkies.tasks.gait.presets.with_preset`).
 """
 
@@ -15,8 +15,8 @@ FLAG = "--preset"
 
 
 def taken(arguments: Sequence[str]) -> tuple[WalkConfig | None, list[str]]:
-    """The ready task that the arguments name last, and the arguments without it; None and all of them where there is
-    none of that name."""
+    """The preset that the arguments name last, and the arguments without it; None and all arguments if there is none
+    of that name."""
     found, rest, at = None, list[str](), 0
     while at < len(arguments):
         name, equals, value = arguments[at].partition("=")

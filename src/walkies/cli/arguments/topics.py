@@ -1,6 +1,6 @@
-"""Help a portion at a time: a command's own flags first, the hundreds of numbers of its configuration where asked for.
+"""Help by topic: a command's own flags first, the hundreds of numbers of its configuration on request.
 
-    walkies train --help                  what people use first, and the topics that there are
+    walkies train --help                  the most used flags, and the list of topics
     walkies train --help task.rewards     one topic
     walkies train --help all              everything
 
@@ -33,7 +33,7 @@ class Topic(NamedTuple):
 
 
 def asked(arguments: Sequence[str]) -> str | None:
-    """The topic that a line asks help about: empty where it names none, None where it asks for no help."""
+    """The topic that a line asks help about: empty if it names none, None if it does not ask for help."""
     for index, argument in enumerate(arguments):
         if argument in ("-h", "--help"):
             following = arguments[index + 1 : index + 2]
@@ -72,7 +72,7 @@ def chosen(topic: str, found: dict[str, Topic], prog: str) -> Topic:
     """The topic of that name.
 
     Raises:
-        UserError: there is none; the message offers the nearest, or says which there are.
+        UserError: there is none; the message suggests the nearest, or lists all topics.
     """
     if topic in found:
         return found[topic]

@@ -1,1 +1,1 @@
-"""Robots at the command line: which one is meant, and the commands about them."""
+"""Robots on the command line: which one is meant, and the commands about them."""

@@ -1,4 +1,4 @@
-"""`walkies robot`: robots read off their files, what would make their training fail, and which there are."""
+"""`walkies robot`: read robots from their files, check them, and list them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ PICTURE = "robot.png"
 
 
 def add_command(file: Path, /, name: str | None = None) -> None:
-    """Read a legged robot off its MJCF or URDF, and keep it: robots/NAME/robot.xml and robot.toml.
+    """Read a legged robot from its MJCF or URDF, and store it as robots/NAME/robot.xml and robot.toml.
 
-    After it, NAME is a robot for every command called from here. In robot.toml every fact stands with where it came
-    from, and any may be changed; adding the file again keeps what was changed.
+    Afterwards every command called from this folder knows the robot NAME. robot.toml lists every fact with its origin;
+    you can change any of them, and adding the file again keeps your changes.
 
     Args:
-        file: The robot's file.
-        name: What it is called. Default: as its file.
+        file: The robot's MJCF or URDF file.
+        name: Name of the robot. Default: that of the file.
     """
     robot = added(file, name)
     picture = robot.mjcf.with_name(PICTURE)
     robot_picture.draw(robot, picture)
-    say(f"What was found, as a picture: {picture}")
+    say(f"A picture of what was found: {picture}")
     say(f"Train it: walkies train {robot.name}")
 
 
 def list_command(json: bool = False) -> None:
-    """List the robots that there are: those in the folder robots here, and those that walkies brings along.
+    """List the available robots: those in the folder robots here, and those that come with walkies.
 
-    Of these it says how many minutes a training took on two cores, and how many trainings passed the examination.
+    For the latter it shows how many minutes training took on two cores, and how many trainings passed the examination.
 
     Args:
         json: Print one JSON object instead of a table.
@@ -65,18 +65,18 @@ def list_command(json: bool = False) -> None:
 
 
 def place(path: Path) -> str:
-    """Where a robot is from, in short."""
+    """Where a robot comes from, in short."""
     return str(path) if not path.is_absolute() else "comes with walkies"
 
 
 def check_command(target: str, /, json: bool = False) -> int:
-    """Read a legged robot off its MJCF or URDF: base, legs, feet, mirror image, a pose to stand in, torques for it.
+    """Read a legged robot from its MJCF or URDF: base, legs, feet, mirror image, standing pose and its torques.
 
-    Nothing is written, and names mean nothing: limbs, feet, left and right are found by geometry. What would make
-    training fail is listed with what to do; the exit status is 1 if there is anything.
+    Nothing is written. Limbs, feet, left and right are found by geometry; names do not matter. Lists what would make
+    training fail, and how to fix it; the exit status is 1 if there is anything.
 
     Args:
-        target: The robot's file, or the name of a robot that there is.
+        target: The robot's file, or the name of a known robot.
         json: Print one JSON object instead of tables.
     """
     source = _source(target)
@@ -96,12 +96,12 @@ def check_command(target: str, /, json: bool = False) -> int:
         out.print(f"Note: {note}.", markup=False)
     for one in problems:
         out.print(f"- {one.what}: {one.mend}.", markup=False)
-    out.print(f"{len(problems)} to look at." if problems else "Nothing to look at.")
+    out.print(f"{len(problems)} to look at." if problems else "No problems found.")
     return 1 if problems else 0
 
 
 def _source(target: str) -> Source:
-    """What a file has, or a robot with the numbers of its record."""
+    """The contents of a file, or a known robot with the numbers of its record."""
     if Path(target).exists() or not known(target):
         return read(Path(target))
     robot = get_robot(target)
@@ -109,7 +109,7 @@ def _source(target: str) -> Source:
 
 
 def facts(source: Source, model: Any, parts: Anatomy, stance: Stand) -> dict[str, Any]:
-    """What was read, as JSON values; SI."""
+    """What was read, as JSON values in SI units."""
 
     def named(ids: tuple[int, ...]) -> list[str]:
         return [model.joint(joint).name for joint in ids]
@@ -132,7 +132,7 @@ def facts(source: Source, model: Any, parts: Anatomy, stance: Stand) -> dict[str
 
 
 def feet(model: Any, parts: Anatomy) -> list[list[str]]:
-    """Of each leg the bodies that touch the ground."""
+    """The bodies of each leg that touch the ground."""
     return [sorted({model.body(int(model.geom_bodyid[geom])).name for geom in leg.feet}) for leg in parts.legs]
 
 

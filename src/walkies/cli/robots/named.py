@@ -1,4 +1,4 @@
-"""Which robot a command line means: one by its name, or one in a file, which is read and gets a folder on the way."""
+"""Which robot a command line means: a known one by name, or one in a file, which is read into a folder first."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SWITCHES = ("--resume", "--film", "--view", "--self-contacts", "--json")
 
 
 def taken(arguments: Sequence[str]) -> tuple[Robot | None, list[str]]:
-    """The robot that the arguments name, and the arguments with its name in place of a file's; None: they name none
-    that there is.
+    """The robot that the arguments name, and the arguments with its name in place of a file's; None if they name no
+    known robot.
 
     Raises:
-        UserError: the file that they name has no robot that could be trained.
+        UserError: the file contains no robot that could be trained.
     """
     rest = list(arguments)
     for at in _places(rest):
@@ -52,8 +52,8 @@ def _places(arguments: Sequence[str]) -> Iterator[int]:
 
 
 def strained(robot: Robot) -> list[str]:
-    """Where standing alone takes too much of a motor, a sentence each, before any training; only of robots whose
-    record was read off a model."""
+    """Motors for which standing alone takes too much torque, a sentence each; only for robots whose record was read
+    from a model."""
     if robot.joints is None:
         return []
     from walkies.robots import load_model
@@ -65,19 +65,19 @@ def strained(robot: Robot) -> list[str]:
     parts = anatomy(model)
     needed, most = abs(torques(model, parts, stand(model, parts))), torque_limits(model, parts)
     shares = [(model.joint(joint).name, share) for joint, share in zip(parts.joints, needed / most, strict=True)]
-    return [f"{name} needs {share:.0%} of its motor's torque only to stand: it may never walk; a stronger motor, a "
+    return [f"{name} needs {share:.0%} of its motor's torque just to stand: it may never walk; a stronger motor, a "
             "lighter robot or a straighter pose would help" for name, share in shares if share > STRAINED]  # fmt: skip
 
 
 def added(path: Path, name: str | None = None) -> Robot:
-    """The robot in a file, in a folder of its own now; what was found is said."""
+    """The robot in a file, now in its own folder; prints what was found."""
     from walkies.robots.reading.infer import add
 
     found = add(path, name)
     say(f"{path}: a {found.robot.kind} of {found.robot.mass:.3g} kg with {found.robot.num_joints} joints; what was "
-        f"read off it, and may be changed, is in {found.folder}")  # fmt: skip
+        f"read is in {found.folder}, where you can change it")  # fmt: skip
     for what in found.kept:
-        say(f"Kept as it was changed by hand: {what}")
+        say(f"Kept your change: {what}")
     for note in found.notes:
         say(f"Note: {note}.")
     return found.robot

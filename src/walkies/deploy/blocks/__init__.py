@@ -1,7 +1,7 @@
-"""What a policy file of 2026 may say beyond its network: how commands reach it, and which references it is shown.
+"""Blocks of a 2026 policy file beyond its network: how commands reach it, and which references it observes.
 
-One module per block: its record, what it does, its form in the file and everything that can be wrong with it. A block
-that belongs to a signal is there if and only if the signal is in the frame.
+One module per block: its record, its effect, its form in the file and every check on it. A block that belongs to a
+signal is present if and only if the signal is in the frame.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Blocks:
 
     @property
     def hold(self) -> HeadingHold:
-        """The heading hold in force: where the file says nothing, on with a gait reference and off without."""
+        """The effective heading hold: by default on with a gait reference and off without."""
         if self.heading_hold is not None:
             return self.heading_hold
         return HeadingHold() if self.gait_reference is not None else NO_HOLD
@@ -59,7 +59,7 @@ class Blocks:
 
 
 def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None, found: list[Problem]) -> None:
-    """Everything wrong with a file's blocks, alone and beside the signals of its frame (None: unknown)."""
+    """Everything wrong with a file's blocks, alone and together with the signals of its frame (None: unknown)."""
     if "command_clip" in document:
         CommandClip.check(document["command_clip"], found)
     if "heading_hold" in document:
@@ -87,8 +87,8 @@ def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None,
 
 
 def beyond_2025(document: Mapping[str, Any]) -> list[str]:
-    """Blocks of a document without which its policy is not told what it was trained with, so that the robot of 2025,
-    which ignores them all, should not have it."""
+    """Blocks of a document that its policy needs as in training, so that it should not run on the 2025 software, which
+    ignores them all."""
     hold = document.get("heading_hold")
     holds = isinstance(hold, dict) and is_finite(hold.get("kp")) and hold["kp"] > 0
     references = [key for key in (gait.KEY, "jump_slot", "trick", "motion") if document.get(key) is not None]

@@ -1,4 +1,4 @@
-"""What a policy's file says about commands: the range it was trained for, and whether it holds its heading."""
+"""A policy file's blocks about commands: the trained range, and heading hold."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CommandClip:
 
 
 class Heading(NamedTuple):
-    """What holding a heading must remember of n robots."""
+    """State of the heading hold of n robots."""
 
     held: np.ndarray
     """(n,) bool: whether it did in the last step"""
@@ -63,7 +63,7 @@ class Heading(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadingHold:
-    """`heading_hold`: while a robot walks and is not told to turn, it is told to turn back to where it was heading."""
+    """`heading_hold`: while a robot walks without a turn command, a yaw command turns it back to its heading."""
 
     kp: float = 1.0
     """rad/s per rad; 0: it is off."""
@@ -79,11 +79,11 @@ class HeadingHold:
         return self.kp > 0
 
     def begin(self, n: int) -> Heading:
-        """Nobody is held, as after activation."""
+        """No heading is held, as after activation."""
         return Heading(np.zeros(n, bool), np.zeros(n))
 
     def __call__(self, heading: Heading, command: np.ndarray, yaw: np.ndarray) -> tuple[Heading, np.ndarray]:
-        """What is remembered next, and commands (n, 3) with their yaw rate replaced where the heading is held.
+        """The next state, and commands (n, 3) with their yaw rate replaced where the heading is held.
 
         yaw: (n,) rad. The target is the heading at the moment in which holding begins, and stays until it ends.
         """
@@ -111,4 +111,4 @@ class HeadingHold:
 
 
 NO_HOLD = HeadingHold(kp=0.0)
-"""It is off, and the file says so."""
+"""Explicitly off."""

@@ -1,4 +1,4 @@
-"""`gait_reference`, a policy file's tables of a gait, as `walkies.tasks.gait.reference` computes with them."""
+"""`gait_reference`, a policy file's gait tables, as used by `walkies.tasks.gait.reference`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = ("frequency", "blend_speed", "gallop_speed", "gallop_freq_mult", "dir_
 
 
 def check(block: Any, joints: int, found: list[Problem]) -> None:
-    """Everything for which the robot would refuse or misread the block."""
+    """Everything that would make the robot refuse or misread the block."""
     if not isinstance(block, dict):
         found.append(Problem("bad-block", KEY, describe(block), "an object with tables of a gait"))
         return

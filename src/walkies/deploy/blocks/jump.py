@@ -55,12 +55,12 @@ class JumpSlot:
     hop_speed: float = np.inf
     """m/s of forward command at the start from which on it is a hop"""
     hop_play_s: float = 0.0
-    """s: what the file says; nothing depends on it."""
+    """s: stored in the file, but unused."""
     hop_table_s: float = 1.0
     hop_reach_frequency: float = 1.0
 
     def begin(self, n: int) -> Jumps:
-        """Nobody jumps, as after activation."""
+        """No jumps, as after activation."""
         no = np.zeros((n, PENDING), bool)
         return Jumps(np.full((n, PENDING), np.inf), no, no)
 
@@ -85,7 +85,7 @@ class JumpSlot:
     def blend(
         self, jumps: Jumps, gait: np.ndarray, seconds: float, command: np.ndarray, default_pose: np.ndarray
     ) -> tuple[Jumps, np.ndarray]:
-        """What is remembered next, and the gait reference (n, nu) with what of a jump shows at this moment."""
+        """The next state, and the gait reference (n, nu) with the current part of a jump."""
         since = seconds - jumps.start
         active = (since >= 0) & (since < self.active_s)
         new = active & ~jumps.latched

@@ -1,4 +1,4 @@
-"""`trick` and `motion`: a recorded movement, cut into clips, that a policy is shown frame by frame."""
+"""`trick` and `motion`: a recorded movement, cut into clips, that a policy observes frame by frame."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Trick:
     clips: tuple[Clip, ...]
     """at least one"""
     duration_s: float | None = None
-    """What the file says; nothing depends on it."""
+    """Stored in the file, but unused."""
 
     def begin(self) -> Playback:
         """As after activation."""
@@ -78,7 +78,7 @@ class Trick:
         return playback._replace(queue=(*playback.queue, names.index(name))[:MAX_QUEUE])
 
     def at(self, playback: Playback, seconds: float) -> tuple[Playback, int]:
-        """What is remembered next, and the frame that is shown `seconds` after the fade-in ended (before: negative)."""
+        """The next state, and the frame shown `seconds` after the end of the fade-in (negative: before it)."""
         if seconds < 0:
             return playback, self.clips[playback.clip].start
         while True:

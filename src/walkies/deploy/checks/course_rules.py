@@ -1,8 +1,8 @@
-"""What the course's own validator refuses (pupper_gait_deploy, download_policy.py): a policy goes nowhere before it.
+"""What the course's own validator refuses (pupper_gait_deploy, download_policy.py); every deployment runs it.
 
-Every deployment runs it over the student's file, and stops where it has anything to say. Its checks are repeated here
-one by one, in its order; what it never looks at (gains, action scale, weights, numbers of a gait) others look at. Where
-it would break down over a value of another kind, that is a problem too. Sizes are the robot's.
+A deployment runs it on the student's file, and stops if it reports anything. Its checks are repeated here one by one,
+in its order; other rules cover what it does not check (gains, action scale, weights, numbers of a gait). A value of
+another type, which would crash it, is a problem too. Sizes are the robot's.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SHORTEST_CLIP = 2
 
 
 def problems(document: Mapping[str, Any], robot: Robot) -> list[Problem]:
-    """Everything that the validator lists, whatever stands in the document; empty where it lets the file through.
+    """Everything that the validator lists, for any document; empty if it accepts the file.
 
-    A file without `in_shape` or `layers` is no policy to it: then it looks at nothing else.
+    A file without `in_shape` or `layers` is not a policy to it: then it checks nothing else.
     """
     missing = [key for key in ("in_shape", "layers") if key not in document]
     if missing:
@@ -206,7 +206,7 @@ def _clip(block: Any) -> Iterator[Problem]:
 
 
 def _table(block: Mapping[str, Any], key: str, name: str, rows: int | None, columns: int) -> Iterator[Problem]:
-    """A problem if there are not so many rows of so many numbers; what numbers they are nobody looks at."""
+    """A problem unless there are this many rows of this many numbers; the values are not checked."""
     table = block.get(name, [])
     if not isinstance(table, list) or len(table) != rows or not _have_columns(table, columns):
         yield _problem(f"{key}.{name}", _got(block, name), f"{'rows' if rows is None else rows} × {columns} numbers")

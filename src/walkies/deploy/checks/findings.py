@@ -7,7 +7,7 @@ from dataclasses import dataclass
 ERROR, UNCHECKED, WARNING, NOTE = "error", "unchecked", "warning", "note"
 SEVERITIES = (ERROR, UNCHECKED, WARNING, NOTE)
 """error: the robot will not load it, or may harm itself; unchecked: the robot may run it, but walkies cannot and does
-not know; warning: look before you walk; note: good to know."""
+not know; warning: check before you walk; note: for information."""
 
 CONTROLLER = "pupperv3-monorepo, neural_controller"
 NEWER_CONTROLLER = "pupper_gait_deploy, neural_controller (2026)"

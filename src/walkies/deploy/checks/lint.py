@@ -1,7 +1,7 @@
-"""Check a policy file before it reaches a robot: every known way in which one that loads can still go wrong.
+"""Check a policy file before it reaches a robot: every known way in which a file that loads can still go wrong.
 
-Works on any file in the robot's format, whoever wrote it. Each finding has a stable code, a severity, where upstream
-the trouble was seen, and what to do about it. What is said of the robot is what its own loaders do with the file.
+Works on any file in the robot's format, whatever wrote it. Each finding has a stable code, a severity, a reference to
+where the problem was seen upstream, and a fix. Statements about the robot describe what its own loaders do.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from walkies.files import shown
 from walkies.tasks.signal import FRAME
 
 MAX_BYTES = 40 * 1024**2
-"""Larger files are answered without being parsed, which takes seconds; the largest published policy has 38.9 MB."""
+"""Larger files are not parsed, which would take seconds; the largest published policy has 38.9 MB."""
 NEWER_KEYS = ("obs_spec", "single_observation_size", *BLOCKS)
-"""Read by the controller of 2026 alone."""
+"""Read only by the controller of 2026."""
 IGNORED_KEYS = ("control_orientation", *network_rules.POSE_COMMANDS, "contract_version")
 KNOWN_KEYS = (*REQUIRED, *JOINT_KEYS, "observation_history", "use_imu", "walkies", *IGNORED_KEYS, *NEWER_KEYS)
 MAX_UNKNOWN_KEYS = 20
-"""told one by one"""
+"""Reported one by one."""
 
 _RETRAIN = "export again; `walkies train` writes this key"
 _PROBLEMS = {
@@ -95,7 +95,7 @@ _PROBLEMS = {
     ),
     "unsupported-layer": (
         UNCHECKED,
-        f"{LOADER}: builds it; walkies does not, and looked at nothing that the network does",
+        f"{LOADER}: builds it; walkies does not, and did not check what the network does",
         "train with dense layers to rehearse the policy here",
     ),
     "bad-layer-size": (
@@ -112,23 +112,23 @@ _PROBLEMS = {
     "wrong-type": (ERROR, f"{CONTROLLER}: JSON types are strict", "write a value of the expected type"),
     course_rules.CODE: (ERROR, f"{VALIDATOR}: stops every deployment", "export again, with an exporter of 2026"),
 }
-"""Severity, reference and mend of each kind of problem."""
+"""Severity, reference and fix of each kind of problem."""
 
 
 def lint(path: Path | str) -> list[Finding]:
     """Everything found in the file at `path`, worst first. Never raises on the content of a file."""
     path = Path(path)
     if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
-        message = f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} that are checked; nothing in it was looked at"
+        message = f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} that are checked; it was not examined"
         reference = f"{CONTROLLER}: the largest file published for it has 38.9 MB"
-        mend = "is this a policy? train a smaller network (two layers of 128 walk)"
+        mend = "is this a policy? train a smaller network (two layers of 128 are enough to walk)"
         return [Finding("too-large", UNCHECKED, "", message, reference, mend)]
     try:
         document = load_document(path)
     except PolicyFileError as error:
         reference = f"{CONTROLLER}: nlohmann::json refuses what is not JSON, lets the last of repeated keys count "
         reference += "and reads nothing behind the object"
-        mend = "if it was a policy once, export it again"
+        mend = "if it was a policy, export it again"
         return [Finding("unreadable", ERROR, "", str(error), reference, mend)]
     return check(document)
 
@@ -150,7 +150,7 @@ def text(path: Path, found: list[Finding]) -> str:
     lines = []
     for finding in found:
         where = f" at {finding.key}" if finding.key else ""
-        lines += [f"{finding.severity} [{finding.code}]{where}: {finding.message}", f"    mend: {finding.mend}"]
+        lines += [f"{finding.severity} [{finding.code}]{where}: {finding.message}", f"    fix: {finding.mend}"]
         lines.append(f"    seen: {finding.reference}")
     counts = {name: sum(finding.severity == name for finding in found) for name in SEVERITIES}
     told = [f"{counts[name]} {name}{'s' if counts[name] != 1 else ''}" for name in (ERROR, WARNING, NOTE)]
@@ -161,7 +161,7 @@ def text(path: Path, found: list[Finding]) -> str:
     elif counts[UNCHECKED]:
         verdict = "walkies cannot tell whether it is fit for the robot"
     else:
-        verdict = "look before you walk" if counts[WARNING] else "fit to try"
+        verdict = "check before you walk" if counts[WARNING] else "fit to try"
     return "\n".join([*lines, f"{path}: {', '.join(told)}: {verdict}"])
 
 
@@ -191,7 +191,7 @@ def _editions(document: dict[str, Any], broken: Sequence[str]) -> Iterator[Findi
     blocks = beyond_2025(document)
     if blocks or frame(document) not in (FRAME, None):
         what = ", ".join(blocks) if blocks else "a frame other than the one of 2025"
-        message = f"{what}: only the robot's software of 2026 knows it; that of 2025 would show the policy other inputs"
+        message = f"{what}: only the robot's software of 2026 knows it; that of 2025 would give the policy other inputs"
         yield Finding("needs-2026", NOTE, "obs_spec", message, CONTROLLER, "deploy it with the software of 2026")
 
 
@@ -207,7 +207,7 @@ def _keys(document: dict[str, Any]) -> Iterator[Finding]:
         elif key not in KNOWN_KEYS:
             near = difflib.get_close_matches(key[:60], KNOWN_KEYS, 1)
             meant = f"; did you mean {near[0]}?" if near else ""
-            mend = "rename or remove it; what is yours may stand in the object `walkies`"
+            mend = "rename or remove it; your own keys may go into the object `walkies`"
             severity = WARNING if near else NOTE
             yield Finding(
                 "unknown-key", severity, shown(key), f"the robot does not know this key{meant}", CONTROLLER, mend

@@ -1,4 +1,4 @@
-"""The linter's rules on a policy's network: its inputs, its size, and what it does on plausible observations."""
+"""The linter's rules on a policy's network: its inputs, its size, and its behaviour on plausible observations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BOUNDED = ("tanh", "sigmoid", "softmax")
 ONE_SIDED = ("relu", "sigmoid", "softmax")
 """Activations that never give a negative number."""
 POSE_COMMANDS = ("maximum_pitch_command", "maximum_roll_command")
-"""Degrees of lean that a course's training commanded (pupperv3-mjx); the robot does not read them."""
+"""Degrees of lean commanded in a course's training (pupperv3-mjx); the robot does not read them."""
 
 
 def leans(document: Mapping[str, Any]) -> bool | None:
@@ -51,7 +51,7 @@ def leans(document: Mapping[str, Any]) -> bool | None:
 
 
 def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
-    """Weights of the first layer: inputs that never varied in training have weights that nobody trained."""
+    """Weights of the first layer: inputs that never varied in training have untrained weights."""
     first = policy.layers[0].weights
     if first is None:
         return
@@ -59,7 +59,7 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     typical = float(np.median(weight[weight > 0])) if np.any(weight > 0) else 0.0
     if typical == 0.0:
         mend = "train longer, or export the right checkpoint"
-        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy senses nothing", COURSE, mend)
+        yield Finding("deaf", WARNING, "layers[0]", "all weights are zero: the policy ignores its input", COURSE, mend)
         return
     others = weight.copy()
     if (pose := policy.slices.get("desired_up")) is not None:
@@ -72,7 +72,7 @@ def inputs(policy: PolicyFile, leans: bool | None) -> Iterator[Finding]:
     for frame, entry in np.argwhere(others > NEVER_VARIED * typical)[:5]:
         name, part = next(item for item in policy.slices.items() if item[1].start <= entry < item[1].stop)
         message = f"{name}[{entry - part.start}] of frame {frame} weighs {others[frame, entry] / typical:.0f} × the"
-        message += " median input: it never varied in training, and will on the robot"
+        message += " median input: it never varied in training, but will on the robot"
         mend = "train with noise on this input, or drop it (scale 0 in the normalizer)"
         key = f"layers[0].weights[0][{frame * policy.frame_size + entry}]"
         yield Finding("never-varied", ERROR, key, message, FOLDED, mend)
@@ -100,7 +100,7 @@ def _held_constant(policy: PolicyFile, weight: np.ndarray, typical: float) -> It
             yield Finding("constant-input", NOTE, "layers[0]", message, FOLDED, mend)
         else:
             message += ", and what the policy makes of it on the robot is random"
-            mend = "set these rows to zero and add what they made of the constant to the bias"
+            mend = "set these rows to zero and add their contribution for the constant to the bias"
             severity = ERROR if times[held].min() > NEVER_VARIED else WARNING
             yield Finding("constant-input", severity, "layers[0]", message, FOLDED, mend)
 
@@ -131,10 +131,10 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
     last = len(policy.layers) - 1
     final = policy.layers[last].activation
     if final not in BOUNDED:
-        message = "nothing bounds the actions but the joint limits"
+        message = "only the joint limits bound the actions"
         yield Finding("unbounded", WARNING, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
     if final in ONE_SIDED:
-        message = f"{final} gives no negative action: every joint turns to one side of the default pose only"
+        message = f"{final} gives no negative action: every joint turns only to one side of the default pose"
         message += ", and the actions share a sum of 1" if final == "softmax" else ""
         severity = ERROR if final == "softmax" else WARNING
         yield Finding("one-sided", severity, f"layers[{last}].activation", message, COURSE, "export with a final tanh")
@@ -142,18 +142,17 @@ def size(policy: PolicyFile) -> Iterator[Finding]:
     if count > MAX_PARAMETERS:
         message = f"{count:,} weights; an action must be ready within 19 ms on the robot's computer"
         reference = f"{CONTROLLER}: policy_latest.json has 38.9 MB; watch ~/policy_inference_latency_seconds"
-        yield Finding(
-            "large", WARNING, "layers", message, reference, "train a smaller network (two layers of 128 walk)"
-        )
+        mend = "train a smaller network (two layers of 128 are enough to walk)"
+        yield Finding("large", WARNING, "layers", message, reference, mend)
 
 
 def behaviour(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
-    """What the policy does on plausible observations, and on the same ones a moment later with other sensor noise."""
+    """The policy's behaviour on plausible observations, and on the same ones a moment later with other sensor noise."""
     count = max(FEWEST_OBSERVATIONS, min(OBSERVATIONS, MAX_WORK // policy.num_parameters))
     now, later = ordinary_observations(policy.contract(robot), count)
     actions, after, exact = policy.act(now), policy.act(later), policy.act_exactly(now)
     if not (np.all(np.isfinite(actions)) and np.all(np.isfinite(after))):
-        message = "on ordinary observations some actions are not finite"
+        message = "some actions on ordinary observations are not finite"
         yield Finding("overflow", ERROR, "layers", message, f"{CONTROLLER}: NaN stops the controller", "train again")
         return
     with np.errstate(over="ignore"):  # the largest float32 twice is no float32 any more

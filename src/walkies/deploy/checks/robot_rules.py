@@ -1,4 +1,4 @@
-"""The linter's rules on how a policy meets its robot: gains, action scale, joints and pose, rate and commands."""
+"""The linter's rules on how a policy fits its robot: gains, action scale, joints and pose, rate and commands."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from walkies.robots.base import Range, Robot
 
 HELD = "target = default_joint_pos + action_scale · action"
 LIMIT_WIDTH = Range(0.0, math.inf, "rad", "the lower limit comes first")
-"""Of robots of which nobody has said more."""
+"""Default plausible ranges of a robot."""
 GROSS = 10.0
-"""A number so many times below or above what is plausible is a slip or another unit, and no choice."""
+"""A number this many times outside the plausible range is a typo or another unit, not a choice."""
 
 
 def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
@@ -29,7 +29,7 @@ def gains(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     for key, gain, cap in (("kp", policy.kp, robot.kp_cap), ("kd", policy.kd, robot.kd_cap)):
         for value in sorted(set(np.ravel(gain).tolist())):
             if value > cap:
-                message = f"{value:g} is above the board's cap: the robot will use {cap:g} without a word"
+                message = f"{value:g} is above the board's cap: the robot will silently use {cap:g}"
                 yield Finding("gain-over-cap", ERROR, key, message, BOARD, f"train with {key} ≤ {cap:g}")
             if robot.plausible is not None:
                 plausible = getattr(robot.plausible, key)
@@ -48,9 +48,9 @@ def scale(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         key = "action_scale" if uniform else f"action_scale[{i}]"
         which = "every joint" if uniform else robot.joint_names[i]
         if i in policy.held:
-            message = f"{which} stays at its default pose: nothing of its action reaches it"
+            message = f"{which} stays at its default pose: its action has no effect"
             if silent[i]:
-                yield Finding("held-joint", NOTE, key, message, HELD, "none needed where it is meant to be held")
+                yield Finding("held-joint", NOTE, key, message, HELD, "none needed if it is meant to be held")
                 continue
             mend = "write the scale it was trained with, or train with --task.hold"
             yield Finding("deaf-joint", WARNING, key, f"{message}, and the network moves it", HELD, mend)
@@ -76,7 +76,7 @@ def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
         np.array(values) for values in (policy.default_joint_pos, policy.joint_lower_limits, policy.joint_upper_limits)
     )
     if np.any(np.abs(np.concatenate([pose, lower, upper])) > 2 * np.pi):
-        message = "angles beyond a full turn: degrees where radians belong?"
+        message = "angles beyond a full turn: degrees instead of radians?"
         yield Finding("degrees", ERROR, "default_joint_pos", message, CONTROLLER, "write radians")
         return
     for i in np.flatnonzero((pose < lower) | (pose > upper)):
@@ -108,7 +108,7 @@ def joints(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
 
 
 def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
-    """What the file says of its training: robot, rate, commands."""
+    """The file's statements about its training: robot, rate, commands."""
     about = policy.walkies
     if not known(policy.robot_name):
         message = f"made for {shown(policy.robot_name)}, unknown here; checked as if for {robot.name}"
@@ -125,7 +125,7 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
     ranges = policy.command_range
     if not ranges:
         message = "the file does not say which commands it was trained to follow"
-        mend = "find out, and scale the gamepad to it (teleop_twist_joy)"
+        mend = "find out, and scale the gamepad accordingly (teleop_twist_joy)"
         yield Finding("command-range-unknown", NOTE, "command_clip", message, CONTROLLER, mend)
         return
     for name, axis, most in zip(COMMANDS, AXES, robot.gamepad, strict=True):
@@ -135,7 +135,7 @@ def training(policy: PolicyFile, robot: Robot) -> Iterator[Finding]:
             message = f"trained for {trained}, but the gamepad commands up to ±{most:g}: "
             mend = "scale the gamepad down (teleop_twist_joy), or train over the whole range"
             if policy.blocks.command_clip is None:
-                message += "more than it ever met"
+                message += "more than it ever saw in training"
                 yield Finding("command-range", WARNING, f"walkies.command_range.{name}", message, CONTROLLER, mend)
             else:
                 message += "the rest is clipped"

@@ -1,4 +1,4 @@
-"""Where a robot's feet are in a pose: what tells a standing pose from one with mixed-up joints."""
+"""Foot positions of a robot in a pose, to distinguish a standing pose from one with mixed-up joints."""
 
 from __future__ import annotations
 

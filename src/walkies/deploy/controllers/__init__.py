@@ -1,4 +1,4 @@
-"""Control protocols: what turns sensors into motor commands, with a policy file in its middle."""
+"""Control protocols: from sensor readings through a policy file to motor commands."""
 
 from __future__ import annotations
 

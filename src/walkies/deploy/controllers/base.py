@@ -1,4 +1,4 @@
-"""What every control protocol offers to the loop that closes it around a simulator (`walkies.judge.loop`)."""
+"""The interface between a control protocol and the control loop around a simulator (`walkies.judge.loop`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from walkies.quaternions import up_in_body
 
 
 class Sensors(NamedTuple):
-    """What a controller reads of n robots."""
+    """A controller's readings of n robots."""
 
     gyro: np.ndarray
     """(n, 3) rad/s, body frame"""
@@ -27,7 +27,7 @@ class Sensors(NamedTuple):
 
 
 class MotorCommand(NamedTuple):
-    """What the controller, or the board after its clamps, asks of the motors: τ = kp (position - q) - kd q̇."""
+    """Motor commands of the controller, or of the board after its clamps: τ = kp (position - q) - kd q̇."""
 
     position: np.ndarray
     """(n, nu) rad"""
@@ -38,7 +38,7 @@ class MotorCommand(NamedTuple):
 
 
 class Controller(Protocol):
-    """One policy under one control protocol, for n robots at once; it remembers what it must between ticks."""
+    """One policy under one control protocol, for n robots at once; it keeps its state between ticks."""
 
     tick_rate: float
     """Hz"""
@@ -47,7 +47,7 @@ class Controller(Protocol):
     fade_in: float
     """s after start-up over which actions grow to full size."""
     failure: str
-    """What a robot died of whose controller failed."""
+    """Cause of a fall due to a failed controller."""
 
     @property
     def start_up(self) -> int:
@@ -70,12 +70,12 @@ class Controller(Protocol):
         """(n, nu) float32, the same times its fade-in: what the policy is told that it did"""
 
     def activate(self, sensors: Sensors) -> None:
-        """Begin anew."""
+        """Restart."""
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False
     ) -> MotorCommand:
-        """One tick: what the motors are told. velocity_command: (n, 3) m/s, m/s, rad/s; None if there never was one."""
+        """One tick: the motor commands. velocity_command: (n, 3) m/s, m/s, rad/s; None if there never was one."""
 
 
 def gravity_in_body(orientation: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The idealized protocol: one action per tick, at a fixed rate, with history, fade-in, and the motor board's clamps.
 
-What training trains with and the examination and the film drive with; `neural_controller` is what runs on a robot.
+Training, the examination and films use it; `neural_controller` is what runs on a robot.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class GenericController:
         return np.repeat(self.contract.target(np.zeros((1, len(self.policy.action_scale)))), n, axis=0)
 
     def activate(self, sensors: Sensors) -> None:
-        """Begin anew, with the history that the robot's buffer holds before the first frame."""
+        """Restart, with the history that the robot's buffer holds before the first frame."""
         n = len(sensors.joint_position)
         self.actions = 0
         self.history = np.repeat(self.contract.initial_history()[None], n, axis=0)

@@ -1,7 +1,7 @@
-"""What a policy is told besides what sensors say: the command after all that cuts and bends it, and references.
+"""A policy's inputs besides sensor readings: the command after clipping and heading hold, and references.
 
-One state for n robots under one policy, as its file asks (`walkies.deploy.blocks`); both control protocols use it. A
-file without blocks gets the command as it comes.
+One state for n robots under one policy, according to its file (`walkies.deploy.blocks`); both control protocols use it.
+For a file without blocks the command is passed unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNLIMITED = Speeds()
 
 
 class Inputs(NamedTuple):
-    """What must be remembered between two actions."""
+    """State between two actions."""
 
     heading: Heading
     jumps: Jumps | None

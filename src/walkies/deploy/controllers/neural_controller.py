@@ -1,8 +1,8 @@
 """The robot's controller, rebuilt: what happens between sensors and motors, tick by tick, for n robots at once.
 
-A model of `neural_controller` and of the motor board behind it, with the traits that surprise people: the emergency
-stop is looked at only when the policy is, and never during start-up; the fade-in shows in the observation; who is
-switched off is damped, not limp. There are two ages of it: that of 2025
+A model of `neural_controller` and of the motor board behind it, including its surprising traits: the emergency stop is
+checked only when the policy runs, and never during start-up; the fade-in is visible in the observation; a controller
+that is switched off leaves the joints damped, not limp. There are two versions of it: that of 2025
 (pupperv3-monorepo, ros2_ws/src/neural_controller and control_board_hardware_interface), where history survives a
 re-activation and a multiplexer silences a dead gamepad, and that of 2026 (pupper_gait_deploy), which clears the
 history, knows the blocks of a file, and has no multiplexer.
@@ -50,7 +50,7 @@ class ControllerConfig:
     """Whether activation forgets what was sensed before it."""
     command_timeout: float = np.inf
     """s of silence after which the velocity multiplexer commands zero; infinite: there is none, and what was commanded
-    last holds for ever."""
+    last holds forever."""
     speeds: Speeds = UNLIMITED
 
 
@@ -100,7 +100,7 @@ def activate(
     History is zeros with gravity z = -1 in every frame the first time. On a re-activation (`before`) that is so again
     where the controller clears it; where it does not, only gravity z is set again, and all else is still there from
     the last walk, because upstream resizes the buffer without clearing it: after a NaN action that is a NaN, and the
-    controller fails again until its process is started anew. A pose command outlives every activation.
+    controller fails again until its process is restarted. A pose command outlives every activation.
     """
     n, joints = sensors.joint_position.shape
     size, signals = policy.observation_size, policy.signals

@@ -1,4 +1,4 @@
-"""The world of the controller twin: a model with the time step at which `neural_controller` is rehearsed.
+"""The model for the controller twin, with the time step at which `neural_controller` is rehearsed.
 
 Physics takes steps of half a tick, since 520 Hz does not divide the usual 4 ms.
 """

@@ -1,4 +1,4 @@
-"""Least squares between a simulator and a log: which latency, gains and frictions explain how the joints moved?
+"""Least squares between a simulator and a log: which latency, gains and frictions explain the joint motion?
 
 The log is cut into windows. Each starts from the measured joints, is driven by the logged targets, and is compared with
 the measured joints that follow (multiple shooting: Bock & Plitt 1984); a servo forgets how it started, so what is
@@ -184,7 +184,7 @@ def gauss_newton(
     while done < iterations:
         done += 1
         if not np.all(np.isfinite(residual)):
-            raise UserError("the simulated robot left the numbers; is this a log of this robot?")
+            raise UserError("the simulation diverged; is this a log of this robot?")
         sigma, weight = _weights(residual)
         cost = _cost(residual / sigma) + 0.5 * precision @ (x - start) ** 2
         hessian = np.einsum("pnr,nr,qnr->pq", jacobian, weight, jacobian) / sigma**2 + np.diag(precision)

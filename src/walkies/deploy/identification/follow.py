@@ -1,8 +1,8 @@
-"""States of a walking robot from its log: the simulator is led along the measurements until it knows what they lack.
+"""States of a walking robot from its log: an observer that follows the measurements and estimates what they lack.
 
-Neither joint velocities nor the trunk's height and velocity are measured. A simulator that is corrected a little
-towards what is measured, after every control step, finds them within a few steps, since feet on the ground tie them
-together (a Luenberger observer with MuJoCo as its model).
+Neither joint velocities nor the trunk's height and velocity are measured. A simulator that is corrected slightly
+towards the measurements after every control step finds them within a few steps, since feet on the ground couple them
+(a Luenberger observer with MuJoCo as its model).
 """
 
 from __future__ import annotations

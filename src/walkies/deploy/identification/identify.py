@@ -1,4 +1,4 @@
-"""What a log tells about its robot: latency, gains, frictions, gyro bias, each with its uncertainty, or nothing."""
+"""Identify a robot from a log: latency, gains, frictions, gyro bias, each with its uncertainty if identifiable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TOLERANCE = {
     "ground_friction": 0.30,
     "gyro_bias": 0.01,
 }
-"""Wanted accuracy: s, parts of the value, rad/s. What cannot be told this well is called not identifiable."""
+"""Wanted accuracy: s, parts of the value, rad/s. Parameters with a lower accuracy are called not identifiable."""
 SURE = 2.0
 """Standard deviations that must fit into the tolerance."""
 STEP = np.array([0.001, 0.05, 0.05, 0.1, 0.1])
@@ -110,7 +110,7 @@ def is_held(log: Log) -> bool:
     joints, gyro = log.part("joint_position"), log.part("gyro")
     if np.nanmedian(_spread(joints)) < MOVING:
         raise UserError(
-            "the joints hardly move in this log, so that it tells nothing; "
+            "the joints hardly move in this log, so it tells nothing; "
             "record the robot walking, or held in the air with its legs walking"
         )
     return bool(np.max(_spread(gyro)) < STILL)

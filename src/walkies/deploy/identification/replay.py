@@ -1,6 +1,6 @@
 """A log of the real robot against its policy file and the simulator.
 
-First whether the robot ran this policy as it should, then what the robot is like, then how to randomize for it.
+First whether the robot ran this policy correctly, then the robot's parameters, then how to randomize for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Reproduction(NamedTuple):
 
 
 def reproduce(log: Log, policy: PolicyFile) -> Reproduction:
-    """Let the policy answer what the robot saw, and compare."""
+    """Evaluate the policy on the robot's observations, and compare."""
     both = np.isfinite(log.seen).all(axis=1) & np.isfinite(log.output).all(axis=1)
     answers = policy.act(log.seen[both].astype(np.float32))
     clamped = np.clip(target_offset(log.applied, policy), policy.joint_lower_limits, policy.joint_upper_limits)
@@ -63,8 +63,8 @@ def reproduce(log: Log, policy: PolicyFile) -> Reproduction:
 def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
     """Ranges for training around what was found, by flag of `walkies train --task.randomization.…`.
 
-    A range reaches as far as the estimate may be wrong (two standard deviations, at least the wanted accuracy): one log
-    of one robot says nothing about other days and other robots. What was not identifiable keeps its default.
+    A range covers the uncertainty of the estimate (two standard deviations, at least the wanted accuracy): one log of
+    one robot says nothing about other days and other robots. Parameters that were not identifiable keep their default.
     """
     ranges: dict[str, tuple[float, float]] = {}
     for e in estimates:
@@ -85,7 +85,7 @@ def propose(estimates: tuple[Estimate, ...]) -> dict[str, tuple[float, float]]:
 
 
 def doubts(found: Identified, robot: Robot) -> list[str]:
-    """What a person should look at before believing the numbers."""
+    """What to check before trusting the numbers."""
     notes = []
     if found.joint_error > LITTLE * found.nominal_error and found.joint_error > FAR:
         where = "held in the air" if found.held else "on the ground"
@@ -118,7 +118,7 @@ def describe_log(log: Log, reproduction: Reproduction) -> str:
 
 
 def describe_robot(found: Identified, robot: Robot) -> str:
-    """The second part: what the robot is like, and how to randomize for it."""
+    """The second part: the robot's parameters, and how to randomize for them."""
     lines = [
         f"robot: {'held in the air' if found.held else 'on the ground'}; over {found.windows} windows the simulated "
         f"joints are {found.joint_error:.4f} rad off (root mean square), the nominal robot's {found.nominal_error:.4f}",

@@ -1,10 +1,9 @@
 """From received messages to control steps: which step each message belongs to, and what is known of every step.
 
-Receive times jitter by milliseconds, and messages get lost, so they only give the length of a step. What tells steps
-apart is the content: an observation carries its predecessors' frames and the last action, so that consecutive
-messages overlap, and a lost message's frame is found in the next one. Where a signal lies within a frame the policy's
-file says.
-"""
+Receive times jitter by milliseconds, and messages get lost, so they only give the length of a step. Steps are
+identified by their content: an observation carries its predecessors' frames and the last action, so consecutive
+messages overlap, and a lost message's frame is found in the next one. The policy's file says where a signal is within a
+frame."""
 
 from __future__ import annotations
 
@@ -33,13 +32,13 @@ SPARSEST = 0.1
 SAME = 1e-5
 """Two float32 numbers that were printed and read again differ by less, relative to 1."""
 RESTART = 45
-"""Control steps of silence after which the controller may have been activated anew, with another life's history."""
+"""Control steps of silence after which the controller may have been re-activated, with another history."""
 PAIRED = 2e-5
 """Largest difference between a message and what the following observation says of it: float32, printed and read."""
 ANSWERED = 1e-4
 """Largest difference between the policy's answer computed here and on the robot."""
 FADED_OUT = 1e-3
-"""A fade-in factor below which nothing can be told from an applied action."""
+"""Fade-in factor below which an applied action carries no information."""
 NEIGHBOURS = 8
 """Control steps by which a receive time may be wrong."""
 
@@ -186,7 +185,7 @@ def _check_messages(recording: Recording, policy: PolicyFile) -> None:
     if largest > OBSERVATION_CLIP * (1 + SAME):
         raise UserError(
             f"an observation holds {largest:.3g}, which the controller would have clamped to {OBSERVATION_CLIP:g}; "
-            "the log is damaged, or of something else"
+            "the log is damaged, or of another controller"
         )
 
 

@@ -1,8 +1,8 @@
 """Recordings of the robot's topics: read from a ROS 2 bag or CSV, written as CSV.
 
 The controller publishes three arrays with every action, none of them stamped (neural_controller.cpp,
-pupperv3-monorepo): all that is known of time is when the recorder received them. It drops a message rather than wait
-for its publisher.
+pupperv3-monorepo): the only times are those at which the recorder received them. The controller drops a message rather
+than wait for its publisher.
 """
 
 from __future__ import annotations

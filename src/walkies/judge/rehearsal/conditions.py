@@ -1,8 +1,8 @@
-"""Under which conditions a policy is rehearsed: one number each, so that a margin can be read off.
+"""The conditions of a rehearsal: one number each, so that margins can be measured.
 
-A rehearsed robot is a `Condition` and a seed. The condition says how heavy, how slippery, how late; the seed draws
-everything that has no size: commands, directions, times of pushes, which leg is the weak one. What each number means
-and how it is told to MuJoCo stands in `walkies.sim.conditions`; here are the ranges.
+A rehearsed robot is a `Condition` and a seed. The condition sets loads, friction, latencies and so on; the seed draws
+everything without a size: commands, directions, times of pushes, which leg is the weak one. The meaning of each number
+and how it is set in MuJoCo is in `walkies.sim.conditions`; the ranges are here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BASE = Condition(
 
 @dataclass(frozen=True)
 class Axis:
-    """A condition that is turned up step by step while all others stay."""
+    """A condition that is swept while all others stay fixed."""
 
     name: str
     label: str
@@ -204,7 +204,7 @@ def grown(robot: Robot, name: str, value: float) -> float:
 
 
 class Script(NamedTuple):
-    """What a seed decides, for n robots and A actions."""
+    """The draws of a seed, for n robots and A actions."""
 
     yaw: np.ndarray
     """(n,) rad, at the start"""
@@ -223,7 +223,7 @@ class Script(NamedTuple):
     slope_direction: np.ndarray
     """(n,) rad: the horizontal axis about which the ground is tilted"""
     imu_axis: np.ndarray
-    """(n,) rad: the axis in the body's x-y plane about which the IMU is askew"""
+    """(n,) rad: the axis in the body's x-y plane about which the IMU is misaligned"""
     weak_leg: np.ndarray
     """(n,) index"""
     encoder_sign: np.ndarray

@@ -1,4 +1,4 @@
-"""A rehearsal: a policy file through the robot's own control loop, under what training never had."""
+"""A rehearsal: a policy file in the robot's own control loop, under conditions not seen in training."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ BOX_JOB = 25
 
 
 def silent(done: int, total: int) -> None:
-    """Tell nobody how far it is."""
+    """Report no progress."""
 
 
 class Extent(NamedTuple):
-    """How much is rehearsed, and where what is finished is kept."""
+    """The size of a rehearsal, and where finished cells are kept."""
 
     robots: int
     """Per cell, or in the whole box."""
@@ -39,11 +39,11 @@ class Extent(NamedTuple):
     seed: int = 0
     """Number of the rehearsal."""
     folder: Path | None = None
-    """Keeps finished cells; a second call goes on where the first was stopped."""
+    """Keeps finished cells; a second call resumes where the first was stopped."""
     threads: int | None = None
     """None for all cores."""
     tell: Callable[[int, int], None] = silent
-    """Is told how many robots of how many are done."""
+    """Called with the number of finished robots and the total."""
 
     @property
     def seeds(self) -> range:
@@ -53,7 +53,7 @@ class Extent(NamedTuple):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """The part of a report about it."""
         return {"robots": self.robots, "seconds": self.seconds, "seeds": [self.seeds[0], self.seeds[-1]]}
 
     def run(self, policy: PolicyFile, jobs: Sequence[Job]) -> list[list[report.Row]]:
@@ -68,7 +68,7 @@ FULL_GRID = Extent(robots=8, seconds=10.0)
 
 
 def rehearse_sweeps(policy: PolicyFile, axes: Sequence[Axis] = AXES, extent: Extent = SWEEP) -> dict[str, Any]:
-    """Turn up one condition after the other. Every cell has the same seeds, so that cells differ in nothing else.
+    """Sweep one condition at a time. Every cell has the same seeds, so that cells differ in nothing else.
 
     Returns:
         JSON data: `rehearsal_report.sweeps` and what it was made with.

@@ -1,4 +1,4 @@
-"""What a rehearsal found, in numbers with intervals and in sentences that a person can act on."""
+"""Results of a rehearsal, as numbers with intervals and as sentences."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from walkies.judge.rehearsal.cells import Row
 from walkies.judge.rehearsal.conditions import Axis, Box, Condition
 
 HOLDS = 0.9
-"""Share of robots that must survive for a condition to be held."""
+"""Share of robots that must survive for a condition to hold."""
 FOLLOWS = 0.15
-"""m/s: a mean velocity error beyond it is not following any more."""
+"""m/s: with a larger mean velocity error the robot no longer follows commands."""
 TELLING = 2.0
 """Standard errors by which the fallen robots' mean must lie off the mean of all to be worth a sentence."""
 
@@ -44,7 +44,7 @@ def verdict(axis: Axis, cells: Sequence[Summary]) -> str:
     """One sentence: how far to either side of the base the robot holds, and where it still follows."""
     good = [cell.survival.value >= HOLDS for cell in cells]
     if not good[axis.base]:
-        return f"{axis.label}: falls already at {axis.show(axis.values[axis.base])}, where everything is as usual"
+        return f"{axis.label}: falls already at {axis.show(axis.values[axis.base])}, the usual conditions"
     first = last = axis.base
     while first > 0 and good[first - 1]:
         first -= 1
@@ -75,7 +75,7 @@ def _falls(axis: Axis, cells: Sequence[Summary], index: int) -> str:
 
 
 def in_common(box: Box, conditions: Sequence[Condition], rows: Sequence[Row]) -> list[str]:
-    """What sets the fallen robots apart: conditions whose mean over them is off the mean over all robots."""
+    """What the fallen robots have in common: conditions whose mean over them differs from the mean over all robots."""
     fell = np.array([row.cause != "" for row in rows])
     found = []
     for name in box.ranges:
@@ -114,7 +114,7 @@ def as_json(cell: Summary) -> dict[str, Any]:
 
 def sweeps_markdown(data: Mapping[str, Any]) -> str:
     """The sweeps for people."""
-    lines = ["# Rehearsal", "", _about(data), "", "## What to make of it", ""]
+    lines = ["# Rehearsal", "", _about(data), "", "## Conclusions", ""]
     lines += [f"- {axis['verdict']}" for axis in data["axes"]]
     for axis in data["axes"]:
         lines += [

@@ -79,7 +79,7 @@ def pushes(given: Given, script: Script, dt: float) -> np.ndarray:
 
 
 def senses(given: Given, script: Script) -> Sense:
-    """Readings that are noisy and askew, of an IMU that knows the slope."""
+    """Readings with noise and IMU misalignment, of an IMU that measures the slope."""
     level = conditions.level(given["slope"], script.slope_direction)
     askew = _turn(given["imu_tilt"], script.imu_axis)
     turn, bias = rotation_of(askew), given["gyro_bias"][:, None] * script.gyro_sign

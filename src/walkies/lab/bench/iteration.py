@@ -1,4 +1,4 @@
-"""`walkies lab bench train`: how fast training runs here, and where its time, and a minute, go."""
+"""`walkies lab bench train`: training speed on this machine, and how the time of an iteration and a minute is spent."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def command(
     simulator: str = "native",
     json: bool = False,
 ) -> None:
-    """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run; and what
-    of a minute of training is over before the first iteration.
+    """Measure one training iteration with the default settings, its parts, and MuJoCo alone in the same run; and how
+    much of a minute of training passes before the first iteration.
 
     Args:
-        robot: Which robot.
+        robot: Name of the robot.
         rounds: Interleaved repetitions; medians are reported.
         threads: CPU threads. Default: all cores.
         simulator: native or mujoco.

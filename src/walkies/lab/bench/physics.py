@@ -1,8 +1,8 @@
-"""`walkies lab bench physics`: speed and accuracy of the native engine beside MuJoCo, in one run.
+"""`walkies lab bench physics`: speed and accuracy of the native engine compared with MuJoCo, in one run.
 
 Both engines start from the same saved states of walking robots (same warm starts) under the same controls, interleaved,
-and medians are reported: falling robots are cheap to simulate, and a machine's clock drifts. The native engine carries
-one set of parameters per robot, MuJoCo one model for all. MuJoCo runs with the model's own solver options.
+and medians are reported: falling robots are cheap to simulate, and a machine's clock drifts. The native engine has one
+set of parameters per robot, MuJoCo one model for all. MuJoCo runs with the model's own solver options.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def command(
     """Measure both settings of the native engine against mujoco.batch.Batch from the same walking states.
 
     Args:
-        robot: Which robot, by its name, or an MJCF file of any that fits the engine. Default: pupper.
+        robot: Name of a robot, or an MJCF file that the engine supports. Default: pupper.
         named: The same as a flag.
-        robots: How many robots are simulated at once.
+        robots: Number of robots simulated at once.
         rounds: Interleaved repetitions; medians are reported.
         threads: CPU threads for both engines. Default: all cores.
-        policy: A policy.json that walks the robots; without it they trot on the spot to a script.
+        policy: A policy.json that walks the robots; without it they trot on the spot by a script.
         json: Print one JSON object instead of a table.
     """
     if robot and named and robot != named:

@@ -1,7 +1,7 @@
-"""`walkies lab bench replay`: how well `walkies replay` finds parameters that it was not told.
+"""`walkies lab bench replay`: how well `walkies replay` recovers hidden parameters.
 
-Robots with hidden parameters walk, or kick in the air, under the controller twin; what they publish is recorded with
-noise, jitter and losses, and identified. The table says how far off the estimates are.
+Robots with hidden parameters walk, or kick in the air, under the controller twin; their messages are recorded with
+noise, jitter and losses, and identified. The table shows the errors of the estimates.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _received(time: np.ndarray, values: np.ndarray, recorder: Recorder, rng: np.
 
 
 def draw(rng: np.random.Generator) -> Hidden:
-    """A robot whose parameters nobody was told."""
+    """A robot with hidden parameters."""
     return Hidden(
         latency=rng.uniform(0.0, 0.03),
         kp=rng.uniform(0.6, 1.3),
@@ -204,15 +204,15 @@ def command(
     threads: MujocoThreads = 0,
     json: bool = False,
 ) -> None:
-    """Identify robots with hidden parameters from logs of the controller twin, and print how far off the estimates are.
+    """Identify robots with hidden parameters from logs of the controller twin, and print the errors of the estimates.
 
     Args:
-        policy: what the robots run: a policy.json or a run folder; default: the policy of `walkies excite` (held).
+        policy: the robots' policy: a policy.json or a run folder; default: the policy of `walkies excite` (held).
         held: the robots are held in the air; otherwise they walk.
-        robots: how many.
+        robots: number of robots.
         seconds: length of a log, start-up included.
-        seed: of the hidden parameters and of all noise.
-        threads: for MuJoCo, 0 for all cores.
+        seed: seed of the hidden parameters and of all noise.
+        threads: CPU threads for MuJoCo, 0 for all cores.
         json: print JSON.
     """
     if policy is None and not held:

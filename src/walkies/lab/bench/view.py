@@ -1,4 +1,4 @@
-"""`walkies lab bench view`: what watching a training costs it."""
+"""`walkies lab bench view`: measure what watching a training costs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Measure how much a watching page that does not draw on this machine slows training with the default settings.
 
-    Blocks with and without the page take turns in one training.
+    Blocks with and without the page alternate within one training.
 
     Args:
         blocks: Pairs of blocks.

@@ -1,1 +1,1 @@
-"""`walkies lab compare`: the ladder of algorithms on one problem, measured side by side."""
+"""`walkies lab compare`: the ladder of algorithms on one problem, compared side by side."""

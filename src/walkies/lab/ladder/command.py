@@ -1,4 +1,4 @@
-"""`walkies lab compare`: train the ladder on one problem, measure, write the page. It can be stopped and goes on."""
+"""`walkies lab compare`: train the ladder on one problem, measure, write the page. It resumes if interrupted."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def command(
     train: bool = True,
     threads: Threads | None = None,
 ) -> int:
-    """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, worth of old samples.
+    """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, value of old samples.
 
-    What is finished lies in the output folder and is not run again, so that the comparison can be stopped and goes on.
+    Finished parts are in the output folder and are not run again, so an interrupted comparison resumes.
 
     Args:
         problem: pupper, cart-pole, pendulum or double-integrator.
         seeds: Train each recipe with seeds 0 … seeds − 1.
         samples: Control steps that each training learns from. Default: a million for pupper, less for the others.
-        recipes: Which recipes; all seven where none is given.
+        recipes: Which recipes; default: all seven.
         out: Folder of the results. Default: compare/PROBLEM.
-        train: Run what is missing; otherwise only write the page from what there is.
+        train: Run what is missing; otherwise only write the page from the finished parts.
         threads: CPU threads. Default: all cores.
     """
     use_cpu(threads)

@@ -20,17 +20,17 @@ def command(
     speed: bool = False,
     one_step: bool = False,
 ) -> None:
-    """Train walkies' recipes in Gymnasium's environments with public libraries' settings, beside published results.
+    """Train walkies' recipes in Gymnasium's environments with public libraries' settings, and compare the results.
 
-    Trains what is missing, one row after the other; a killed row goes on from its last checkpoint. Needs the extra
+    Trains what is missing, one row after the other; a killed row resumes from its last checkpoint. Needs the extra
     `gym`, and for the rows of other libraries the extra `compare`.
 
     Args:
         only: Parts of rows' names, such as `Hopper` or `trpo-contrib_Hopper-v4_1`. Default: every row.
         out: Folder with finished rows, curves and checkpoints.
         show: Only list the rows, finished and missing.
-        page: Write the table and the picture of all finished rows into this Markdown file, and train nothing.
-        speed: Only time 50,000 steps of the rows of other libraries beside ours, in turns.
+        page: Write the table and the picture of all finished rows into this Markdown file, without training.
+        speed: Only time 50,000 steps of the rows of other libraries alternating with ours.
         one_step: Only compare TRPO's first steps with sb3-contrib's, on the same batches, under each row's settings.
     """
     from walkies.lab.published import report

@@ -1,7 +1,7 @@
 """The same trainings by public libraries, for figures measured on this machine: their returns and their speed.
 
 Stable-Baselines3 and sb3-contrib with the settings of our protocols. They come with PyTorch, so they are an extra of
-their own (`compare`). These rows start anew when they are killed.
+their own (`compare`). These rows start again if they are killed.
 """
 
 from __future__ import annotations

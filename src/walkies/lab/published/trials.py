@@ -186,7 +186,7 @@ def train_row(row: Row, out: Path, say: Callable[[str], None] = lambda text: Non
     trial = Trial(row)
     if path.exists():
         trial.load(path)
-        say(f"{row.key}: goes on after {trial.episodes.steps:,} steps")
+        say(f"{row.key}: resumes after {trial.episodes.steps:,} steps")
     total = row.protocol.steps
     saved = trial.episodes.steps
     while not trial.finished:

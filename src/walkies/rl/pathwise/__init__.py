@@ -1,4 +1,4 @@
-"""Gradients through the world: of a deterministic rollout, and of short windows with a value at the end."""
+"""Pathwise gradients through the dynamics: of a deterministic rollout, and of short windows with a final value."""
 
 from walkies.rl.pathwise.deterministic import Path, pathwise_return, unroll
 

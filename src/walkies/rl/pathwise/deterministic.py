@@ -1,10 +1,10 @@
-"""The gradient through the world: differentiate Σ r along the rollout itself.
+"""The pathwise gradient: differentiate Σ r through the dynamics along the rollout.
 
     J(θ) = E Σ_t γ^t r(s_t, a_t),   a_t = f_θ(s_t, ε_t),   s_{t+1} = step(s_t, a_t)
 
 With ε drawn beforehand the return is an ordinary function of θ, and reverse-mode differentiation goes back through
-every step. It needs a deterministic policy or a reparametrized one, no likelihood, and as a rule far fewer samples than
-the likelihood-ratio gradient where the world is smooth. It fails where that one does not: a step-shaped reward has
+every step. It needs a deterministic or reparametrized policy but no likelihood, and usually far fewer samples than
+the likelihood-ratio gradient if the dynamics are smooth. It fails where that one does not: a step-shaped reward has
 derivative zero, contact can multiply the Jacobians ∂s′/∂s until the gradient explodes (Suh et al. 2022). Hence short
 horizons with a value function at the end (Xu et al. 2022), in `walkies.rl.pathwise.short_horizon`.
 """
@@ -42,7 +42,7 @@ class Path(NamedTuple):
 def unroll(env: Env, act: Act, params: Any, state: Any, key: Key, horizon: int, noise: Any = None) -> Path:
     """Follow `act` for `horizon` steps from `state`, without resets; differentiable in `params` and `state`.
 
-    noise: PyTree of (time, …), one row handed to `act` per step; None hands it None. key: the world's own randomness.
+    noise: PyTree of (time, …), one row passed to `act` per step; None passes None. key: randomness of the environment.
     """
 
     def step(carry: tuple[Any, Array], row: tuple[Key, Any]) -> tuple[tuple[Any, Array], tuple]:
@@ -73,8 +73,8 @@ def pathwise_return(
 ) -> Array:
     """Mean over environments of Σ_{t<H} γ^t r_t + γ^H V(s_H): maximize it with `jax.grad`; a scalar.
 
-    value: critic observation (num_envs, size) → V (num_envs,), for what comes after the horizon; None counts it as
-    nothing. The rest as in `unroll`.
+    value: critic observation (num_envs, size) → V (num_envs,), for rewards after the horizon; None: zero. The rest as
+    in `unroll`.
     """
     path = unroll(env, act, params, state, key, horizon, noise)
     total = jnp.sum(gamma ** jnp.arange(horizon)[:, None] * path.rewards, axis=0)

@@ -1,10 +1,10 @@
-"""Learning from the gradient through the world, in short windows with a value at the end (SHAC, Xu et al. 2022).
+"""Learning from the pathwise gradient, in short windows with a value at the end (SHAC, Xu et al. 2022).
 
     maximize  E Σ_{t<h} γ^t r_t + γ^h V(s_h)
 
-A window of h steps keeps the product of Jacobians short, V stands for all that comes later, and the reparametrized
-actions a = f_θ(s) + σ ε carry the gradient. States go on from window to window; their gradient does not. Acting,
-records, value targets and the state of the training are those of `walkies.rl.train`: only the origin of the gradient
+A window of h steps keeps the product of Jacobians short, V stands for all later rewards, and the reparametrized
+actions a = f_θ(s) + σ ε carry the gradient. States continue from window to window; their gradient does not. Acting,
+rollouts, value targets and the training state are those of `walkies.rl.train`: only the source of the gradient
 differs. The environment's `step` must be differentiable.
 """
 
@@ -40,7 +40,7 @@ SHORT_HORIZON = Recipe(
 def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
     """The compiled iteration; start it from `train.init(recipe, env, key)`. Its argument's memory is reused.
 
-    Raises UserError for discrete actions, which have no reparametrization, and where the recipe has no value function.
+    Raises UserError for discrete actions, which have no reparametrization, and if the recipe has no value function.
     """
     if isinstance(env.action_space, Discrete):
         raise UserError("the gradient through the world needs continuous actions; this environment's are discrete")
@@ -50,7 +50,7 @@ def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[Tra
 
 
 def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
-    """One window of every environment, one step of the policy through it, and the value function's epochs."""
+    """One window in every environment, one policy update from it, and the value function's epochs."""
     key, act_key, learn_key = jax.random.split(state.key, 3)
     learner = state.learner
     loss = partial(window_loss, recipe, env, state, act_key)
@@ -75,7 +75,7 @@ def window_loss(
 ) -> tuple[Array, tuple[EpisodeState, Rollout]]:
     """Minus the mean return () of a window per step, differentiable in `params`, with where it ended and its record.
 
-    An episode that starts within the window is discounted from its own first step, and one that is cut goes on with V.
+    An episode that starts within the window is discounted from its own first step; a truncated one bootstraps from V.
     """
     # The native networks have no gradient by their inputs.
     value = partial(train.values, replace(recipe, networks="xla"), state)

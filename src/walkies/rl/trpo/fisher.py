@@ -1,4 +1,4 @@
-"""The Fisher information of a policy, without ever writing the matrix down: products with it, and its inverse's."""
+"""The Fisher information of a policy, without forming the matrix: products with it and with its inverse."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""The natural gradient and the trust region: a step is as long as the change of the distributions, not of parameters.
+"""The natural gradient and the trust region: the step size is measured by the change of the distribution.
 
     maximize  L(θ)   subject to  KL(π_old ‖ π_θ) ≤ δ
 
 Near θ_old the constraint is ½ xᵀF x ≤ δ with F the Fisher information, so the step is x ∝ F⁻¹ ∇L (Kakade 2001), found
-by conjugate gradients from products F v alone (Schulman et al. 2015, appendix C). TRPO then walks back along the step
-until, on the batch, the true constraint holds and the objective has really improved, or stays where it is.
+by conjugate gradients from products F v only (Schulman et al. 2015, appendix C). TRPO then backtracks along the step
+until, on the batch, the true constraint holds and the objective has improved, or takes no step.
 
-The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so only the line
-search could tell them apart. Pass the parameters of the policy alone: a value function has no Fisher information, and
-would make F singular.
+The KL is KL(old ‖ new), as in Schulman et al. 2015, eq. 12. Both directions have the same Hessian, so they differ only
+in the line search. Pass only the parameters of the policy: a value function has no Fisher information, and would make F
+singular.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = jax.Array
 
 
 class NaturalInfo(NamedTuple):
-    """What a natural step did; scalars."""
+    """Result of a natural step; scalars."""
 
     accepted: Array
     """bool: the parameters have moved."""
@@ -36,7 +36,7 @@ class NaturalInfo(NamedTuple):
     improvement: Array
     """loss(old) − loss(new) of the returned parameters."""
     fraction: Array
-    """Share of the full step that was taken: 0 where none was."""
+    """Share of the full step that was taken: 0 if none was."""
     cg_iterations: Array
     cg_residual: Array
     """‖g − (F + cI) x‖² / ‖g‖²."""
@@ -59,7 +59,7 @@ def natural_step(
 ) -> tuple[Params, NaturalInfo]:
     """One step downhill in `loss`, of `delta` nats by the quadratic model: TRPO with the line search, NPG without.
 
-    With the line search the KL on the batch is at most `delta` in truth; without it may be more.
+    With the line search the true KL on the batch is at most `delta`; without it may be more.
 
         x = (F + cI)⁻¹ g,  s = √(2δ / xᵀ(F + cI)x) x,  θ ← θ_old − α^j s  for the first j < backtrack_steps with
         KL(old ‖ new) ≤ δ and loss(new) < loss(old); where there is none, the parameters come back bit for bit.

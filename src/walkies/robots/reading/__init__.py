@@ -1,1 +1,1 @@
-"""Robots read off their files: what a robot is made of, how it stands, and a folder of its own."""
+"""Read robots from their files: their parts, their standing pose, and a folder for each."""

@@ -1,7 +1,7 @@
-"""What a robot is made of, read off its compiled model: hinges, limbs, legs, feet, and which part mirrors which.
+"""The parts of a robot, found in its compiled model: hinges, limbs, legs, feet, and which part mirrors which.
 
-By geometry alone: names mean nothing here, and neither does the order of limbs or the sense of an axis. Everything is
-as seen from the base, x forward, y to the left, z upward.
+By geometry alone: names do not matter, and neither does the order of limbs or the sign of an axis. Everything is in the
+frame of the base, x forward, y to the left, z upward.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def anatomy(model: mujoco.MjModel) -> Anatomy:
     """The parts of the robot in a model, standing in its keyframe, or else with its joints at zero.
 
     Raises:
-        UserError: it is no legged robot, or one of other joints than hinges; what it is then.
+        UserError: it is not a legged robot, or has joints other than hinges; says what it is.
     """
     base = _base(model)
     hinges = _hinges(model, base)
@@ -90,8 +90,8 @@ def anatomy(model: mujoco.MjModel) -> Anatomy:
         limbs = _limbs(model, hinges, list(_poses(model, hinges)))  # at zero its legs may lie level
     if (legs := sum(bool(limb.feet) for limb in limbs)) < 2:
         raise UserError(
-            f"the robot has {len(hinges)} hinges and {legs} legs: no two limbs end about as low as the lowest; "
-            "expected two legs at least"
+            f"the robot has {len(hinges)} hinges and {legs} legs: no two limbs reach about equally low; "
+            "expected at least two legs"
         )
     if wheels := [model.joint(limb.joints[-1]).name for limb in limbs if limb.feet and _rolls(model, hinges, limb)]:
         raise UserError(f"the robot rolls on wheels ({', '.join(map(shown, wheels))}); expected legs")
@@ -174,7 +174,7 @@ def _hinges(model: mujoco.MjModel, base: int) -> tuple[int, ...]:
             continue
         if kind != mujoco.mjtJoint.mjJNT_HINGE:
             what = "slides" if kind == mujoco.mjtJoint.mjJNT_SLIDE else "is a ball joint"
-            raise UserError(f"the joint {shown(model.joint(joint).name)} {what}; expected hinges alone")
+            raise UserError(f"the joint {shown(model.joint(joint).name)} {what}; expected only hinges")
         found.append(joint)
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""What would make a robot's training fail, seen before it: a sentence and a mend each."""
+"""What would make a robot's training fail, found before it: a sentence and a fix each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from walkies.robots.reading.stand import KEYFRAME, Stand
 STRAINED = 0.7
 """Share of a motor's torque beyond which standing leaves too little for walking."""
 LOWER = 0.02
-"""Of the hips' height: a part that is lower than the feet by more stands in their place."""
+"""Share of the hips' height: the robot stands on a part that is lower than the feet by more."""
 EVEN = 1e-4
 """Weight of carrying evenly beside that of carrying."""
 HEAVY, SMALL = 500.0, 0.05
@@ -22,14 +22,14 @@ HEAVY, SMALL = 500.0, 0.05
 
 
 class Problem(NamedTuple):
-    """Something that a person should look at."""
+    """Something that you should look at."""
 
     what: str
     mend: str
 
 
 def check(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Problem]:
-    """Everything that is found, the gravest first."""
+    """All problems found, the most serious first."""
     data = posed(model, parts.joints, stance.angles)
     return [
         *_units(model, stance),
@@ -63,7 +63,7 @@ def _bodies(model: mujoco.MjModel, parts: Anatomy) -> list[Problem]:
         if mass == 0.0 and model.body_jntnum[body]:
             found.append(Problem(f"{name} moves and has no mass", "state its mass and inertia"))
         elif inertia[2] > (inertia[0] + inertia[1]) * (1 + 1e-6):
-            found.append(Problem(f"{name} has an inertia that no body has", "its largest is at most the others' sum"))
+            found.append(Problem(f"{name} has an impossible inertia", "the largest is at most the others' sum"))
     return found
 
 
@@ -188,4 +188,4 @@ def _torques(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Probl
 def _image(parts: Anatomy) -> list[Problem]:
     if parts.partner is not None:
         return []
-    return [Problem("left and right are no mirror images", "none needed; training cannot use the symmetry")]
+    return [Problem("left and right are not mirror images", "none needed; training cannot use the symmetry")]

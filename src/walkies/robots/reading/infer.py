@@ -1,4 +1,4 @@
-"""From a robot's file to its folder: everything that a task must know of it, each fact with where it comes from."""
+"""From a robot's file to its folder: everything that a task needs to know about it, each fact with its origin."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     """Read the robot in a file, and write its folder.
 
     Raises:
-        UserError: what is wrong with the file or the name; nothing is written then.
+        UserError: says what is wrong with the file or the name; nothing is written then.
     """
     name = name_of(path) if name is None else name
     if NAME.fullmatch(name) is None:
-        raise UserError(f"--name {name!r}: expected small letters, digits, - and _ alone, since it names a folder")
+        raise UserError(f"--name {name!r}: expected only lowercase letters, digits, - and _, since it names a folder")
     source = read(path)
     model = source.spec.compile()
     parts = anatomy(model)
@@ -90,7 +90,7 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     apart, overlaps = _apart(seen)
     slow = _slower(seen, motors.speed)
     narrowed = (
-        f"its motors are slow for a robot of its size: it is told to go at most {found.commands.forward:g} m/s, "
+        f"its motors are slow for a robot of its size: its commands are limited to {found.commands.forward:g} m/s, "
         f"{slow:.0%} of what is usual"
     )
     notes = (*source.notes, *overlaps, *([narrowed] if slow < 1.0 else []))
@@ -319,7 +319,7 @@ def _apart(seen: Anatomized) -> tuple[list[tuple[int, int]], list[str]]:
     has = {int(model.body_weldid[model.geom_bodyid[g]]) for g in range(model.ngeom)
            if model.geom_contype[g] or model.geom_conaffinity[g]}  # fmt: skip
     named = model_file.names(model).body
-    told = [f"{named[a]} and {named[b]} overlap where the robot stands, and do not touch each other here"
+    told = [f"{named[a]} and {named[b]} overlap in the standing pose; contact between them is disabled"
             for a, b in sorted(overlap & could)]  # fmt: skip
     return [(a, b) for a, b in apart if {a, b} <= has], told
 

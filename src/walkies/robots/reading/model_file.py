@@ -1,8 +1,8 @@
-"""A robot's `robot.xml`: its compiled model written anew, a floating base and what its hinges move.
+"""A robot's `robot.xml`: its compiled model rewritten as a floating base with a tree of hinges.
 
-What is welded together becomes one body, so that nothing of the mass is lost and the engines have no more bodies than
-motors move. On the ground the robot stands on spheres (`walkies.robots.reading.shapes`); its own parts touch one
-another in the shapes of its file. Meshes are written beside it.
+Bodies welded together become one, so that no mass is lost and the engines have no more bodies than joints. The robot
+stands on spheres (`walkies.robots.reading.shapes`); contacts between its own parts use the shapes of its file. Meshes
+are written beside it.
 """
 
 from __future__ import annotations

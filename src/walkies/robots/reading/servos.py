@@ -1,4 +1,4 @@
-"""Motors of a robot: what its file says of them, and what is usual where it says nothing.
+"""Motors of a robot: their properties in its file, and typical values for those that are missing.
 
 A servo is chosen by the rotor behind it: kp = J ω², kd = 2 ζ J ω for an armature of J, with ω = 2π · 10 Hz and ζ = 2.
 That is how Unitree's robots are driven in BeyondMimic (Liao et al. 2025, arXiv:2508.08241, section III), and within a
@@ -31,11 +31,11 @@ SAG_ALONE = 0.12
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
 LIGHT = 0.2
-"""Damping below which the servo of a file is none: it would ring."""
+"""Damping below which a servo in a file is ignored: it would ring."""
 FASTEST = 60.0
 """rad/s beyond which a joint's speed limits no gait."""
 RESERVE = 5.0
-"""Times the torque that standing takes, of a motor of which nothing says how strong it is."""
+"""Factor on the standing torque, for a motor of unknown strength."""
 
 
 class Servos(NamedTuple):

@@ -1,4 +1,4 @@
-"""The spheres with which a robot touches the ground, from the shapes that its file has.
+"""The spheres with which a robot touches the ground, from the shapes in its file.
 
 MuJoCo has a capsule touch a plane with its two ends and a box with its corners, so that spheres there are the same
 contacts, or nearly: a sphere rolls where a corner tips.

@@ -1,8 +1,8 @@
-"""From a robot's file, MJCF or URDF, to MuJoCo's spec of it, with its base afloat and nothing lost on the way.
+"""From a robot's file, MJCF or URDF, to its MjSpec, with a floating base and without losing anything.
 
 MuJoCo's own import of a URDF merges links behind fixed joints into others, feet among them, drops the folders of
 meshes, and welds the base to the world, where its mass no longer counts. Here links stay bodies, meshes are found as
-ROS finds them, and the sum of the masses is held to what the file says.
+ROS finds them, and the sum of the masses is compared with the file.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class Source(NamedTuple):
     notes: tuple[str, ...]
     """What was added or left out, a sentence each."""
     speeds: tuple[tuple[str, float], ...] = ()
-    """rad/s that joints reach at most, by name, where the file says so."""
+    """rad/s, maximum joint speeds, by name, if the file states them."""
 
 
 def read(path: Path | str) -> Source:
     """The robot in a file.
 
     Raises:
-        UserError: what is wrong with the file, with the name of the element, and what to do.
+        UserError: says what is wrong with the file, with the name of the element, and what to do.
     """
     path = Path(path)
     text = read_text(path, EXPECTED)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise UserError(f"{path}: has a document type of its own; expected {EXPECTED} without one")
+        raise UserError(f"{path}: declares its own document type; expected {EXPECTED} without one")
     try:
         root = ElementTree.fromstring(text.lstrip())
     except ElementTree.ParseError as error:
@@ -124,7 +124,7 @@ def _drop_empty(root: ElementTree.Element) -> Iterator[str]:
                 link.remove(shape)
                 count += 1
     if count:
-        yield f"{count} shapes that only show the robot have no size, and were left out"
+        yield f"{count} visual shapes have no size and were left out"
 
 
 def _mass_of(path: Path, link: ElementTree.Element) -> float:
@@ -156,7 +156,7 @@ def _fill(path: Path, spec: mujoco.MjSpec, hollow: dict[str, float]) -> Iterator
         for geom in spec.body(name).geoms:
             geom.density *= mass / float(model.body(name).mass[0])
     names = ", ".join(list(hollow)[:3]) + ("" if len(hollow) <= 3 else f" and {len(hollow) - 3} more")
-    yield f"{names}: of a mass and no inertia; they got that of their shapes, filled evenly"
+    yield f"{names}: with mass but no inertia; they got the inertia of their shapes with uniform density"
 
 
 def _number(path: Path, element: ElementTree.Element, attribute: str) -> float:
@@ -188,7 +188,7 @@ def _require_tree(path: Path, root: ElementTree.Element) -> None:
 
 
 def _settle_meshes(path: Path, root: ElementTree.Element) -> Iterator[str]:
-    """Give meshes their full paths; leave out the visual ones that are not to be had, and yield what was left out.
+    """Give meshes their full paths; leave out visual ones that are missing, and yield what was left out.
 
     Raises:
         UserError: the shape of a part that collides is not there, or is of a kind that MuJoCo does not read.
@@ -210,7 +210,7 @@ def _settle_meshes(path: Path, root: ElementTree.Element) -> Iterator[str]:
                     _refuse_mesh(path, str(link.get("name")), name, found)
     for missing, why in ((True, "not there"), (False, f"none of {', '.join(READABLE)}")):
         if lost[missing]:
-            yield f"{lost[missing]} meshes that only show the robot are {why}, and were left out"
+            yield f"{lost[missing]} visual meshes are {why} and were left out"
 
 
 def _refuse_mesh(path: Path, link: str, name: str, found: Path | None) -> None:

@@ -1,8 +1,8 @@
-"""The pose in which a robot stands: its file's keyframe, or else one that its limbs' geometry gives.
+"""The standing pose of a robot: a keyframe of its file, or else one computed from the geometry of its limbs.
 
-Computed, each leg is three quarters stretched, or its thigh and shank nearly wholly so where it can keep its foot
-level, with the foot below its hip, moved until the centre of mass is above the middle of the feet; arms stay at zero.
-Legs that mirror each other do so in the pose.
+In a computed pose each leg is three quarters stretched, or its thigh and shank almost fully if it can keep its foot
+level, with the foot below its hip, shifted until the centre of mass is above the middle of the feet; arms stay at zero.
+Mirrored legs have mirrored angles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A picture of what was read off a robot's model: joints, spheres on the ground, centre of mass, support polygon."""
+"""A picture of what was read from a robot's model: joints, spheres on the ground, centre of mass, support polygon."""
 
 from __future__ import annotations
 

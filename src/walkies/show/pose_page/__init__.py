@@ -124,7 +124,7 @@ def request(text: str | bytes) -> tuple[str, Any]:
         UserError: it is none.
     """
     if isinstance(text, bytes) or len(text) > LONGEST_MESSAGE:
-        raise UserError(f"the message is no text of at most {LONGEST_MESSAGE} characters; expected {REQUEST}")
+        raise UserError(f"the message is not a text of at most {LONGEST_MESSAGE} characters; expected {REQUEST}")
     message = parse_json(text, "the message", REQUEST)
     if not isinstance(message, Mapping) or len(message) != 1 or not set(message) <= {"show", "save"}:
         raise UserError(f"the message asks for something else; expected {REQUEST}")
@@ -190,15 +190,16 @@ def said(saved: pose.Saved) -> list[str]:
 
 
 def command(name: str, /, port: Port | None = None, open: bool = True) -> None:
-    """See a robot in 3-D, pose it by a slider for each joint, and save the pose as its default pose.
+    """View a robot in 3-D, pose it with a slider for each joint, and save the pose as its default pose.
 
-    For every pose: height of the base, feet on the ground, centre of mass over the support, torques. A pose is saved
-    into robots/NAME/robot.toml, as a change by hand, and with it the heights that follow from it; the next training
-    uses it. Robots that come with walkies are only shown. The page is served to this machine alone.
+    For every pose the page shows the height of the base, feet on the ground, centre of mass over the support, and
+    torques. Saving writes the pose and the heights that follow from it into robots/NAME/robot.toml, as a change by
+    hand; the next training uses it. Robots that come with walkies are only shown. The page is served only to this
+    machine.
 
     Args:
-        name: Of the robot (`walkies robot list`).
-        port: Of the page; default: 8012, or where that is taken the next one that is free.
+        name: Name of the robot (`walkies robot list`).
+        port: Port of the page; default: 8012, or the next free one if that is taken.
         open: Open the page in a browser.
     """
     poser = Poser(name)

@@ -27,7 +27,7 @@ def gl_libraries() -> list[str]:
 
 
 def advice() -> str:
-    """What to do where nothing draws: let go of the user's own choice, and install a library."""
+    """What to do if nothing renders: unset the user's own choice, and install a library."""
     install = f"install one with: sudo apt-get install {GL_PACKAGES} (Debian, Ubuntu)"
     if chosen := os.environ.get("MUJOCO_GL"):
         return f"unset MUJOCO_GL, which is {chosen!r}, so that others are tried; if none works, {install}"

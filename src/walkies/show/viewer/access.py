@@ -1,4 +1,4 @@
-"""Who is let in, and what a page that is served may do: one rule for every file and every socket.
+"""Access control, and permissions of served pages: one rule for every file and every socket.
 
 A request must name this machine as its host, and a socket must be opened by the page itself. A page from elsewhere,
 also one whose name was made to resolve to this machine (DNS rebinding), can neither read nor drive.

@@ -19,7 +19,7 @@ def encode(message: dict[str, Any]) -> str:
     """A message for a page.
 
     Raises:
-        ValueError: a number is not finite, which JSON has no word for: the page would read nothing of it.
+        ValueError: a number is not finite, which JSON cannot express: the page could not read the message.
     """
     return json.dumps(message, separators=(",", ":"), allow_nan=False)
 

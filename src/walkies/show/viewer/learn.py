@@ -1,8 +1,8 @@
-"""`walkies train … --view`: a field of robots on a page while they learn, and the curves beside it.
+"""`walkies train … --view`: a page that shows robots while they learn, with the learning curves.
 
-The robots shown live in the training's own environment, begin as copies of its robots and act by its newest policy,
-exploration included. They are stepped between two iterations, a clip at a time and only while somebody watches, so that
-they move smoothly in real time, which the training's own robots do not: those live faster.
+The robots shown use the training's own environment, start as copies of its robots and act by its newest policy,
+exploration included. They are stepped between two iterations, a clip at a time and only while a page is open, so that
+they move smoothly in real time; the training's own robots run faster than real time.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Watch:
         self.view.stop()
 
     def hello(self) -> dict[str, Any]:
-        """What a new page must know."""
+        """Initial data for a new page."""
         every = -(-len(self._records) // LONGEST_CURVE) or 1
         return {
             "kind": "learn",
@@ -102,7 +102,7 @@ class Watch:
         }
 
     def update(self, record: dict[str, float]) -> None:
-        """Take the record of an iteration, and compute what the field does next if somebody watches."""
+        """Take the record of an iteration, and compute the robots' next motion if a page is open."""
         now = time.monotonic()
         if now - self._last_record >= 1.0 / RECORDS_PER_SECOND:
             self._last_record = now
@@ -128,7 +128,7 @@ class Watch:
         return np.asarray(qpos)
 
     def _play(self) -> None:
-        """Show what there is in real time; in a thread of its own."""
+        """Show computed motion in real time, in its own thread."""
         data = mujoco.MjData(self.model)
         stride = max(1, round(1.0 / (FRAMES * self.env.control_dt)))
         pause = stride * self.env.control_dt

@@ -1,4 +1,4 @@
-"""Where a page is served: sockets that listen, or a sentence that says why none can; and who is told of it."""
+"""Listening sockets for a page, or a message that says why there are none; and announcing the address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def listen(host: str = LOOPBACK, port: int | None = None) -> Listener:
         port: None for the usual one, or where that is taken the next that is free; 0 for any that is free.
 
     Raises:
-        UserError: the port is taken or not to be had, or the address is not this machine's.
+        UserError: the port is taken or not permitted, or the address is not this machine's.
     """
     refuse(port, Port | None, "port")
     ports = range(PORT, PORT + ATTEMPTS) if port is None else range(port, port + 1)

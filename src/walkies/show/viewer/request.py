@@ -1,4 +1,4 @@
-"""What pages ask of the program: checked where it comes in, and merged while it waits, so that no flood can grow."""
+"""Requests from pages: checked on arrival, and merged while they wait, so that a flood cannot grow."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ray(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What a page asks for, or several pages together; None: nothing is said about it."""
+    """The requests of one page, or of several together; None: not requested."""
 
     stop: bool | None = None
     """Press the controller's emergency stop."""

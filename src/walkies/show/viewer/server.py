@@ -145,7 +145,7 @@ class PageServer:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def _talk(self, page: ServerConnection) -> None:
-        """Tell a page what there is, and then whatever `send` tells all."""
+        """Send a page its initial data, and then everything that `send` sends to all."""
         waiting: asyncio.Queue[str] = asyncio.Queue(BEHIND)
         self._pages[page] = waiting
         try:

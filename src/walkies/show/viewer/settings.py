@@ -1,4 +1,4 @@
-"""What a person may change about the world while the robot walks, and how it is written into MuJoCo's model."""
+"""What a user can change about the environment while the robot walks, and how it is written into MuJoCo's model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""viser without a door of its own: its page, the scene as it changes, and the clicks into it.
+"""viser without its own server: its page, the scene as it changes, and clicks into it.
 
-viser listens for whoever connects, and does as they say. Here it is given nowhere to listen: it only keeps the scene,
-and our own server, which looks at who asks, hands that on in viser's own thread. Of what a page sends back only a click
-is read, and none of viser's handlers is ever called.
+viser accepts any connection and executes its messages. Here it does not listen: it only keeps the scene, and our own
+server, which checks requests, passes it on in viser's own thread. Of the messages from a page only clicks are read, and
+none of viser's handlers is ever called.
 """
 
 from __future__ import annotations

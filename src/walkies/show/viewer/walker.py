@@ -51,7 +51,7 @@ class Moment(NamedTuple):
 
 
 class Walker:
-    """A robot that walks; not to be touched by more than one thread."""
+    """A robot that walks; not thread-safe."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Walker:
         self._activate()
 
     def load(self, policy: PolicyFile) -> None:
-        """Exchange the policy; the controller starts anew from where the robot stands, unless it is stopped."""
+        """Change the policy; the controller restarts from where the robot stands, unless it is stopped."""
         stopped = self.stopped
         self.policy = policy
         self.config = self.controller.config = self.given or _config(policy)

@@ -1,1 +1,1 @@
-"""What the native engine makes of an MJCF model: whether the robot fits, and its numbers in the engine's order."""
+"""An MJCF model in the native engine's form: whether the robot is supported, and its numbers in the engine's order."""

@@ -1,4 +1,4 @@
-"""Does a robot fit the native engine? If not, one error says which element, and what to do."""
+"""Check whether the native engine supports a robot. If not, one error names the element and what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from walkies.sim.params import full_contact, on_ground, on_itself, static_geoms
 
 MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 256
-"""What the engine has room for (`native/engine/layout.h`)."""
+"""Limits of the engine (`native/engine/layout.h`)."""
 ACTUATOR_GROUPS = 31
 """Groups that can be disabled (MuJoCo documentation, option/actuatorgroupdisable): 0 to 30."""
 
 SELF_CONTACTS = ("none", "all")
-"""What may be said of contacts of the robot's parts with one another, besides a list of pairs."""
+"""Settings for contacts between the robot's own parts, besides a list of pairs."""
 
 SHAPES = {
     int(mujoco.mjtGeom.mjGEOM_SPHERE): 0,
@@ -24,17 +24,17 @@ SHAPES = {
     int(mujoco.mjtGeom.mjGEOM_BOX): 2,
     int(mujoco.mjtGeom.mjGEOM_CYLINDER): 3,
 }
-"""Shapes of colliders that it takes, as the engine numbers them."""
+"""Shapes of colliders that it supports, as the engine numbers them."""
 
 
 STATIC_SHAPES = tuple(
     int(shape) for shape in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_HFIELD)
 )
-"""Shapes of the world's colliding geoms that it takes."""
+"""Shapes of the world's colliding geoms that it supports."""
 
 
 def check(model: mujoco.MjModel) -> None:
-    """Nothing, if the robot fits.
+    """Check that the engine supports the robot.
 
     Raises:
         ValueError: it does not; the message names the element.
@@ -47,7 +47,7 @@ def check(model: mujoco.MjModel) -> None:
 
 
 def unfit(element: str, given: str, expected: str) -> NoReturn:
-    """Say that the engine cannot take an element.
+    """Report an element that the engine does not support.
 
     Raises:
         ValueError: always.
@@ -235,7 +235,7 @@ def check_pairs(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, 
         self_contacts: `none`, `all` that MuJoCo would compute, or pairs of geom names.
 
     Raises:
-        ValueError: such a contact does not fit, or MuJoCo would not compute it; the message names the geoms.
+        ValueError: such a contact is not supported, or MuJoCo would not compute it; the message names the geoms.
     """
     if isinstance(self_contacts, str):
         if self_contacts not in SELF_CONTACTS:

@@ -1,8 +1,8 @@
-"""What the native engine makes of an MJCF model: a check that the robot fits, its constants, and its packed parameters.
+"""An MJCF model in the native engine's form: a check that it is supported, its constants, and its packed parameters.
 
-A robot that fits is a free-floating base from which a tree of hinges hangs, each with one motor; it touches horizontal
-ground at height 0 with spheres, capsules, boxes and cylinders, and static boxes and height fields with spheres. A body
-without a joint is part of the link that it is welded to.
+A supported robot is a free-floating base with a tree of hinges, each with one motor; it touches horizontal ground at
+height 0 with spheres, capsules, boxes and cylinders, and static boxes and height fields with spheres. A body without a
+joint is part of the link that it is welded to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = Any
 MIN_IMPEDANCE, MAX_IMPEDANCE = 1e-4, 0.9999
 """MuJoCo's bounds on impedance (mjMINIMP, mjMAXIMP)."""
 NO_TOUCH = (-np.inf, 0.0, 1.0, 0.0, 0.0)
-"""What a collider is to a plane that there is not."""
+"""Contact entry of a collider when there is no plane."""
 TINY = 1e-15
 """MuJoCo's smallest divisor (mjMINVAL)."""
 MIN_FRICTION = 1e-5
@@ -79,7 +79,7 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
     """The robot of `model` in the engine's terms; `self_contacts` as in `check.check_pairs`.
 
     Raises:
-        ValueError: the robot does not fit; the message names the element.
+        ValueError: the robot is not supported; the message names the element.
     """
     check(model)
     pairs = check_pairs(model, self_contacts)
@@ -116,7 +116,7 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
 
 
 def _implicit(model: mujoco.MjModel) -> int:
-    """What of the joints' damping the integrator treats implicitly (`Implicit` of layout.h)."""
+    """Which part of the joint damping the integrator treats implicitly (`Implicit` of layout.h)."""
     if model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST:
         return 2
     off = model.opt.disableflags & (mujoco.mjtDisableBit.mjDSBL_EULERDAMP | mujoco.mjtDisableBit.mjDSBL_DAMPER)

@@ -12,7 +12,7 @@ from walkies.sim.engine.check import geom_name, unfit
 
 MAX_KINDS, MAX_BOXES, MAX_NEAR, MAX_CELLS, MAX_FIELDS, MAX_PRISMS = 8, 4096, 16, 1 << 14, 4, 50
 KIND_NUMBERS, TOUCH_NUMBERS, FIELD_NUMBERS, BOX_NUMBERS = 7, 5, 3 + 9 + 7, 15
-"""As layout.h has them."""
+"""As in layout.h."""
 
 CELLS_ALONG, CELLS_PER_BOX = 124, 8
 """Cells of the boxes' grid along its longer side, without the empty ones around it: at most; and times √boxes."""
@@ -38,7 +38,7 @@ class _Kind:
 
 @dataclass(frozen=True)
 class Static:
-    """What the engine is told of static geoms."""
+    """Static geoms in the form of the engine."""
 
     kinds: int
     fields: int
@@ -103,7 +103,7 @@ def _kinds(
     colliders: Sequence[int],
     touch: Callable[[int, int], tuple[float, ...]],
 ) -> list[_Kind]:
-    """Geoms by what they are to the colliders; those that nothing touches are left out."""
+    """Geoms grouped by their contacts with the colliders; those that nothing touches are left out."""
     properties = ("contype", "conaffinity", "condim", "priority", "friction", "solref", "solimp", "solmix", "margin")
     known: dict[bytes, Touches] = {}
     kinds: dict[Touches, _Kind] = {}
@@ -209,7 +209,7 @@ def _field_size(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, int, int]
 
 
 def _check_cells(model: mujoco.MjModel, geom: int, colliders: Sequence[int], touches: Touches) -> None:
-    """Whether no sphere is over more prisms than it may be."""
+    """Check that no sphere is over too many prisms."""
     size, rows, columns = _field_size(model, geom)
     step = 2 * size[:2] / (np.array([columns, rows]) - 1)
     for collider, (margin, *_) in zip(colliders, touches, strict=True):

@@ -1,6 +1,6 @@
-"""A gait as data, and the table of joint angles that it is: footfalls → keyframes → points of the feet → angles.
+"""A gait as data, and its table of joint angles: footfalls → keyframes → foot positions → angles.
 
-A foot goes through one cycle on straight lines: through `STANCE_KEYFRAMES` on the ground from front to back at equal
+Over one cycle a foot follows straight lines: through `STANCE_KEYFRAMES` on the ground from front to back at equal
 times, then through the top of its swing and down in front again. The lines and the trot are those of the Stanford
 course of 2026 (`pupper-mjlab`): with its duty factor of 4/6 they are six segments of equal time.
 """
@@ -21,7 +21,7 @@ SAMPLES = 100
 """Rows of a table."""
 STANCE_KEYFRAMES = 5
 SHORTFALL = 0.015
-"""m by which joint limits may keep a foot in the air from its line; in the course's trot it is 9 mm of 90."""
+"""m by which joint limits may keep a swinging foot off its line; in the course's trot it is 9 mm of 90."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Gait:
     touchdown: Annotated[tuple[float, ...], Between(0.0, 1.0), AtMost(64)] = (0.0, 0.5, 0.5, 0.0)
     """When each leg's foot touches down, in cycles, legs in the robot's order; by default diagonal pairs in turn."""
     stride: Annotated[float, Between(-10.0, 10.0)] = 0.1
-    """m that a foot on the ground goes back relative to the trunk; 0: the feet are lifted on the spot."""
+    """m that a foot on the ground moves back relative to the trunk; 0: the feet are lifted on the spot."""
     stance_height: Annotated[float, Between(0.0, 10.0)] = 0.14
     """m of the trunk's origin above the centres of feet on the ground."""
     swing_lift: Annotated[float, Between(0.0, 10.0)] = 0.09
-    """m by which a swinging foot is above the others at most."""
+    """m, the largest height of a swinging foot above the others."""
     duty: Annotated[float, Between(0.0, 1.0, "()")] = 4 / 6
     """Share of the cycle in which a foot is on the ground."""
 
@@ -43,7 +43,7 @@ class Gait:
 TROT = Gait()
 """The trot of the course."""
 LIFT = Gait(stride=0.0, swing_lift=0.04)
-"""A plain example of a gait without progress: diagonal pairs are lifted in turn."""
+"""A simple gait on the spot: diagonal pairs of feet are lifted in turn."""
 
 
 def keyframes(gait: Gait) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
-"""Ready tasks: the first two of the Stanford course's of 2026 (`pupper-mjlab`), as data.
+"""Preset tasks: the first two tasks of the Stanford course of 2026 (`pupper-mjlab`), as data.
 
-Frame, gains, ranges of commands and gait are the course's; rewards and randomization are walkies', which train in
+Frame, gains, command ranges and gait are the course's; rewards and randomization are those of walkies, which train in
 minutes on two cores.
 """
 
@@ -26,7 +26,7 @@ VELOCITY_FS = WalkConfig(
     kp=5.5,
     kd=0.25,
 )
-"""Walking as the policy likes: the frame has a place for a gait, and nothing ever stands there."""
+"""Walking without a prescribed gait: the frame has a place for one, which stays zero."""
 
 STABLE_GAIT = replace(
     VELOCITY_FS,
@@ -48,17 +48,17 @@ STABLE_GAIT = replace(
 )
 """Walking along a trot, and turning and going sideways along a lift gait.
 
-Where the gait does not count most at first, the robot shuffles early, reaches the commanded velocities so, and never
-takes up the trot. One stride of the course's trot in each of its cycles is 0.22 m/s; to go three times as fast, a robot
-takes three steps in a cycle, in time with it, and its joints go about half as far as the reference's."""
+If the gait does not dominate the reward at first, the robot learns to shuffle, reaches the commanded velocities that
+way, and never adopts the trot. One stride per cycle of the course's trot gives 0.22 m/s; to go three times as fast, a
+robot takes three steps per cycle, in time with it, and its joints move about half as far as the reference's."""
 
 PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT}
 
 
 def with_preset(task: WalkConfig, name: Preset | None) -> WalkConfig:
-    """The ready task of that name with what `task` has otherwise than plain walking does; None: `task` itself.
+    """The preset of that name with those values of `task` that differ from plain walking; None: `task` itself.
 
-    So a value that is plain walking's own does not overrule the ready task; on a command line it does
+    So a value that equals plain walking's does not override the preset; on a command line it does
     (`walkies.cli.arguments.presets`).
     """
     return task if name is None else _merged(WalkConfig(), PRESETS[name], task)

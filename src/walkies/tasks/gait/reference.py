@@ -1,7 +1,7 @@
-"""A gait as a reference: joint angles over one cycle, and which of them a policy is shown at a moment.
+"""A gait as a reference: joint angles over one cycle, and which of them a policy observes at a given time.
 
-The robot's controller of 2026 (`pupper_gait_deploy`) and training compute it by the same lines, from tables that stand
-in the policy's file. Functions take numpy and JAX arrays alike.
+Training computes it with the same formulas as the robot's controller of 2026 (`pupper_gait_deploy`), from tables in the
+policy's file. Functions accept numpy and JAX arrays alike.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ STILL = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class GaitReference:
-    """Tables (N, nu) of absolute joint angles, rad, over one cycle of a gait, and when which of them holds."""
+    """Tables (N, nu) of absolute joint angles, rad, over one cycle of a gait, and when each of them applies."""
 
     frequency: float
-    """Hz, cycles of the trot; on a clock, whatever the rate of actions."""
+    """Hz, cycles of the trot; measured by a clock, independent of the rate of actions."""
     trot_table: np.ndarray
     gallop_table: np.ndarray
     lift_table: np.ndarray | None = None
     """Where forward velocity is below `dir_threshold`; None: the trot."""
     gallop_back_table: np.ndarray | None = None
-    """For backward gallops, stored for a phase that runs backwards; None: `gallop_table`."""
+    """For backward gallops, stored for a phase that runs backward; None: `gallop_table`."""
     gallop_speed: float = 1000.0
-    """m/s of forward velocity, either way, from which on it is the gallop."""
+    """m/s: the gallop applies from this speed on, forward or backward."""
     gallop_freq_mult: float = 1.0
-    """The gallop's frequency over the trot's."""
+    """Ratio of the gallop's frequency to the trot's."""
     blend_speed: float = 0.1
-    """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
+    """Norm of the command from which the reference has its full size; below, it shrinks to the default pose."""
     dir_threshold: float = 0.05
     """m/s: a slower walk takes its direction from the yaw rate."""
 
@@ -50,12 +50,12 @@ class GaitReference:
 
     @property
     def tables(self) -> dict[str, np.ndarray]:
-        """Those that there are, by name."""
+        """The tables present, by name."""
         known = {name: getattr(self, name) for name in (*TABLES, *OPTIONAL_TABLES)}
         return {name: table for name, table in known.items() if table is not None}
 
     def stands_still(self, default_pose: Any) -> bool:
-        """Whether it is the default pose (nu,) whatever is commanded."""
+        """Whether it is the default pose (nu,) for every command."""
         return all(np.allclose(table, default_pose, rtol=0, atol=STILL) for table in self.tables.values())
 
     @cached_property
@@ -66,11 +66,11 @@ class GaitReference:
         return np.stack([self.trot_table, lift, self.gallop_table, back])
 
     def angles(self, seconds: Array, command: Array) -> Array:
-        """Absolute joint angles (n, nu), rad, of the table that holds.
+        """Absolute joint angles (n, nu), rad, of the table that applies.
 
         Args:
             seconds: (n,) since the controller's start-up ended.
-            command: (n, 3) m/s, m/s, rad/s, as the policy is told.
+            command: (n, 3) m/s, m/s, rad/s, as the policy observes it.
         """
         table, row, share = self._place(seconds, command)
         tables = namespace(command).asarray(self.stacked, dtype=command.dtype)
@@ -98,7 +98,7 @@ class GaitReference:
         return table, first, place - row
 
     def offset(self, seconds: Array, command: Array, default_pose: Any) -> Array:
-        """What the policy is shown: `angles` minus the default pose (nu,), fading to nothing for small commands."""
+        """The policy's observation: `angles` minus the default pose (nu,), fading to zero for small commands."""
         xp = namespace(command)
         size = xp.clip(xp.linalg.norm(command, axis=-1, keepdims=True) / self.blend_speed, 0.0, 1.0)
         return size * (self.angles(seconds, command) - xp.asarray(default_pose, dtype=command.dtype))

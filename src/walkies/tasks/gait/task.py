@@ -1,4 +1,4 @@
-"""A gait as part of a task: which reference a policy is shown, its tables, and the clock that it has in training."""
+"""A gait as part of a task: the reference that a policy observes, its tables, and its clock in training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = jax.Array
 
 @dataclass(frozen=True)
 class GaitConfig:
-    """The reference that a policy is shown, where its frame has the signal `gait_reference`."""
+    """The reference that a policy observes, if its frame has the signal `gait_reference`."""
 
     tables: Literal["none", "zero", "trot", "trot-lift"] = "none"
     """zero: always the default pose; trot-lift: the trot, and the lift while the forward speed is below
@@ -33,25 +33,25 @@ class GaitConfig:
     frequency: Annotated[float, Between(0.0, 100.0, "(]")] = 1.5
     """Hz, cycles of the gait."""
     trot: Gait = TROT
-    """The gait that goes forward, and, run backwards, back."""
+    """The gait for walking forward and, played in reverse, backward."""
     lift: Gait = LIFT
     """The gait for turning and going sideways; yours to design: `walkies gait` shows it."""
     blend_speed: Annotated[float, Between(0.0, 100.0, "(]")] = 0.1
-    """Norm of the command at which the reference has its full size; below, it shrinks to the default pose."""
+    """Norm of the command from which the reference has its full size; below, it shrinks to the default pose."""
     dir_threshold: Annotated[float, Between(0.0, 100.0)] = 0.05
     """m/s: a slower walk takes its direction from the yaw rate."""
     emphasis: Annotated[float, Between(0.0, 1000.0)] = 1.0
     """Factor on the weight of gait_tracking at the start of training, linear to 1: first the legs learn the gait, then
-    the robot learns to go where it is told with it."""
+    the robot learns to follow commands with it."""
     emphasis_steps: Annotated[int, Between(0, 10**12)] = 4_000_000
-    """Control steps over all robots after which it is 1."""
+    """Control steps over all robots after which that factor is 1."""
     clock_spread: Annotated[float, Between(0.0, 0.5)] = 0.05
-    """± share by which the gait's clock runs fast or slow in training, one draw per episode. On the robot it is a wall
-    clock while actions come at 52 and not 50 per second, so that the phase moves 4% less per action."""
+    """± share by which the gait's clock runs fast or slow in training, drawn once per episode. The robot uses a wall
+    clock and takes 52 instead of 50 actions per second, so its phase advances 4% less per action."""
 
 
 def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = None) -> GaitReference:
-    """The tables of a robot's gait, and when which of them holds.
+    """The tables of a robot's gait, and when each of them applies.
 
     Args:
         model: of this robot, if there is one already.
@@ -85,10 +85,10 @@ def stances(reference: GaitReference, robot: Robot, model: mujoco.MjModel | None
 
 
 def check(weights: RewardWeights, width: tuple[float, ...], shown: bool, robot: Robot) -> None:
-    """Refuse rewards (of these weights, with these σ) for following a gait that is not shown, or of other joints.
+    """Refuse rewards (of these weights, with these σ) for a gait that is not observed, or that has other joints.
 
     Raises:
-        UserError: what was given and what was expected.
+        UserError: says what was given and what was expected.
     """
     per_leg = len(robot.legs[0])
     for name in ("gait_tracking", "gait_contacts"):
@@ -112,21 +112,21 @@ def _table(name: str, gait: Gait, legs: Legs) -> np.ndarray:
 
 
 def emphasis(config: GaitConfig, steps: Array) -> Array:
-    """Factor () on the weight of gait_tracking after so many control steps () of training."""
+    """Factor () on the weight of gait_tracking after this many control steps () of training."""
     return config.emphasis + (1.0 - config.emphasis) * jnp.minimum(steps / max(config.emphasis_steps, 1), 1.0)
 
 
 class GaitState(NamedTuple):
-    """The gait's clock of n robots, and what it says."""
+    """The gait clocks of n robots, and the reference at their time."""
 
     seconds: Array
     """(n,) s since the controller's start-up ended, as the gait's clock counts them."""
     rate: Array
     """(n,) seconds of that clock per second."""
     reference: Array
-    """(n, nu) rad from the default pose: what the newest frame shows."""
+    """(n, nu) rad from the default pose, as in the newest frame."""
     stance: Array | None
-    """(n, legs) bool: the feet that stand in it; None: nothing asks."""
+    """(n, legs) bool: the stance feet of the reference; None if no reward needs them."""
 
 
 def begin(
@@ -140,7 +140,7 @@ def begin(
 ) -> GaitState:
     """Clocks as episodes begin: at a phase drawn uniformly, or (as_robot (n,) bool) at 0 as on the robot.
 
-    stances: see `stances`; None where nothing asks.
+    stances: see `stances`; None if no reward needs them.
     """
     phase, pace = random.uniform(key, (len(command), 2)).T
     seconds = jnp.where(as_robot, 0.0, phase / config.frequency)

@@ -1,7 +1,7 @@
 """Domain randomization as data: what differs from robot to robot, from episode to episode and from step to step.
 
-Six groups of quantities. Each quantity is a uniform distribution; its unit, and when it is drawn, stand beside it.
-Drawing is in `walkies.tasks.randomization.draw`; what is drawn per step, in `walkies.tasks.disturbances`.
+Six groups of quantities. Each quantity has a uniform distribution, with its unit and when it is drawn beside it.
+`walkies.tasks.randomization.draw` draws them; `walkies.tasks.disturbances` has those drawn per step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from walkies.tasks.signal import SIGNALS, Signal
 
 @dataclass(frozen=True)
 class Range:
-    """A uniform distribution over [low, high]; one value where they are equal, which then costs nothing."""
+    """A uniform distribution over [low, high]; a fixed value if they are equal, which then costs nothing."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Range:
         return max(abs(self.low), abs(self.high))
 
     def value(self, uniform: Any) -> Any:
-        """Uniform numbers in [0, 1) brought into the range."""
+        """Uniform numbers in [0, 1) scaled to the range."""
         return self.low + (self.high - self.low) * uniform
 
 
@@ -46,7 +46,7 @@ ZERO = Range(0.0, 0.0)
 
 
 class About(NamedTuple):
-    """What is to be known of a quantity besides its range."""
+    """Description of a quantity, besides its range."""
 
     unit: str
     drawn: str
@@ -58,19 +58,19 @@ class About(NamedTuple):
 
 
 def quantity(default: Range, unit: str, drawn: Literal["episode", "step"], meaning: str) -> Any:
-    """A field of a randomization's record: its default and what it is."""
+    """A field of a randomization record: its default and its description."""
     return field(default=default, metadata={ABOUT: About(unit, drawn, meaning)})
 
 
 def usual(signal: str) -> Range:
-    """The usual noise of a signal's sensor."""
+    """The default noise of a signal's sensor."""
     noise = SIGNALS[signal].noise
     return Range(-noise, noise)
 
 
 @dataclass(frozen=True)
 class Body:
-    """Masses, and where they are. However these are drawn, the body could be built."""
+    """Masses and their distribution. Every draw is a physically possible body."""
 
     mass: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
         Range(0.85, 1.3), "×", "episode", "mass of each body, independently"
@@ -79,10 +79,10 @@ class Body:
         Range(0.95, 1.05),
         "×",
         "episode",
-        "length of each body along each of its axes: changes inertia as real bodies can",
+        "length of each body along each of its axes: changes its inertia consistently",
     )
     shear: Annotated[Range, Between(-10.0, 10.0)] = quantity(
-        ZERO, "1", "episode", "slant of each body along each pair of its axes: turns its axes of inertia"
+        ZERO, "1", "episode", "shear of each body along each pair of its axes: rotates its principal axes"
     )
     com_x: Annotated[Range, Between(-10.0, 10.0)] = quantity(
         Range(-0.025, 0.025), "m", "episode", "shift of the trunk's centre of mass, forward"
@@ -96,7 +96,7 @@ class Body:
         Range(-0.15, 0.5),
         "kg",
         "episode",
-        "point mass on the trunk; below zero it is taken from the trunk in proportion",
+        "point mass on the trunk; a negative one scales the trunk's mass down",
     )
     payload_x: Annotated[Range, Between(-10.0, 10.0)] = quantity(
         ZERO, "m", "episode", "… in front of the trunk's centre of mass"
@@ -108,19 +108,19 @@ class Body:
 
 @dataclass(frozen=True)
 class Contact:
-    """The ground. It never throws the robot back: the damping ratio of its contacts stays the model's."""
+    """The ground. It never bounces the robot: the damping ratio of contacts stays the model's."""
 
     friction: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
         Range(0.4, 1.4), "1", "episode", "sliding friction of all contacts with the ground"
     )
     softness: Annotated[Range, Between(0.0, 1000.0, "(]")] = quantity(
-        ONE, "×", "episode", "time constant in which the ground pushes a foot out: 2 is a quarter of the stiffness"
+        ONE, "×", "episode", "time constant of ground contacts: a factor of 2 is a quarter of the stiffness"
     )
     depth: Annotated[Range, Between(0.0, 1000.0, "(]")] = quantity(
         ONE, "×", "episode", "depth over which a contact hardens"
     )
     slope: Annotated[Range, Between(0.0, 1.0, "[)")] = quantity(
-        Range(0.0, 0.09), "rad", "episode", "of the ground, in a direction drawn uniformly: gravity is tilted"
+        Range(0.0, 0.09), "rad", "episode", "slope of the ground, in a uniformly drawn direction: gravity is tilted"
     )
 
 
@@ -151,13 +151,13 @@ class Motor:
 @renamed.added(imu_jitter=ZERO)
 @dataclass(frozen=True)
 class Latency:
-    """How late commands and readings come. Times are rounded to physics steps."""
+    """Latency of commands and readings. Times are rounded to physics steps."""
 
     command_delay: Annotated[Range, Between(0.0, 1.0)] = quantity(
         Range(0.0, 0.026), "s", "episode", "between sending a joint target and its effect"
     )
     command_jitter: Annotated[Range, Between(0.0, 1.0)] = quantity(
-        ZERO, "s", "step", "added to that for each target; one that is overtaken by its successor is dropped"
+        ZERO, "s", "step", "added to that for each target; a target overtaken by its successor is dropped"
     )
     imu_delay: Annotated[Range, Between(0.0, 1.0)] = quantity(
         Range(0.0, 0.030), "s", "episode", "age of gyro and gravity readings"
@@ -166,13 +166,13 @@ class Latency:
         Range(0.0, 0.010),
         "s",
         "step",
-        "added to that at each reading: the age of a sample that an IMU with a clock of its own holds until its next",
+        "added to that at each reading: the age of the sample of an IMU with its own clock",
     )
 
 
 @dataclass(frozen=True)
 class Sensing:
-    """Errors of the readings: constant ones, and noise."""
+    """Errors of the readings: constant biases, and noise."""
 
     encoder_bias: Annotated[Range, Between(-100.0, 100.0)] = quantity(
         Range(-0.02, 0.02), "rad", "episode", "constant error of each joint angle"
@@ -188,7 +188,7 @@ class Sensing:
         usual("gyro"), "rad/s", "step", "noise of each gyro axis"
     )
     gravity_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
-        usual("gravity"), "1", "step", "noise of each component of the gravity vector, before it is normalized again"
+        usual("gravity"), "1", "step", "noise of each component of the gravity vector, before renormalization"
     )
     joint_position_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
         usual("joint_position"), "rad", "step", "noise of each joint angle"
@@ -198,23 +198,25 @@ class Sensing:
     )
 
     def noise(self, signal: Signal) -> Range:
-        """Of a signal: the range of its name where there is one, else what is usual for its sensor."""
+        """Noise of a signal: the range of that name if there is one, else the default of its sensor."""
         return getattr(self, f"{signal.name}_noise", Range(-signal.noise, signal.noise))
 
 
 @dataclass(frozen=True)
 class Pushes:
-    """Disturbances from outside, horizontal, in a direction drawn uniformly."""
+    """External disturbances, horizontal, in a uniformly drawn direction."""
 
     kick_speed: Annotated[Range, Between(-100.0, 100.0)] = quantity(
         Range(0.0, 0.5), "m/s", "step", "sudden change of the base's velocity"
     )
     kick_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 1.0
-    """(s) mean time between two kicks, which come at random"""
+    """(s) mean time between two kicks, which come at random times"""
     force: Annotated[Range, Between(-1e4, 1e4)] = quantity(
-        ZERO, "N", "step", "force on the trunk's centre of mass that lasts"
+        ZERO, "N", "step", "lasting force on the trunk's centre of mass"
     )
-    force_duration: Annotated[Range, Between(0.0, 1e6)] = quantity(Range(0.2, 1.0), "s", "step", "… this long")
+    force_duration: Annotated[Range, Between(0.0, 1e6)] = quantity(
+        Range(0.2, 1.0), "s", "step", "duration of that force"
+    )
     force_interval: Annotated[float, Between(0.0, 1e6, "(]")] = 3.0
     """(s) mean time from the last control step of one force to the first of the next"""
 
@@ -230,7 +232,7 @@ class Randomization:
     sensing: Sensing = field(default_factory=Sensing)
     pushes: Pushes = field(default_factory=Pushes)
     robots: Literal["episode", "run"] = "episode"
-    """When robots are drawn: anew for every episode, or once for the run, each place in the batch keeping its own."""
+    """When robots are drawn: for every episode, or once for the run, each environment keeping its robot."""
 
 
 FIELD = "task.randomization"
@@ -245,7 +247,7 @@ NONE = Randomization(
     sensing=Sensing(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
     pushes=Pushes(kick_speed=ZERO, force=ZERO),
 )
-"""Every robot is the nominal robot, with perfect sensors, and nobody pushes it."""
+"""Every robot is the nominal robot, with perfect sensors and without pushes."""
 
 COURSE = Randomization(
     body=replace(
@@ -271,12 +273,13 @@ COURSE = Randomization(
 )
 """The values of the Stanford CS 123 course (pupperv3-mjx), robots drawn once for the run as there.
 
-Two differ in form. There each principal inertia has a factor of its own, U(0.9, 1.3), besides the mass, which makes
-bodies that cannot exist; here the stretch spreads inertia over mass as widely. There latency is a whole control step or
-none, redrawn at every step, which reorders commands; here it is any time up to a control step, held."""
+Two differ in form. The course multiplies each principal inertia by its own factor, U(0.9, 1.3), besides the mass, which
+makes bodies that cannot exist; here the stretch varies the ratio of inertia to mass as widely. The course's latency is
+a whole control step or none, redrawn at every step, which reorders commands; here it is any time up to a control step,
+constant over the episode."""
 
 WALKIES = Randomization()
-"""Ours, the default."""
+"""The default."""
 
 SETS = {"none": NONE, "course": COURSE, "walkies": WALKIES}
 
@@ -293,10 +296,10 @@ def without(randomization: Randomization, group: str) -> Randomization:
 
 
 def named_set(name: str) -> Randomization:
-    """One of the ready sets.
+    """One of the presets.
 
     Raises:
-        UserError: there is no set of that name.
+        UserError: there is no preset of that name.
     """
     if name not in SETS:
         raise UserError(f"unknown randomization {name!r}; choose one of: {', '.join(SETS)}")
@@ -348,7 +351,7 @@ def check(randomization: Randomization, longest_command_delay: float, trunk_mass
     if latest > longest_command_delay + 1e-9:
         raise UserError(
             f"{flag(FIELD)}.latency: command-delay and command-jitter reach {1e3 * latest:g} ms together; expected at "
-            f"most {1e3 * longest_command_delay:g} ms, for longer no target is remembered"
+            f"most {1e3 * longest_command_delay:g} ms: older targets are not stored"
         )
     if (payload := randomization.body.payload.low) <= (limit := -trunk_mass * randomization.body.mass.low):
         raise UserError(

@@ -1,7 +1,7 @@
-"""Drawing robots: from a `Randomization` and the nominal parameters to n robots, each a little different.
+"""Draw robots: from a `Randomization` and the nominal parameters, n slightly different robots.
 
-A draw starts from the nominal parameters every time, so nothing accumulates over resets. A quantity whose range is a
-single value takes no random numbers.
+Every draw starts from the nominal parameters, so nothing accumulates over resets. A quantity whose range is a single
+value consumes no random numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RUN_SEED = 123
 
 
 class Drawn(NamedTuple):
-    """One draw for n robots: physics, sensing errors, and what the critic is told about them."""
+    """One draw for n robots: physics, sensor errors, and the critic's observation of them."""
 
     params: Params
     delays: Delays
@@ -38,11 +38,11 @@ class Drawn(NamedTuple):
 
 
 PRIVILEGED = 9
-"""Numbers the critic always gets: friction, total mass, payload, trunk x, kp, kd, strength, two delays."""
+"""Numbers the critic always observes: friction, total mass, payload, trunk x, kp, kd, strength, two latencies."""
 
 
 def privileged_size(config: Randomization) -> int:
-    """How many numbers the critic gets about a drawn robot."""
+    """How many numbers the critic observes about a drawn robot."""
     return PRIVILEGED + len(_told_contact(config.contact))
 
 
@@ -110,7 +110,7 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
 
 
 class _Draws:
-    """The random numbers of one draw, quantity by quantity; those with a single value take none."""
+    """The random numbers of one draw, quantity by quantity; quantities with a single value consume none."""
 
     def __init__(self, key: Array, num_envs: int, config: Randomization, bodies: int, joints: int) -> None:
         self._size = dict.fromkeys(("strength", "frictionloss", "damping", "armature", "encoder_bias"), joints)
@@ -127,7 +127,7 @@ class _Draws:
 
     @property
     def direction(self) -> Array:
-        """(n,) in [0, 1): where the ground slopes to, in turns."""
+        """(n,) in [0, 1): direction of the slope, in turns."""
         return self._uniform[:, -1]
 
     def of(self, record: Any, name: str) -> Array:
@@ -176,5 +176,5 @@ def _softened(solref: Array, softness: Array) -> Array:
 
 
 def _told_contact(contact: Contact) -> list[str]:
-    """What the critic is told of the ground besides its friction: what is random."""
+    """What the critic observes of the ground besides its friction: the randomized quantities."""
     return [name for name in ("softness", "depth") if not getattr(contact, name).fixed]

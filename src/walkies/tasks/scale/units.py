@@ -1,7 +1,7 @@
 """The numbers of a task in a robot's own units, so that one task serves small and large robots.
 
-Numbers as they stand in the records of a task are those of one robot, `walkies.robots.units.REFERENCE`, and `task_of`
-gives another its own. What does not grow with a robot stays: the control period, latencies, noise of sensors, friction,
+The numbers in the records of a task are those of one robot, `walkies.robots.units.REFERENCE`; `task_of` scales them
+to another. What does not grow with a robot stays the same: the control period, latencies, sensor noise, friction,
 slopes, factors of any kind.
 """
 
@@ -26,8 +26,8 @@ many feet together."""
 
 FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_error")
 FOLLOWING = 3.3
-"""Times the weight of these that robots which must balance get: with less, stepping on the spot is worth more to them
-than the risk of going anywhere."""
+"""Factor on these weights for robots that must balance: with less, stepping on the spot is worth more than the risk of
+going anywhere."""
 
 
 def plain(kind: str) -> WalkConfig:
@@ -54,7 +54,7 @@ def plain(kind: str) -> WalkConfig:
 def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
     """A task whose numbers are those of `REFERENCE` in a robot's own units; None: plain walking.
 
-    It is told to go as fast as its record says, and its gains and action scale are its record's.
+    Command ranges, gains and action scale are those of its record.
     """
     task, own = plain(robot.kind) if task is None else task, measures(robot)
     if own == REFERENCE:
@@ -63,7 +63,7 @@ def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
     time, fast, quick = growth(robot, "s"), own.forward / REFERENCE.forward, own.yaw / REFERENCE.yaw
 
     def grown(record: T, **sizes: float) -> T:
-        """A record with some of its numbers so many times as large."""
+        """A record with some of its numbers multiplied."""
         return replace(record, **{name: tidy(size * getattr(record, name)) for name, size in sizes.items()})
 
     start = grown(task.start, joint_velocity=growth(robot, "rad/s"), velocity=growth(robot, "m/s"))
@@ -90,8 +90,8 @@ sides need much more than others as they stand."""
 def weights_of(robot: Robot, weights: RewardWeights) -> RewardWeights:
     """The weights of reward terms: what a robot gets in one of its own units of time for the same motion is the same.
 
-    Sums over joints, feet and knees are taken as means. What follows the commands is measured by them. The cost of
-    falling, an event, stays.
+    Sums over joints, feet and knees are taken as means. Tracking terms are measured relative to the commands. The cost
+    of falling, an event, stays the same.
     """
     own, found = measures(robot), dict[str, float]()
     counts = {"": 1.0, "joint": own.joints / REFERENCE.joints, "leg": own.legs / REFERENCE.legs}
