@@ -32,8 +32,8 @@ SAG_ALONE = 0.12
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
 CATCHES = 8.0
-"""Times that it does so while a robot of two legs falls, in √(g/h) of its hips' height h: with weak motors, full damping
-and late commands at once, slower servos cannot catch it any more."""
+"""√(g/h), of its hips' height h: at least so fast where a robot of two legs must catch itself. With weak motors, full
+damping and late commands at once, slower servos cannot do it any more."""
 LIGHT = 0.2
 """Damping below which the servo of a file is none: it would ring."""
 FASTEST = 60.0
