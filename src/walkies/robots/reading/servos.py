@@ -27,11 +27,12 @@ GIVE, LEAST_GIVE = 1.0, 0.25
 a joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
-SAG_ALONE = 0.12
-"""rad by which it may, on robots of two legs, as one of them carries everything: in every step one does."""
+SAG_ALONE, GIVE_ALONE = 0.09, 0.75
+"""The same of robots of two legs, which in every step carry everything on one: rad by which a joint may give way then,
+and under all of its motor's torque."""
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
-CATCHES = 8.0
+CATCHES = 12.0
 """√(g/h), of its hips' height h: at least so fast where a robot of two legs must catch itself. With weak motors, full
 damping and late commands at once, slower servos cannot do it any more."""
 LIGHT = 0.2
@@ -70,7 +71,8 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     kp, kd = _stated(model, parts)
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
-    stiff = np.where(bare, torque / GIVE, np.clip(armature * RATE**2, torque / GIVE, torque / LEAST_GIVE))
+    give = GIVE_ALONE if len(parts.legs) == 2 else GIVE
+    stiff = np.where(bare, torque / give, np.clip(armature * RATE**2, torque / give, torque / LEAST_GIVE))
     least, slowest = needed / SAG, SLOWEST
     if len(parts.legs) == 2:
         alone = _even(parts, torques_alone(model, parts, stance))
@@ -82,9 +84,9 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     why = (
         why
         if not bare.any()
-        else f"all of the torque at {GIVE:g} rad"
+        else f"all of the torque at {give:g} rad"
         if bare.all()
-        else f"{why}, or all torque at {GIVE:g} rad"
+        else f"{why}, or all torque at {give:g} rad"
     )
     origins["kp"] = _origin(absent, why + (f"; {(sagging & absent).sum()} stiffer, to stand" if (sagging & absent).any()
                                             else ""))  # fmt: skip
