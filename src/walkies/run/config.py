@@ -105,8 +105,8 @@ class TrainConfig:
 
 
 CROWD, CATCHING = 2048, 0.003
-"""Robots at once, and entropy bonus, where robots must balance. The few falls that are left weigh little beside the noise
-of a batch, of which a larger one has less; and robots whose actions stay noisy learn to catch themselves."""
+"""Robots at once, and entropy bonus, where robots must balance. The few falls that are left weigh little beside a
+batch's noise, of which a larger one has less; and robots whose actions stay noisy learn to catch themselves."""
 
 
 def of_robot(robot: Robot) -> TrainConfig:
