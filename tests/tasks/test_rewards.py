@@ -186,7 +186,7 @@ def test_costs_of_effort_grow_and_nothing_else_does():
 def test_a_weight_that_grows_says_so_where_it_is_set(capsys):
     """In the help of its flag, and with its first value in `walkies explain`. Control: the weights that do not grow."""
     assert set(rewards.EFFORT) == {"torque", "power", "joint_acceleration", "action_rate"}
-    assert cli.run(["train", "--help"]) == 0
+    assert cli.run(["train", "--help", "task.rewards"]) == 0
     said = capsys.readouterr().out
     told = " ".join(said.replace("│", " ").split())
     flags = dict(re.findall(r"--task\.rewards\.(\S+) FLOAT (.*?)default", told))

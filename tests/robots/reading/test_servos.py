@@ -7,8 +7,9 @@ import pytest
 from made_trees import BIPED, QUADRUPED_WITH_ARM, mjcf
 from walkies.robots.reading.anatomy import anatomy, posed
 from walkies.robots.reading.check import torques, torques_alone
-from walkies.robots.reading.servos import SAG_ALONE, servos
+from walkies.robots.reading.servos import CATCHES, SAG_ALONE, SLOWEST, servos
 from walkies.robots.reading.stand import stand
+from walkies.robots.units import GRAVITY
 
 
 def seen(text):
@@ -60,3 +61,17 @@ def test_a_biped_is_stiff_enough_for_one_leg():
         model.dof_armature[6:] = 1e-4  # a rotor that asks for less than any leg needs
         sag = torques_alone(model, parts, stance) / servos(model, parts, stance).kp
         assert (sag.max() <= SAG_ALONE + 1e-9) == held
+
+
+def test_servos_of_a_biped_are_quick_enough_to_catch_it():
+    """Control: those of a robot of four legs, with rotors as light, close a gap as slowly as any servo may."""
+    for tree, quick in ((BIPED, True), (QUADRUPED_WITH_ARM, False)):
+        model, parts, stance = seen(mjcf(tree))
+        most = 3.0 * torques_alone(model, parts, stance).max()
+        model, parts, stance = seen(mjcf(tree, actuator=motor_of(most)))
+        model.dof_armature[6:] = 0.1  # a rotor that would damp more than either allows
+        found = servos(model, parts, stance)
+        rate = found.kp / (found.kd + found.damping)
+        needed = CATCHES * np.sqrt(GRAVITY / stance.hips)
+        assert needed > 2 * SLOWEST
+        np.testing.assert_allclose(rate, needed if quick else SLOWEST, rtol=1e-6)

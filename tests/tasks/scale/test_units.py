@@ -10,9 +10,10 @@ import pytest
 from walkies.robots import get_robot, names
 from walkies.robots.pupper import PUPPER
 from walkies.robots.units import REFERENCE, exponents, growth, measures
+from walkies.run.config import CATCHING, CROWD, WALKING_RECIPE, of_robot
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
-from walkies.tasks.scale.units import discount_of, task_of
+from walkies.tasks.scale.units import FOLLOWING, FOLLOWS, UPRIGHT, discount_of, plain, task_of
 from walkies.tasks.walk import WalkConfig
 
 LONGER = 4.0
@@ -109,3 +110,22 @@ def test_every_robot_has_a_task():
     for name in names():
         task = task_of(get_robot(name))
         assert task.commands.forward == get_robot(name).gamepad[0]
+
+
+@pytest.mark.parametrize("kind", ["quadruped", *UPRIGHT])
+def test_robots_that_must_balance_earn_more_by_going_where_they_are_told(kind):
+    """Control: of a robot on four legs nothing changes."""
+    rewards, usual = plain(kind).rewards, WalkConfig().rewards
+    times = FOLLOWING if kind in UPRIGHT else 1.0
+    for name in FOLLOWS:
+        assert getattr(rewards, name) == pytest.approx(times * getattr(usual, name))
+    assert (plain(kind) == WalkConfig()) == (kind not in UPRIGHT)
+
+
+def test_robots_that_must_balance_learn_in_larger_batches():
+    for name, balances in (("biped", True), ("humanoid", True), ("go", False), ("hexapod", False)):
+        recipe = of_robot(get_robot(name)).recipe
+        learned = recipe.num_envs, recipe.entropy_coefficient
+        usual = WALKING_RECIPE.num_envs, WALKING_RECIPE.entropy_coefficient
+        assert learned == ((CROWD, CATCHING) if balances else usual)
+        assert usual[0] < CROWD and usual[1] < CATCHING

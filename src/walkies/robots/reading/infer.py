@@ -23,9 +23,8 @@ from walkies.robots.reading.shapes import Sphere
 from walkies.robots.reading.source import read
 from walkies.robots.reading.stand import KEYFRAME, Stand, stand
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
+from walkies.robots.units import GRAVITY
 
-GRAVITY = 9.81
-"""m/s², of the units of speed."""
 WIDEST = 0.75
 """rad of target per unit of action at most."""
 BEYOND = 1.25

@@ -16,6 +16,7 @@ import numpy as np
 from walkies.robots.reading.anatomy import Anatomy
 from walkies.robots.reading.check import torque_limits, torques, torques_alone
 from walkies.robots.reading.stand import Stand
+from walkies.robots.units import GRAVITY
 
 RATE = 2 * np.pi * 10.0
 """rad/s, of a servo's own swing."""
@@ -26,10 +27,14 @@ GIVE, LEAST_GIVE = 1.0, 0.25
 a joint needs, and heavy ones for more than the motor has to give."""
 SAG = 0.1
 """rad by which it may give way as the robot stands."""
-SAG_ALONE = 0.12
-"""rad by which it may, on robots of two legs, as one of them carries everything: in every step one does."""
+SAG_ALONE, GIVE_ALONE = 0.09, 0.75
+"""The same of robots of two legs, which in every step carry everything on one: rad by which a joint may give way then,
+and under all of its motor's torque."""
 SLOWEST = 20.0
 """1/s: a servo closes a gap at least so fast; the Stanford Pupper's does, and most are faster."""
+CATCHES = 12.0
+"""√(g/h), of its hips' height h: at least so fast where a robot of two legs must catch itself. With weak motors, full
+damping and late commands at once, slower servos cannot do it any more."""
 LIGHT = 0.2
 """Damping below which a servo in a file is ignored: it would ring."""
 FASTEST = 60.0
@@ -66,29 +71,33 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     kp, kd = _stated(model, parts)
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
-    stiff = np.where(bare, torque / GIVE, np.clip(armature * RATE**2, torque / GIVE, torque / LEAST_GIVE))
-    least = needed / SAG
+    give = GIVE_ALONE if len(parts.legs) == 2 else GIVE
+    stiff = np.where(bare, torque / give, np.clip(armature * RATE**2, torque / give, torque / LEAST_GIVE))
+    least, slowest = needed / SAG, SLOWEST
     if len(parts.legs) == 2:
         alone = _even(parts, torques_alone(model, parts, stance))
         least = np.maximum(least, np.minimum(alone / SAG_ALONE, torque / LEAST_GIVE))
+        slowest = max(SLOWEST, CATCHES * float(np.sqrt(GRAVITY / stance.hips)))
     sagging = stiff < least
     kp = np.where(absent, np.maximum(stiff, least), kp)
     why = f"{RATE / 2 / np.pi:g} Hz on the rotor's inertia"
     why = (
         why
         if not bare.any()
-        else f"all of the torque at {GIVE:g} rad"
+        else f"all of the torque at {give:g} rad"
         if bare.all()
-        else f"{why}, or all torque at {GIVE:g} rad"
+        else f"{why}, or all torque at {give:g} rad"
     )
     origins["kp"] = _origin(absent, why + (f"; {(sagging & absent).sum()} stiffer, to stand" if (sagging & absent).any()
                                             else ""))  # fmt: skip
     origins["armature"] = _origin(bare, f"such that kp is {RATE / 2 / np.pi:g} Hz on it")
     armature = np.where(bare, kp / RATE**2, armature)
     ringing = np.isnan(kd) | (kd + damping < 2 * LIGHT * np.sqrt(kp * armature))
-    wanted = np.minimum(2 * RATIO * np.sqrt(kp * armature), kp / SLOWEST)
+    wanted = np.minimum(2 * RATIO * np.sqrt(kp * armature), kp / slowest)
     kd = np.where(ringing, np.maximum(wanted - damping, 0.1 * wanted), kd)
-    origins["kd"] = _origin(ringing, f"a damping ratio of {RATIO:g} on the rotor, or kp/{SLOWEST:g}, less the damping")
+    origins["kd"] = _origin(
+        ringing, f"a damping ratio of {RATIO:g} on the rotor, or kp/{slowest:.3g}, less the damping"
+    )
     loss = model.dof_frictionloss[dofs].copy()
     origins["damping"] = origins["friction"] = "of the file"
     # Against damping alone a motor runs as fast as this; models of hobby servos are made so.

@@ -43,7 +43,7 @@ def plain(kind: str) -> WalkConfig:
         hold=(IDLE,) if kind == "humanoid" else (),
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, **following),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
-        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, falls=0.016, lin_vel_error=0.2),
+        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, lin_vel_error=0.2),
         randomization=replace(
             task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
         ),
