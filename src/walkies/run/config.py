@@ -105,8 +105,8 @@ class TrainConfig:
 
 
 CROWD, CATCHING = 2048, 0.003
-"""Number of robots and entropy bonus where robots must balance. The gradient of rare falls is small beside the noise of a
-batch, which a larger batch reduces; and with noisier actions they learn to catch themselves."""
+"""Number of robots and entropy bonus where robots must balance. The gradient of rare falls is small beside the noise of
+a batch, which a larger batch reduces; and with noisier actions they learn to catch themselves."""
 
 
 def of_robot(robot: Robot) -> TrainConfig:
