@@ -17,3 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         "XLA_FLAGS",
         "--xla_cpu_use_onednn=true --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
     )
+else:
+    # From the first test on, or processes that a later test starts would compile otherwise than this one has.
+    from walkies.accel.cpu import XLA_FLAGS
+
+    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
