@@ -13,7 +13,7 @@ from walkies.robots.units import REFERENCE, exponents, growth, measures
 from walkies.run.config import CATCHING, CROWD, WALKING_RECIPE, of_robot
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
-from walkies.tasks.scale.units import FOLLOWING, UPRIGHT, discount_of, plain, task_of
+from walkies.tasks.scale.units import FOLLOWING, FOLLOWS, UPRIGHT, discount_of, plain, task_of
 from walkies.tasks.walk import WalkConfig
 
 LONGER = 4.0
@@ -116,9 +116,9 @@ def test_every_robot_has_a_task():
 def test_robots_that_must_balance_earn_more_by_going_where_they_are_told(kind):
     """Control: of a robot on four legs nothing changes."""
     rewards, usual = plain(kind).rewards, WalkConfig().rewards
-    for name, factor in FOLLOWING.items():
-        times = factor if kind in UPRIGHT else 1.0
-        assert factor > 1.0 and getattr(rewards, name) == pytest.approx(times * getattr(usual, name))
+    times = FOLLOWING if kind in UPRIGHT else 1.0
+    for name in FOLLOWS:
+        assert getattr(rewards, name) == pytest.approx(times * getattr(usual, name))
     assert (plain(kind) == WalkConfig()) == (kind not in UPRIGHT)
 
 

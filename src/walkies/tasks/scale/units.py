@@ -24,9 +24,10 @@ UPRIGHT, MANY = ("biped", "humanoid"), ("hexapod",)
 """Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift
 many feet together."""
 
-FOLLOWING = {"tracking_lin_vel": 3.3, "lin_vel_error": 3.3, "tracking_ang_vel": 10.0, "ang_vel_error": 10.0}
-"""Factors on weights for robots that must balance: with less, stepping on the spot is worth more than the risk of going
-anywhere. Turning has more, for on two legs the trunk turns to and fro with every step."""
+FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_error")
+FOLLOWING = 3.3
+"""Factor on these weights for robots that must balance: with less, stepping on the spot is worth more than the risk of
+going anywhere."""
 
 
 def plain(kind: str) -> WalkConfig:
@@ -36,7 +37,7 @@ def plain(kind: str) -> WalkConfig:
         return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
-    following = {name: factor * getattr(task.rewards, name) for name, factor in FOLLOWING.items()}
+    following = {name: FOLLOWING * getattr(task.rewards, name) for name in FOLLOWS}
     return replace(
         task,
         hold=(IDLE,) if kind == "humanoid" else (),
