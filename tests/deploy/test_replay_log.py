@@ -66,7 +66,7 @@ def test_replay_tells_the_robot_and_proposes_ranges(tmp_path, recording, few, ca
     assert set(ranges) <= {f"{q.group}.{q.name}" for q in quantities(Randomization())}
     flags = [word for word in out.split() if word.startswith("--task.")]
     assert len(flags) == 2 * len(ranges)
-    help_text = say(capsys, "train", "--help")[1]
+    help_text = say(capsys, "train", "--help", "all")[1]
     assert all(flag in help_text for flag in flags)
 
 

@@ -142,7 +142,7 @@ def test_wrong_names_are_told(policy, tmp_path):
         (["--seconds", "nan"], "--seconds: got nan"),
         (["--fps", "0"], "--fps: got 0"),
         (["--size", "0", "540"], "--size: got 0, expected a whole number from 64 to 4096"),
-        (["--seconds", "0.1", "--fps", "1"], "--seconds 0.1 --fps 1: not one picture"),
+        (["--seconds", "0.1", "--fps", "1"], "--seconds 0.1 --fps 1: contain no picture"),
     ],
 )
 def test_numbers_that_make_no_video_are_told_and_not_blamed_on_gl(options, expected, policy, tmp_path, capsys):

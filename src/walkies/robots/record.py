@@ -199,7 +199,10 @@ def robot_of(found: Record, folder: Path) -> Robot:
         mirror_signs=column["turns"] if mirrored else None,
         mirror_legs=tuple(list(legs).index(leg.mirror) for leg in legs.values()) if mirrored else None,
         abduction_joints=tuple(order.index(name) for name in found.contact.sideways),
-        swing=tuple(min(0.3, 0.5 * scale) for scale in column["scale"]),
+        swing=tuple(
+            min(0.3, 0.5 * scale, 0.5 * torque / kp)  # a motor at its limit would show nothing of its servo
+            for scale, torque, kp in zip(column["scale"], column["torque"], column["kp"], strict=True)
+        ),
         gamepad=(found.commands.forward, found.commands.sideways, found.commands.yaw),
         action_scale=column["scale"],
         leg_joints=tuple(tuple(order.index(name) for name in leg.joints) for leg in legs.values()),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from walkies import child
 from walkies.errors import UserError
 from walkies.terminal import say
 
@@ -37,7 +38,7 @@ def engine_wasm(engine: Path = ENGINE, native: Path = NATIVE) -> bytes:
             f"pip install -c constraints.txt ziglang, in {native.parent}"
         )
     say("Building the engine for browsers, once; it takes a minute or two …", sys.stderr)
-    done = subprocess.run([sys.executable, str(build), str(engine)], capture_output=True, text=True, check=False)
+    done = subprocess.run(child.python(str(build), str(engine)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"the engine for browsers was not built ({build}): {done.stderr.strip()[-500:]}")
     return engine.read_bytes()
