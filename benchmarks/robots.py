@@ -31,7 +31,7 @@ from walkies.robots import get_robot, names, trained
 TABLE = trained.TABLE
 STEPS = {"quadruped": 16_000_000, "hexapod": 24_000_000}
 """Of a training, by the robot's kind; others:"""
-MORE = 48_000_000
+MORE = 90_000_000
 SEED, EPISODES = 2026, 1000
 """Of the examination that judges."""
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error")
