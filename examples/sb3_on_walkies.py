@@ -52,10 +52,10 @@ class Robots(VecEnv):
         return [getattr(self.envs, name, None)] * self.num_envs
 
     def set_attr(self, name, value, indices=None):
-        raise NotImplementedError
+        setattr(self.envs, name, value)  # all robots are one environment
 
     def env_method(self, name, *args, indices=None, **kwargs):
-        raise NotImplementedError
+        return [getattr(self.envs, name)(*args, **kwargs)] * self.num_envs
 
     def env_is_wrapped(self, wrapper, indices=None):
         return [False] * self.num_envs
