@@ -174,10 +174,13 @@ def test_every_term_is_documented(name):
 
 def test_costs_of_effort_grow_and_nothing_else_does():
     growth = rewards.Ramp(start=0.2, steps=1000)
-    shares = [float(rewards.effort_share(growth, jnp.float32(steps))) for steps in (0, 500, 1000, 10**9)]
+    shares = [float(growth.share(jnp.float32(steps))) for steps in (0, 500, 1000, 10**9)]
     np.testing.assert_allclose(shares, [0.2, 0.6, 1.0, 1.0], rtol=1e-6)
     what = motion(torque=np.ones(12), action=np.ones(12), linear_velocity=[0.3, 0, 0.2])
-    full, light = (rewards.reward_terms(what, RewardWeights(), SHAPE, 0.02, share) for share in (1.0, 0.2))
+    full, light = (
+        rewards.reward_terms(what, RewardWeights(), SHAPE, 0.02, dict.fromkeys(rewards.EFFORT, share))
+        for share in (1.0, 0.2)
+    )
     for name in full:
         np.testing.assert_allclose(light[name], full[name] * (0.2 if name in rewards.EFFORT else 1.0), rtol=1e-6)
     assert all(full[name][0] != 0.0 for name in ("torque", "action_rate", "lin_vel_z"))

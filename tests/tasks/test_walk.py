@@ -13,7 +13,7 @@ from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.tasks import signal
 from walkies.tasks.randomization import NONE, ZERO, Pushes, Randomization, Range, Sensing
-from walkies.tasks.rewards import Ramp
+from walkies.tasks.rewards import FULL, Ramp
 from walkies.tasks.walk import Start, WalkConfig
 
 QUIET = WalkConfig(
@@ -271,7 +271,24 @@ def test_the_task_of_a_moment_depends_on_the_count_of_steps_alone():
     np.testing.assert_allclose(
         [cost(walk.at(jnp.float32(50))), cost(walk.at(jnp.float32(100)))], [late / 2, late], rtol=1e-5
     )
-    assert walk.effort == 1.0, "the task itself stays as it is"
+    assert not walk.shares, "the task itself stays as it is"
+
+
+def test_turning_may_count_more_later():
+    """The terms of the yaw rate alone, at half of their weights half way from nothing."""
+    walk = plain_walk(replace(QUIET, effort=FULL, turning=Ramp(start=0.0, steps=100)))
+    state = walk.reset(KEY, 4)
+
+    def terms(task):
+        metrics = task.step(state, jnp.full((4, 12), 0.5), KEY)[1].metrics
+        return {name: float(value.mean()) for name, value in metrics.items() if name.startswith("reward/")}
+
+    late, middle, early = terms(walk), terms(walk.at(jnp.float32(50))), terms(walk.at(jnp.float32(0)))
+    for name, value in late.items():
+        share = 0.5 if name in ("reward/tracking_ang_vel", "reward/ang_vel_error") else 1.0
+        np.testing.assert_allclose(middle[name], share * value, rtol=1e-5)
+        np.testing.assert_allclose(early[name], (2.0 * share - 1.0) * value, rtol=1e-5, atol=1e-9)
+    assert late["reward/tracking_ang_vel"] > 0.0
 
 
 def test_training_tells_the_task_how_far_it_is():

@@ -109,9 +109,12 @@ def action_table(contract: Contract) -> Table:
 
 def reward_table(task: WalkConfig) -> Table:
     """Every reward term with its weight and unit."""
+    growing = "; ".join(
+        f"task.{name}.steps = {ramp.steps:,}" for name, (ramp, _) in task.ramps().items() if not ramp.constant
+    )
     table = titled(
         "Reward of a step: control_dt · Σ weight · term, not clipped"
-        f" (a → b: from a at the start of training to b after {task.effort.steps:,} control steps, task.effort)",
+        + (f" (a → b: grows from a to b during training; {growing})" if growing else ""),
         *("term", "weight", "unit", "formula", "why"),
     )
     for name, term in rewards.terms_of(task.rewards).items():
@@ -122,7 +125,8 @@ def reward_table(task: WalkConfig) -> Table:
 def _weight(task: WalkConfig, name: str) -> str:
     """The weight of a reward term, from the start of training to its final value."""
     weight = getattr(task.rewards, name)
-    begins = task.effort.start * weight if name in rewards.EFFORT and task.effort.steps else weight
+    grown = [ramp.start for ramp, names in task.ramps().values() if name in names and not ramp.constant]
+    begins = grown[0] * weight if grown else weight
     grows = "" if begins == weight else f"{begins:g} → "
     return f"{grows}{weight:g}" if weight else "off"
 
@@ -143,7 +147,7 @@ def episode_table(task: WalkConfig) -> Table:
         ("commands", task.commands),
         ("start", task.start),
         ("shape", task.shape),
-        ("effort", task.effort),
+        *((name, ramp) for name, (ramp, _) in task.ramps().items()),
         ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
         *((("gait", task.gait),) if GAIT in task.observation else ()),

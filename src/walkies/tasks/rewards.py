@@ -111,6 +111,10 @@ EffortWeight = Annotated[
     float, Between(-1e6, 1e6, note="reached after --task.effort.steps; training begins at --task.effort.start of it")
 ]
 """Weight of an effort cost. Applied in full from the start, these teach a robot to stand; see `Ramp`."""
+TurningWeight = Annotated[
+    float, Between(-1e6, 1e6, note="reached after --task.turning.steps; training begins at --task.turning.start of it")
+]
+"""Weight of how well the commanded yaw rate is followed; see `Ramp`."""
 
 
 class Reward(NamedTuple):
@@ -333,11 +337,11 @@ class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
 
     tracking_lin_vel: Weight = reward(tracking_lin_vel, 1.5, "1", "exp(−‖v_xy − command‖²/σ²)")
-    tracking_ang_vel: Weight = reward(tracking_ang_vel, 0.8, "1", "exp(−(ω_z − command)²/σ²)")
+    tracking_ang_vel: TurningWeight = reward(tracking_ang_vel, 0.8, "1", "exp(−(ω_z − command)²/σ²)")
     lin_vel_error: Weight = reward(
         lin_vel_error, -1.0, "m/s", "‖v_xy − command‖: a pull from far away, where the Gaussian is flat", tracks=True
     )
-    ang_vel_error: Weight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|", tracks=True)
+    ang_vel_error: TurningWeight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|", tracks=True)
     lin_vel_z: Weight = reward(lin_vel_z, -1.0, "m²/s²", "squared vertical velocity")
     ang_vel_xy: Weight = reward(ang_vel_xy, -0.02, "rad²/s²", "squared roll and pitch rate")
     orientation: Weight = reward(orientation, -1.0, "1", "squared horizontal part of gravity in the body frame")
@@ -402,33 +406,46 @@ TERMS = terms_of(RewardWeights())
 
 EFFORT = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == EffortWeight)
 """Names of the effort costs."""
+TURNING = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == TurningWeight)
+"""Names of the terms of following the commanded yaw rate."""
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """The effort costs (EFFORT) grow during training: first walk, then walk well."""
+    """Weights that grow during training: first walk, then walk well."""
 
     start: Share = 0.2
-    """Share of their weights at the start of training, also with --init-from; 1: in full."""
+    """Share of the weights at the start of training, also with --init-from; 1: in full."""
     steps: Annotated[int, Between(0, 10**12)] = 3_000_000
     """Control steps over all robots until they count in full; linear in between."""
 
+    @property
+    def constant(self) -> bool:
+        """Whether the weights count in full from the start."""
+        return self.start == 1.0 or self.steps == 0
 
-def effort_share(ramp: Ramp, steps: Array) -> Array:
-    """Share () of the effort costs' weights after this many control steps () of training."""
-    return ramp.start + (1.0 - ramp.start) * jnp.minimum(steps / max(ramp.steps, 1), 1.0)
+    def share(self, steps: Array) -> Array:
+        """Share () of the weights after this many control steps () of training."""
+        return self.start + (1.0 - self.start) * jnp.minimum(steps / max(self.steps, 1), 1.0)
+
+
+FULL = Ramp(start=1.0)
 
 
 def reward_terms(
-    motion: Motion, weights: RewardWeights, shape: RewardParams, control_dt: float, effort: Array | float = 1.0
+    motion: Motion,
+    weights: RewardWeights,
+    shape: RewardParams,
+    control_dt: float,
+    shares: Mapping[str, Array | float] = {},
 ) -> dict[str, Array]:
     """Weighted terms (n,) by name, for every nonzero weight; the reward is their sum.
 
-    effort: () share of the weights of EFFORT.
+    shares: () of the weights that do not count in full, by name.
     """
     terms = terms_of(weights)
     active = {name: getattr(weights, name) for name in terms}
-    scale = {name: control_dt * w * (effort if name in EFFORT else 1.0) for name, w in active.items() if w != 0.0}
+    scale = {name: control_dt * w * shares.get(name, 1.0) for name, w in active.items() if w != 0.0}
     return {name: factor * terms[name](motion, shape) for name, factor in scale.items()}
 
 

@@ -39,7 +39,7 @@ from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
-from walkies.tasks.rewards import Motion, Ramp, RewardParams, RewardWeights
+from walkies.tasks.rewards import FULL, Motion, Ramp, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
 from walkies.tasks.signal import FRAME, Errors, Sensed
 from walkies.tasks.start import Start
@@ -59,6 +59,9 @@ class WalkConfig:
     rewards: RewardWeights = field(default_factory=RewardWeights)
     shape: RewardParams = field(default_factory=RewardParams)
     effort: Ramp = field(default_factory=Ramp)
+    """How the costs of effort grow."""
+    turning: Ramp = FULL
+    """How the weights of following the commanded yaw rate grow."""
     randomization: Randomization = field(default_factory=Randomization)
     curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
@@ -81,6 +84,10 @@ class WalkConfig:
     """Tilt (rad) at which an episode ends."""
     episode_seconds: Annotated[float, Between(0.01, 1e5)] = 20.0
     """Time limit of an episode, s."""
+
+    def ramps(self) -> dict[str, tuple[Ramp, tuple[str, ...]]]:
+        """The weights that may grow during training: each ramp by its name here, and the terms it is for."""
+        return {"effort": (self.effort, rewards.EFFORT), "turning": (self.turning, rewards.TURNING)}
 
 
 class WalkState(NamedTuple):
@@ -178,7 +185,7 @@ class Walk:
         oldest = longest_imu_delay(config.randomization, simulator.timestep)
         self.imu_rows = actuation.imu_memory(oldest, simulator.substeps)
         self.mirror = Mirror.of(self.contract, self.privileged, self) if mirror.exists(self.contract) else None
-        self.effort: Array | float = 1.0
+        self.shares: Mapping[str, Array] = {}
         self.gait_emphasis: Array | float = 1.0
         self.randomization = config.randomization
 
@@ -189,12 +196,17 @@ class Walk:
     def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
         """The task after `steps` () control steps of training over all robots.
 
-        Effort costs grow with the number of steps, and the emphasis on gait tracking falls; the ranges of the
+        Weights grow with the number of steps, and the emphasis on gait tracking falls; the ranges of the
         randomization widen with the difficulty (), if there is one. It depends only on these two, so a resumed training
         finds the same task.
         """
         task = copy.copy(self)
-        task.effort = rewards.effort_share(self.config.effort, steps)
+        task.shares = {
+            name: ramp.share(steps)
+            for ramp, names in self.config.ramps().values()
+            if not ramp.constant
+            for name in names
+        }
         if self.gait_reference is not None:
             task.gait_emphasis = gait.emphasis(self.config.gait, steps)
         if difficulty is not None:
@@ -299,7 +311,7 @@ class Walk:
 
         motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
         fell = motion.fell
-        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.effort)
+        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.shares)
         if state.gait is not None and "gait_tracking" in terms:
             terms["gait_tracking"] = self.gait_emphasis * terms["gait_tracking"]
         reward = sum(terms.values(), jnp.zeros(n))

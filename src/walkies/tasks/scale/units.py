@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from walkies.bounds import ABOUT
 from walkies.robots.base import Robot
 from walkies.robots.units import REFERENCE, SHIFTS, growth, measures, shift, tidy
+from walkies.tasks import rewards
 from walkies.tasks.hold import IDLE
 from walkies.tasks.randomization import Randomization, Range
-from walkies.tasks.rewards import RewardWeights, terms_of
+from walkies.tasks.rewards import Ramp, RewardWeights, terms_of
 from walkies.tasks.walk import WalkConfig
 
 T = TypeVar("T", bound=Any)
@@ -28,6 +29,9 @@ FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_err
 FOLLOWING = 3.3
 """Factor on these weights for robots that must balance: with less, stepping on the spot is worth more than the risk of
 going anywhere."""
+TURNING = 2.5
+"""Factor on those of turning once such a robot walks. Its trunk turns to and fro with every step, which costs little
+until it counts more; counting so much from the start, it teaches to turn and to fall."""
 
 
 def plain(kind: str) -> WalkConfig:
@@ -37,11 +41,15 @@ def plain(kind: str) -> WalkConfig:
         return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
-    following = {name: FOLLOWING * getattr(task.rewards, name) for name in FOLLOWS}
+    following = {
+        name: FOLLOWING * (TURNING if name in rewards.TURNING else 1.0) * getattr(task.rewards, name)
+        for name in FOLLOWS
+    }
     return replace(
         task,
         hold=(IDLE,) if kind == "humanoid" else (),
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, **following),
+        turning=Ramp(start=tidy(1.0 / TURNING), steps=40_000_000),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
         curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, lin_vel_error=0.2),
         randomization=replace(
