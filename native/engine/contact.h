@@ -80,7 +80,9 @@ template <class V>
 WALKIES_INLINE Vec3<V> point_motion(const Contact<V>& c, const V* x) {
   const Vec3<V> alpha{x[0], x[1], x[2]}, linear{x[3], x[4], x[5]};
   Vec3<V> a = linear + cross(alpha, c.point);
-  with_columns(c.count, [&]<int C>() { over_columns<C>(c.count, [&](int k) { a = a + x[6 + c.path[k]] * c.column[k]; }); });
+  with_columns(c.count, [&]<int C>() WALKIES_INLINED {
+    over_columns<C>(c.count, [&](int k) WALKIES_INLINED { a = a + x[6 + c.path[k]] * c.column[k]; });
+  });
   return a;
 }
 

@@ -175,8 +175,8 @@ WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) 
   h[packed(4, 4)] += yy;
   h[packed(5, 3)] += xz, h[packed(5, 4)] += yz, h[packed(5, 5)] += zz;
 
-  with_columns(c.count, [&]<int C>() {
-    over_columns<C>(c.count, [&](int k) {
+  with_columns(c.count, [&]<int C>() WALKIES_INLINED {
+    over_columns<C>(c.count, [&](int k) WALKIES_INLINED {
       const Vec3<V> s = c.column[k];
       Vec3<V> u{xx * s.x + xz * s.z, yy * s.y + yz * s.z, xz * s.x + yz * s.y + zz * s.z};
       if (Framed) u.x += xy * s.y, u.y += xy * s.x;

@@ -142,8 +142,8 @@ WALKIES_INLINE Contact<V>& start_rows(Physics<V>& w, int i, const Touch<Scalar<V
   c.point = point;
   c.frame = frame, c.twist = nullptr;
   Vec3<V> velocity = w.state.velocity + cross(w.motion.velocity[0].angular, c.point);
-  with_columns(c.count, [&]<int C>() {
-    over_columns<C>(c.count, [&](int k) {
+  with_columns(c.count, [&]<int C>() WALKIES_INLINED {
+    over_columns<C>(c.count, [&](int k) WALKIES_INLINED {
       const Spatial<V>& axis = w.motion.link[c.path[k] + 1].axis;
       c.column[k] = axis.linear + cross(axis.angular, c.point);
       velocity = velocity + w.state.qd[c.path[k]] * c.column[k];
@@ -210,7 +210,7 @@ WALKIES_NOINLINE void start_contacts(Physics<V>& w) {
     const Collider<Scalar<V>>& s = w.model.collider[i];
     const Link<V>& link = w.motion.link[s.joint + 1];
     if (s.shape == kSphere) {
-      over_sphere(s, center_of(s, link), w.state.position.z, [&](Vec3<V> at, V distance) {
+      over_sphere(s, center_of(s, link), w.state.position.z, [&](Vec3<V> at, V distance) WALKIES_INLINED {
         start_point(w, i, static_cast<const Placed<V>*>(nullptr), at, distance);
       });
     } else {
