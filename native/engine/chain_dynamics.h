@@ -94,7 +94,8 @@ WALKIES_INLINE void backward_chain(const Chain& c, const RobotParams<V>& p, cons
 
 template <class V, int J, bool Deep>
 WALKIES_NOINLINE void leaf_dynamics(const Model<Scalar<V>>& m, const Chain& c, const RobotParams<V>& p,
-                                    const RobotState<V>& s, const Motion<V>& w, V* mass, V* force) {
+                                    const RobotState<V>& s, const Motion<V>& w, V* WALKIES_RESTRICT mass,
+                                    V* WALKIES_RESTRICT force) {
   Inertia<V> inertia[J];
   Spatial<V> bias[J];
   forward_chain<V, J>(m, c, p, s, w, inertia, bias);
@@ -108,7 +109,8 @@ WALKIES_NOINLINE void inner_forward(const Model<Scalar<V>>& m, const Chain& c, c
 }
 
 template <class V, int J, bool Deep>
-WALKIES_NOINLINE void inner_backward(const Chain& c, const RobotParams<V>& p, const Motion<V>& w, V* mass, V* force) {
+WALKIES_NOINLINE void inner_backward(const Chain& c, const RobotParams<V>& p, const Motion<V>& w, V* WALKIES_RESTRICT mass,
+                                     V* WALKIES_RESTRICT force) {
   backward_chain<V, J, Deep>(c, p, w, w.inertia + c.first + 1, w.bias + c.first + 1, mass, force);
 }
 

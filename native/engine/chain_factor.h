@@ -25,7 +25,8 @@ WALKIES_INLINE void factor_dense(V* a, V* inverse) {
 
 // y += M's rows of this chain, and their transposes, times x.
 template <class V, int J, bool Deep>
-WALKIES_NOINLINE void multiply_chain(const Chain& c, const V* a, const V* x, V* y) {
+WALKIES_NOINLINE void multiply_chain(const Chain& c, const V* WALKIES_RESTRICT a, const V* WALKIES_RESTRICT x,
+                                     V* WALKIES_RESTRICT y) {
   const int above = Deep ? 6 + c.depth : 6;
   const V* row[J];
   V u[J], s[J];
@@ -54,7 +55,7 @@ WALKIES_NOINLINE void multiply_chain(const Chain& c, const V* a, const V* x, V* 
 }
 
 template <class V>
-WALKIES_NOINLINE void multiply(const Tree& t, const V* a, const V* x, V* y) {
+WALKIES_NOINLINE void multiply(const Tree& t, const V* WALKIES_RESTRICT a, const V* WALKIES_RESTRICT x, V* WALKIES_RESTRICT y) {
   WALKIES_UNROLL for (int i = 0; i < 6; i++) {
     V s = a[packed(i, 0)] * x[0];
     WALKIES_UNROLL for (int j = 1; j < 6; j++) s += a[i >= j ? packed(i, j) : packed(j, i)] * x[j];
@@ -148,7 +149,7 @@ WALKIES_NOINLINE void factor(const Tree& t, V* h) {
 
 // From the tips inwards: what a chain's right-hand side means for the joints above it.
 template <class V, int J, bool Deep>
-WALKIES_NOINLINE void solve_inwards(const Chain& c, const V* h, V* x) {
+WALKIES_NOINLINE void solve_inwards(const Chain& c, const V* WALKIES_RESTRICT h, V* WALKIES_RESTRICT x) {
   const int above = Deep ? 6 + c.depth : 6;
   const V* row[J];
   V z[J];
@@ -171,7 +172,7 @@ WALKIES_NOINLINE void solve_inwards(const Chain& c, const V* h, V* x) {
 }
 
 template <class V, int J, bool Deep>
-WALKIES_NOINLINE void solve_outwards(const Chain& c, const V* h, V* x) {
+WALKIES_NOINLINE void solve_outwards(const Chain& c, const V* WALKIES_RESTRICT h, V* WALKIES_RESTRICT x) {
   const int above = Deep ? 6 + c.depth : 6;
   const V* row[J];
   V s[J];
@@ -208,7 +209,7 @@ WALKIES_INLINE void solve_base(const V* h, V* x) {
 
 // In place: x becomes the solution for the right-hand side x; h holds a factor.
 template <class V>
-WALKIES_NOINLINE void solve(const Tree& t, const V* h, V* x) {
+WALKIES_NOINLINE void solve(const Tree& t, const V* WALKIES_RESTRICT h, V* WALKIES_RESTRICT x) {
   inwards(t, [&]<int J, bool Deep>(const Chain& c) { solve_inwards<V, J, Deep>(c, h, x); });
   solve_base(h, x);
   outwards(t, [&]<int J, bool Deep>(const Chain& c) { solve_outwards<V, J, Deep>(c, h, x); });

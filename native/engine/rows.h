@@ -37,7 +37,7 @@ struct Rows {
 // x say so less well: in them the reference acceleration has moved on and x has not. Hence the hints, the residuals of
 // the last step recovered from x: Newton's first step starts from their pieces.
 template <class V>
-WALKIES_NOINLINE void start_residuals(const Model<Scalar<V>>& m, Rows<V>& r, const V* x) {
+WALKIES_NOINLINE void start_residuals(const Model<Scalar<V>>& m, Rows<V>& r, const V* WALKIES_RESTRICT x) {
   const int n = m.tree.joints;
   WALKIES_NO_UNROLL for (int j = 0; j < n; j++) {
     FrictionRow<V>& f = r.friction[j];
@@ -64,7 +64,7 @@ WALKIES_NOINLINE void start_residuals(const Model<Scalar<V>>& m, Rows<V>& r, con
 
 // How the rows change along the search direction p.
 template <class V>
-WALKIES_NOINLINE void start_changes(const Tree& t, Rows<V>& r, const V* p) {
+WALKIES_NOINLINE void start_changes(const Tree& t, Rows<V>& r, const V* WALKIES_RESTRICT p) {
   WALKIES_NO_UNROLL for (int j = 0; j < t.joints; j++) r.friction[j].change = r.friction[j].weight * p[6 + j];
   if (r.limits) {
     WALKIES_NO_UNROLL for (int j = 0; j < t.joints; j++) r.limit[j].change = r.limit[j].sign * p[6 + j];
@@ -125,7 +125,7 @@ WALKIES_NOINLINE void add_twist(const Tree& t, const Contact<V>& c, V* h, V* g) 
 
 // Adds one contact to the gradient's negative (g += Jᵀf) and to the Hessian (h += JᵀWJ over the active edges).
 template <Pieces P, bool Framed, class V>
-WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* h, V* g) {
+WALKIES_INLINE void add_contact(const Tree& t, const Contact<V>& c, V* WALKIES_RESTRICT h, V* WALKIES_RESTRICT g) {
   const V zero = V{}, mu = c.mu;
   V d[4], f[4];
   WALKIES_UNROLL for (int e = 0; e < 4; e++) {
@@ -204,8 +204,8 @@ WALKIES_NOINLINE void add_other_contact(const Tree& t, const Contact<V>& c, V* h
 
 // Hessian h and negative gradient g = τ − M x + Jᵀf at the current residuals.
 template <Pieces P, class V>
-WALKIES_NOINLINE void assemble(const Tree& t, const Rows<V>& r, const V* mass, const V* force, const V* mass_x, V* h,
-                               V* g) {
+WALKIES_NOINLINE void assemble(const Tree& t, const Rows<V>& r, const V* mass, const V* force, const V* mass_x,
+                               V* WALKIES_RESTRICT h, V* WALKIES_RESTRICT g) {
   const V zero = V{};
   WALKIES_NO_UNROLL for (int i = 0; i < t.size; i++) h[i] = mass[i];
   WALKIES_UNROLL for (int i = 0; i < 6; i++) g[i] = force[i] - mass_x[i];
