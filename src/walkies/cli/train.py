@@ -22,7 +22,7 @@ from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
 from walkies.robots import get_robot
-from walkies.run.config import TrainConfig, load_terms, of_robot, resumed
+from walkies.run.config import TrainConfig, default_minutes, load_terms, of_robot, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
@@ -31,9 +31,6 @@ from walkies.terminal import PROGRAM, called, say
 
 if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
     from walkies.run.loggers import Logger
-
-DEFAULT_MINUTES = 4.8
-"""Keeps the training of `make walk` within five minutes, cold compilation included."""
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -81,7 +78,7 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     from walkies.run.loggers import open_loggers
     from walkies.run.progress import Progress
 
-    minutes = DEFAULT_MINUTES if config.minutes is None and config.steps is None else config.minutes
+    minutes = default_minutes(config)
     seconds = None if minutes is None else 60.0 * minutes
     for line in strained(get_robot(config.robot)):
         say(f"Note: {line}.")

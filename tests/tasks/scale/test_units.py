@@ -11,9 +11,10 @@ from walkies.robots import get_robot, names
 from walkies.robots.pupper import PUPPER
 from walkies.robots.units import REFERENCE, exponents, growth, measures
 from walkies.run.config import CATCHING, CROWD, WALKING_RECIPE, of_robot
+from walkies.tasks import rewards
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
-from walkies.tasks.scale.units import FOLLOWING, FOLLOWS, UPRIGHT, discount_of, plain, task_of
+from walkies.tasks.scale.units import FOLLOWING, FOLLOWS, TURNING, UPRIGHT, discount_of, plain, task_of
 from walkies.tasks.walk import WalkConfig
 
 LONGER = 4.0
@@ -114,12 +115,16 @@ def test_every_robot_has_a_task():
 
 @pytest.mark.parametrize("kind", ["quadruped", *UPRIGHT])
 def test_robots_that_must_balance_earn_more_by_going_where_they_are_told(kind):
-    """Control: of a robot on four legs nothing changes."""
-    rewards, usual = plain(kind).rewards, WalkConfig().rewards
-    times = FOLLOWING if kind in UPRIGHT else 1.0
+    """Turning in the end most of all, and at first no more than going. Control: on four legs nothing changes."""
+    task, usual = plain(kind), WalkConfig().rewards
     for name in FOLLOWS:
-        assert getattr(rewards, name) == pytest.approx(times * getattr(usual, name))
-    assert (plain(kind) == WalkConfig()) == (kind not in UPRIGHT)
+        times = FOLLOWING if kind in UPRIGHT else 1.0
+        begins = times * getattr(usual, name)
+        ends = begins * (TURNING if kind in UPRIGHT and name in rewards.TURNING else 1.0)
+        assert getattr(task.rewards, name) == pytest.approx(ends)
+        if name in rewards.TURNING:
+            assert getattr(task.rewards, name) * float(task.turning.share(jnp.float32(0))) == pytest.approx(begins)
+    assert (task == WalkConfig()) == (kind not in UPRIGHT)
 
 
 def test_robots_that_must_balance_learn_in_larger_batches():
