@@ -29,7 +29,7 @@ FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_err
 FOLLOWING = 3.3
 """Factor on these weights for robots that must balance: with less, stepping on the spot is worth more than the risk of
 going anywhere."""
-TURNING = 4.0
+TURNING = 2.5
 """Factor on those of turning once such a robot walks. Its trunk turns to and fro with every step, which costs little
 until it counts more; counting so much from the start, it teaches to turn and to fall."""
 
