@@ -156,13 +156,14 @@ def mirror_error(state: train.TrainState, recipe: Recipe) -> float:
 def test_mirrored_samples_teach_the_other_side():
     """Only right-hand states are ever seen: either use of the mirror teaches the left too, without it is not."""
     errors = {}
-    for symmetry in ("none", "augment", "loss"):
+    for symmetry in ("none", "augment", "loss", "equivariant"):
         recipe = replace(
             SMALL, symmetry=symmetry, learning_rate=1e-2, gamma=0.5, initial_std=0.5, normalize_observations=False
         )
         errors[symmetry] = mirror_error(learn(recipe, Target(one_sided=True), 40)[0], recipe)
     assert errors["augment"] < 0.5 * errors["none"]
     assert errors["loss"] < 0.5 * errors["none"]
+    assert errors["equivariant"] < 1e-6
     with pytest.raises(ValueError, match="mirror"):
         learn(replace(SMALL, symmetry="augment"), Bandit(), 1)
 

@@ -105,8 +105,9 @@ class Recipe:
     """Weight of the entropy bonus, per nat."""
     value_clip: Annotated[float | None, Between(0.0, 1e9, "(]")] = None
     """Clip new values to within this of V_old in the value loss; depends on the scale of the reward."""
-    symmetry: Literal["none", "augment", "loss"] = "none"
-    """Use the environment's mirror symmetry: add mirrored samples, or penalize actions that are not mirror images."""
+    symmetry: Literal["none", "augment", "loss", "equivariant"] = "none"
+    """Use the environment's mirror symmetry: add mirrored samples, penalize actions that are not mirror images, or keep
+    both networks equivariant (walkies.rl.symmetry)."""
     symmetry_coefficient: Annotated[float, Between(0.0, 1e6)] = 1.0
     """Weight of the symmetry loss."""
 
@@ -123,6 +124,8 @@ class Recipe:
             raise UserError("advantage gae needs a value function; set baseline, or choose reward_to_go")
         if self.whole_episodes and self.update == "natural_step":
             raise UserError("natural_step measures the KL on every sample; it cannot leave some out (whole_episodes)")
+        if self.symmetry == "equivariant" and self.architecture != "dense":
+            raise UserError(f"symmetry equivariant needs dense networks, but architecture is {self.architecture!r}")
         if not self.min_learning_rate <= self.max_learning_rate:
             raise UserError(
                 f"min_learning_rate {written(self.min_learning_rate)} is more than "

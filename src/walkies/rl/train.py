@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from walkies import renamed
 from walkies.errors import UserError
 from walkies.mdp import Env, Observation
-from walkies.rl import finite, normalize, objectives, sizes
+from walkies.rl import finite, normalize, objectives, sizes, symmetry
 from walkies.rl.advantages import ADVANTAGES, discounted_sums
 from walkies.rl.normalize import Normalizer
 from walkies.rl.objectives import Batch, masked_variance
@@ -97,8 +97,11 @@ def _init(recipe: Recipe, env: Env, key: Array) -> TrainState:
     curriculum = env.begin() if hasattr(env, "begin") else None
     actors = start(_changed(env, jnp.float32(0.0), curriculum), env_key, recipe.num_envs, recipe.stagger)
     dtype = actors.episode_return.dtype
+    params = Params(policy.init(policy_key), critic)
+    if (r := _reflection(recipe, env)) is not None:
+        params = symmetry.project(params, r, symmetry.NEW)
     state = TrainState(
-        learner=init_learner(recipe, Params(policy.init(policy_key), critic)),
+        learner=init_learner(recipe, params),
         normalizers=Normalizers(*(normalize.init(n, dtype) for n in (env.observation_size, env.privileged_size, 1))),
         actors=actors,
         discounted_return=jnp.zeros(recipe.num_envs, dtype),
@@ -176,7 +179,20 @@ def learn(
     policy = make_policy(recipe, env)
     batch = make_batch(recipe, env, policy, state, record)
     learner, metrics = UPDATES[recipe.update](recipe, policy, _scheduled(recipe, state), batch, key)
-    return finish_iteration(recipe, state, learner, actors, discounted, record, batch, metrics)
+    r = _reflection(recipe, env)
+    if r is not None:
+        learner = learner._replace(params=symmetry.project(learner.params, r))
+    state, metrics = finish_iteration(recipe, state, learner, actors, discounted, record, batch, metrics)
+    if r is not None:
+        n = state.normalizers
+        of = symmetry.of_normalizer
+        state = state._replace(normalizers=n._replace(policy=of(n.policy, r.policy), critic=of(n.critic, r.critic)))
+    return state, metrics
+
+
+def _reflection(recipe: Recipe, env: Env) -> symmetry.Reflection | None:
+    """Under which both networks are equivariant; None if the recipe does not ask for it."""
+    return symmetry.reflection(env, _mirror_of(recipe, env)) if recipe.symmetry == "equivariant" else None
 
 
 def finish_iteration(
@@ -265,7 +281,7 @@ def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, reco
         mask = mask * record.valid
 
     mirrored = None
-    if recipe.symmetry != "none":
+    if recipe.symmetry in ("augment", "loss"):
         mirrored = _mirror_of(recipe, env).mirror_observation(record.observations)
     batch = Batch(
         policy_observation=state.normalizers.policy(record.observations.policy),
