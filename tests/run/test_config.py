@@ -196,6 +196,9 @@ def test_init_from_refuses_what_would_make_another_policy(straight):
     training = Training(replace(config, task=replace(config.task, action_scale=0.4)))
     with pytest.raises(UserError, match=r"trained with --task\.action-scale 0\.75, this run has 0\.4"):
         training.start_from(straight)
+    training = Training(replace(config, recipe=replace(config.recipe, symmetry="equivariant")))
+    with pytest.raises(UserError, match=r"trained with --recipe\.symmetry none, this run has equivariant"):
+        training.start_from(straight)
 
 
 def test_config_survives_the_file(tmp_path):

@@ -145,6 +145,12 @@ class Training:
                     f"--init-from: {folder.path} was trained with {flag} {before}, this run has {now}: the same "
                     f"numbers would be another policy; add {flag} {before}"
                 )
+        before, now = there.recipe.symmetry, self.config.recipe.symmetry
+        if now == "equivariant" != before:
+            raise UserError(
+                f"--init-from: {folder.path} was trained with --recipe.symmetry {before}, this run has {now}, for which "
+                f"the halves of hidden layers must mirror each other; add --recipe.symmetry {before}"
+            )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
 
