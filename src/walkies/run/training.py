@@ -148,8 +148,8 @@ class Training:
         before, now = there.recipe.symmetry, self.config.recipe.symmetry
         if now == "equivariant" != before:
             raise UserError(
-                f"--init-from: {folder.path} was trained with --recipe.symmetry {before}, this run has {now}, for which "
-                f"the halves of hidden layers must mirror each other; add --recipe.symmetry {before}"
+                f"--init-from: {folder.path} was trained with --recipe.symmetry {before}, this run has {now}: the "
+                f"halves of its hidden layers would have to mirror each other; add --recipe.symmetry {before}"
             )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
