@@ -9,10 +9,14 @@ from __future__ import annotations
 import codecs
 import errno
 import io
+import itertools
 import os
+import re
 import shutil
 import sys
+import textwrap
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +24,7 @@ from walkies.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Column, Table
 
 PLAIN = "walkies.plain"
 """Name of the encoding error handler that writes the nearest ASCII."""
@@ -36,6 +41,8 @@ LIKENESS = str.maketrans(
 """Replacements for characters that the terminal lacks. Greek letters become their names, accents are dropped."""
 WIDE = 160
 """Width of a table that is written to a file or a pipe."""
+READABLE = 16
+"""Characters that a column of sentences needs at least to be read with ease."""
 
 
 PROGRAM = "walkies"
@@ -99,6 +106,97 @@ def console() -> Console:
     if not (made.is_terminal or made.is_jupyter or "COLUMNS" in os.environ):
         made.width = WIDE
     return made
+
+
+def print_tables(*tables: Table) -> None:
+    """Print tables with an empty line between them, each in the first of three forms that the terminal has room for.
+
+    As it is; without lines around its cells; or each row as a paragraph, with a line `column  value` per cell. In no
+    form is a word cut, and one is broken only where it is longer than the terminal.
+    """
+    out = console()
+    for number, table in enumerate(tables):
+        if number:
+            out.print()
+        out.print(_fitting(out, table))
+
+
+def _fitting(out: Console, table: Table) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.measure import Measurement
+
+    unbounded = out.options.update(max_width=sys.maxsize)  # else rich answers no more than the terminal's width
+    bounds = [_widths(column) for column in table.columns]
+    for column, (least, _) in zip(table.columns, bounds, strict=True):
+        column.overflow, column.width = "fold", least
+    for _ in range(2):
+        if (free := out.width - Measurement.get(out, unbounded, table).maximum) >= 0:
+            _widen(table.columns, [most for _, most in bounds], free)
+            return table
+        table.box, table.padding, table.pad_edge, table.show_edge = SIMPLE_HEAD, (0, 1, 0, 0), False, False
+    return _paragraphs(table)
+
+
+def _widths(column: Column) -> tuple[int, int]:
+    """Characters that a column needs for its longest word and to read a sentence, and those of its longest line."""
+    lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
+    most = max(map(len, lines))
+    if column.no_wrap:
+        return most, most
+    sentence = max((len(str(cell)) for cell in column.cells), default=0)
+    return max(*(len(word) for line in lines for word in line.split()), min(sentence, READABLE), 1), most
+
+
+def _widen(columns: Sequence[Column], most: Sequence[int], free: int) -> None:
+    """Give columns the characters that are left, one by one to the column that lacks most."""
+    widths = [column.width or 0 for column in columns]
+    for _ in range(free):
+        lacks = [wanted - width for wanted, width in zip(most, widths, strict=True)]
+        if max(lacks, default=0) <= 0:
+            break
+        widths[lacks.index(max(lacks))] += 1
+    for column, width in zip(columns, widths, strict=True):
+        column.width = width
+
+
+def _paragraphs(table: Table) -> Table:
+    """Each row as lines of a column's name and its value; empty cells are left out."""
+    from rich.table import Table
+
+    made = Table(title=table.title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    names = [" ".join(str(column.header).split()) for column in table.columns]
+    for number, row in enumerate(zip(*(column.cells for column in table.columns), strict=True)):
+        if number:
+            made.add_row("", "")
+        for name, cell in zip(names, row, strict=True):
+            if str(cell):
+                made.add_row(name, cell)
+    return made
+
+
+def narrowed(text: str) -> str:
+    """Markdown for `say`: its tables as they are where the terminal has room for them, else a paragraph per row."""
+    width = console().width
+    lines: list[str] = []
+    for is_table, block in itertools.groupby(text.split("\n"), lambda line: line.startswith("|")):
+        found = list(block)
+        if is_table and max(map(len, found)) > width:
+            head, _, *rows = ([cell.strip() for cell in _BAR.split(line)[1:-1]] for line in found)
+            found = "\n\n".join("\n".join(_listed(head, row, width)) for row in rows).split("\n")
+        lines += found
+    return "\n".join(lines)
+
+
+def _listed(head: list[str], row: list[str], width: int) -> list[str]:
+    """The cells of a row below each other, each after its column's name, wrapped."""
+    cells = [f"{name}: {cell}" if name else cell for name, cell in zip(head, row, strict=True) if cell]
+    return [line for cell in cells for line in textwrap.wrap(cell, width, subsequent_indent="  ")]
+
+
+_BAR = re.compile(r"(?<!\\)\|")
+"""What separates cells of a Markdown table; an escaped one is text."""
 
 
 class Outlet(io.RawIOBase):

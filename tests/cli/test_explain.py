@@ -109,4 +109,4 @@ def test_held_joints_have_no_action(capsys):
 def test_names_are_whole_on_a_narrow_terminal(path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     path.write_text(json.dumps(synthetic.gaits(history=2, hidden=(4,))))
-    assert "36–47 gait_reference gait_reference" in said(capsys, "explain", path)
+    assert "index 36–47 component gait_reference in walkies gait_reference" in said(capsys, "explain", path)

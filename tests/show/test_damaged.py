@@ -109,7 +109,7 @@ def test_a_folder_that_no_training_made_is_no_run(tmp_path, capsys):
 
 def shown(summary):
     """Everything that is printed or written of a run but its replay."""
-    runs.console().print(runs.table([summary]))
+    runs.print_tables(runs.table([summary]))
     runs.marks([summary])
     runs.differences({"a": summary.config, "b": {}})
     return report.markdown(summary, {}, [], run=None) + report.html(summary, {}, None)

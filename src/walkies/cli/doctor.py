@@ -62,6 +62,8 @@ def _print(results: dict[str, Finding], problems: int) -> None:
 
     colours = {"ok": "green", "note": "yellow", "problem": "red"}
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for whole in (True, True, False):  # the name and the status; what was found may be a long path
+        table.add_column(no_wrap=whole, overflow="fold")
     for name, result in results.items():
         table.add_row(name, Text(result.status, colours[result.status]), result.found)
         if result.advice:

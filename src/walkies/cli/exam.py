@@ -15,7 +15,7 @@ from walkies.judge.exam import examine_file
 from walkies.judge.ranges import Episodes, EvaluationSeed
 from walkies.judge.report_card import EPISODES, SEED, Card
 from walkies.run.folders import find_policy, refuse_unwritable
-from walkies.terminal import say
+from walkies.terminal import narrowed, say
 
 
 def command(
@@ -45,7 +45,7 @@ def command(
     started = time.perf_counter()
     card = examine_file(path, episodes, seed)
     seconds = time.perf_counter() - started
-    files = deliver(card, folder, json_module.dumps(card, indent=2) if json else report_card.markdown(card))
+    files = deliver(card, folder, json_module.dumps(card, indent=2) if json else narrowed(report_card.markdown(card)))
     if not json:
         say(f"{path} examined in {seconds:.0f} s." + (f" Written to {' and '.join(map(str, files))}." if files else ""))
 

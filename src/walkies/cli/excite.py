@@ -18,7 +18,7 @@ from walkies.errors import UserError
 from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 from walkies.tasks.contract import Damping, Stiffness
-from walkies.terminal import console, say
+from walkies.terminal import print_tables, say
 
 
 def command(
@@ -54,7 +54,7 @@ def command(
         raise UserError("--kp and --kd: the table of --wiggle holds only joint targets; leave them out")
     out, moves = out or Path("wiggle.csv"), wiggles(one)
     write_csv(out, one, moves)
-    console().print(table(one, moves))
+    print_tables(table(one, moves))
     seconds = sequence(one, moves)[-1][0]
     say(f"{out}: {seconds:.0f} s of joint targets (rad), one column per joint. Hold the robot in the air, legs free.")
     say("If another joint moves, or it moves the other way, fix it in the robot's own program: docs/your-robot.md")
@@ -63,7 +63,7 @@ def command(
 def table(robot: Robot, moves: list[Wiggle]) -> Table:
     """What you should see."""
     made = titled(
-        "What you should see, the trunk held", "", "joint", "default", "moves by", "from", "what you see", names=2
+        "What you should see, the trunk held", "index", "joint", "default", "moves by", "from", "what you see", names=2
     )
     rows = sequence(robot, moves)
     begins = {move.joint: time for time, move, _ in reversed(rows) if move is not None}

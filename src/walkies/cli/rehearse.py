@@ -33,7 +33,7 @@ from walkies.judge.rehearsal.rehearse import (
 )
 from walkies.run.folders import RunFolder, find_policy, refuse_unwritable
 from walkies.show.pictures import rehearsal as rehearsal_picture
-from walkies.terminal import say
+from walkies.terminal import narrowed, say
 
 
 def command(
@@ -81,7 +81,7 @@ def command(
     if json:
         say(json_module.dumps(data, indent=2, allow_nan=False))
         return status
-    say(text)
+    say(narrowed(text))
     say(f"Written to {folder}/{name}.json, .md" + ("" if box else " and .png") + ".")
     if out is None and RunFolder(target).config.is_file():
         say(f"On the run's own page too: walkies report {shlex.quote(str(target))}")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from walkies.terminal import console, say
+from walkies.terminal import print_tables, say
 
 
 def titled(title: str, *columns: str, names: int = 1) -> Table:
-    """An empty table; the first `names` of its columns are never wrapped, nor cut."""
+    """An empty table; the first `names` of its columns are never wrapped."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number < names)
@@ -24,11 +24,7 @@ def show(tables: Sequence[Table], as_json: bool = False) -> None:
     if as_json:
         say(json.dumps({str(table.title): rows(table) for table in tables}, ensure_ascii=False, indent=2))
         return
-    out = console()
-    for number, table in enumerate(tables):
-        if number:
-            out.print()
-        out.print(table)
+    print_tables(*tables)
 
 
 def rows(table: Table) -> list[dict[str, str]]:

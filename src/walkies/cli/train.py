@@ -27,7 +27,7 @@ from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwri
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
 from walkies.tasks.rewards import RewardWeights
-from walkies.terminal import PROGRAM, called, say
+from walkies.terminal import PROGRAM, called, narrowed, say
 
 if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
     from walkies.run.loggers import Logger
@@ -205,7 +205,7 @@ def _examine(folder: RunFolder, config: TrainConfig) -> None:
 
     say(f"Examining it in MuJoCo: {config.exam_episodes} episodes of 20 s …")
     card = exam.examine_file(folder.policy, config.exam_episodes, threads=config.threads or 0)
-    deliver(card, folder.path, report_card.markdown(card))
+    deliver(card, folder.path, narrowed(report_card.markdown(card)))
 
 
 def _film(folder: RunFolder) -> None:

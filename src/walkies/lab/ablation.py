@@ -23,7 +23,7 @@ from walkies.errors import UserError
 from walkies.files import write_json, write_text
 from walkies.lab.ablation_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.run.folders import RunFolder, locked
-from walkies.terminal import say
+from walkies.terminal import narrowed, say
 
 DONE = "training.json"
 """File in a run's folder with the cost of its training; written last."""
@@ -100,7 +100,7 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
             train(config, task, seed, folder)
             results.setdefault(name, []).append(rehearse(config, folder))
             write(config, results)
-    say((config.out / "ablation.md").read_text(encoding="utf-8"))
+    say(narrowed((config.out / "ablation.md").read_text(encoding="utf-8")))
     say(f"Written to {config.out}/ablation.json, .md and .png.")
     return 0
 

@@ -103,7 +103,7 @@ def draw(data: Mapping[str, Any], out: Path) -> Path:
             for x, value in enumerate(values):
                 shade = colour(value, worst, max(best, worst + 1e-6))
                 plot.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=shade, edgecolor="none"))
-                plot.text(x, y, f"{value:.0%}", ha="center", va="center", color="white", fontsize=8)
+                plot.text(x, y, f"{value:.0%}", ha="center", va="center", color=theme.ink(shade), fontsize=8)
         plot.set_xlim(-0.6, len(rows) - 0.4)
         plot.set_ylim(len(lines) - 0.4, -0.6)
         plot.set_xticks(range(len(rows)), [row["setting"].replace(" ", "\n") for row in rows])

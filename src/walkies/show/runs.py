@@ -20,7 +20,7 @@ from walkies.run.progress import count, duration
 from walkies.show import margins, page, replay
 from walkies.show.pictures import curves, gait
 from walkies.show.report import Summary, facts, flat_settings, is_run, summarize
-from walkies.terminal import console, say
+from walkies.terminal import print_tables, say
 
 LEFT_BEHIND = (UNFINISHED, "*.part", ".*.tmp", ".*.unverified", "checkpoints/*.tmp", ".film-*")
 """Patterns of files that were being written when their process was killed: today's, and those of the first version."""
@@ -41,9 +41,7 @@ def table(summaries: Sequence[Summary]) -> Table:
     rows = [_cells(one) for one in summaries]
     for column in COLUMNS[: None if any(row[-1] for row in rows) else -1]:
         words = column in WORDS
-        made.add_column(
-            column, justify="left" if words else "right", no_wrap=not words, overflow="fold", min_width=7 * words
-        )
+        made.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         made.add_row(*row[: len(made.columns)])
     return made
@@ -124,7 +122,7 @@ def command(
     if json:
         say(dumps([one._asdict() for one in summaries], ensure_ascii=False, indent=2))
         return
-    console().print(table(summaries))
+    print_tables(table(summaries))
     for problem in (problem for one in summaries for problem in one.problems):
         say(problem)
     if action == "compare":
@@ -141,7 +139,7 @@ def _compare(runs: list[Path], summaries: list[Summary], out: Path) -> None:
     made = Table("setting", *names)
     for row in ([key, *values] for key, values in rows.items()):
         made.add_row(*map(printable, row))
-    console().print(made)
+    print_tables(made)
     picture = _draw(runs, names, summaries, out.with_suffix(".png"))
     sections = [page.table(["", *names], [[name, *values] for name, values in _facts(summaries).items()])]
     if picture is not None:

@@ -17,7 +17,7 @@ from walkies.robots.reading.check import check, torque_limits, torques
 from walkies.robots.reading.source import Source, read
 from walkies.robots.reading.stand import Stand, stand
 from walkies.show.pictures import robot as robot_picture
-from walkies.terminal import console, say
+from walkies.terminal import console, print_tables, say
 
 PICTURE = "robot.png"
 
@@ -54,14 +54,16 @@ def list_command(json: bool = False) -> None:
                            "model": str(one.mjcf)} for one in robots}  # fmt: skip
         print(json_module.dumps(rows, indent=2))
         return
-    table = titled("Robots", "name", "kind", "kg", "hips, m", "joints", "m/s", "rad/s", "minutes", "passed", "model")
+    own = any(not one.mjcf.is_absolute() for one in robots)
+    columns = "name", "kind", "kg", "hips, m", "joints", "m/s", "rad/s", "minutes", "passed"
+    table = titled("Robots", *columns, *(("model",) if own else ()))
     for one in robots:
         speeds = f"{one.gamepad[0]:g}", f"{one.gamepad[2]:g}"
         sizes = f"{one.mass:.3g}", f"{one.hip_height:.3g}", str(one.num_joints)
         minutes, passed, seeds = tried.get(one.name, (0.0, 0, 0))
         learned = (f"{minutes:.1f}", f"{passed} of {seeds}") if seeds else ("", "")
-        table.add_row(one.name, one.kind, *sizes, *speeds, *learned, place(one.mjcf))
-    console().print(table)
+        table.add_row(one.name, one.kind, *sizes, *speeds, *learned, *((place(one.mjcf),) if own else ()))
+    print_tables(table)
 
 
 def place(path: Path) -> str:
@@ -88,10 +90,8 @@ def check_command(target: str, /, json: bool = False) -> int:
         found = facts(source, model, parts, stance) | {"problems": [one._asdict() for one in problems]}
         print(json_module.dumps(found, indent=2))
         return 1 if problems else 0
+    print_tables(summary(source, model, parts, stance), joints_table(model, parts, stance))
     out = console()
-    out.print(summary(source, model, parts, stance))
-    out.print()
-    out.print(joints_table(model, parts, stance))
     for note in source.notes:
         out.print(f"Note: {note}.", markup=False)
     for one in problems:

@@ -123,14 +123,14 @@ def describe_robot(found: Identified, robot: Robot) -> str:
         f"robot: {'held in the air' if found.held else 'on the ground'}; over {found.windows} windows the simulated "
         f"joints are {found.joint_error:.4f} rad off (root mean square), the nominal robot's {found.nominal_error:.4f}",
         "",
-        f"{'':<18}{'found':>10}   {'±':>8}  {'unit':<9} {'nominal':>8}  {'factor':>6}",
+        f"{'':<15}{'found':>10} {'±':>7} {'unit':<9} {'nominal':>7} {'factor':>6}",
     ]
     for e in found.estimates:
         if not e.identifiable:
-            lines.append(f"{e.name:<18}{'not identifiable from this log':>24}")
+            lines.append(f"{e.name:<15} not identifiable from this log")
             continue
-        nominal = "" if not e.nominal else f"{e.nominal:>8.3f}  {e.factor:>6.2f}"
-        lines.append(f"{e.name:<18}{e.value:>10.4f}   {e.deviation:>8.4f}  {e.unit:<9} {nominal}".rstrip())
+        nominal = "" if not e.nominal else f"{e.nominal:>7.3f} {e.factor:>6.2f}"
+        lines.append(f"{e.name:<15}{e.value:>10.4f} {e.deviation:>7.4f} {e.unit:<9} {nominal}".rstrip())
     lines += [f"note: {doubt}" for doubt in doubts(found, robot)]
     lines += ["", "randomize around it, in training:"]
     lines += [f"  --task.randomization.{flag}.low {a:.4g} --task.randomization.{flag}.high {b:.4g}"

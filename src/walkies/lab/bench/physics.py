@@ -164,17 +164,17 @@ def measure(model: mujoco.MjModel, walking: Walking, rounds: int, threads: int |
 
 def table(result: dict[str, Any]) -> str:
     """The result as text."""
-    lines = [f"{'setting':<16}{'physics steps/s':>18}{'ratio':>9}{'error p50':>12}{'p90':>10}{'p99':>10}"]
+    lines = [f"{'setting':<13}{'steps/s':>11}{'ratio':>7}{'error p50':>11}{'p90':>8}{'p99':>8}"]
     for name, rate, ratio, error in (
         ("MuJoCo", "mujoco_steps_per_s", None, "mujoco_error"),
         ("native, train", "native_steps_per_s", "ratio", "error"),
         ("native, exact", "native_exact_steps_per_s", "ratio_exact", "exact_error"),
     ):
-        quantiles = "".join(f"{result[f'{error}_p{q}']:>{w}.1e}" for q, w in ((50, 12), (90, 10), (99, 10)))
-        lines.append(f"{name:<16}{result[rate]:>18,.0f}{result[ratio] if ratio else 1.0:>9.1f}{quantiles}")
+        quantiles = "".join(f"{result[f'{error}_p{q}']:>{w}.1e}" for q, w in ((50, 11), (90, 8), (99, 8)))
+        lines.append(f"{name:<13}{result[rate]:>11,.0f}{result[ratio] if ratio else 1.0:>7.1f}{quantiles}")
     lines.append(
-        f"{result['robots']} robots ({result['fallen']:.0%} fallen), {result['threads']} threads, {result['isa']}; "
-        f"parameters per robot cost {result['cost_of_own_parameters']:.1%}"
+        f"Physics steps of {result['robots']} robots ({result['fallen']:.0%} fallen), {result['threads']} threads, "
+        f"{result['isa']}; parameters per robot cost {result['cost_of_own_parameters']:.1%}"
     )
     return "\n".join(lines)
 

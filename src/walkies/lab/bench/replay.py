@@ -236,10 +236,10 @@ def command(
         return
     how = "held in the air" if held else "walking"
     print(f"{robots} robots {how}, logs of {seconds:g} s, {max(times):.0f} s of CPU per fit")
-    print(f"{'':<18}{'found':>6}{'median |error|':>16}{'largest |error|':>17}{'wanted':>8}")
+    print(f"{'|error|':<15}{'found':>6}{'median':>10}{'largest':>10}{'wanted':>8}")
     for name in rows[0]:
         values = np.abs([row[name] for row in rows])
         known = values[np.isfinite(values)]
         wanted = TOLERANCE[name if name in TOLERANCE else "gyro_bias"]
-        shown = f"{np.median(known):>16.4f}{known.max():>17.4f}" if len(known) else f"{'–':>16}{'–':>17}"
-        print(f"{name:<18}{len(known):>3}/{len(rows):<2}{shown}{wanted:>8.3f}")
+        shown = f"{np.median(known):>10.4f}{known.max():>10.4f}" if len(known) else f"{'–':>10}{'–':>10}"
+        print(f"{name:<15}{len(known):>3}/{len(rows):<2}{shown}{wanted:>8.3f}")

@@ -9,7 +9,7 @@ import tyro
 
 from walkies.lab.published.protocols import Row, first_seeds, rows
 from walkies.run.folders import refuse_unwritable
-from walkies.terminal import say
+from walkies.terminal import narrowed, say
 
 
 def command(
@@ -48,7 +48,7 @@ def command(
         refuse_unwritable(out)
         for row in chosen:
             _train(row, out)
-        say(report.table(out, chosen))
+        say(narrowed(report.table(out, chosen)))
 
 
 def _train(row: Row, out: Path) -> None:
@@ -71,7 +71,7 @@ def _time(chosen: list[Row], out: Path) -> None:
     theirs = [row for row in first_seeds(chosen) if row.protocol.library is not None]
     for row in theirs:
         libraries.write_speed(libraries.speed(row), row, out)
-    say(report.speed_table(out, theirs))
+    say(narrowed(report.speed_table(out, theirs)))
 
 
 def _compare_steps(chosen: list[Row], out: Path) -> None:
@@ -80,4 +80,4 @@ def _compare_steps(chosen: list[Row], out: Path) -> None:
     ours = [row for row in first_seeds(chosen) if row.protocol.recipe.update == "natural_step"]
     for row in ours:
         one_step.write(row, out)
-    say(report.step_table(out, ours))
+    say(narrowed(report.step_table(out, ours)))

@@ -131,10 +131,10 @@ def listing(out: Path, chosen: Sequence[Row]) -> str:
     for row in chosen:
         result = read(row, out)
         if result is not None:
-            state = f"finished   {result.score(row.protocol):8.1f}   {result.seconds:6.0f} s"
+            state = f"finished {result.score(row.protocol):8.1f} {result.seconds:6.0f} s"
         else:
             state = "begun" if (out / "checkpoints" / f"{row.key}.safetensors").exists() else "missing"
-        lines.append(f"{row.key:<36} {state}")
+        lines.append(f"{row.key:<30} {state}")
     done = sum(read(row, out) is not None for row in chosen)
     return "\n".join([*lines, f"{done} of {len(chosen)} rows finished"])
 

@@ -147,8 +147,8 @@ def _stack(axis: Any, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> No
         axis.fill_between(steps, below, cost, color=colour, linewidth=0)
         above, below = gain, cost
     total = np.sum(list(parts.values()), axis=0)
-    seam = withStroke(linewidth=4.0, foreground=theme.LIGHT_PAGE)  # it is seen on every colour, and on a dark page
-    axis.plot(steps, total, color=theme.DARK_PAGE, linewidth=1.8, label="all together", path_effects=[seam])
+    seam = withStroke(linewidth=4.0, foreground=theme.PAGE)  # it is seen on every colour
+    axis.plot(steps, total, color=theme.INK, linewidth=1.8, label="all together", path_effects=[seam])
     axis.set_title("Reward (per second)")
     axis.xaxis.set_major_formatter(_engineer())
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -213,7 +213,7 @@ def _panel(
         axis.axhline(mark, color=theme.GREY, linestyle="--", linewidth=1)
         axis.annotate(
             f"pass mark {mark:g}", (1.0, mark), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-            textcoords="offset points", ha="right", va="bottom", fontsize="small", color=theme.GREY,
+            textcoords="offset points", ha="right", va="bottom", fontsize="small",
         )  # fmt: skip
         axis.set_ylim(bottom=0)
     if quantity.log and any(line.get_ydata().max(initial=0) > 0 for line in axis.lines):

@@ -68,10 +68,10 @@ def _field(
 ) -> None:
     from matplotlib.patches import Rectangle
 
-    edge = {"edgecolor": theme.GREY, "linewidth": 2.5} if frame else {"edgecolor": "none"}
-    box = Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, facecolor=colour(value, worst, best), **edge)
-    plot.add_patch(box)
-    plot.text(column, row, text, ha="center", va="center", color="white", fontsize=7)
+    edge = {"edgecolor": theme.INK, "linewidth": 2.5} if frame else {"edgecolor": "none"}
+    fill = colour(value, worst, best)
+    plot.add_patch(Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, facecolor=fill, **edge))
+    plot.text(column, row, text, ha="center", va="center", color=theme.ink(fill), fontsize=7)
 
 
 def _bare(plot: Any, columns: int, rows: int) -> None:
