@@ -22,6 +22,10 @@ FREE_SPEED = 1e4
 """rad/s, of a joint in the URDF, which must state a limit: more than any robot reaches."""
 
 
+class Impossible(Exception):
+    """An engine does not take a robot of such inertias."""
+
+
 class Bodies(NamedTuple):
     """Inertias of the robot's bodies, the base first, in MJCF order."""
 
@@ -30,7 +34,9 @@ class Bodies(NamedTuple):
     ipos: np.ndarray
     """(bodies, 3) m: centre of mass in the body frame."""
     inertia: np.ndarray
-    """(bodies, 6) kg m²: xx yy zz xy xz yz about the centre of mass, in body-frame axes."""
+    """(bodies, 6) kg m²: xx yy zz xy xz yz about the centre of mass, in the axes of `iquat`."""
+    iquat: np.ndarray | None = None
+    """(bodies, 4): orientation of those axes in the body frame, w x y z; None: they are the body's."""
 
 
 def bodies_of(model: mujoco.MjModel) -> Bodies:
@@ -40,19 +46,23 @@ def bodies_of(model: mujoco.MjModel) -> Bodies:
 
 
 def with_rotors(model: mujoco.MjModel, bodies: Bodies, armature: np.ndarray) -> Bodies:
-    """The same bodies, with each motor's rotor in the link that it drives.
+    """The same bodies, with each motor's rotor as a thin ring in the link that it drives, about the joint's axis.
 
-    Engines that know no armature get it as inertia of the link about the joint's axis. The joint then resists as it
-    should; but this inertia also turns with the trunk, which that of a geared rotor hardly does.
+    For engines that know no armature. The joint then resists as it should; but the ring also turns with the trunk,
+    which a geared rotor hardly does. It is a ring because of all bodies that resist so much about the axis none resists
+    less about the others.
 
     Args:
+        bodies: with inertias in the bodies' own axes.
         armature: (hinges,) kg m², in the order of the model's hinges.
     """
     inertia = bodies.inertia.copy()
     for joint, rotor in zip(hinges(model), armature, strict=True):
         x, y, z = model.jnt_axis[joint]
-        inertia[model.jnt_bodyid[joint] - 1] += rotor * np.array([x * x, y * y, z * z, x * y, x * z, y * z])
-    return Bodies(bodies.mass, bodies.ipos, inertia)
+        about_axis = np.array([x * x, y * y, z * z, x * y, x * z, y * z])
+        sphere = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+        inertia[model.jnt_bodyid[joint] - 1] += rotor * (about_axis + sphere) / 2
+    return bodies._replace(inertia=inertia)
 
 
 def hinges(model: mujoco.MjModel) -> range:
@@ -120,6 +130,7 @@ def urdf(model: mujoco.MjModel, bodies: Bodies | None = None) -> str:
                 ET.SubElement(shape, "sphere", radius=_text([model.geom_size[geom, 0]]))
     for joint in hinges(model):
         _add_hinge(robot, model, joint)
+    ET.indent(robot)  # Bullet reads lines of 8 KB, and breaks longer ones anywhere
     return ET.tostring(robot, encoding="unicode")
 
 
@@ -140,7 +151,7 @@ def sphere_name(geom: int) -> str:
 
 def _add_inertial(link: ET.Element, bodies: Bodies, index: int, anchor: np.ndarray) -> None:
     inertial = ET.SubElement(link, "inertial")
-    _add_origin(inertial, bodies.ipos[index] - anchor)
+    _add_origin(inertial, bodies.ipos[index] - anchor, None if bodies.iquat is None else bodies.iquat[index])
     ET.SubElement(inertial, "mass", value=_text([bodies.mass[index]]))
     names = ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")
     ET.SubElement(inertial, "inertia", {n: _text([v]) for n, v in zip(names, bodies.inertia[index], strict=True)})
