@@ -63,7 +63,7 @@ def make_simulator(
         iterations = None if solver == "train" else EXACT_ITERATIONS
         model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations)
         return MujocoSimulator(model, substeps=substeps, threads=threads)
-    if name == "bullet" or name == "dart":
+    if name in SIMULATORS:
         from walkies.sim.other.simulator import OtherSimulator
 
         return OtherSimulator(name, load_model(robot, own_contacts=False, visuals=False), substeps, threads)

@@ -7,7 +7,7 @@ five calls of one.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Protocol
 
 import jax
 import mujoco
@@ -17,13 +17,12 @@ from walkies.sim.base import Params, torque_range
 from walkies.sim.callback import CallbackSimulator, Rollout
 from walkies.sim.mujoco_batch import Kinematics
 from walkies.sim.other import urdf
+from walkies.sim.other.contacts import USES
 from walkies.sim.other.urdf import Bodies
 from walkies.sim.params import actuated_dofs, read_params
 
-EngineName: TypeAlias = Literal["bullet", "dart"]
+ENGINES = tuple(USES)
 """The engines there are."""
-
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 class Engine(Protocol):
@@ -62,7 +61,7 @@ class OtherSimulator(CallbackSimulator):
     is the change of velocity in the last step; `qacc_warmstart` passes through.
     """
 
-    def __init__(self, name: EngineName, model: mujoco.MjModel, substeps: int = 5, threads: int | None = None) -> None:
+    def __init__(self, name: str, model: mujoco.MjModel, substeps: int = 5, threads: int | None = None) -> None:
         """Simulate `model`, as `walkies.robots.load_model(…, own_contacts=False)` makes it.
 
         Args:
@@ -116,11 +115,7 @@ class OtherSimulator(CallbackSimulator):
         armature, loss, torque = (np.zeros(len(hinge)) for _ in range(3))
         armature[hinge], loss[hinge] = params.dof_armature, params.dof_frictionloss
         bodies = Bodies(params.body_mass, params.body_ipos, params.body_inertia)  # type: ignore[arg-type]
-        try:
-            engine.start(params, urdf.with_rotors(self.model, bodies, armature), loss)
-        except urdf.Impossible:
-            out.failed[i] = True
-            return
+        engine.start(params, urdf.with_rotors(self.model, bodies, armature), loss)
         engine.place(qpos, qvel)
         for step, target in enumerate(control):
             motor = motor_torque(params, qpos[7 + hinge], qvel[6 + hinge], target)
@@ -143,7 +138,7 @@ def motor_torque(params: Params, angle: np.ndarray, speed: np.ndarray, target: n
     return np.clip(params.kp * (target - angle) - params.kd * speed, low, high)
 
 
-def _engine(name: EngineName) -> Any:
+def _engine(name: str) -> Any:
     """The class of an engine: each imports a package that the others do not need."""
     if name == "bullet":
         from walkies.sim.other.bullet import Bullet

@@ -22,10 +22,6 @@ FREE_SPEED = 1e4
 """rad/s, of a joint in the URDF, which must state a limit: more than any robot reaches."""
 
 
-class Impossible(Exception):
-    """An engine does not take a robot of such inertias."""
-
-
 class Bodies(NamedTuple):
     """Inertias of the robot's bodies, the base first, in MJCF order."""
 
@@ -46,11 +42,11 @@ def bodies_of(model: mujoco.MjModel) -> Bodies:
 
 
 def with_rotors(model: mujoco.MjModel, bodies: Bodies, armature: np.ndarray) -> Bodies:
-    """The same bodies, with each motor's rotor as a thin ring in the link that it drives, about the joint's axis.
+    """The same bodies, with each motor's rotor in the link that it drives, about the joint's axis.
 
-    For engines that know no armature. The joint then resists as it should; but the ring also turns with the trunk,
-    which a geared rotor hardly does. It is a ring because of all bodies that resist so much about the axis none resists
-    less about the others.
+    For engines that know no armature. The joint then resists as it should; but the rotor also turns with the trunk,
+    which a geared one hardly does. No rigid body has such an inertia alone (none about the other axes): an engine must
+    be content with that.
 
     Args:
         bodies: with inertias in the bodies' own axes.
@@ -59,9 +55,7 @@ def with_rotors(model: mujoco.MjModel, bodies: Bodies, armature: np.ndarray) -> 
     inertia = bodies.inertia.copy()
     for joint, rotor in zip(hinges(model), armature, strict=True):
         x, y, z = model.jnt_axis[joint]
-        about_axis = np.array([x * x, y * y, z * z, x * y, x * z, y * z])
-        sphere = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-        inertia[model.jnt_bodyid[joint] - 1] += rotor * (about_axis + sphere) / 2
+        inertia[model.jnt_bodyid[joint] - 1] += rotor * np.array([x * x, y * y, z * z, x * y, x * z, y * z])
     return bodies._replace(inertia=inertia)
 
 
