@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
 
 from walkies.accel.cpu import refuse_foreign_jax
 from walkies.robots import load_model
@@ -10,10 +11,12 @@ from walkies.robots.base import Robot
 from walkies.sim.base import Simulator
 from walkies.sim.params import nominal_params
 
-__all__ = ["SIMULATORS", "make_simulator", "nominal_params"]
+__all__ = ["SIMULATORS", "SimulatorName", "make_simulator", "nominal_params"]
 
-SIMULATORS = ("native", "mujoco")
+SimulatorName: TypeAlias = Literal["native", "mujoco", "bullet", "dart"]
 """Names that `make_simulator` accepts."""
+
+SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
 
 SOLVERS = ("train", "exact")
 
@@ -33,16 +36,17 @@ def make_simulator(
     """A simulator of `robot` on flat ground.
 
     Args:
-        name: `native` (fast, on CPUs) or `mujoco` (the reference).
+        name: `native` (fast, on CPUs), `mujoco` (the reference), `bullet` or `dart` (other engines).
         substeps: physics steps per control step.
         threads: how many threads step robots; None for one per available core.
-        solver: `train` (few iterations from a warm start: for `mujoco` the model's own number) or `exact` (converged).
+        solver: `train` (few iterations from a warm start: for `mujoco` the model's own number) or `exact` (converged);
+            the other engines have their own.
         self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
-            `mujoco` has them all in any case.
+            `mujoco` has them all in any case, the other engines none.
 
     Raises:
         ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
-        UserError: JAX is configured for another device.
+        UserError: JAX is configured for another device; or the engine is not installed, or does not support the robot.
     """
     refuse_foreign_jax()
     if solver not in SOLVERS:
@@ -59,4 +63,8 @@ def make_simulator(
         iterations = None if solver == "train" else EXACT_ITERATIONS
         model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations)
         return MujocoSimulator(model, substeps=substeps, threads=threads)
+    if name in SIMULATORS:
+        from walkies.sim.other.simulator import OtherSimulator
+
+        return OtherSimulator(name, load_model(robot, own_contacts=False, visuals=False), substeps, threads)
     raise ValueError(f"unknown simulator {name!r}; choose one of: {', '.join(SIMULATORS)}")

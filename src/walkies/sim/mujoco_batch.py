@@ -77,19 +77,38 @@ def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
     return model
 
 
-class Workspace:
+class Kinematics:
+    """Where the spheres of `num_envs` robots are, and how they move."""
+
+    def __init__(self, model: mujoco.MjModel, spheres: list[int], num_envs: int, threads: int) -> None:
+        """threads: 0 for all."""
+        self._model, self._spheres = model, spheres
+        self._batch = batch.Batch(model, num_envs, threads)
+        self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
+        self._bodies = model.geom_bodyid[spheres]
+
+    def sphere_motion(self, qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """World position (m) and velocity (m/s) of the spheres' centres in given states, each (n, spheres, 3)."""
+        self._batch.qpos, self._batch.qvel = qpos, qvel
+        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL.value)
+        position = self._position[:, self._spheres]
+        # cvel is a body's angular velocity and the linear velocity of the point of it at the robot's centre of mass.
+        twist = self._twist[:, self._bodies]
+        lever = position - self._centre[:, self._model.body_rootid[self._bodies]]
+        return position, twist[..., 3:] + np.cross(twist[..., :3], lever)
+
+
+class Workspace(Kinematics):
     """`num_envs` robots, and the arrays through which their parameters and states go in and out."""
 
     def __init__(
         self, model: mujoco.MjModel, ground: int, spheres: list[int], dofs: np.ndarray, num_envs: int, threads: int
     ) -> None:
         """model: from `engine_model`. dofs: (nu,) velocity address of each actuator's hinge. threads: 0 for all."""
-        self._model, self._ground, self._spheres, self._dofs = model, ground, spheres, dofs
-        self._batch = batch.Batch(model, num_envs, threads)
+        super().__init__(model, spheres, num_envs, threads)
+        self._ground, self._dofs = ground, dofs
         self._fields = {name: self._batch.expand(name) for name in PARAMETERS}
         self._own = {name: values[0].copy() for name, values in self._fields.items()}
-        self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
-        self._bodies = model.geom_bodyid[spheres]
         self._base = int(model.jnt_bodyid[0])
         sizes = (model.nq, model.nv, model.nv, model.nv, model.nu, model.nsensordata)
         self._sizes = dict(zip(RECORDS, sizes, strict=True))
@@ -176,13 +195,3 @@ class Workspace:
         failed = (warnings != self._warnings) | (self._batch.status != 0)
         self._warnings = warnings
         return out, failed
-
-    def sphere_motion(self, qpos: np.ndarray, qvel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """World position (m) and velocity (m/s) of the spheres' centres in given states, each (n, spheres, 3)."""
-        self._batch.qpos, self._batch.qvel = qpos, qvel
-        self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_VEL.value)
-        position = self._position[:, self._spheres]
-        # cvel is a body's angular velocity and the linear velocity of the point of it at the robot's centre of mass.
-        twist = self._twist[:, self._bodies]
-        lever = position - self._centre[:, self._model.body_rootid[self._bodies]]
-        return position, twist[..., 3:] + np.cross(twist[..., :3], lever)

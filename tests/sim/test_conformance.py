@@ -1,0 +1,81 @@
+"""Laws that every simulator obeys, each to its own tolerance.
+
+One table has the tolerances (docs/simulators.md shows it with measured errors: `python -m sim.conformance_table`, in
+tests/). Every law comes with a negative control: the same measurement of wrong physics must exceed the tolerance of
+every engine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import jax
+import numpy as np
+import pytest
+
+from sim import conformance as laws
+from sim.conformance import ENGINES, PACKAGES, TOLERANCES, simulator
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    package = PACKAGES.get(request.param)
+    if package is not None and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: pip install 'walkies[{request.param}]'")
+    return request.param
+
+
+@pytest.mark.parametrize("law", TOLERANCES)
+def test_a_law_holds(engine: str, law: str) -> None:
+    error = laws.MEASURES[law](engine)
+    assert error < TOLERANCES[law][engine], f"{law}: {error:g}"
+
+
+@pytest.mark.parametrize("law", TOLERANCES)
+def test_wrong_physics_is_noticed(engine: str, law: str) -> None:
+    error = laws.MEASURES[law](engine, wrong=True)
+    assert error > 2 * TOLERANCES[law][engine], f"{law}: {error:g}"
+
+
+def test_the_same_call_gives_the_same_bits_whatever_came_before(engine: str) -> None:
+    """Determinism, and no residue of what the simulator did in between: contacts, torques, forces, broken robots."""
+    made = simulator(engine)
+    first = laws.tumble(made)
+    laws.tumble(made, seed=1, force=(30.0, -20.0, 10.0))
+    laws.tumble(made, broken=True)
+    assert laws.same_bits(first, laws.tumble(made))
+    assert laws.same_bits(first, laws.tumble(laws.fresh(engine)))
+    assert not laws.same_bits(first, laws.tumble(made, nudge=1e-6))
+
+
+def test_a_batch_of_one_is_a_row_of_a_batch(engine: str) -> None:
+    made = simulator(engine)
+    batch = laws.tumble(made, rows=range(4))
+    for row in (0, 3):
+        alone = laws.tumble(made, rows=[row])
+        assert laws.same_bits(alone, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], batch))
+        assert not laws.same_bits(alone, jax.tree.map(lambda leaf: leaf[1:2], batch))
+
+
+@pytest.mark.parametrize("engine", ["bullet"])
+def test_residue_would_be_noticed(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bullet, unless told to, keeps the impulses of the last contacts."""
+    bullet = pytest.importorskip("pybullet", reason="pip install 'walkies[bullet]'")
+    made = laws.fresh(engine)
+    first = laws.tumble(made)
+    monkeypatch.setattr(bullet, "performCollisionDetection", lambda **_: None)
+    laws.tumble(made, seed=1)
+    assert not laws.same_bits(first, laws.tumble(made))
+
+
+def test_contact_forces_are_of_the_right_spheres(engine: str) -> None:
+    """A robot that stands on its feet, nothing else; and one that lies on its belly, on spheres of the trunk."""
+    standing, lying = laws.loaded(engine)
+    assert standing == laws.FEET
+    assert lying and not lying & laws.FEET and lying <= laws.TORSO
+
+
+def test_the_ranges_of_the_table_are_those_of_the_simulators() -> None:
+    assert all(set(row) == set(ENGINES) for row in TOLERANCES.values())
+    assert set(TOLERANCES) == set(laws.MEASURES)
+    assert np.array([list(row.values()) for row in TOLERANCES.values()]).min() > 0
