@@ -145,11 +145,11 @@ class Training:
                     f"--init-from: {folder.path} was trained with {flag} {before}, this run has {now}: the same "
                     f"numbers would be another policy; add {flag} {before}"
                 )
-        before, now = there.recipe.symmetry, self.config.recipe.symmetry
-        if now == "equivariant" != before:
+        mirror = there.recipe.symmetry
+        if self.config.recipe.symmetry == "equivariant" != mirror:
             raise UserError(
-                f"--init-from: {folder.path} was trained with --recipe.symmetry {before}, this run has {now}: the "
-                f"halves of its hidden layers would have to mirror each other; add --recipe.symmetry {before}"
+                f"--init-from: {folder.path} was trained with --recipe.symmetry {mirror}, this run has equivariant: the "
+                f"halves of its hidden layers would have to mirror each other; add --recipe.symmetry {mirror}"
             )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
