@@ -148,8 +148,8 @@ class Training:
         mirror = there.recipe.symmetry
         if self.config.recipe.symmetry == "equivariant" != mirror:
             raise UserError(
-                f"--init-from: {folder.path} was trained with --recipe.symmetry {mirror}, this run has equivariant: the "
-                f"halves of its hidden layers would have to mirror each other; add --recipe.symmetry {mirror}"
+                f"--init-from: {folder.path} was trained with --recipe.symmetry {mirror}, this run has equivariant: "
+                f"the halves of its hidden layers would have to mirror each other; add --recipe.symmetry {mirror}"
             )
         learner = self.state.learner._replace(params=old.learner.params)
         self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
