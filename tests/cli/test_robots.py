@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from made_trees import QUADRUPED_WITH_ARM, nameless
 from walkies import cli
@@ -16,7 +18,21 @@ from walkies.robots.reading.infer import add
 DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
 
 
-def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def compiled_once(tmp_path, monkeypatch):
+    """What the first training of a test compiles is read back by the second, as users' are; then it forgets."""
+    monkeypatch.setenv("WALKIES_CACHE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: jax.config.values[name] for name in names}
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys, compiled_once):
     """Read, trained, exported, examined, explained; the run goes on by its robot's name."""
     monkeypatch.chdir(tmp_path)
     spec = nameless(DOG, 3)
@@ -37,6 +53,7 @@ def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys):
     assert cli.run(["explain", "runs/dog"]) == 0 and cli.run(["lint", "runs/dog"]) in (0, 1)
     more = ("--steps", "1600", "--exam-episodes", "0", "--no-film")
     assert cli.run(["train", "my_dog", "--resume", "--out", "runs/dog", *more]) == 0
+    assert list((tmp_path / "cache").rglob("*-cache"))
     # The run keeps its robot, wherever it is taken, and whatever becomes of that one here.
     (tmp_path / "elsewhere").mkdir()
     Path("runs/dog").rename("elsewhere/dog")

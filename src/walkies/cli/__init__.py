@@ -58,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "runs": Command("walkies.show.runs:command", "list, compare and clean the folders of past runs"),
     "report": Command("walkies.show.report:command", "write a run's report.md and report.html again"),
     "doctor": Command("walkies.cli.doctor:command", "check that this machine has what walkies needs"),
+    "completion": Command("walkies.cli.completion:command", "print a script that completes commands in bash or zsh"),
     "lab ablate": Command(
         "walkies.lab.ablation:command", "train with and without each part of the randomization, and compare"
     ),
