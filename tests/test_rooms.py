@@ -27,7 +27,6 @@ NOT_A_ROBOT: dict[str, tuple[int, str]] = {
     "run/config.py": (1, "12 minibatches"),
     "sim/native.py": (1, "12 points of a line search"),
     "lab/ladder/command.py": (1, "an age of 12 iterations"),
-    "lab/bench/physics.py": (1, "width of a column"),
     "show/rendering/camera.py": (1, "degrees"),
     "deploy/identification/windows.py": (1, "control steps of a window"),
     "show/viewer/scene.py": (1, "points of a sphere"),
