@@ -325,13 +325,12 @@ def same_bits(one: Any, other: Any) -> bool:
 
 
 def loaded(engine: str) -> tuple[set[str], set[str]]:
-    """Spheres that bear load when the robot stands, and when it lies with its legs folded up."""
-    made, folded = simulator(engine), POSE.copy()
-    found = []
-    for height, joints in ((PUPPER.standing_height, POSE), (0.032, folded)):
-        if height < 0.1:
-            joints = POSE + np.array([1.0, 0, 0, -1.0, 0, 0] * 2)
-        _, _, readings = run(made, nominal(), pose(height, joints), joints[None], calls=25)
+    """Spheres that bear load when the robot stands, and when it lies on its back with its feet in the air."""
+    made, found = simulator(engine), []
+    on_its_back = pose(0.1)
+    on_its_back[:, 3:7] = [0, 1, 0, 0]
+    for start in (pose(PUPPER.standing_height), on_its_back):
+        _, _, readings = run(made, nominal(), start, POSE[None], calls=20)
         force = np.asarray(readings.contact_force[0])[:, 2]
         found.append({name for name, value in zip(made.spheres, force, strict=True) if value > 0.2})
     return found[0], found[1]

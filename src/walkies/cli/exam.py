@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from walkies.judge import report_card
-from walkies.judge.exam import examine_file
+from walkies.judge.exam import ExamSimulator, examine_file
 from walkies.judge.ranges import Episodes, EvaluationSeed
 from walkies.judge.report_card import EPISODES, SEED, Card
 from walkies.run.folders import find_policy, refuse_unwritable
@@ -25,6 +25,7 @@ def command(
     seed: EvaluationSeed = SEED,
     out: Path | None = None,
     json: bool = False,
+    simulator: ExamSimulator = "mujoco",
 ) -> None:
     """Examine a policy in MuJoCo, on robots, floors and latencies it never saw in training, and print its report card.
 
@@ -37,13 +38,17 @@ def command(
         seed: seed of the examination; each one draws different robots and commands, none of them used in training.
         out: folder for the report card; default: the run folder, if the target is one.
         json: print the report card as JSON.
+        simulator: bullet and dart: the same conditions in another engine, which takes seconds per episode. Its card is
+            only printed, unless --out says where to write it.
     """
     path = find_policy(target)
+    if simulator != "mujoco" and out is None:
+        target = path  # a run's own card is MuJoCo's
     folder = out if out is not None else (target if target.is_dir() else None)
     if folder is not None:
         refuse_unwritable(report_card.place(folder, episodes, seed)[0].parent)
     started = time.perf_counter()
-    card = examine_file(path, episodes, seed)
+    card = examine_file(path, episodes, seed, simulator=simulator)
     seconds = time.perf_counter() - started
     files = deliver(card, folder, json_module.dumps(card, indent=2) if json else narrowed(report_card.markdown(card)))
     if not json:

@@ -8,6 +8,7 @@ between the robot's own parts, and draws a different body, motors, latencies, pu
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import mujoco
 import mujoco.batch
@@ -20,7 +21,7 @@ from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
-from walkies.judge.loop import Loop, Many, Sense, nominal_plant, standing
+from walkies.judge.loop import Loop, Many, Sense, Simulation, nominal_plant, standing
 from walkies.judge.parts import Parts
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
 from walkies.judge.record import Record, Recorder, empty
@@ -30,6 +31,9 @@ from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim.conditions import bodies_of
 from walkies.tasks import signal
+
+ExamSimulator: TypeAlias = Literal["mujoco", "bullet", "dart"]
+"""Where a policy may be examined. The examination is MuJoCo's; elsewhere it shows what depends on the simulator."""
 
 STAND = round(0.6 / CONTROL_DT)
 """Control steps for which the robot stands on its start-up gains in the default pose before the policy takes over; none
@@ -44,7 +48,9 @@ def robot_of(policy: PolicyFile) -> Robot:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
 
 
-def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0) -> tuple[Record, Conditions]:
+def drive(
+    policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0, simulator: ExamSimulator = "mujoco"
+) -> tuple[Record, Conditions]:
     """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
     model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     model.opt.timestep = TIMESTEP
@@ -55,11 +61,17 @@ def drive(policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: i
         [*draw(seed, 1, robot, bodies, policy.observation), *empty(1, robot.num_joints, np.zeros(1))[:-1]]
     )
     memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
-    return drive_under(policy, robot, model, draw(seed, episodes, robot, bodies, policy.observation), threads)
+    drawn = draw(seed, episodes, robot, bodies, policy.observation)
+    return drive_under(policy, robot, model, drawn, threads, simulator)
 
 
 def drive_under(
-    policy: PolicyFile, robot: Robot, model: mujoco.MjModel, drawn: Conditions, threads: int = 0
+    policy: PolicyFile,
+    robot: Robot,
+    model: mujoco.MjModel,
+    drawn: Conditions,
+    threads: int = 0,
+    simulator: ExamSimulator = "mujoco",
 ) -> tuple[Record, Conditions]:
     """Like `drive`, in a given model under given conditions."""
     n = len(drawn.seed)
@@ -74,7 +86,8 @@ def drive_under(
         command_delay=drawn.command_delay,
         imu_delay=drawn.imu_delay,
     )
-    loop = Loop(Many(batch), robot, controller, plant, _noisy(drawn, policy), feet=True)
+    simulation = Many(batch) if simulator == "mujoco" else _elsewhere(batch, robot, simulator)
+    loop = Loop(simulation, robot, controller, plant, _noisy(drawn, policy), feet=True)
     target = controller.standing(n)
     loop.reset(standing(model, robot, target, drawn.yaw))
     if robot.fade_in:
@@ -84,6 +97,15 @@ def drive_under(
     recorder = Recorder(loop, weight, Parts(loop, sorted({*robot.idle_joints, *policy.held}), target[0]))
     loop.walk(drawn.command, drawn.push, recorder)
     return recorder.record, drawn
+
+
+def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simulation:
+    from walkies.judge.elsewhere import Elsewhere
+    from walkies.sim.other.simulator import OtherSimulator
+
+    model = load_model(robot, own_contacts=False, visuals=False)
+    model.opt.timestep = TIMESTEP
+    return Elsewhere(batch, OtherSimulator(simulator, model))
 
 
 def _noisy(drawn: Conditions, policy: PolicyFile) -> Sense:
@@ -97,17 +119,29 @@ def _noisy(drawn: Conditions, policy: PolicyFile) -> Sense:
     return sense
 
 
-def examine(policy: PolicyFile, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:
+def examine(
+    policy: PolicyFile,
+    episodes: int = EPISODES,
+    seed: int = SEED,
+    threads: int = 0,
+    simulator: ExamSimulator = "mujoco",
+) -> Card:
     """Examine a policy; the report card, which is JSON data.
 
     The same seed and episodes give the same card, bit for bit, whatever the number of threads (0: all cores). A
     thousand episodes take 0.8 GB of memory, other numbers in proportion.
     """
     robot = robot_of(policy)
-    record, drawn = drive(policy, robot, episodes, seed, threads)
+    record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
     return report(drawn, record, seed, robot.name, scale_of(robot))
 
 
-def examine_file(path: Path, episodes: int = EPISODES, seed: int = SEED, threads: int = 0) -> Card:
+def examine_file(
+    path: Path,
+    episodes: int = EPISODES,
+    seed: int = SEED,
+    threads: int = 0,
+    simulator: ExamSimulator = "mujoco",
+) -> Card:
     """As `examine`, of a policy.json; the card says which file it was."""
-    return {**examine(read(path), episodes, seed, threads), "policy": digest(path)}
+    return {**examine(read(path), episodes, seed, threads, simulator), "policy": digest(path)}

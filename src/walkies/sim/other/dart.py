@@ -27,7 +27,8 @@ class Dart:
         robot.disableSelfCollisionCheck()
         self._world = dart.simulation.World()
         self._world.setTimeStep(float(model.opt.timestep))
-        self._world.setCollisionDetector(dart.simulation.CollisionDetectorType.DART)
+        self._detector = dart.simulation.CollisionDetectorType.DART
+        self._world.setCollisionDetector(self._detector)
         # The default solver fixes bounds of friction before it knows all normal forces: off by 6% on a slope.
         self._world.getConstraintSolver().setBoxedLcpSolver(dart.constraint.NsgsFrictionSolver())
         self._world.addSkeleton(_ground(dart))
@@ -58,11 +59,12 @@ class Dart:
 
     def place(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
         robot, pose = self._robot, self._dart.math.Isometry3()
-        self._world.getConstraintSolver().clearLastCollisionResult()
+        # A detector remembers in which order it found contacts, and the solver's last bit depends on it.
+        self._world.setCollisionDetector(self._detector)
         robot.resetGeneralizedForces()
         robot.clearExternalForces()
         robot.clearConstraintImpulses()
-        positions, velocities = robot.getPositions(), robot.getVelocities()
+        positions, velocities = np.zeros(robot.getNumDofs()), np.zeros(robot.getNumDofs())
         positions[self._dofs], velocities[self._dofs] = qpos[7:] - self._zero, qvel[6:]
         robot.setPositions(positions)
         robot.setVelocities(velocities)

@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from walkies.sim.base import Params, torque_range
-from walkies.sim.callback import CallbackSimulator, Rollout
+from walkies.sim.callback import CallbackSimulator, Given, Rollout
 from walkies.sim.mujoco_batch import Kinematics
 from walkies.sim.other import urdf
 from walkies.sim.other.contacts import USES
@@ -88,12 +88,23 @@ class OtherSimulator(CallbackSimulator):
         self, work: Any, params: Any, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray,
         control: np.ndarray, force: np.ndarray,
     ) -> Rollout:  # fmt: skip
+        return self.rollout(params, qpos, qvel, control, force)._replace(warmstart=np.array(warmstart, np.float64))
+
+    def rollout(
+        self, given: Given, qpos: np.ndarray, qvel: np.ndarray, control: np.ndarray, force: np.ndarray
+    ) -> Rollout:
+        """What `step` does, on NumPy arrays of sound numbers and without readings.
+
+        Args:
+            given: leaves (n, …).
+            qpos: (n, nq); qvel: (n, nv); control: (n, steps, nu) rad; force: (n, 3) N.
+        """
         n, steps, nu = control.shape
         out = Rollout(
             qpos=np.zeros((n, steps, self.model.nq)),
             qvel=np.zeros((n, steps, self.model.nv)),
             acceleration=np.zeros((n, self.model.nv)),
-            warmstart=np.array(warmstart, np.float64),
+            warmstart=np.zeros((n, self.model.nv)),
             torque=np.zeros((n, nu)),
             contact_force=np.zeros((n, len(self._spheres), 3)),
             failed=np.zeros(n, bool),
@@ -101,8 +112,8 @@ class OtherSimulator(CallbackSimulator):
         if not steps:
             return out
         for i in range(n):
-            row = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i], np.float64), params.params)
-            self._advance_one(out, i, row if params.usable[i] else self._own, qpos[i], qvel[i], control[i], force[i])
+            row = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i], np.float64), given.params)
+            self._advance_one(out, i, row if given.usable[i] else self._own, qpos[i], qvel[i], control[i], force[i])
         return out
 
     def _advance_one(
