@@ -28,6 +28,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parent))
 
 import csv_rows
+import seeds as lengths
 
 from walkies.accel.cpu import use_cpu
 from walkies.run.config import TrainConfig
@@ -44,6 +45,8 @@ MARKS = (0.25, 0.2, 0.15)
 WINDOW = 9
 """Iterations over which the error is averaged."""
 
+HALF = lengths.SETTINGS["half"]
+"""The setting for half a minute, of which the last variants take one thing back each."""
 VARIANTS: dict[str, str] = {
     "default": "",
     "policy 128-128": "--recipe.hidden 128 128",
@@ -87,6 +90,17 @@ VARIANTS: dict[str, str] = {
     "adaptive, mirror augmentation": "--task.curriculum.adaptive --recipe.symmetry augment",
     "adaptive, gamma 0.95": "--task.curriculum.adaptive --recipe.gamma 0.95",
     "adaptive, lambda 0.95": "--task.curriculum.adaptive --recipe.lam 0.95",
+    "half": HALF,
+    "half, no equivariance": f"{HALF} --recipe.symmetry none",
+    "half, mirrored samples": f"{HALF} --recipe.symmetry augment",
+    "half, curriculum of 1 million steps": f"{HALF} --task.curriculum.steps 1000000",
+    "half, lambda 0.9": f"{HALF} --recipe.lam 0.9",
+    "half, critic step size 1e-3": f"{HALF} --recipe.critic-learning-rate 1e-3",
+    "half, target KL 0.02": f"{HALF} --recipe.target-kl 0.02",
+    "half, turning as usual": (
+        f"{HALF} --task.turning.start 1.0 --task.rewards.tracking-ang-vel 0.8 --task.rewards.ang-vel-error -0.3"
+    ),
+    "half, history 1": f"{HALF} --task.observation-history 1",
 }
 """Each differs from the default in what its name says."""
 
