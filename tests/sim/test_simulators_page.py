@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
-from sim.conformance import ENGINES, TOLERANCES
+import pytest
+
+from sim.conformance import ENGINES, PACKAGES, TOLERANCES
+from walkies.errors import UserError
+from walkies.robots import PUPPER
+from walkies.sim import make_simulator
 from walkies.sim.other import contacts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
@@ -22,6 +28,14 @@ def test_tolerances_are_the_suites_and_errors_are_below() -> None:
         cells = [re.fullmatch(r" (\S+) \((\S+)\) ", cell) for cell in line[1].split("|")]
         for engine, cell in zip(ENGINES, cells, strict=True):
             assert cell and float(cell[1]) < float(cell[2]) == row[engine], (law, engine)
+
+
+@pytest.mark.parametrize(("engine", "package"), PACKAGES.items())
+def test_a_missing_engine_says_how_to_install_it(engine: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"pip install 'walkies\[{engine}\]'") as error:
+        make_simulator(engine, PUPPER)
+    assert "\n" not in str(error.value)
 
 
 def test_a_solref_becomes_a_share_of_depth() -> None:
