@@ -83,9 +83,7 @@ def test_the_card_is_named_where_it_lies_and_commands_can_be_pasted(tmp_path, mo
     folder.policy.write_text("{}")
     card = {"passed": False, "survival": 1.0, "lin_vel_error": 0.0, "yaw_rate_error": 0.0, "episode_seconds": 20.0,
             "marks": [], "falls": []}  # fmt: skip
-    monkeypatch.setattr(
-        exam, "examine", lambda policy, episodes, seed, threads: {**card, "episodes": episodes, "seed": 0}
-    )
+    monkeypatch.setattr(exam, "examine", lambda policy, episodes, seed, *_: {**card, "episodes": episodes, "seed": 0})
     monkeypatch.setattr(exam, "read", lambda path: None)
     for episodes, name in ((100, "report_card.md"), (20, "exams/seed-0-episodes-20.md")):
         config = TrainConfig(out=folder.path, exam_episodes=episodes)

@@ -255,7 +255,7 @@ def quick(monkeypatch, standing):
     """Replaces the driving; the list of (episodes, seed) that were examined."""
     asked = []
 
-    def examine(policy, episodes=100, seed=0, threads=0):
+    def examine(policy, episodes=100, seed=0, threads=0, simulator="mujoco"):
         asked.append((episodes, seed))
         return {**standing, "episodes": episodes, "seed": seed}
 

@@ -30,7 +30,7 @@ def said(capsys, *arguments):
 
 def test_every_command_that_prints_a_run_prints_its_name(run, monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.setattr(exam, "examine", lambda policy, episodes, seed, threads: {**CARD, "seed": seed})
+    monkeypatch.setattr(exam, "examine", lambda policy, episodes, seed, *_: {**CARD, "seed": seed})
     assert f"{run}/policy.json examined" in said(capsys, "exam", run)
     (run / "policy.json").unlink()  # no replay of it need be drawn
     assert ODD in said(capsys, "runs", "list", run.parent)

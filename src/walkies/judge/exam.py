@@ -100,6 +100,7 @@ def drive_under(
 
 
 def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simulation:
+    # Imported here: the examination itself, in MuJoCo, needs no JAX.
     from walkies.judge.elsewhere import Elsewhere
     from walkies.sim.other.simulator import OtherSimulator
 
@@ -133,7 +134,8 @@ def examine(
     """
     robot = robot_of(policy)
     record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
-    return report(drawn, record, seed, robot.name, scale_of(robot))
+    card = report(drawn, record, seed, robot.name, scale_of(robot))
+    return card if simulator == "mujoco" else {**card, "simulator": simulator}
 
 
 def examine_file(

@@ -114,6 +114,8 @@ class Card(_Card, total=False):
     """Ends of the 95% interval of survival."""
     own_contacts: OwnContacts
     resting: Resting
+    simulator: str
+    """Where it was examined, if not in MuJoCo."""
 
 
 def uncertainty(survival: float, episodes: int) -> Share:
@@ -130,7 +132,8 @@ def about(card: Card) -> str:
         more = f"`--episodes {TELLING}` tells" if card["episodes"] < TELLING else "more episodes, or another seed, tell"
         unsure = f", which does not settle whether it is {limit:.0%}; {more} more"
     return (
-        f"{card['episodes']} episodes of {card['episode_seconds']:g} s in MuJoCo, examination seed {card['seed']}. "
+        f"{card['episodes']} episodes of {card['episode_seconds']:g} s in {card.get('simulator', 'MuJoCo')}, "
+        f"examination seed {card['seed']}. "
         f"Survival is {share.value:.1%}, its 95% interval {share.low:.1%} … {share.high:.1%}{unsure}."
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from walkies.files import write_text
 from walkies.sim.base import Params
 from walkies.sim.other.contacts import error_reduction
 from walkies.sim.other.install import needed
@@ -49,7 +50,7 @@ class World:
         any_inertia = np.tile([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], (len(axes), 1))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "robot.urdf"
-            file.write_text(urdf(model, bodies._replace(inertia=any_inertia, iquat=axes)), encoding="utf-8")
+            write_text(file, urdf(model, bodies._replace(inertia=any_inertia, iquat=axes)))
             # Without the flag Bullet would make inertias from the shapes of collision.
             self.robot = pybullet.loadURDF(str(file), [0, 0, FAR], flags=pybullet.URDF_USE_INERTIA_FROM_FILE, **at)
         names = [pybullet.getJointInfo(self.robot, k, **at)[1].decode() for k in range(model.njnt - 1)]
@@ -151,8 +152,8 @@ class Bullet:
             body = world.links[contact[3]]
             mine = np.flatnonzero(self._bodies == body)
             sphere = mine[0] if len(mine) == 1 else self._nearest(mine, contact)
-            normal, along, across = (np.array(contact[k]) for k in (7, 11, 13))
-            found[sphere] += contact[9] * normal + contact[10] * along + contact[12] * across
+            press, drag, along, rub, across = contact[9:14]
+            found[sphere] += press * np.array(contact[7]) + drag * np.array(along) + rub * np.array(across)
         return found
 
     def _nearest(self, spheres: np.ndarray, contact: Any) -> int:

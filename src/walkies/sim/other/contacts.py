@@ -67,3 +67,12 @@ def error_reduction(solref: Any, timestep: float) -> float:
     first, second = (float(number) for number in np.asarray(solref))
     rate = 1.0 / first if first > 0 else -second / 2
     return float(-np.expm1(-timestep * rate))
+
+
+def table() -> str:
+    """The uses of all engines as a Markdown table."""
+    rows = ["| parameter | " + " | ".join(f"`{engine}`" for engine in USES) + " |", "|---" * (1 + len(USES)) + "|"]
+    for name in Params._fields:
+        cells = [f"{uses[name].kind}: {uses[name].how}" for uses in USES.values()]
+        rows.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(rows)

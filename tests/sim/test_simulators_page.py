@@ -1,0 +1,46 @@
+"""docs/simulators.md says what the code says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim.conformance import ENGINES, PACKAGES, TOLERANCES
+from walkies.errors import UserError
+from walkies.robots import PUPPER
+from walkies.sim import make_simulator
+from walkies.sim.other import contacts
+
+PAGE = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_parameters_is_the_codes() -> None:
+    assert contacts.table() in PAGE
+
+
+def test_tolerances_are_the_suites_and_errors_are_below() -> None:
+    for law, row in TOLERANCES.items():
+        line = re.search(rf"^\| {law} \|(.*)\|$", PAGE, re.MULTILINE)
+        assert line, law
+        cells = [re.fullmatch(r" (\S+) \((\S+)\) ", cell) for cell in line[1].split("|")]
+        for engine, cell in zip(ENGINES, cells, strict=True):
+            assert cell and float(cell[1]) < float(cell[2]) == row[engine], (law, engine)
+
+
+@pytest.mark.parametrize(("engine", "package"), PACKAGES.items())
+def test_a_missing_engine_says_how_to_install_it(engine: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"pip install 'walkies\[{engine}\]'") as error:
+        make_simulator(engine, PUPPER)
+    assert "\n" not in str(error.value)
+
+
+def test_a_solref_becomes_a_share_of_depth() -> None:
+    """Closed form of a critically damped contact: after its time constant a share 1/e of the depth is left."""
+    steps, time_constant = 1000, 0.02
+    share = contacts.error_reduction((time_constant, 1.0), time_constant / steps)
+    assert abs((1 - share) ** steps - 0.36787944) < 1e-6
+    assert abs(contacts.error_reduction((-1.0, -100.0), 0.004) - contacts.error_reduction((0.02, 1.0), 0.004)) < 1e-12
