@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from walkies.robots import PUPPER, get_robot, load_model
+from walkies.robots import PUPPER, get_robot, load_model, names
 from walkies.robots.base import Robot
 
 
@@ -149,6 +149,16 @@ def test_ground_sensors_read_the_force_of_the_ground() -> None:
     forces = np.array([data.sensor(f"ground_force_{name}").data for name in names])
     np.testing.assert_allclose(forces.sum(axis=0), [0, 0, 3.17 * 9.81], atol=0.05)
     assert (forces[:4, 2] > 5).all() and (forces[4:] == 0).all()
+
+
+@pytest.mark.parametrize("name", names())
+def test_ground_sensors_need_no_names_of_geoms(name: str) -> None:
+    """One for each sphere that touches, in every robot's model. Control: there are none unless they are asked for."""
+    model, plain = (load_model(get_robot(name), ground_sensors=sensors, visuals=False) for sensors in (True, False))
+    touching = model.geom_conaffinity.astype(bool) | model.geom_contype.astype(bool)
+    spheres = np.flatnonzero(touching & (model.geom_type == mujoco.mjtGeom.mjGEOM_SPHERE))
+    read = model.sensor_refid[model.sensor_type == mujoco.mjtSensor.mjSENS_CONTACT]
+    assert sorted(read) == sorted(spheres) and plain.nsensor == model.nsensor - len(spheres)
 
 
 def test_solver_iterations() -> None:

@@ -144,8 +144,9 @@ def _add_ground_sensors(spec: mujoco.MjSpec) -> None:
 
     colliders = [geom for geom in spec.geoms if geom.contype or geom.conaffinity]
     ground = next(geom for geom in colliders if geom.type == mujoco.mjtGeom.mjGEOM_PLANE)
-    for geom in colliders:
+    for number, geom in enumerate(colliders):
         if geom.type == mujoco.mjtGeom.mjGEOM_SPHERE:
+            geom.name = geom.name or f"{geom.parent.name}_collider_{number}"  # a sensor knows it by its name alone
             spec.add_sensor(
                 name=f"ground_force_{geom.name}",
                 type=mujoco.mjtSensor.mjSENS_CONTACT,
