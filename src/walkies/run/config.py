@@ -62,7 +62,7 @@ class TrainConfig:
     """Read settings from this file, a run's config.json or TOML of the same form; flags override them."""
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     """Stop training after this many minutes, compilation included. Default: no limit if --steps is given; otherwise 4.8
-    for a quadruped, 9.5 for a hexapod, 19 for a biped, 55 for a humanoid."""
+    for a quadruped, 9.5 for a hexapod, 19.5 for a biped, 55 for a humanoid."""
     steps: Annotated[int | None, Between(1, 10**12)] = None
     """Stop after this many control steps over all robots (rounded up to whole iterations)."""
     seed: Seed = 0
@@ -110,7 +110,7 @@ CROWD, CATCHING = 2048, 0.003
 a batch, which a larger batch reduces; and with noisier actions they learn to catch themselves."""
 
 
-MINUTES = {"quadruped": 4.8, "hexapod": 9.5, "biped": 19.0, "humanoid": 55.0}
+MINUTES = {"quadruped": 4.8, "hexapod": 9.5, "biped": 19.5, "humanoid": 55.0}
 """Length of a training by the robot's kind. That of a quadruped keeps the training of `make walk` within five minutes,
 cold compilation included. Robots of other numbers of legs train like hexapods."""
 
