@@ -59,5 +59,5 @@ def test_a_table_of_other_columns_is_not_added_to(seeds):
     seeds.TABLE.write_text("setting,minutes\n")
     with pytest.raises(SystemExit, match="other columns"):
         seeds.main(seeds=1)
-    with pytest.raises(SystemExit, match="no setting long; there are: default, short, stable-gait"):
+    with pytest.raises(SystemExit, match="no setting long; there are: default, short, half, stable-gait"):
         seeds.main(setting="long")

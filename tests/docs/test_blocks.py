@@ -60,8 +60,9 @@ PYTHON = [block for block in EVERY if block.language == "python" and block.page.
 
 
 def commands(code: str) -> list[list[str]]:
-    """The words of each command of a shell script, without assignments in front and with variables as 0."""
-    code = re.sub(r"\$\w+", "0", code.replace("\\\n", " "))
+    """The words of each command of a shell script, without assignments in front, with variables as 0 and its output
+    going nowhere."""
+    code = re.sub(r"\s>>?\s*\S+", "", re.sub(r"\$\w+", "0", code.replace("\\\n", " ")))
     found: list[list[str]] = []
     for line in code.splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
