@@ -102,8 +102,9 @@ def test_the_robot_of_a_command_line(arguments, expected):
     assert (None if found is None else found.name) == expected
 
 
-def test_a_robots_numbers_are_explained(capsys):
+def test_a_robots_numbers_are_explained(capsys, monkeypatch):
     """Its own, in SI. Control: Pupper's."""
+    monkeypatch.setenv("COLUMNS", "120")  # where tables have room for lines
     for name in ("anymal", "pupper"):
         assert cli.run(["explain", name]) == 0
         said = " ".join(capsys.readouterr().out.split())
