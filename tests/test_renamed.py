@@ -6,11 +6,14 @@ import dataclasses
 import importlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import walkies
 from walkies import renamed
 from walkies.cli import train
 from walkies.cli.arguments import flags
@@ -153,3 +156,23 @@ def test_an_old_flag_still_works(capsys, line):
 def test_errors_name_the_field_of_today():
     with pytest.raises(UserError, match=r"\.advantage: no is not one of"):
         from_dict(Recipe, {"weight": "no"}, "config.json")
+
+
+def old_names() -> list[tuple[str, str]]:
+    """Every module and name that `renamed.names` serves, by the text of the modules."""
+    source = Path(walkies.__file__).parent
+    found = []
+    for path in sorted(source.rglob("*.py")):
+        module = ".".join(("walkies", *path.relative_to(source).with_suffix("").parts)).removesuffix(".__init__")
+        for call in re.findall(r"^renamed\.names\(globals\(\), ([^)]*)\)", path.read_text(encoding="utf-8"), re.M):
+            found += [(module, name) for name in re.findall(r"(\w+)=", call)]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("module, name", old_names())
+def test_every_old_name_within_a_module_is_something(module, name):
+    """Control: a name that never was."""
+    assert getattr(importlib.import_module(module), name) is not None
+    with pytest.raises(AttributeError):
+        getattr(importlib.import_module(module), f"never_{name}")

@@ -12,6 +12,7 @@ from walkies.errors import UserError
 from walkies.mdp import Observation
 from walkies.rl import networks, normalize, symmetry, train
 from walkies.rl.recipes import PPO
+from walkies.run.config import TrainConfig, build
 
 IN = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], np.float32)
 OUT = np.array([[0, -1], [-1, 0]], np.float32)
@@ -66,6 +67,23 @@ def test_moments_are_those_of_both_sides():
     np.testing.assert_allclose(mirrored.mean, both.mean(0), atol=1e-4)
     np.testing.assert_allclose(mirrored.variance, both.var(0), rtol=1e-4)
     assert not np.allclose(seen.mean, both.mean(0), atol=0.1)
+
+
+@pytest.mark.parametrize("recipe, small", [("equivariant", True), ("none", False)])
+def test_a_real_robot_learns_equivariantly(recipe, small):
+    """After two iterations the whole policy, its normalizer included, mirrors. Control: without it, it does not."""
+    config = TrainConfig()
+    config = replace(config, recipe=replace(config.recipe, num_envs=16, horizon=8, minibatches=2, epochs=2,
+                                            hidden=(16, 8), critic_hidden=(8,), symmetry=recipe))  # fmt: skip
+    env = build(config)
+    state, iterate = train.init(config.recipe, env, jax.random.key(0)), train.make_iteration(config.recipe, env)
+    for _ in range(3):
+        state, _ = iterate(state)
+    policy, x = train.make_policy(config.recipe, env), jax.random.normal(jax.random.key(5), (20, env.observation_size))
+    seen = env.mirror.mirror_observation(Observation(x, jnp.zeros((20, env.privileged_size)))).policy
+    of = lambda x: policy.dist_params(state.learner.params.policy, state.normalizers.policy(x))  # noqa: E731
+    error = float(jnp.abs(of(seen) - env.mirror.mirror_action(of(x))).max())
+    assert (error < 1e-4) == small, error
 
 
 def test_what_cannot_be_equivariant_is_refused():

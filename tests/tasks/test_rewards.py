@@ -13,6 +13,7 @@ from walkies import cli
 from walkies.cli import explain
 from walkies.errors import UserError
 from walkies.tasks import rewards
+from walkies.tasks.curriculum import Ramp
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import Stature
 from walkies.tasks.walk import WalkConfig
@@ -173,7 +174,7 @@ def test_every_term_is_documented(name):
 
 
 def test_costs_of_effort_grow_and_nothing_else_does():
-    growth = rewards.Ramp(start=0.2, steps=1000)
+    growth = Ramp(start=0.2, steps=1000)
     shares = [float(growth.share(jnp.float32(steps))) for steps in (0, 500, 1000, 10**9)]
     np.testing.assert_allclose(shares, [0.2, 0.6, 1.0, 1.0], rtol=1e-6)
     what = motion(torque=np.ones(12), action=np.ones(12), linear_velocity=[0.3, 0, 0.2])
@@ -198,7 +199,7 @@ def test_a_weight_that_grows_says_so_where_it_is_set(capsys):
     torque = WalkConfig(rewards=RewardWeights(torque=-0.01))
     shown = dict(zip(*columns(explain.reward_table(torque), 2), strict=True))
     assert (shown["torque"], shown["orientation"], shown["foot_clearance"]) == ("-0.002 → -0.01", "-1", "off")
-    at_once = replace(torque, effort=rewards.Ramp(start=1.0))
+    at_once = replace(torque, effort=Ramp(start=1.0))
     assert dict(zip(*columns(explain.reward_table(at_once), 2), strict=True))["torque"] == "-0.01"
 
 

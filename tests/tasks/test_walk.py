@@ -12,8 +12,8 @@ from pupper_frame import FRAME_SIZE, SLICES
 from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.tasks import signal
+from walkies.tasks.curriculum import FULL, Ramp
 from walkies.tasks.randomization import NONE, ZERO, Pushes, Randomization, Range, Sensing
-from walkies.tasks.rewards import FULL, Ramp
 from walkies.tasks.walk import Start, WalkConfig
 
 QUIET = WalkConfig(

@@ -25,6 +25,7 @@ class Elsewhere:
         self.model, self.physics, self.simulator = batch.model, batch, simulator
         self.qpos, self.qvel = batch.bind("qpos"), batch.bind("qvel")
         self._data, self._bodies = mujoco.MjData(batch.model), _body_inertias(batch)
+        self._own = jax.tree.map(lambda leaf: np.asarray(leaf, float), read_params(batch.model))
 
     def rollout(
         self, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
@@ -44,7 +45,7 @@ class Elsewhere:
 
     def _params(self, ids: np.ndarray) -> Any:
         batch, n = self.physics, len(ids)
-        own = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf, float), n, axis=0), read_params(self.model))
+        own = jax.tree.map(lambda leaf: np.repeat(leaf, n, axis=0), self._own)
         sphere = sphere_geoms(self.model)[0]
         return own._replace(
             body_mass=batch.expand("body_mass")[ids, 1:],

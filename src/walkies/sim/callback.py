@@ -8,6 +8,7 @@ that, and gain nothing).
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -60,8 +61,8 @@ class Workspace(Protocol):
         """World position (m) and velocity (m/s) of the spheres' centres in given states, each (n, spheres, 3)."""
 
 
-class CallbackSimulator:
-    """The protocol `walkies.sim.base.Simulator` but for the engine: `_make_workspace` and `_rollout` are missing."""
+class CallbackSimulator(ABC):
+    """The protocol `walkies.sim.base.Simulator` but for the engine, which is `_make_workspace` and `_rollout`."""
 
     name: str
 
@@ -162,9 +163,11 @@ class CallbackSimulator:
             self._workspaces[num_envs] = self._make_workspace(num_envs)
         return self._workspaces[num_envs]
 
+    @abstractmethod
     def _make_workspace(self, num_envs: int) -> Workspace:
-        raise NotImplementedError
+        """The engine's memory for so many robots."""
 
+    @abstractmethod
     def _rollout(
         self, work: Any, params: Any, qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray,
         control: np.ndarray, force: np.ndarray,
@@ -176,7 +179,6 @@ class CallbackSimulator:
             params: from `prepare`; where they are not usable, the model's own take their place.
             control: (n, steps, nu) rad; force: (n, 3) N, as `step` takes them.
         """
-        raise NotImplementedError
 
 
 def _check_precision(name: str, dtype: np.dtype) -> None:

@@ -1,9 +1,12 @@
-"""An adaptive curriculum: ranges of the randomization that widen while the policy passes and narrow while it fails.
+"""What changes during training: weights that grow, and ranges of the randomization that widen while the policy passes
+and narrow while it fails.
 
-One number, the difficulty, scales all of them: 0 is the nominal robot (the preset `none`), 1 the ranges as given. After
-every rollout it goes up or down a little. It is part of the training state and depends only on
-what happened in training, so a resumed training restores it bit for bit. The idea is that of automatic domain
-randomization (OpenAI et al. 2019, arXiv:1910.07113, section 5.2), with one number for all ranges.
+Weights grow with the number of control steps (`Ramp`).
+
+One number, the difficulty, scales all ranges: 0 is the nominal robot (the preset `none`), 1 the ranges as given. After
+every rollout it goes up or down a little. It is part of the training state and depends only on what happened in
+training, so a resumed training restores it bit for bit. The idea is that of automatic domain randomization (OpenAI et
+al. 2019, arXiv:1910.07113, section 5.2), with one number for all ranges.
 """
 
 from __future__ import annotations
@@ -19,6 +22,29 @@ from walkies.bounds import Between, Share
 from walkies.tasks.randomization import GROUPS, NONE, Randomization, Range
 
 Array = jax.Array
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Weights that grow during training: first walk, then walk well."""
+
+    start: Share = 0.2
+    """Share of the weights at the start of training, also with --init-from; 1: in full."""
+    steps: Annotated[int, Between(0, 10**12)] = 3_000_000
+    """Control steps over all robots until they count in full; linear in between."""
+
+    @property
+    def constant(self) -> bool:
+        """Whether the weights count in full from the start."""
+        return self.start == 1.0 or self.steps == 0
+
+    def share(self, steps: Array) -> Array:
+        """Share () of the weights after this many control steps () of training."""
+        return self.start + (1.0 - self.start) * jnp.minimum(steps / max(self.steps, 1), 1.0)
+
+
+FULL = Ramp(start=1.0)
+"""Weights that do not grow."""
 
 
 @dataclass(frozen=True)

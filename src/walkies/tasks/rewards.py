@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from walkies import renamed
-from walkies.bounds import ABOUT, AtMost, Between, Share, fields_of
+from walkies.bounds import ABOUT, AtMost, Between, fields_of
 from walkies.errors import UserError
+from walkies.tasks.curriculum import Ramp  # noqa: F401  (its old name is looked up here)
 from walkies.tasks.scale.stature import Stature
 
 Array = jax.Array
@@ -408,28 +409,6 @@ EFFORT = tuple(name for name, hint in fields_of(RewardWeights).items() if hint =
 """Names of the effort costs."""
 TURNING = tuple(name for name, hint in fields_of(RewardWeights).items() if hint == TurningWeight)
 """Names of the terms of following the commanded yaw rate."""
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """Weights that grow during training: first walk, then walk well."""
-
-    start: Share = 0.2
-    """Share of the weights at the start of training, also with --init-from; 1: in full."""
-    steps: Annotated[int, Between(0, 10**12)] = 3_000_000
-    """Control steps over all robots until they count in full; linear in between."""
-
-    @property
-    def constant(self) -> bool:
-        """Whether the weights count in full from the start."""
-        return self.start == 1.0 or self.steps == 0
-
-    def share(self, steps: Array) -> Array:
-        """Share () of the weights after this many control steps () of training."""
-        return self.start + (1.0 - self.start) * jnp.minimum(steps / max(self.steps, 1), 1.0)
-
-
-FULL = Ramp(start=1.0)
 
 
 def reward_terms(

@@ -30,7 +30,7 @@ from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, disturbances, mirror, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
-from walkies.tasks.curriculum import Curriculum
+from walkies.tasks.curriculum import FULL, Curriculum, Ramp
 from walkies.tasks.disturbances import Force
 from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
@@ -39,7 +39,7 @@ from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
-from walkies.tasks.rewards import FULL, Motion, Ramp, RewardParams, RewardWeights
+from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
 from walkies.tasks.signal import FRAME, Errors, Sensed
 from walkies.tasks.start import Start

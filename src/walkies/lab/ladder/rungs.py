@@ -64,13 +64,14 @@ def _double_integrator() -> Problem:
 def _walking() -> Problem:
     from walkies.run.config import WALKING_RECIPE, TrainConfig, build
     from walkies.tasks import randomization, rewards
+    from walkies.tasks.curriculum import FULL
     from walkies.tasks.walk import WalkConfig
 
     weights = rewards.RewardWeights()
     light = replace(weights, **{name: EFFORT_SHARE * getattr(weights, name) for name in rewards.EFFORT})
     task = WalkConfig(
         rewards=light,
-        effort=rewards.Ramp(start=1.0),
+        effort=FULL,
         randomization=randomization.NONE,
         episode_seconds=EPISODE_SECONDS,
     )

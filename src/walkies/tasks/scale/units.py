@@ -15,9 +15,10 @@ from walkies.bounds import ABOUT
 from walkies.robots.base import Robot
 from walkies.robots.units import REFERENCE, SHIFTS, growth, measures, shift, tidy
 from walkies.tasks import rewards
+from walkies.tasks.curriculum import Ramp
 from walkies.tasks.hold import IDLE
 from walkies.tasks.randomization import Randomization, Range
-from walkies.tasks.rewards import Ramp, RewardWeights, terms_of
+from walkies.tasks.rewards import RewardWeights, terms_of
 from walkies.tasks.walk import WalkConfig
 
 T = TypeVar("T", bound=Any)
