@@ -14,7 +14,7 @@ from walkies.cli.rehearse import command
 from walkies.deploy.policy_file import write
 from walkies.errors import UserError
 from walkies.judge.rehearsal import cells, report
-from walkies.judge.rehearsal.conditions import AXES, BASE, GRID
+from walkies.judge.rehearsal.conditions import AXES, BASE, BOXES, GRID, box_of
 from walkies.judge.rehearsal.rehearse import Extent, rehearse_grid, rehearse_sweeps
 from walkies.robots import get_robot
 from walkies.show.pictures.rehearsal import colour
@@ -159,6 +159,20 @@ def test_box_decides_the_exit_status(tmp_path, capsys):
     write(tmp_path / "standing.json", STANDING)
     assert command(tmp_path / "standing.json", box="course", robots=2, seconds=0.4, out=tmp_path / "there") == 0
     assert "PASSED" in (tmp_path / "there" / "box-course.md").read_text()
+
+
+def test_the_robots_own_simulator_says_how_fast_it_turns(tmp_path, capsys):
+    """In no other box; and only of the robot whose simulator it is."""
+    write(tmp_path / "standing.json", STANDING)
+    for name, asked in (("robot-sim", True), ("course", False)):
+        assert command(tmp_path / "standing.json", box=name, robots=2, seconds=0.4, out=tmp_path / name) == 0
+        data = json.loads((tmp_path / name / f"box-{name}.json").read_text())
+        assert ("turn" in data) == asked
+        assert ("Commanded to turn on the spot at 1.5 rad/s" in capsys.readouterr().out) == asked
+    turn = json.loads((tmp_path / "robot-sim" / "box-robot-sim.json").read_text())["turn"]
+    assert turn["commanded"] == 1.5 and abs(turn["reached"]["value"]) < 0.02 and turn["fallen"] == 0
+    with pytest.raises(UserError, match=r"--box robot-sim: .* but this policy is for go; take course or harsh"):
+        box_of(get_robot("go"), BOXES["robot-sim"])
 
 
 def test_grid_is_drawn(counted, tmp_path):

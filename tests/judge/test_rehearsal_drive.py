@@ -12,7 +12,7 @@ from walkies.deploy.controllers.neural_controller import NeuralController, gravi
 from walkies.judge.loop import Loop, Many, layout, rollout, standing
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import BASE, DEGREE, Condition, scripts
-from walkies.judge.rehearsal.drive import drive
+from walkies.judge.rehearsal.drive import drive, held
 from walkies.judge.trace import World, rehearse
 from walkies.robots import load_spec
 from walkies.sim import conditions as vocabulary
@@ -117,9 +117,9 @@ def test_every_condition_reaches_the_simulation():
     other = {
         "friction": 0.05, "command_delay": 0.03, "imu_delay": 0.04, "payload": 0.4, "mass": 1.2, "com_x": 0.02,
         "com_y": 0.01, "push_speed": 0.3, "push_rate": 9.0, "side_force": 3.0, "slope": 0.1, "contact_time": 0.05,
-        "elliptic": 1.0, "kp": 0.7, "kd": 1.3, "weak_leg": 0.5, "torque_limit": 0.3, "no_load_speed": 3.0,
-        "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05, "frictionloss": 2.0, "gyro_bias": 0.1,
-        "imu_period": 0.03, "encoder_step": 0.02,
+        "elliptic": 1.0, "twisting": 1.0, "kp": 0.7, "kd": 1.3, "weak_leg": 0.5, "torque_limit": 0.3,
+        "no_load_speed": 3.0, "backlash": 0.02, "noise": 2.0, "imu_tilt": 0.1, "encoder_bias": 0.05,
+        "frictionloss": 2.0, "gyro_bias": 0.1, "imu_period": 0.03, "encoder_step": 0.02,
     }  # fmt: skip
     assert set(other) | {"tick_rate"} == set(Condition.__dataclass_fields__)
     usual = replace(BASE, push_speed=0.05, push_rate=3.0)
@@ -194,6 +194,28 @@ def test_contacts_are_softer_or_elliptic():
     conditions = [replace(BASE, contact_time=time, noise=0.0) for time in (0.005, 0.02, 0.08)]
     height = drive(STANDING, PUPPER, conditions, [0] * 3, 1.0).final_qpos[:, 2]
     assert height[0] > height[1] + 1e-4 and height[1] > height[2] + 1e-4, "softer ground is stood in deeper"
+
+
+def test_contacts_that_resist_twisting():
+    """Those of the robots that are told so."""
+    batch, *_ = robots(replace(BASE, twisting=1.0), BASE)
+    assert set(batch.get_model(0).geom_condim) == {6} and set(batch.get_model(1).geom_condim) == {3}
+
+
+def test_a_held_command_begins_once_actions_have_faded_in():
+    script = scripts(PUPPER, [0, 1], 60, DT)
+    given = held(script, (0.0, 0.0, 1.5), 52)
+    assert given.command.shape == script.command.shape and given.since_change.shape == script.since_change.shape
+    assert not given.command[:, :52].any() and np.all(given.command[:, 52:] == [0.0, 0.0, 1.5])
+    assert given.since_change[0, 51] == 51 and given.since_change[1, 52:].tolist() == list(range(8))
+    np.testing.assert_array_equal(given.noise, script.noise)
+
+
+def test_turning_is_measured_as_the_robot_turns():
+    """One that stands does not turn whatever it is told, and misses a held command by all of it."""
+    told = drive(STANDING, PUPPER, [BASE] * 2, [0, 1], 4.0, command=(0.0, 0.0, 1.5))
+    np.testing.assert_allclose(told.yaw_rate, 0.0, atol=0.02)
+    np.testing.assert_allclose(told.yaw_rate_error, 1.5, atol=0.03)
 
 
 def test_motors():

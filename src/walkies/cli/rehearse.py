@@ -39,7 +39,7 @@ from walkies.terminal import narrowed, say
 def command(
     target: Annotated[Path, tyro.conf.Positional],
     /,
-    box: Literal["course", "harsh"] | None = None,
+    box: Literal["course", "harsh", "robot-sim"] | None = None,
     grid: bool = False,
     only: tuple[str, ...] = (),
     robots: Robots | None = None,

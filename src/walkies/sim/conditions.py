@@ -56,6 +56,9 @@ class Condition:
         "1",
         "1: elliptic friction cones and impratio 100, as in Pupper's own simulator; 0: pyramids, as in training",
     )
+    twisting: float = _quantity(
+        0.0, "1", "1: contacts resist twisting and rolling too (condim 6), as in Pupper's own simulator; 0: the model's"
+    )
     kp: float = _quantity(1.0, "×", "stiffness of all servos", of="N m/rad")
     kd: float = _quantity(1.0, "×", "damping of all servos", of="N m s/rad")
     weak_leg: float = _quantity(1.0, "×", "torque of one leg, chosen at random: gains and limit")
@@ -139,6 +142,11 @@ def set_elliptic(batch: mujoco.batch.Batch, elliptic: np.ndarray) -> None:
     if chosen.any():
         batch.expand("opt.cone")[chosen] = int(mujoco.mjtCone.mjCONE_ELLIPTIC)
         batch.expand("opt.impratio")[chosen] = ELLIPTIC_IMPRATIO
+
+
+def set_twisting(batch: mujoco.batch.Batch, twisting: np.ndarray) -> None:
+    """Torsional and rolling friction, with the coefficients of the model's contact shapes, for the robots with a 1."""
+    batch.expand("geom_condim")[twisting > 0] = 6
 
 
 def set_gravity(batch: mujoco.batch.Batch, down: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from walkies.errors import UserError
 from walkies.judge.ranges import COMMAND_SECONDS, NOISE, ZERO_COMMANDS
 from walkies.robots.base import Robot
 from walkies.robots.units import SHIFTS, growth, shift, tidy
@@ -67,6 +68,8 @@ class Axis:
 
 
 DEGREE = np.pi / 180
+STALL = 1.37
+"""N m: what the robot's own simulator makes of 24 V, 0.7 Ω and 0.04 N m/A."""
 TICK = 1 / 520
 """s"""
 AXES = (
@@ -84,7 +87,7 @@ AXES = (
     Axis("cone", "friction cones", ("elliptic",), (0.0, 1.0), words=("pyramids", "elliptic")),
     Axis("servo", "servo stiffness", ("kp",), (0.4, 0.5, 0.65, 0.8, 1.0, 1.2), "×{:g}"),
     Axis("leg", "torque of one leg", ("weak_leg",), (0.2, 0.4, 0.6, 0.8, 1.0), "×{:g}"),
-    Axis("torque", "torque limit", ("torque_limit",), (0.75, 1.0, 1.37, 2.0, 3.0), "{:g} N m"),
+    Axis("torque", "torque limit", ("torque_limit",), (0.75, 1.0, STALL, 2.0, 3.0), "{:g} N m"),
     Axis("speed", "speed without torque", ("no_load_speed",), (10.0, 15.0, 20.0, 30.0, np.inf), "{:g} rad/s"),
     Axis("backlash", "backlash to either side", ("backlash",), (0.0, 0.005, 0.01, 0.02, 0.03), "{:g} rad"),
     Axis("noise", "sensor noise", ("noise",), (0.0, 1.0, 2.0, 3.0), "×{:g}"),
@@ -92,7 +95,7 @@ AXES = (
     Axis("encoder", "joint zeros off by", ("encoder_bias",), (0.0, 0.02, 0.05, 0.1), "{:g} rad"),
     Axis("rate", "controller rate", ("tick_rate",), (440.0, 480.0, 500.0, 520.0, 560.0), "{:g} Hz"),
 )
-"""The one-dimensional sweeps. 1.37 N m is what the robot's own simulator makes of 24 V, 0.7 Ω and 0.04 N m/A."""
+"""The one-dimensional sweeps."""
 
 GRID = (
     Axis("friction", "friction", ("friction",), (0.2, 0.4, 0.8, 1.2), "μ {:g}"),
@@ -122,6 +125,8 @@ class Box:
     """of fields of `Condition`; equal ends fix a value"""
     start: Condition = BASE
     """the base"""
+    turn: float | None = None
+    """rad/s: how fast robots really turn in the box is measured under this command"""
 
     def draw(self, seed: int) -> Condition:
         """The condition of the robot with this seed."""
@@ -161,6 +166,13 @@ BOXES = {
             "slope": (0.0, 5 * DEGREE),
         },
     ),
+    "robot-sim": Box(
+        "robot-sim",
+        "the contacts, motors and latencies of Pupper's own simulator, without pushes",
+        0.99,
+        {"elliptic": (1.0, 1.0), "twisting": (1.0, 1.0), "torque_limit": (STALL, STALL)},
+        turn=1.5,
+    ),
 }
 
 
@@ -188,10 +200,16 @@ def axes_of(robot: Robot, axes: Sequence[Axis] = AXES) -> tuple[Axis, ...]:
 
 
 def box_of(robot: Robot, box: Box) -> Box:
-    """A box in a robot's own units."""
+    """A box in a robot's own units.
+
+    Raises:
+        UserError: the box is a simulator that belongs to another robot.
+    """
     base = base_of(robot)
     if base == BASE:
         return box
+    if box.turn is not None:
+        raise UserError(f"--box {box.name}: {box.about}, but this policy is for {robot.name}; take course or harsh")
     ranges = {name: (grown(robot, name, low), grown(robot, name, high)) for name, (low, high) in box.ranges.items()}
     return replace(box, ranges=ranges, start=base)
 

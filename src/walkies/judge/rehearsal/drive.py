@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
     """(n,) m/s, over the time from SETTLE after each change of command"""
     yaw_rate_error: np.ndarray
     """(n,) rad/s, likewise"""
+    yaw_rate: np.ndarray
+    """(n,) rad/s, the mean, likewise"""
     power: np.ndarray
     """(n,) W, sum over joints of |torque × motor speed|"""
     final_qpos: np.ndarray
@@ -45,8 +47,11 @@ def drive(
     seeds: Sequence[int],
     seconds: float,
     threads: int = 0,
+    command: tuple[float, float, float] | None = None,
 ) -> Outcome:
     """Rehearse one robot per condition and seed: start-up, then `seconds` under the policy.
+
+    command: m/s, m/s, rad/s, held once actions have faded in; None: those of each seed's script.
 
     The result for a robot does not depend on which others there are, nor on the number of threads (0: all cores).
 
@@ -59,6 +64,8 @@ def drive(
     controller = CONTROLLERS[robot.protocol](policy, robot, float(given["tick_rate"][0]) or None)
     dt = controller.action_ticks / controller.tick_rate
     script = scripts(robot, seeds, round(seconds / dt), dt, controller.fade_in)
+    if command is not None:
+        script = held(script, command, round(controller.fade_in / dt))
     model = world.model_for(robot, controller.tick_rate, backlash=bool(given["backlash"].any()))
     batch = mujoco.batch.Batch(model, len(conditions), threads)
     world.apply(batch, robot, given, script)
@@ -69,6 +76,17 @@ def drive(
     tally = _Tally(loop, script, dt, vocabulary.down(given["slope"], script.slope_direction))
     loop.walk(script.command, world.pushes(given, script, dt), tally)
     return tally.outcome()
+
+
+def held(script: Script, command: tuple[float, float, float], start: int) -> Script:
+    """The script with one command from action number `start` on, and none before."""
+    since = np.arange(script.command.shape[1]) - start
+    given = np.where(since[:, None] >= 0, np.array(command), 0.0)
+    since = np.where(since >= 0, since, since + start)
+    return script._replace(
+        command=np.broadcast_to(given, script.command.shape),
+        since_change=np.broadcast_to(since, script.since_change.shape),
+    )
 
 
 def refuse_too_many(policy: PolicyFile, robot: Robot, robots: int, seconds: float) -> None:
@@ -90,7 +108,7 @@ class _Tally:
         n, actions = script.since_change.shape
         self.loop, self.script, self.dt, self.falls = loop, script, dt, Falls(loop, down)
         self.fell_at = np.full(n, actions * dt)
-        self.sums = {name: np.zeros(n) for name in ("lin_vel_error", "yaw_rate_error", "power")}
+        self.sums = {name: np.zeros(n) for name in ("lin_vel_error", "yaw_rate_error", "yaw_rate", "power")}
         self.counts = {name: np.zeros(n, int) for name in self.sums}
 
     def __call__(self, action: int | None, motion: Motion) -> None:
@@ -106,6 +124,7 @@ class _Tally:
         values = {
             "lin_vel_error": (np.linalg.norm(velocity[:, :2] - command[:, :2], axis=-1), settled),
             "yaw_rate_error": (np.abs(qvel[:, 5] - command[:, 2]), settled),
+            "yaw_rate": (qvel[:, 5], settled),
             "power": (np.abs(motion.torque * speed).sum(axis=-1).mean(axis=-1), alive),
         }
         for name, (value, counted) in values.items():

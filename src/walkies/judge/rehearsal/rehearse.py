@@ -7,12 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+
+from walkies.accel.cpu import available_cores
 from walkies.bounds import Between, Seed, refuse
 from walkies.deploy.policy_file import PolicyFile
+from walkies.estimates import mean
 from walkies.judge.exam import robot_of
 from walkies.judge.rehearsal import report
 from walkies.judge.rehearsal.cells import Job, cell, run
 from walkies.judge.rehearsal.conditions import AXES, GRID, Axis, Box
+from walkies.judge.rehearsal.drive import drive
 
 SEEDS_PER_NUMBER = 1_000_000
 """Rehearsal number k has the seeds from k times this on."""
@@ -23,6 +28,8 @@ Seconds = Annotated[float, Between(0.1, 3600.0)]
 CELLS = "cells"
 BOX_JOB = 25
 """Robots of a box that are written together."""
+TURNING = 16
+"""Robots of a box that show how fast they turn."""
 
 
 def silent(done: int, total: int) -> None:
@@ -90,7 +97,21 @@ def rehearse_box(policy: PolicyFile, which: Box, extent: Extent = BOX) -> dict[s
         for start in range(0, extent.robots, BOX_JOB)
     ]
     rows = itertools.chain(*extent.run(policy, jobs))
-    return {**extent.about, **report.box_report(which, conditions, list(rows))}
+    turn = None if which.turn is None else turning(policy, which, extent)
+    return {**extent.about, **report.box_report(which, conditions, list(rows), turn)}
+
+
+def turning(policy: PolicyFile, which: Box, extent: Extent) -> report.Turn:
+    """How fast robots turn on the spot in a box; those that fall count until they do."""
+    assert which.turn is not None
+    seeds = extent.seeds[:TURNING]
+    conditions = [which.draw(one) for one in seeds]
+    outcome = drive(
+        policy, robot_of(policy), conditions, seeds, SWEEP.seconds, extent.threads or available_cores(),
+        (0.0, 0.0, which.turn),
+    )  # fmt: skip
+    rates = outcome.yaw_rate[np.isfinite(outcome.yaw_rate)]
+    return report.Turn(which.turn, mean(rates.tolist()), int(np.sum(outcome.cause != "")))
 
 
 def rehearse_grid(policy: PolicyFile, axes: Sequence[Axis] = GRID, extent: Extent = FULL_GRID) -> dict[str, Any]:

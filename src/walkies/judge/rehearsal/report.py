@@ -33,6 +33,17 @@ class Summary(NamedTuple):
     """W"""
 
 
+class Turn(NamedTuple):
+    """How fast robots turn on the spot."""
+
+    commanded: float
+    """rad/s"""
+    reached: Estimate
+    """rad/s, over the time from `SETTLE` after the command on"""
+    fallen: int
+    """robots"""
+
+
 def summarize(rows: Sequence[Row]) -> Summary:
     """Survival and means of some robots."""
     fallen = sum(row.cause != "" for row in rows)
@@ -126,7 +137,9 @@ def sweeps_markdown(data: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def box_report(box: Box, conditions: Sequence[Condition], rows: Sequence[Row]) -> dict[str, Any]:
+def box_report(
+    box: Box, conditions: Sequence[Condition], rows: Sequence[Row], turn: Turn | None = None
+) -> dict[str, Any]:
     """A box as JSON data."""
     cell = summarize(rows)
     falls = [
@@ -141,6 +154,7 @@ def box_report(box: Box, conditions: Sequence[Condition], rows: Sequence[Row]) -
         "required": box.required,
         "passed": cell.survival.value >= box.required,
         **as_json(cell),
+        **({} if turn is None else {"turn": {**turn._asdict(), "reached": turn.reached._asdict()}}),
         "in_common": in_common(box, conditions, rows),
         "falls": falls,
     }
@@ -156,6 +170,7 @@ def box_markdown(data: Mapping[str, Any]) -> str:
         f"Survival {_percent(data['survival'])}; {data['required']:.0%} is asked for.",
         "",
         *_table(["all"], [data], None),
+        *_turned(data),
         "",
         "| condition | from | to |",
         "|---|---|---|",
@@ -171,6 +186,15 @@ def box_markdown(data: Mapping[str, Any]) -> str:
             numbers = " | ".join(f"{fall[name]:.3g}" for name in names)
             lines.append(f"| {fall['seed']} | {fall['fell_at']:.1f} s | {fall['cause']} | {numbers} |")
     return "\n".join(lines) + "\n"
+
+
+def _turned(data: Mapping[str, Any]) -> list[str]:
+    if "turn" not in data:
+        return []
+    turn = data["turn"]
+    fell = f"; {turn['fallen']} fell" if turn["fallen"] else ""
+    said = f"Commanded to turn on the spot at {turn['commanded']:g} rad/s, robots turn at"
+    return ["", f"{said} {_spread(turn['reached'], '.2f')} rad/s{fell}."]
 
 
 def grid_markdown(data: Mapping[str, Any]) -> str:
