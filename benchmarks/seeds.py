@@ -31,13 +31,6 @@ from walkies.accel.cpu import machine
 TABLE = Path(__file__).with_name("seeds.csv")
 SETTINGS = {
     "default": "",
-    "short": "--task.curriculum.adaptive --recipe.epochs 4 --recipe.minibatches 8",
-    "half": (
-        "--task.curriculum.adaptive --task.curriculum.steps 500000 --task.turning.start 0.667 "
-        "--task.rewards.tracking-ang-vel 1.2 --task.rewards.ang-vel-error -0.45 --recipe.symmetry equivariant "
-        "--recipe.epochs 4 --recipe.minibatches 8 --recipe.target-kl 0.03 --recipe.lam 0.85 "
-        "--recipe.critic-learning-rate 2e-3"
-    ),
     "stable-gait": "--preset stable-gait",
 }
 """Flags of a training; what it is called in the table."""

@@ -41,17 +41,17 @@ def seeds(tmp_path, monkeypatch):
 
 def test_each_seed_is_trained_once_and_judged_by_everything(seeds):
     for _ in range(2):
-        seeds.main(minutes=0.5, seeds=3, setting="short")
+        seeds.main(minutes=0.5, seeds=3, setting="stable-gait")
     commands = [words[0] for words in seeds.asked]
     assert commands == ["train", "exam", "rehearse", "rehearse", "lint"] * 3, "what is there is not run again"
     train, exam = seeds.asked[:2]
-    flags = tuple(seeds.SETTINGS["short"].split())
+    flags = tuple(seeds.SETTINGS["stable-gait"].split())
     assert train[2:6] == ("--minutes", "0.5", "--seed", "0") and train[-len(flags) :] == flags
     assert exam[2:] == ("--seed", "2026", "--episodes", "1000", "--json")
     table = seeds.markdown()
-    assert "| short, 0.5 | 0 | 5.0 | passed | 0.995 | 0.080 | 0.150 | 99% | 99% | jumpy |" in table
-    assert "| short, 0.5 | 1 | 5.0 | failed | 0.900" in table and "**2 of 3 passed**" in table
-    seeds.main(minutes=1.0, seeds=1, setting="short")
+    assert "| stable-gait, 0.5 | 0 | 5.0 | passed | 0.995 | 0.080 | 0.150 | 99% | 99% | jumpy |" in table
+    assert "| stable-gait, 0.5 | 1 | 5.0 | failed | 0.900" in table and "**2 of 3 passed**" in table
+    seeds.main(minutes=1.0, seeds=1, setting="stable-gait")
     assert len(seeds.asked) == 20, "another length is another row"
 
 
@@ -59,5 +59,5 @@ def test_a_table_of_other_columns_is_not_added_to(seeds):
     seeds.TABLE.write_text("setting,minutes\n")
     with pytest.raises(SystemExit, match="other columns"):
         seeds.main(seeds=1)
-    with pytest.raises(SystemExit, match="no setting long; there are: default, short, half, stable-gait"):
+    with pytest.raises(SystemExit, match="no setting long; there are: default, stable-gait"):
         seeds.main(setting="long")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,9 +197,17 @@ def test_init_from_refuses_what_would_make_another_policy(straight):
     training = Training(replace(config, task=replace(config.task, action_scale=0.4)))
     with pytest.raises(UserError, match=r"trained with --task\.action-scale 0\.75, this run has 0\.4"):
         training.start_from(straight)
-    training = Training(replace(config, recipe=replace(config.recipe, symmetry="equivariant")))
+
+
+def test_init_from_refuses_a_policy_that_is_not_equivariant(straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "old")
+    old = json.loads((tmp_path / "old" / "config.json").read_text())
+    old["recipe"]["symmetry"] = "none"
+    (tmp_path / "old" / "config.json").write_text(json.dumps(old))
+    training = Training(folders.from_dict(TrainConfig, json.loads((straight / "config.json").read_text())))
+    training.start_from(straight)
     with pytest.raises(UserError, match=r"trained with --recipe\.symmetry none, this run has equivariant"):
-        training.start_from(straight)
+        training.start_from(tmp_path / "old")
 
 
 def test_config_survives_the_file(tmp_path):

@@ -38,6 +38,7 @@ WILD = replace(
 """With what the ready sets leave out: late jitter, forces, a range beside its nominal value, a fixed one beside it."""
 SETS = {"course": COURSE, "walkies": WALKIES, "wild": WILD}
 ALWAYS = Curriculum(adaptive=True, steps=400, falls=1e9, lin_vel_error=1e9)
+OFF = Curriculum(adaptive=False)
 NEVER = replace(ALWAYS, start=1.0, lin_vel_error=1e-9)
 RECIPE = replace(PPO, num_envs=4, horizon=5, hidden=(8,), critic_hidden=(8,), minibatches=1, time_limits="rollout_end")
 ROLLOUT = 4 * 5
@@ -188,7 +189,7 @@ def test_training_widens_while_the_policy_passes_and_narrows_while_it_fails():
 
 def test_training_at_full_difficulty_is_training_without_a_curriculum():
     """And at another difficulty it is not. Off, nothing is kept and nothing reported."""
-    off, told = trained(Curriculum(), 3)
+    off, told = trained(OFF, 3)
     assert off.curriculum is None and np.isnan(told).all()
     full, _ = trained(replace(ALWAYS, start=1.0), 3)
     other, _ = trained(ALWAYS, 3)
@@ -257,7 +258,7 @@ def test_both_simulators_walk_in_the_narrowed_world():
 
 
 def test_checkpoints_with_and_without_are_told_apart(tmp_path):
-    walks = {c.adaptive: plain_walk(WalkConfig(curriculum=c)) for c in (ALWAYS, Curriculum())}
+    walks = {c.adaptive: plain_walk(WalkConfig(curriculum=c)) for c in (ALWAYS, OFF)}
     for has in (True, False):
         checkpoint.save(tmp_path / str(has), train.init(RECIPE, walks[has], KEY), {})
     like = {has: train.shapes(RECIPE, walk, KEY) for has, walk in walks.items()}

@@ -51,11 +51,11 @@ FULL = Ramp(start=1.0)
 class Curriculum:
     """Ranges of the randomization that widen while the policy passes."""
 
-    adaptive: bool = False
+    adaptive: bool = True
     """Whether the curriculum is on. If not, the ranges are as given throughout training."""
     start: Share = 0.0
     """Difficulty at the start: 0 is the nominal robot, 1 the ranges as given."""
-    steps: Annotated[int, Between(1, 10**12)] = 1_000_000
+    steps: Annotated[int, Between(1, 10**12)] = 500_000
     """Control steps over all robots from difficulty 0 to 1 if every rollout passes, and back if every one fails."""
     falls: Annotated[float, Between(0.0, 1e9, "(]")] = 0.05
     """(1/s) A rollout passes with at most this many falls per robot and second, …"""

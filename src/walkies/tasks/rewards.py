@@ -338,11 +338,11 @@ class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
 
     tracking_lin_vel: Weight = reward(tracking_lin_vel, 1.5, "1", "exp(−‖v_xy − command‖²/σ²)")
-    tracking_ang_vel: TurningWeight = reward(tracking_ang_vel, 0.8, "1", "exp(−(ω_z − command)²/σ²)")
+    tracking_ang_vel: TurningWeight = reward(tracking_ang_vel, 1.2, "1", "exp(−(ω_z − command)²/σ²)")
     lin_vel_error: Weight = reward(
         lin_vel_error, -1.0, "m/s", "‖v_xy − command‖: a pull from far away, where the Gaussian is flat", tracks=True
     )
-    ang_vel_error: TurningWeight = reward(ang_vel_error, -0.3, "rad/s", "|ω_z − command|", tracks=True)
+    ang_vel_error: TurningWeight = reward(ang_vel_error, -0.45, "rad/s", "|ω_z − command|", tracks=True)
     lin_vel_z: Weight = reward(lin_vel_z, -1.0, "m²/s²", "squared vertical velocity")
     ang_vel_xy: Weight = reward(ang_vel_xy, -0.02, "rad²/s²", "squared roll and pitch rate")
     orientation: Weight = reward(orientation, -1.0, "1", "squared horizontal part of gravity in the body frame")

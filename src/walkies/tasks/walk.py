@@ -30,7 +30,7 @@ from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, disturbances, mirror, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
-from walkies.tasks.curriculum import FULL, Curriculum, Ramp
+from walkies.tasks.curriculum import Curriculum, Ramp
 from walkies.tasks.disturbances import Force
 from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
@@ -60,7 +60,7 @@ class WalkConfig:
     shape: RewardParams = field(default_factory=RewardParams)
     effort: Ramp = field(default_factory=Ramp)
     """How the costs of effort grow."""
-    turning: Ramp = FULL
+    turning: Ramp = field(default_factory=lambda: Ramp(start=0.667))
     """How the weights of following the commanded yaw rate grow."""
     randomization: Randomization = field(default_factory=Randomization)
     curriculum: Curriculum = field(default_factory=Curriculum)

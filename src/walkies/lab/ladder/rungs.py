@@ -64,7 +64,7 @@ def _double_integrator() -> Problem:
 def _walking() -> Problem:
     from walkies.run.config import WALKING_RECIPE, TrainConfig, build
     from walkies.tasks import randomization, rewards
-    from walkies.tasks.curriculum import FULL
+    from walkies.tasks.curriculum import FULL, Curriculum
     from walkies.tasks.walk import WalkConfig
 
     weights = rewards.RewardWeights()
@@ -72,11 +72,14 @@ def _walking() -> Problem:
     task = WalkConfig(
         rewards=light,
         effort=FULL,
+        turning=FULL,
         randomization=randomization.NONE,
+        curriculum=Curriculum(adaptive=False),
         episode_seconds=EPISODE_SECONDS,
     )
-    # Fisher products need XLA's networks; the other recipes take the same, so that their times compare.
-    base = replace(WALKING_RECIPE, networks="xla")
+    # Fisher products need XLA's networks; the other recipes take the same, so that their times compare. None is told
+    # that left and right are alike.
+    base = replace(WALKING_RECIPE, networks="xla", symmetry="none")
     make = partial(build, TrainConfig(task=task))
     return Problem(make, base, step_size=5e-3, episodes=48, samples=1_000_000, world=to_dict(task))
 

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from walkies.tasks.commands import Commands
-from walkies.tasks.curriculum import Curriculum
+from walkies.tasks.curriculum import FULL, Curriculum
 from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, GAIT
@@ -44,7 +44,8 @@ STABLE_GAIT = replace(
         termination=-250.0,
     ),
     shape=RewardParams(air_time=0.2),
-    curriculum=Curriculum(adaptive=True),
+    turning=FULL,
+    curriculum=Curriculum(steps=1_000_000),
 )
 """Walking along a trot, and turning and going sideways along a lift gait.
 

@@ -31,8 +31,8 @@ FOLLOWING = 3.3
 """Factor on these weights for robots that must balance: with less, stepping on the spot is worth more than the risk of
 going anywhere."""
 TURNING = 2.5
-"""Factor on those of turning once such a robot walks. Its trunk turns to and fro with every step, which costs little
-until it counts more; counting so much from the start, it teaches to turn and to fall."""
+"""How much more than at the start those of turning count once such a robot walks. Its trunk turns to and fro with
+every step, which costs little until it counts more; counting so much from the start, it teaches to turn and to fall."""
 
 
 def plain(kind: str) -> WalkConfig:
@@ -42,17 +42,15 @@ def plain(kind: str) -> WalkConfig:
         return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
-    following = {
-        name: FOLLOWING * (TURNING if name in rewards.TURNING else 1.0) * getattr(task.rewards, name)
-        for name in FOLLOWS
-    }
+    grown = {name: TURNING * task.turning.start for name in rewards.TURNING}
+    following = {name: FOLLOWING * grown.get(name, 1.0) * getattr(task.rewards, name) for name in FOLLOWS}
     return replace(
         task,
         hold=(IDLE,) if kind == "humanoid" else (),
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, **following),
         turning=Ramp(start=tidy(1.0 / TURNING), steps=40_000_000),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
-        curriculum=replace(task.curriculum, adaptive=True, steps=4_000_000, lin_vel_error=0.2),
+        curriculum=replace(task.curriculum, steps=4_000_000, lin_vel_error=0.2),
         randomization=replace(
             task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
         ),
