@@ -1,6 +1,7 @@
 """A training in which a robot's arms are held: from the command line to the file and on from there."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from walkies import cli
 from walkies.deploy.policy_file import read
 from walkies.robots import get_robot
-from walkies.run.config import read_config
+from walkies.run.config import expanded, of_robot, read_config
 from walkies.run.folders import RunFolder
 
 ROBOT = get_robot("small-humanoid")
@@ -47,6 +48,14 @@ def test_nothing_wrong_is_found_in_it(run, capsys):
     found = json.loads(capsys.readouterr().out)
     codes = [one["code"] for one in (found["findings"] if isinstance(found, dict) else found)]
     assert codes.count("held-joint") == len(ROBOT.idle_joints) and "deaf-joint" not in codes
+
+
+def test_one_arm_held_leaves_no_mirror_image_to_learn_with(tmp_path):
+    """Without being told; the networks are equivariant otherwise."""
+    usual = of_robot(ROBOT)
+    assert usual.recipe.symmetry == expanded(usual).recipe.symmetry == "equivariant"
+    one = replace(usual, task=replace(usual.task, hold=("right_elbow",)))
+    assert expanded(one).recipe == replace(usual.recipe, symmetry="none")
 
 
 @pytest.mark.parametrize("hold", [("--task.hold",), ("--task.hold", "*_elbow")], ids=["none", "others"])

@@ -159,7 +159,7 @@ def test_scale_of_a_held_joint_is_zero():
 def test_mirrored_actions_are_those_of_all_joints():
     """Spread and mirrored, or mirrored and spread. Control: with one side held there is no mirror image."""
     both, none, one = (plain_walk(replace(QUIET, hold=hold)) for hold in (("leg_front_*", "leg_*_3"), (), ("front_r",)))
-    assert (both.mirror is not None, one.mirror, mirror.exists(one.contract)) == (True, None, False)
+    assert (both.mirror is not None, one.mirror, mirror.exists(one.robot, one.contract.hold)) == (True, None, False)
     action = jax.random.normal(KEY, (5, both.action_space.size))
     there = both.contract.spread(both.mirror.mirror_action(action))
     np.testing.assert_array_equal(there, none.mirror.mirror_action(both.contract.spread(action)))

@@ -21,7 +21,9 @@ from walkies.robots import DEFAULT, folders, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import make_simulator, nominal_params
+from walkies.tasks import mirror
 from walkies.tasks.gait.presets import Preset, with_preset
+from walkies.tasks.hold import held
 from walkies.tasks.randomization import named_set
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.scale.units import UPRIGHT, discount_of, task_of
@@ -133,8 +135,6 @@ def of_robot(robot: Robot) -> TrainConfig:
     recipe = replace(
         WALKING_RECIPE, gamma=discount_of(robot, WALKING_RECIPE.gamma), lam=discount_of(robot, WALKING_RECIPE.lam)
     )
-    if robot.mirror_joints is None:
-        recipe = replace(recipe, symmetry="none")
     if robot.kind in UPRIGHT:
         recipe = replace(recipe, num_envs=CROWD, entropy_coefficient=CATCHING, **CAREFUL)
         recipe = replace(recipe, lam=discount_of(robot, recipe.lam))
@@ -142,10 +142,13 @@ def of_robot(robot: Robot) -> TrainConfig:
 
 
 def expanded(config: TrainConfig) -> TrainConfig:
-    """The same configuration with the presets of --preset and --randomization written out in its task."""
-    config = replace(config, preset=None, task=with_preset(config.task, config.preset))
+    """The same configuration with the presets of --preset and --randomization written out in its task, and without
+    equivariant networks where left and right are no mirror images."""
+    config, robot = replace(config, preset=None, task=with_preset(config.task, config.preset)), get_robot(config.robot)
     if config.task == WalkConfig():  # whose numbers are those of one robot
-        config = replace(config, task=task_of(get_robot(config.robot)))
+        config = replace(config, task=task_of(robot))
+    if config.recipe.symmetry == "equivariant" and not mirror.exists(robot, held(robot, config.task.hold)):
+        config = replace(config, recipe=replace(config.recipe, symmetry="none"))
     if config.randomization is None:
         return config
     chosen = named_set(config.randomization)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from walkies.mdp import Observation
+from walkies.robots.base import Robot
 from walkies.tasks import signal
 from walkies.tasks.contract import Contract
 from walkies.tasks.privileged import Privileged, Task
@@ -43,10 +44,10 @@ class Mirror(NamedTuple):
         return _mirrored(self.action, action)
 
 
-def exists(contract: Contract) -> bool:
-    """Whether the robot is mirror symmetric: its sides are mirror images, with the same joints held."""
-    joints = contract.robot.mirror_joints
-    return joints is not None and {joints[place] for place in contract.hold} == set(contract.hold)
+def exists(robot: Robot, hold: Sequence[int]) -> bool:
+    """Whether the robot is mirror symmetric: its sides are mirror images, with the same joints held (indices)."""
+    joints = robot.mirror_joints
+    return joints is not None and {joints[place] for place in hold} == set(hold)
 
 
 def _actions(contract: Contract) -> Image:

@@ -184,7 +184,9 @@ class Walk:
             frames[:, self.contract.slices[signal.GAIT]] = 0.0
         oldest = longest_imu_delay(config.randomization, simulator.timestep)
         self.imu_rows = actuation.imu_memory(oldest, simulator.substeps)
-        self.mirror = Mirror.of(self.contract, self.privileged, self) if mirror.exists(self.contract) else None
+        self.mirror = (
+            Mirror.of(self.contract, self.privileged, self) if mirror.exists(robot, self.contract.hold) else None
+        )
         self.shares: Mapping[str, Array] = {}
         self.gait_emphasis: Array | float = 1.0
         self.randomization = config.randomization
