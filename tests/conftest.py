@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+
+import pytest
 
 # What tests compile is not kept in the user's cache folder, nor read from there.
 os.environ.setdefault("WALKIES_CACHE", "0")
@@ -22,3 +26,22 @@ else:
     from walkies.accel.cpu import XLA_FLAGS
 
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+
+# A shell's background jobs ignore SIGINT, and so does what they start; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def start():
+    """`subprocess.Popen` for a test: what still runs when the test ends, or fails, is killed."""
+    running = []
+
+    def popen(*arguments, **options):
+        running.append(subprocess.Popen(*arguments, **options))
+        return running[-1]
+
+    yield popen
+    for process in running:
+        process.kill()
+        process.communicate()

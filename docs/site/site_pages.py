@@ -41,6 +41,10 @@ VERBATIM = re.compile(rf"{FENCED.pattern}|(?P<span>(?<!`)`+(?!`)).*?(?P=span)(?!
 """Code, in blocks and in spans."""
 MATH = re.compile(r"\$\$(?P<alone>.+?)\$\$|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$]*[^\s$])?)\$(?!\w)", re.S)
 """Equations: between two dollars each, or within a sentence between one each."""
+INTERACTIVE = re.compile(r"^<!-- interactive: (?P<name>\w+) -->$", re.M)
+"""The place of an interactive picture, in Markdown an invisible comment; docs/lecture/interactive.js draws there."""
+PLACE = r'<div class="interactive" data-figure="\g<name>"></div>'
+"""What becomes of it."""
 FONT = "STIXTwoMath-Regular.ttf"
 """The font of equations, under the SIL Open Font License; the package ziamath brings it."""
 
@@ -177,6 +181,7 @@ def pages(complain: Callable[[str], None], convert: Callable[[str, bool], str]) 
         page = place(path)
         assert page is not None
         linked |= {link.path for link in links(text, path)}
+        text = INTERACTIVE.sub(PLACE, text)
         found[page] = with_mathml(rewritten(text, page, complain), convert)
     notebook = MOVED[NOTEBOOK]
     title, _, rest = found[notebook].partition("\n")

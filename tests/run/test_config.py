@@ -82,10 +82,10 @@ def test_a_run_folder_holds_all_it_should(straight):
     assert json.loads((straight / "versions.json").read_text())["jax"] == "0.10.1"
 
 
-def test_killed_and_resumed_is_bit_for_bit_the_same(straight, folder):
+def test_killed_and_resumed_is_bit_for_bit_the_same(straight, folder, start):
     """Train 2k = train k, kill, resume, train k; and another seed is another training."""
     out = folder / "broken"
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-c", "from walkies.cli import main; main()", "train", "pupper", "--steps", str(10**9),
          "--seed", "5", "--out", str(out), *SMALL],
         env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -108,9 +108,9 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(straight, folder):
     assert not np.array_equal(weights(straight)[0], weights(folder / "other")[0])
 
 
-def test_ctrl_c_ends_cleanly_with_a_policy(folder):
+def test_ctrl_c_ends_cleanly_with_a_policy(folder, start):
     out = folder / "interrupted"
-    process = subprocess.Popen(
+    process = start(
         [sys.executable, "-c", "from walkies.cli import main; main()", "train", "pupper", "--steps", str(10**9),
          "--out", str(out), *SMALL],
         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

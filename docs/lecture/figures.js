@@ -1,0 +1,168 @@
+// What the lecture's interactive pictures show: for each, its sliders, its axes, and a function from the sliders' values
+// to curves, points and a sentence. Nothing here draws; docs/lecture/interactive.js does.
+
+const line = (from, to, count, of) => {
+  const points = [];
+  for (let i = 0; i < count; i++) {
+    const x = from + ((to - from) * i) / (count - 1);
+    points.push([x, of(x)]);
+  }
+  return points;
+};
+
+// The standard normal distribution: density, and probability below x (Abramowitz and Stegun 1964, 7.1.26).
+const density = (x) => Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
+function below(x) {
+  const t = 1 / (1 + 0.3275911 * Math.abs(x) * Math.SQRT1_2);
+  const tail =
+    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * Math.exp(-0.5 * x * x);
+  return x < 0 ? tail / 2 : 1 - tail / 2;
+}
+
+// The ball of walkies.envs.ball for some steps from rest at x, 0.5 m up: its places (x, z).
+function bounce(x, bump, steps) {
+  const wave = 2 * Math.PI;
+  const stiffness = 2500, gravity = 9.81, dt = 0.005;
+  let z = 0.5, vx = 0, vz = 0;
+  const places = [[x, z]];
+  for (let i = 0; i < steps; i++) {
+    const push = stiffness * Math.max(bump * Math.cos(wave * x) - z, 0);
+    vx += dt * push * bump * wave * Math.sin(wave * x);
+    vz += dt * (push - gravity);
+    x += dt * vx;
+    z += dt * vz;
+    places.push([x, z]);
+  }
+  return places;
+}
+
+// Advantages of an episode that ends after the last reward, with a value for each state but the end.
+function advantages(rewards, values, gamma, lambda) {
+  const found = new Array(rewards.length);
+  let next = 0;
+  for (let t = rewards.length - 1; t >= 0; t--) {
+    const following = t + 1 < values.length ? values[t + 1] : 0;
+    next = rewards[t] + gamma * following - values[t] + gamma * lambda * next;
+    found[t] = next;
+  }
+  return found;
+}
+
+// A robot that costs 1 a step and gets 10 at its goal, and a critic that has learned half of that.
+const EPISODE = {
+  rewards: [-1, -1, -1, -1, -1, -1, -1, 10],
+  values: [1, -1, 3, 2, 6, 4, 9, 7],
+};
+
+// What the clipped objective gives for a ratio, and its slope there.
+function clipped(ratio, advantage, epsilon) {
+  const kept = Math.min(Math.max(ratio, 1 - epsilon), 1 + epsilon);
+  const free = ratio * advantage, held = kept * advantage;
+  return { value: Math.min(free, held), slope: free <= held ? advantage : 0 };
+}
+
+// KL divergence of one normal distribution from another of the same width, whose mean lies `shift` away.
+const divergence = (shift, sigma) => (shift * shift) / (2 * sigma * sigma);
+
+const FIGURES = {
+  bounce: {
+    title: "Two balls, a little apart",
+    x: { label: "time, s", range: [0, 5] },
+    y: { label: "x, m", range: [-6, 6] },
+    sliders: {
+      bump: { label: "height of the bumps, m", from: 0, to: 0.1, value: 0.05, step: 0.005 },
+      apart: { label: "apart at the start: 10 to the power of", from: -8, to: -1, value: -6, step: 1 },
+    },
+    curves({ bump, apart }) {
+      const [one, other] = [0.1, 0.1 + 10 ** apart].map((x) => bounce(x, bump, 1000));
+      const seen = (places) => places.filter((_, i) => i % 4 === 0).map(([x], i) => [i * 0.02, x]);
+      const gap = Math.abs(other[1000][0] - one[1000][0]);
+      return {
+        curves: { "one ball": seen(one), "the other": seen(other) },
+        says: `After 5 s they are ${gap.toPrecision(2)} m apart: ${(gap / 10 ** apart).toPrecision(2)} times as far as at the start.`,
+      };
+    },
+  },
+  smoothed: {
+    title: "A step, seen by a policy that draws",
+    x: { label: "mean of the action", range: [-1, 3] },
+    y: { label: "expected reward", range: [-0.1, 1.1] },
+    sliders: {
+      mean: { label: "mean of the action", from: -1, to: 3, value: 0.5, step: 0.05 },
+      sigma: { label: "σ", from: 0.05, to: 1.5, value: 0.5, step: 0.05 },
+    },
+    curves({ mean, sigma }) {
+      const J = (m) => below((m - 1) / sigma), slope = density((mean - 1) / sigma) / sigma;
+      return {
+        curves: {
+          "the reward itself": [[-1, 0], [1, 0], [1, 1], [3, 1]],
+          "J": line(-1, 3, 161, J),
+          "its slope here": [-0.4, 0.4].map((d) => [mean + d, J(mean) + d * slope]),
+        },
+        points: [[mean, J(mean)]],
+        says: `J = ${J(mean).toFixed(3)}, and its derivative is ${slope.toFixed(3)}. The reward's own is 0.`,
+      };
+    },
+  },
+  advantages: {
+    title: "Advantages of one episode",
+    x: { label: "step", range: [0, 7] },
+    y: { label: "advantage", range: [-7, 9] },
+    sliders: {
+      lambda: { label: "λ", from: 0, to: 1, value: 0.5, step: 0.05 },
+      gamma: { label: "γ", from: 0.5, to: 1, value: 1, step: 0.05 },
+    },
+    curves({ lambda, gamma }) {
+      const at = (l) => advantages(EPISODE.rewards, EPISODE.values, gamma, l).map((a, t) => [t, a]);
+      const now = at(lambda), weight = gamma * lambda;
+      return {
+        curves: { "λ = 0: δ alone": at(0), "λ = 1: reward to go − V": at(1), "with this λ": now },
+        points: now,
+        says: `A surprise k steps later counts ${weight.toFixed(2)} to the power of k: ` +
+          `${weight.toFixed(2)}, ${(weight ** 2).toFixed(2)}, ${(weight ** 3).toFixed(2)} …`,
+      };
+    },
+  },
+  step: {
+    title: "One step of the mean",
+    x: { label: "action", range: [-3, 3] },
+    y: { label: "density, highest = 1", range: [0, 1.1] },
+    sliders: {
+      sigma: { label: "σ of the policy", from: 0.1, to: 1, value: 0.5, step: 0.05 },
+      size: { label: "size of the plain step", from: 0.02, to: 0.5, value: 0.1, step: 0.02 },
+      delta: { label: "δ, nats", from: 0.005, to: 0.5, value: 0.01, step: 0.005 },
+    },
+    curves({ sigma, size, delta }) {
+      const plain = size / sigma, natural = Math.sqrt(2 * delta) * sigma;
+      const bell = (mean) => line(-3, 3, 241, (x) => Math.exp(-0.5 * ((x - mean) / sigma) ** 2));
+      return {
+        curves: { "old policy": bell(0), "after a plain step": bell(plain), "after a natural step": bell(natural) },
+        says: `The plain step costs ${divergence(plain, sigma).toPrecision(3)} nats, ` +
+          `the natural step ${divergence(natural, sigma).toPrecision(3)}.`,
+      };
+    },
+  },
+  clipped: {
+    title: "Objective of one sample",
+    x: { label: "ratio ρ", range: [0, 2] },
+    y: { label: "objective", range: [-3, 3] },
+    sliders: {
+      ratio: { label: "ρ", from: 0, to: 2, value: 1, step: 0.05 },
+      advantage: { label: "advantage A", from: -1.5, to: 1.5, value: 1, step: 0.25 },
+      epsilon: { label: "ε", from: 0.05, to: 0.5, value: 0.2, step: 0.05 },
+    },
+    curves({ ratio, advantage, epsilon }) {
+      const here = clipped(ratio, advantage, epsilon);
+      const pull = here.slope * advantage === 0 ? "Nothing pulls at this sample any more" :
+        `This sample makes its action ${here.slope > 0 ? "likelier" : "less likely"}`;
+      return {
+        curves: {
+          "ρ A": line(0, 2, 2, (r) => r * advantage),
+          "clipped": line(0, 2, 401, (r) => clipped(r, advantage, epsilon).value),
+        },
+        points: [[ratio, here.value]],
+        says: `${pull}: the slope is ${here.slope.toFixed(2)}.`,
+      };
+    },
+  },
+};

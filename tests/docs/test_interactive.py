@@ -1,0 +1,114 @@
+"""The lecture's interactive pictures say what the code says, and every page has the one it names."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LECTURE = ROOT / "docs" / "lecture"
+sys.path[:0] = [str(ROOT / "docs" / "site"), str(ROOT / "tests" / "show")]
+
+import site_pages  # noqa: E402
+from in_node import in_node  # noqa: E402
+
+from walkies.envs.ball import BouncingBall  # noqa: E402
+from walkies.rl.advantages import gae  # noqa: E402
+from walkies.rl.distributions import Normal  # noqa: E402
+from walkies.rl.objectives import Terms  # noqa: E402
+from walkies.rl.objectives import clipped as objective  # noqa: E402
+
+SCRIPTS = (LECTURE / "figures.js",)
+
+
+def ask(folder: Path, body: str, data: Any = None) -> Any:
+    """What a function body returns that knows figures.js."""
+    return in_node(folder, SCRIPTS, body, data)
+
+
+def test_every_page_has_the_figure_that_it_names_and_every_figure_a_page(tmp_path):
+    pages = {path.name: path.read_text(encoding="utf-8") for path in LECTURE.glob("*.md")}
+    named = [name for text in pages.values() for name in site_pages.INTERACTIVE.findall(text)]
+    assert len(named) == len(set(named)) > 4
+    assert sorted(named) == ask(tmp_path, "return Object.keys(FIGURES).sort();")
+    text = "a\n\n<!-- interactive: clipped -->\n\nb"
+    assert 'data-figure="clipped"' in site_pages.INTERACTIVE.sub(site_pages.PLACE, text)
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert re.search(r"^extra_javascript: \[lecture/figures\.js, lecture/interactive\.js\]$", site, re.M)
+
+
+def test_at_any_sliders_curves_are_finite_and_something_is_said(tmp_path):
+    """At the least, the first and the greatest value of each."""
+    found = ask(
+        tmp_path,
+        """
+  return Object.entries(FIGURES).flatMap(([name, figure]) => ["from", "value", "to"].map((which) => {
+    const at = Object.fromEntries(Object.entries(figure.sliders).map(([key, slider]) => [key, slider[which]]));
+    const made = figure.curves(at);
+    return { name, says: made.says, numbers: [...Object.values(made.curves), made.points || []].flat(2) };
+  }));
+""",
+    )
+    assert len(found) == 3 * len({one["name"] for one in found})
+    for one in found:
+        assert one["says"] and len(one["numbers"]) > 4
+        assert all(isinstance(number, int | float) for number in one["numbers"]), one["name"]  # JSON has null for NaN
+
+
+def test_the_normal_distribution(tmp_path):
+    x = np.linspace(-5, 5, 41)
+    found = ask(tmp_path, "return data.map((x) => [below(x), density(x)]);", x.tolist())
+    expected = np.stack([jax.scipy.stats.norm.cdf(x), jax.scipy.stats.norm.pdf(x)], axis=1)
+    np.testing.assert_allclose(found, expected, atol=2e-7)
+
+
+@pytest.mark.parametrize("bump", [0.0, 0.05])
+def test_balls_bounce_as_those_of_the_environment(tmp_path, bump):
+    """Until the differences of single precision have grown; over another floor they do not."""
+    ball, steps = BouncingBall(bump=bump), 200
+    state, places = jnp.array([[0.1, 0.5, 0.0, 0.0]]), []
+    for _ in range(steps):
+        places.append(np.array(state[0, :2]))
+        state, _ = ball.step(state, jnp.zeros((1, 1)), jax.random.key(0))
+    found = np.array(ask(tmp_path, "return bounce(0.1, data, 200);", bump))[:steps]
+    other = np.array(ask(tmp_path, "return bounce(0.1, data, 200);", bump + 0.01))[:steps]
+    assert np.abs(found - places).max() < 2e-3 < 0.01 < np.abs(other - places).max()
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.0), (0.9, 0.5), (1.0, 1.0)])
+def test_advantages_are_gae(tmp_path, gamma, lam):
+    episode = ask(tmp_path, "return EPISODE;")
+    rewards, values = (jnp.array(episode[name], float)[:, None] for name in ("rewards", "values"))
+    following = jnp.concatenate([values[1:], jnp.zeros((1, 1))])
+    ends = (jnp.arange(len(rewards)) == len(rewards) - 1)[:, None]
+    expected = gae(rewards, values, following, ends, ends, gamma, lam)[:, 0]
+    found = ask(tmp_path, "return advantages(EPISODE.rewards, EPISODE.values, ...data);", [gamma, lam])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_clipped_objective_and_its_slope(tmp_path):
+    cases = [(ratio, a, 0.2) for ratio in (0.5, 0.9, 1.0, 1.15, 1.7) for a in (-1.0, 0.5)]
+    found = ask(tmp_path, "return data.map((one) => clipped(...one));", cases)
+
+    def gain(ratio, advantage):
+        return -objective(Terms(jnp.log(ratio), 0.0, advantage, 0.0), 0.2)
+
+    for (ratio, advantage, _), one in zip(cases, found, strict=True):
+        assert one["value"] == pytest.approx(float(gain(ratio, advantage)), abs=1e-5)
+        assert one["slope"] == pytest.approx(float(jax.grad(gain)(ratio, advantage)), abs=1e-5)
+
+
+def test_what_a_step_costs(tmp_path):
+    """KL of the policy of the page, and that the natural step costs what it promises."""
+    old, new = (Normal(jnp.array([[mean]]), jnp.log(jnp.array([0.3]))) for mean in (0.0, 0.25))
+    found = ask(tmp_path, "return divergence(0.25, 0.3);")
+    assert found == pytest.approx(float(old.kl(new)[0]), rel=1e-5)
+    said = ask(tmp_path, "return FIGURES.step.curves({ sigma: 0.1, size: 0.1, delta: 0.01 }).says;")
+    assert said == "The plain step costs 50.0 nats, the natural step 0.0100."
