@@ -3,17 +3,17 @@
     python benchmarks/seeds.py --minutes 1 --seeds 10      # the machine must be idle
     python benchmarks/seeds.py --table
 
-A training is a process of its own, whose time counts from its start: imports are in it, and compilation, or the loading
-of what an earlier training compiled (`WALKIES_CACHE=0` in front has each compile anew). Its policy is judged by an
-examination of 1,000 episodes, by both boxes of the rehearsal, and by `walkies lint`. One row per setting, length and
-seed goes into benchmarks/seeds.csv when all that is done; rows that are there are not run again, so this can be stopped
-and continued.
+A training is a process of its own, whose time counts from its start: imports are in it, and compilation, for nothing
+that an earlier training compiled is used. Its policy is judged by an examination of 1,000 episodes, by both boxes of the
+rehearsal, and by `walkies lint`. One row per setting, length and seed goes into benchmarks/seeds.csv when all that is
+done; rows that are there are not run again, so this can be stopped and continued.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import tempfile
 import time
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import csv_rows
 
+from walkies.accel import cache
 from walkies.accel.cpu import machine
 
 TABLE = Path(__file__).with_name("seeds.csv")
@@ -60,6 +61,7 @@ def main(minutes: float = 1.0, seeds: int = 10, setting: str = "default", table:
     if table:
         print(markdown())
         return
+    os.environ[cache.SWITCH] = "0"
     there = {(row["setting"], float(row["minutes"]), int(row["seed"])) for row in rows()}
     for seed in range(seeds):
         if (setting, minutes, seed) not in there:
