@@ -4,9 +4,9 @@
     python benchmarks/seeds.py --table
 
 A training is a process of its own, whose time counts from its start: imports are in it, and compilation, for nothing
-that an earlier training compiled is used. Its policy is judged by an examination of 1,000 episodes, by both boxes of the
-rehearsal, and by `walkies lint`. One row per setting, length and seed goes into benchmarks/seeds.csv when all that is
-done; rows that are there are not run again, so this can be stopped and continued.
+that an earlier training compiled is used. Its policy is judged by an examination of 1,000 episodes, by both boxes of
+the rehearsal, and by `walkies lint`. One row per setting, length and seed goes into benchmarks/seeds.csv when all that
+is done; rows that are there are not run again, so this can be stopped and continued.
 """
 
 from __future__ import annotations
