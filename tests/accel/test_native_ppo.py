@@ -24,7 +24,7 @@ from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
 from walkies.run.config import WALKING_RECIPE
 
-ONE_STEP = replace(WALKING_RECIPE, epochs=1, minibatches=1)
+ONE_STEP = replace(WALKING_RECIPE, epochs=1, minibatches=1, target_kl=0.02)
 SMALL = replace(ONE_STEP, hidden=(24, 10), critic_hidden=(33,))
 
 CASES = {
