@@ -27,9 +27,11 @@ else:
 
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
-# A shell's background jobs ignore SIGINT, and so does what they start; tests send it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# What runs in the background of a shell, or behind nohup, ignores these signals, and so does all that it starts. Tests
+# send them.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture
