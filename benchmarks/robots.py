@@ -3,8 +3,8 @@
     python benchmarks/robots.py go hexapod --seeds 3       # nothing else should run on the machine
     python benchmarks/robots.py --table
 
-What is trained is `walkies train NAME`, for as many steps as its kind takes; nothing is tuned for one robot. Its policy
-is judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
+What is trained is `walkies train NAME`, for as long as that is by default; nothing is tuned for one robot. Its policy is
+judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
 `walkies robot list` shows, when that is done; rows that are there are not run again, so this can be stopped and
 continued.
 """
@@ -26,12 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import csv_rows
 
 from walkies.accel.cpu import machine
-from walkies.robots import get_robot, names, trained
+from walkies.robots import names, trained
 
 TABLE = trained.TABLE
-STEPS = {"quadruped": 16_000_000, "hexapod": 24_000_000}
-"""Of a training, by the robot's kind; others:"""
-MORE = 90_000_000
 SEED, EPISODES = 2026, 1000
 """Of the examination that judges."""
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error")
@@ -47,7 +44,7 @@ def main(robots: tuple[str, ...] = (), /, seeds: int = 1, steps: int | None = No
     Args:
         robots: Their names; all there are if none is given.
         seeds: Seeds 0 … seeds − 1.
-        steps: Of each training. Default: what the robot's kind takes.
+        steps: Of each training, in place of its default length in minutes.
         table: Print the table in Markdown instead.
     """
     if table:
@@ -57,16 +54,16 @@ def main(robots: tuple[str, ...] = (), /, seeds: int = 1, steps: int | None = No
     for seed in range(seeds):
         for name in robots or names():
             if (name, seed) not in there:
-                csv_rows.append(TABLE, COLUMNS, run(name, seed, steps or steps_for(get_robot(name).kind)))
+                csv_rows.append(TABLE, COLUMNS, run(name, seed, steps))
 
 
-def run(what: str, seed: int, steps: int) -> dict[str, object]:
+def run(what: str, seed: int, steps: int | None) -> dict[str, object]:
     """Train and judge one robot, named or in a file; its row."""
     with tempfile.TemporaryDirectory() as folder:
         here, out = Path(folder), Path(folder) / "run"
         begun = time.monotonic()
-        train = ("train", what, "--steps", str(steps), "--seed", str(seed), "--out", str(out))
-        csv_rows.judged(*train, "--exam-episodes", "0", "--no-film", cwd=here)
+        train = ["train", what, "--seed", str(seed), "--out", str(out), "--exam-episodes", "0", "--no-film"]
+        csv_rows.judged(*train, *(() if steps is None else ("--steps", str(steps))), cwd=here)
         seconds = time.monotonic() - begun
         exam = ("exam", str(out), "--seed", str(SEED), "--episodes", str(EPISODES), "--json")
         card = json.loads(csv_rows.judged(*exam, cwd=here))
@@ -79,11 +76,6 @@ def run(what: str, seed: int, steps: int) -> dict[str, object]:
         "yaw_rate_mark": marks["yaw_rate_error"], "episodes": card["episodes"],
         "commit": csv_rows.commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
-
-
-def steps_for(kind: str) -> int:
-    """Of a training of a robot of that kind."""
-    return STEPS.get(kind, MORE)
 
 
 def markdown(found: list[dict[str, str]]) -> str:

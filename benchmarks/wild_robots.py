@@ -62,7 +62,7 @@ def main(
         wheels: folder with the downloaded wheels.
         train: names of the files to train instead, without folders.
         seeds: of each, 0 … seeds − 1.
-        steps: of each training. Default: what the robot's kind takes.
+        steps: of each training, in place of its default length in minutes.
         table: print the trainings that there are as a Markdown table instead.
     """
     there = csv_rows.read(TABLE, robots.COLUMNS)
@@ -84,10 +84,7 @@ def main(
                     print(row(path), flush=True)
                 for seed in range(seeds if path.name in train else 0):
                     if (path.name, str(seed)) not in {(one["robot"], one["seed"]) for one in there}:
-                        kind = anatomy(read(path).spec.compile()).kind
-                        csv_rows.append(
-                            TABLE, robots.COLUMNS, robots.run(str(path), seed, steps or robots.steps_for(kind))
-                        )
+                        csv_rows.append(TABLE, robots.COLUMNS, robots.run(str(path), seed, steps))
 
 
 def row(path: Path) -> str:
