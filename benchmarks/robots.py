@@ -3,8 +3,8 @@
     python benchmarks/robots.py go hexapod --seeds 3       # nothing else should run on the machine
     python benchmarks/robots.py --table
 
-What is trained is `walkies train NAME`, for as long as that is by default; nothing is tuned for one robot. Its policy is
-judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
+What is trained is `walkies train NAME`, for as long as that is by default; nothing is tuned for one robot. Its policy
+is judged by an examination of 1,000 episodes. One row per robot and seed goes into the zoo's trained.csv, which
 `walkies robot list` shows, when that is done; rows that are there are not run again, so this can be stopped and
 continued.
 """
