@@ -389,7 +389,8 @@ def test_bits_do_not_depend_on_threads_and_every_instruction_set_takes_the_step(
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NPROC": threads, "WALKIES_ISA": isa}
         run = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], env=environment, check=True, text=True,
                              stdout=subprocess.PIPE)  # fmt: skip
-        assert run.stdout.split() == [isa or library.network_isa()]
+        if isa or not os.environ.get("WALKIES_ISA"):  # or this process does not know what that one chooses
+            assert run.stdout.split() == [isa or library.network_isa()]
         with np.load(path) as file:
             results[threads, isa] = [file[key] for key in file.files]
         found = jax.tree.unflatten(structure, results[threads, isa][: len(leaves)])
