@@ -1,6 +1,7 @@
 """Rehearsals in blocks: the same as the twin tick by tick, robot for robot; and each condition does what it says."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import mujoco
 import mujoco.batch
@@ -9,6 +10,7 @@ import pytest
 from rehearsal_policies import PUPPER, STANDING, TOPPLING, TWITCHING
 
 from walkies.deploy.controllers.neural_controller import NeuralController, gravity_in_body
+from walkies.deploy.policy_file import read
 from walkies.judge.loop import Loop, Many, layout, rollout, standing
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import BASE, DEGREE, Condition, scripts
@@ -216,6 +218,15 @@ def test_turning_is_measured_as_the_robot_turns():
     told = drive(STANDING, PUPPER, [BASE] * 2, [0, 1], 4.0, command=(0.0, 0.0, 1.5))
     np.testing.assert_allclose(told.yaw_rate, 0.0, atol=0.02)
     np.testing.assert_allclose(told.yaw_rate_error, 1.5, atol=0.03)
+
+
+def test_who_follows_a_held_command_is_measured_turning_its_way():
+    """Control of the test above: a policy that walks, told to turn left and right, misses what it does not reach."""
+    walker = read(Path(__file__).parents[1] / "browser" / "walker.json")
+    for side in (1.0, -1.0):
+        told = drive(walker, PUPPER, [BASE] * 2, [0, 1], 4.0, command=(0.0, 0.0, 1.5 * side))
+        assert np.all(side * told.yaw_rate > 0.5)
+        assert np.all(told.yaw_rate_error >= 1.5 - side * told.yaw_rate - 1e-9)
 
 
 def test_motors():
