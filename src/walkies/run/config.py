@@ -134,12 +134,10 @@ def default_minutes(config: TrainConfig) -> float | None:
 
 def of_robot(robot: Robot) -> TrainConfig:
     """The default training of a robot: task and discounts are scaled to its own units."""
-    recipe = replace(
-        WALKING_RECIPE, gamma=discount_of(robot, WALKING_RECIPE.gamma), lam=discount_of(robot, WALKING_RECIPE.lam)
-    )
+    recipe = WALKING_RECIPE
     if robot.kind in UPRIGHT:
         recipe = replace(recipe, num_envs=CROWD, entropy_coefficient=CATCHING, **CAREFUL)
-        recipe = replace(recipe, lam=discount_of(robot, recipe.lam))
+    recipe = replace(recipe, gamma=discount_of(robot, recipe.gamma), lam=discount_of(robot, recipe.lam))
     return TrainConfig(robot=robot.name, task=task_of(robot), recipe=recipe)
 
 

@@ -146,7 +146,9 @@ def set_elliptic(batch: mujoco.batch.Batch, elliptic: np.ndarray) -> None:
 
 def set_twisting(batch: mujoco.batch.Batch, twisting: np.ndarray) -> None:
     """Torsional and rolling friction, with the coefficients of the model's contact shapes, for the robots with a 1."""
-    batch.expand("geom_condim")[twisting > 0] = 6
+    chosen = twisting > 0
+    if chosen.any():
+        batch.expand("geom_condim")[chosen] = 6
 
 
 def set_gravity(batch: mujoco.batch.Batch, down: np.ndarray) -> None:

@@ -40,8 +40,7 @@ def apply(batch: mujoco.batch.Batch, robot: Robot, given: Given, script: Script)
     bodies = len(conditions.bodies_of(model, robot))
     conditions.set_contact_time(batch, given["contact_time"])
     conditions.set_elliptic(batch, given["elliptic"])
-    if given["twisting"].any():
-        conditions.set_twisting(batch, given["twisting"])
+    conditions.set_twisting(batch, given["twisting"])
     if given["slope"].any():
         conditions.set_gravity(batch, conditions.down(given["slope"], script.slope_direction))
     if given["backlash"].any():
