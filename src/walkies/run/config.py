@@ -117,8 +117,8 @@ CAREFUL: dict[str, Any] = {
     "symmetry": "none", "lam": 0.9, "target_kl": 0.02, "critic_learning_rate": 1e-3, "epochs": 3, "minibatches": 12
 }  # fmt: skip
 """Theirs besides: smaller steps, and no equivariance. After 100 million steps the biped of the zoo survived 0.56 of 300
-examined episodes with equivariance (seed 0; why is not known, in nominal conditions it walks), and after 83 million 0.90
-with the steps of the other kinds."""
+examined episodes with equivariance (seed 0; why is not known, in nominal conditions it walks), and after 83 million
+0.90 with the steps of the other kinds."""
 
 
 MINUTES = {"quadruped": 3.0, "hexapod": 9.5, "biped": 19.5, "humanoid": 55.0}
