@@ -64,7 +64,7 @@ def wrong_leaves(tree: Any, limit: float = LARGEST) -> list[str]:
 
 def largest(tree: Any) -> Array:
     """The largest magnitude () in a PyTree of arrays; NaN if it contains one."""
-    return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree) if leaf.size]))
+    return jnp.max(jnp.abs(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])))
 
 
 def listed(names: list[str]) -> str:

@@ -126,6 +126,7 @@ def rollout(
     exact = limit is not None and time_limits == "exact"
     reset_key, step_key, last_key = jax.random.split(key, 3)
     spare = env.reset(reset_key, num_envs) if resets == "rollout" else None
+    quantities: list[str] = []  # known once `step` is traced
 
     def restart(actors: EpisodeState, done: Array, key: Array) -> EpisodeState:
         state = env.reset(key, num_envs) if spare is None else spare
@@ -134,7 +135,7 @@ def rollout(
             done, EpisodeState(state, zeros, zeros, jnp.zeros_like(actors.episode_return)), actors
         )
 
-    def step(actors: EpisodeState, key: Array) -> tuple[EpisodeState, Rollout]:
+    def step(actors: EpisodeState, key: Array) -> tuple[EpisodeState, tuple[Rollout, Array]]:
         act_key, world_key, restart_key = jax.random.split(key, 3)
         observation = env.observe(actors.state)
         dist_params = policy.dist_params(params, normalize(observation.policy), observation.action_mask)
@@ -161,11 +162,13 @@ def rollout(
             last=jax.tree.map(lambda x: x[:0], observation),  # known only after the scan
             episode_returns=reached.episode_return,
             episode_lengths=reached.length,
-            metrics=jax.tree.map(jnp.mean, outcome.metrics),
+            metrics={},  # kept as one array: XLA would compile a function for each
         )
-        return restart(reached, row.done, restart_key), row
+        quantities[:] = sorted(outcome.metrics)
+        means = [jnp.mean(outcome.metrics[name]) for name in quantities]
+        return restart(reached, row.done, restart_key), (row, jnp.array(means))
 
-    actors, rows = jax.lax.scan(step, actors, jax.random.split(step_key, horizon))
+    actors, (rows, means) = jax.lax.scan(step, actors, jax.random.split(step_key, horizon))
     last = env.observe(actors.state)
     if limit is not None and not exact:
         cut = ~rows.terminated[-1] & (actors.age + horizon > limit)
@@ -175,7 +178,7 @@ def rollout(
         last=last,
         episode_returns=jnp.where(rows.done, rows.episode_returns, 0.0),
         episode_lengths=jnp.where(rows.done, rows.episode_lengths, 0),
-        metrics=jax.tree.map(jnp.mean, rows.metrics),
+        metrics=dict(zip(quantities, jnp.mean(means, axis=0), strict=True)),
     )
 
 

@@ -49,19 +49,16 @@ def reflection(env: Env, mirror: Any) -> Reflection:
             f"symmetry equivariant: observations have shapes {sizes} and actions are {space}; expected vectors of "
             "numbers; choose 'none'"
         )
+    # Mirrors that index and multiply do so in NumPy, at once; JAX would compile a program for every operation.
+    unit, nothing = np.eye(max(sizes), dtype=np.float32), np.zeros((0, max(sizes)), np.float32)
+    policy, critic = (unit[:size, :size] for size in sizes)
     with jax.ensure_compile_time_eval():
-        unit = lambda i: jnp.eye(sizes[i], dtype=jnp.float32)  # noqa: E731
-        nothing = lambda i, rows: jnp.zeros((rows, sizes[i]), jnp.float32)  # noqa: E731
-        found = Reflection(
-            *map(
-                np.asarray,
-                (
-                    mirror.mirror_observation(Observation(unit(0), nothing(1, sizes[0]))).policy,
-                    mirror.mirror_observation(Observation(nothing(0, sizes[1]), unit(1))).critic,
-                    mirror.mirror_action(jnp.eye(space.size, dtype=jnp.float32)),
-                ),
-            )
+        images = (
+            mirror.mirror_observation(Observation(policy, nothing[:, : sizes[1]])).policy,
+            mirror.mirror_observation(Observation(nothing[:, : sizes[0]], critic)).critic,
+            mirror.mirror_action(np.eye(space.size, dtype=np.float32)),
         )
+    found = Reflection(*map(np.asarray, images))
     for name, matrix in found._asdict().items():
         if not np.array_equal(matrix @ matrix, np.eye(len(matrix))):
             raise UserError(f"the environment's mirror changes {name} numbers that are mirrored twice; choose 'none'")

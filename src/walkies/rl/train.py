@@ -207,7 +207,8 @@ def finish_iteration(
 ) -> tuple[TrainState, Metrics]:
     """The state after an iteration that led to `learner`: statistics refreshed, episodes counted."""
     if recipe.normalize_observations or recipe.normalize_reward:
-        learner = jax.tree.map(partial(jnp.where, state.iteration > 0), learner, state.learner)
+        # Not `where`, of which XLA would compile a function for each array.
+        learner = jax.lax.cond(state.iteration > 0, lambda: learner, lambda: state.learner)
 
     normalizers = state.normalizers
     if recipe.normalize_observations:

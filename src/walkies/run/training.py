@@ -50,13 +50,12 @@ class Training:
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""
         key = jax.random.key(config.seed)
-        self._ahead = threading.Thread(target=self._compile, args=(key,), name="compilation")
-        if ahead:
-            self._ahead.start()
+        shapes = train.shapes(config.recipe, self.env, key)
+        self._ahead: threading.Thread | None = self._compile(shapes) if ahead else None
         if saved is None:
             self.state = train.init(config.recipe, self.env, key)
         else:
-            self.state = train.shapes(config.recipe, self.env, key)
+            self.state = shapes
             self.restore(saved)
 
     def advance(self) -> dict[str, float]:
@@ -65,17 +64,28 @@ class Training:
         Raises:
             Diverged: a number is not finite; training cannot continue from `state`.
         """
-        if self._ahead.is_alive():
+        if self._ahead is not None:
             self._ahead.join()  # JAX would compile the same a second time beside it
         self.state, metrics = self.iteration(self.state)
         record = {name: float(value) for name, value in jax.device_get(metrics).items()}
         finite.refuse(record, _learned(self.state), int(self.state.iteration))
         return record
 
-    def _compile(self, key: jax.Array) -> None:
-        """Compile the iteration; JAX finds it when the iteration is called with a state of these shapes."""
-        with suppress(Exception):  # what is wrong with it is said where it is called
-            self.iteration.lower(train.shapes(self.config.recipe, self.env, key)).compile()  # type: ignore[attr-defined]
+    def _compile(self, shapes: train.TrainState) -> threading.Thread | None:
+        """Begin to compile the iteration; JAX finds it when the iteration is called with a state of these shapes."""
+
+        def compile_it() -> None:
+            with suppress(Exception):
+                lowered.compile()
+
+        # What is wrong with the iteration is said where it is called.
+        with suppress(Exception):
+            # Tracing is Python, which a second thread would only interrupt; XLA compiles beside it.
+            lowered = self.iteration.lower(shapes)  # type: ignore[attr-defined]
+            thread = threading.Thread(target=compile_it, name="compilation")
+            thread.start()
+            return thread
+        return None
 
     @property
     def steps(self) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -282,11 +282,17 @@ def usable(params: Params) -> jax.Array:
     divide, are above 0; the two numbers of a solref are both above 0, or neither is (of others MuJoCo makes its
     default). Whether such a robot exists is not asked.
     """
-    sound = [jnp.isfinite(leaf) for leaf in params._replace(torque_speed=params.torque_limit)]
-    sound += [params.body_mass > 0, params.friction > 0, params.torque_speed > 0]
-    sound.append((params.contact_solref[:, 0] > 0) == (params.contact_solref[:, 1] > 0))
-    rows = [fine.reshape(len(fine), -1).all(axis=1) for fine in sound]
-    return functools.reduce(jnp.logical_and, rows)
+    finite = _side_by_side(params._replace(torque_speed=params.torque_limit))
+    positive = _side_by_side((params.body_mass, params.friction, params.torque_speed))
+    solref = params.contact_solref
+    return jnp.isfinite(finite).all(axis=1) & (positive > 0).all(axis=1) & ((solref[:, 0] > 0) == (solref[:, 1] > 0))
+
+
+def _side_by_side(leaves: Iterable[jax.Array]) -> jax.Array:
+    """Arrays (n, …), or (1, …) for what robots share, as one (n, numbers): XLA compiles each reduction of its own."""
+    rows = [leaf.reshape(len(leaf), -1) for leaf in leaves]
+    n = max(map(len, rows))
+    return jnp.concatenate([jnp.broadcast_to(row, (n, row.shape[1])) for row in rows], axis=1)
 
 
 def _colliders(model: mujoco.MjModel) -> list[int]:
