@@ -6,8 +6,8 @@
     python benchmarks/wild_robots.py wheels --table
 
 The files are read from the wheels and never kept. What is trained is `walkies train FILE`, with nothing else said; each
-policy is judged as those of benchmarks/robots.py, and its row goes into benchmarks/wild_robots.csv. Rows that are there
-are not run again, so this can be stopped and continued.
+policy is judged as in `walkies lab study`, and its row goes into benchmarks/wild_robots.csv. Rows that are there are
+not made again, so this can be stopped and continued.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from pathlib import Path
 
 import tyro
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import csv_rows
-
-import robots
 from walkies.errors import UserError
+from walkies.lab.study import rows, trials
+from walkies.lab.study.plan import DEFAULT, Plan, Trial
+from walkies.lab.study.table import each
 from walkies.robots.reading.anatomy import anatomy
 from walkies.robots.reading.check import check
 from walkies.robots.reading.source import read
@@ -53,22 +51,19 @@ FILES = {
 TABLE = Path(__file__).with_name("wild_robots.csv")
 
 
-def main(
-    wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, steps: int | None = None, table: bool = False
-) -> None:
+def main(wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, table: bool = False) -> None:
     """Print what was found in the files as a Markdown table; or train some of them, or print how that went.
 
     Args:
         wheels: folder with the downloaded wheels.
         train: names of the files to train instead, without folders.
         seeds: of each, 0 … seeds − 1.
-        steps: of each training, in place of its default length in minutes.
         table: print the trainings that there are as a Markdown table instead.
     """
-    there = csv_rows.read(TABLE, robots.COLUMNS)
     if table:
-        print(robots.markdown(there))
+        print(each(rows.read(TABLE)))
         return
+    there = {rows.trial(row) for row in rows.read(TABLE)}
     if not train:
         print("| file | kind | kg | legs | other limbs | hips, m | mirror image | to look at |")
         print("|---|---|---|---|---|---|---|---|")
@@ -83,8 +78,16 @@ def main(
                 if not train:
                     print(row(path), flush=True)
                 for seed in range(seeds if path.name in train else 0):
-                    if (path.name, str(seed)) not in {(one["robot"], one["seed"]) for one in there}:
-                        csv_rows.append(TABLE, robots.COLUMNS, robots.run(str(path), seed, steps))
+                    if Trial("default", path.name, seed, DEFAULT) not in there:
+                        learn(path, seed)
+
+
+def learn(path: Path, seed: int) -> None:
+    """Train and judge one robot, in a folder of its own: what was read of the file is kept beside the runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial("default", str(path), seed, DEFAULT)
+        found = trials.run(Plan({"default": ""}), trial, Path(folder) / "runs", later=False, cwd=Path(folder))
+    rows.append(TABLE, found | {"robot": path.name})
 
 
 def row(path: Path) -> str:

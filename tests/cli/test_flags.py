@@ -15,7 +15,7 @@ from walkies.bounds import Between
 from walkies.cli.arguments import flags
 from walkies.errors import UserError
 
-NEEDED = {"completion": ["bash"], "train": [], "replay": ["log", "policy"]} | {
+NEEDED = {"completion": ["bash"], "train": [], "replay": ["log", "policy"], "lab study": ["file"]} | {
     name: ["target"]
     for name in (
         "robot add",

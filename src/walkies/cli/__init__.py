@@ -74,6 +74,7 @@ COMMANDS: dict[str, Command] = {
         "walkies.lab.published.command:command", "repeat published results in Gymnasium's environments"
     ),
     "lab compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
+    "lab study": Command("walkies.lab.study.command:command", "train variants with several seeds, and judge them all"),
 }
 
 EXAMPLES = (

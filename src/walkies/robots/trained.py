@@ -1,4 +1,4 @@
-"""Results of the test trainings of the robots that come with walkies, from benchmarks/robots.py."""
+"""Results of the test trainings of the robots that come with walkies, from benchmarks/zoo.toml."""
 
 from __future__ import annotations
 

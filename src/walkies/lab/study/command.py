@@ -1,0 +1,75 @@
+"""`walkies lab study`: do all seeds pass, and which settings are better?"""
+
+from __future__ import annotations
+
+import sys
+from json import dumps
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from walkies.bounds import Between
+from walkies.errors import UserError
+from walkies.lab.study import rows, table, trials
+from walkies.lab.study.plan import Plan, narrowed_to, planned, read_plan
+from walkies.run.folders import locked
+from walkies.terminal import narrowed, say
+
+RUNS = Path("runs/study")
+"""Below it the runs of each study are kept."""
+
+
+def command(
+    file: Annotated[Path, tyro.conf.Positional],
+    seeds: Annotated[int, Between(1, 1000)] | None = None,
+    minutes: tuple[Annotated[float, Between(0.0, 1e6, "(]")], ...] = (),
+    steps: tuple[Annotated[int, Between(1, 10**12)], ...] = (),
+    only: tuple[str, ...] = (),
+    out: Path | None = None,
+    table_only: Annotated[bool, tyro.conf.arg(name="table")] = False,
+    each: bool = False,
+    json: bool = False,
+) -> None:
+    """Train variants of a training with several seeds, and judge every policy.
+
+    The file says which: a table `variants` of names and flags of `walkies train`, and `robots`, `seeds`, lengths in
+    `minutes` or `steps` (each robot's default length without), `episodes`, `exam_seed`, `boxes`, `lint`, `cold`. A row
+    is written as soon as a policy is judged; rows that are there are not made again, and a training by steps that was
+    stopped goes on, so a study can be stopped and continued. By minutes, nothing else should run on the machine.
+
+    Args:
+        file: A TOML file.
+        seeds: Seeds 0 … seeds − 1, in place of the file's.
+        minutes: Lengths, in place of the file's.
+        steps: Lengths in control steps, in place of the file's.
+        only: Names of variants; all if none is given.
+        out: The CSV file with the rows. Default: runs/study/NAME.csv for NAME.toml. The runs are kept in runs/study.
+        table_only: Print the table of finished rows, and train nothing.
+        each: A line per seed.
+        json: Print the rows as JSON.
+    """
+    plan = narrowed_to(read_plan(file, seeds=seeds, minutes=minutes, steps=steps), only)
+    out = out or RUNS / f"{file.stem}.csv"
+    if not table_only:
+        make(plan, out)
+    wanted = set(planned(plan))
+    found = [row for row in rows.read(out) if rows.trial(row) in wanted]
+    if json:
+        say(dumps(found, indent=2))
+    elif not found:
+        raise UserError(f"{out} has no row of this study yet")
+    else:
+        say(narrowed(table.each(found) if each else table.summary(found)))
+
+
+def make(plan: Plan, out: Path) -> None:
+    """Run what is missing."""
+    folder = RUNS / out.stem
+    with locked(folder):
+        there = {rows.trial(row) for row in rows.read(out)}
+        for trial in planned(plan):
+            if trial not in there:
+                say(f"{trial.variant}, {trial.robot}, seed {trial.seed}, {trial.length} …", sys.stderr)
+                rows.append(out, trials.run(plan, trial, folder, any(trial.is_before(other) for other in there)))
+                there.add(trial)

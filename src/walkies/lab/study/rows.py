@@ -1,0 +1,53 @@
+"""Finished rows in a CSV file, which a study that was stopped goes on with."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from walkies.errors import UserError
+from walkies.files import read_text
+from walkies.lab.study.plan import Trial
+
+NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error", "lin_vel_mark", "yaw_rate_mark")
+"""Of the examination, and its pass marks."""
+COLUMNS = (
+    *Trial._fields,
+    *("steps", "seconds", "passed", *NUMBERS, "episodes", "exam_seed", "boxes", "findings"),
+    *("commit", "machine", "date"),
+)
+Row = dict[str, str]
+
+
+def read(table: Path) -> list[Row]:
+    """The finished rows of a table.
+
+    Raises:
+        UserError: it has other columns, or a row is incomplete.
+    """
+    if not table.exists():
+        return []
+    found = csv.DictReader(read_text(table, "the rows of a study").splitlines())
+    if tuple(found.fieldnames or ()) != COLUMNS:
+        raise UserError(f"{table} has other columns than {', '.join(COLUMNS)}; move it away, or choose another --out")
+    rows = list(found)
+    if wrong := [at for at, row in enumerate(rows, 2) if None in row.values() or None in row]:
+        raise UserError(f"{table}, line {wrong[0]}: expected {len(COLUMNS)} columns; remove the line")
+    return rows
+
+
+def append(table: Path, row: Mapping[str, object]) -> None:
+    """Add one row."""
+    new = not table.exists()
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trial(row: Mapping[str, str]) -> Trial:
+    """Which trial a row is of."""
+    return Trial(row["variant"], row["robot"], int(row["seed"]), row["length"])
