@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from walkies.errors import UserError
-from walkies.files import read_text
+from walkies.files import read_text, write_text
 from walkies.lab.study.plan import Trial
 
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error", "lin_vel_mark", "yaw_rate_mark")
@@ -18,6 +19,7 @@ COLUMNS = (
     *("commit", "machine", "date"),
 )
 Row = dict[str, str]
+EXPECTED = "the rows of a study"
 
 
 def read(table: Path) -> list[Row]:
@@ -28,7 +30,7 @@ def read(table: Path) -> list[Row]:
     """
     if not table.exists():
         return []
-    found = csv.DictReader(read_text(table, "the rows of a study").splitlines())
+    found = csv.DictReader(read_text(table, EXPECTED).splitlines())
     if tuple(found.fieldnames or ()) != COLUMNS:
         raise UserError(f"{table} has other columns than {', '.join(COLUMNS)}; move it away, or choose another --out")
     rows = list(found)
@@ -39,13 +41,13 @@ def read(table: Path) -> list[Row]:
 
 def append(table: Path, row: Mapping[str, object]) -> None:
     """Add one row."""
-    new = not table.exists()
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if not table.exists():
+        writer.writeheader()
+    writer.writerow(row)
     table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    write_text(table, (read_text(table, EXPECTED) if table.exists() else "") + text.getvalue())
 
 
 def trial(row: Mapping[str, str]) -> Trial:
