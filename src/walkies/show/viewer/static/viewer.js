@@ -8,6 +8,7 @@ let about = null, rows = [], history = [], attach = null, drawn = null;
 const sent = new Map(); // time of each command by its number, for the response time
 let number = Math.floor(2 ** 40 * Math.random()); // answers go to every page: each knows its own
 let response = null, frames = 0, rate = null;
+let picked = { speed: 1, until: 0 }; // what was picked last, and until when that counts more than what the server says
 
 const link = new Worker("link.js"); // holds the socket
 const say = (message) => link.postMessage(message);
@@ -79,7 +80,8 @@ function controls() {
   for (const speed of about.speeds) {
     const label = append($("speeds"), "label", "");
     const input = append(label, "input", "");
-    Object.assign(input, { type: "radio", name: "speed", value: speed, onchange: () => say({ speed }) });
+    const pick = () => { picked = { speed, until: performance.now() + 1000 }; say({ speed }); };
+    Object.assign(input, { type: "radio", name: "speed", value: speed, onchange: pick });
     label.append(speed === 1 ? "1 ×" : `${speed} ×`);
   }
   for (const slider of about.sliders) {
@@ -159,7 +161,9 @@ function show(state) {
   about.state = state;
   if (about.kind === "play") {
     $("pause").textContent = state.paused ? "Go on" : "Pause";
-    for (const input of $("speeds").querySelectorAll("input")) input.checked = Number(input.value) === state.speed;
+    // A state that was on its way when a speed was picked still has the old one.
+    const speed = performance.now() < picked.until ? picked.speed : state.speed;
+    for (const input of $("speeds").querySelectorAll("input")) input.checked = Number(input.value) === speed;
     for (const [name, value] of Object.entries(state.settings)) {
       const input = $(name);
       if (input && !input.matches(":active, :focus")) { input.value = value; input.tell(); }
