@@ -55,7 +55,7 @@ XLA_FLAGS = (
 )
 """oneDNN about halves the time of small matrix products. LLVM's first level of optimization compiles a tenth faster
 than its second and trains as fast. XLA's newer emitters make a module of LLVM's of every fusion; the older ones make a
-few dozen modules, compile in 0.6 of the processor time, and train as fast. Loops that are not unrolled compile in 0.85
+few dozen modules, compile in 0.6 of the processor time, and train as fast. Loops that are not unrolled compile in 0.88
 of the processor time, and train as fast."""
 
 
