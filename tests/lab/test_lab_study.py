@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from walkies.accel import cache
 from walkies.cli import run as cli
 from walkies.errors import UserError
 from walkies.lab.study import command, rows, table, trials
@@ -182,6 +184,20 @@ def test_a_command_that_fails_ends_the_study_and_a_verdict_does_not():
     with pytest.raises(UserError, match="walkies train nobody --steps 1 ended with 2"):
         trials.command("train", "nobody", "--steps", "1", statuses=trials.VERDICTS)
     assert trials.command("version").startswith("walkies")
+
+
+def test_only_a_cold_training_does_without_what_was_compiled_before(monkeypatch):
+    seen = []
+
+    def called(program, *, env, **_):
+        seen.append(env.get(cache.SWITCH))
+        return subprocess.CompletedProcess(program, 0, "")
+
+    monkeypatch.setattr(trials.subprocess, "run", called)
+    monkeypatch.setenv(cache.SWITCH, "1")
+    for cold in (True, False):
+        trials.command("train", cold=cold)
+    assert seen == ["0", "1"]
 
 
 SMALL = "--recipe.num-envs 16 --recipe.horizon 8 --recipe.minibatches 2 --recipe.hidden 8 --recipe.critic-hidden 8"

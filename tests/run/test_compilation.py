@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from walkies.mdp import Box, Observation
+from walkies.rl import symmetry
 from walkies.run.config import TrainConfig
 from walkies.run.training import Training
 
@@ -85,3 +88,21 @@ def test_what_is_wrong_with_an_iteration_is_said_where_it_is_called(monkeypatch)
     training = Training(config, ahead=True)
     with pytest.raises(Broken):
         training.advance()
+
+
+def test_the_mirror_of_a_robot_is_known_without_compiling():
+    """Whatever other tests compiled before: of sizes that nothing else has. Control: a mirror in JAX compiles."""
+
+    def mirror(xp):
+        flipped = lambda x: xp.asarray(x)[..., ::-1] * xp.float32(1.0)  # noqa: E731
+        return SimpleNamespace(
+            mirror_observation=lambda one: Observation(flipped(one.policy), flipped(one.critic)), mirror_action=flipped
+        )
+
+    env = SimpleNamespace(observation_size=37, privileged_size=41, action_space=Box(5))
+    with compiling() as names:
+        found = symmetry.reflection(env, mirror(np))
+    assert names == [] and np.array_equal(found.critic, np.eye(41)[::-1])
+    with compiling() as names:
+        symmetry.reflection(env, mirror(jnp))
+    assert names
