@@ -186,6 +186,22 @@ def test_a_command_that_fails_ends_the_study_and_a_verdict_does_not():
     assert trials.command("version").startswith("walkies")
 
 
+def test_rows_of_other_settings_are_not_taken_for_these(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan, out = Plan({"a": "--x 1", "b": ""}, seeds=1, steps=(1000,)), tmp_path / "rows.csv"
+    command.make(plan, out)
+    for changed, said in (
+        (plan._replace(variants={"a": "--x 2"}), "flags '--x 1', not '--x 2'"),
+        (plan._replace(episodes=5), "episodes '1000', not 5"),
+        (plan._replace(exam_seed=9), "exam_seed '2026', not 9"),
+    ):
+        with pytest.raises(UserError, match="another name, or choose another --out") as refused:
+            command.make(changed, out)
+        assert said in str(refused.value)
+    assert [row["variant"] for row in rows.of_plan(plan._replace(variants={"b": ""}), out)] == ["b"]
+    assert len(rows.of_plan(plan, out)) == 2
+
+
 def test_only_a_cold_training_does_without_what_was_compiled_before(monkeypatch):
     seen = []
 

@@ -53,8 +53,7 @@ def command(
     out = out or RUNS / f"{file.stem}.csv"
     if not table_only:
         make(plan, out)
-    wanted = set(planned(plan))
-    found = [row for row in rows.read(out) if rows.trial(row) in wanted]
+    found = rows.of_plan(plan, out)
     if json:
         say(dumps(found, indent=2))
     elif not found:
@@ -67,6 +66,7 @@ def make(plan: Plan, out: Path) -> None:
     """Run what is missing."""
     folder = RUNS / out.stem
     with locked(folder):
+        rows.of_plan(plan, out)
         there = {rows.trial(row) for row in rows.read(out)}
         for trial in planned(plan):
             if trial not in there:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from walkies.errors import UserError
 from walkies.files import read_text, write_text
-from walkies.lab.study.plan import Trial
+from walkies.lab.study.plan import Plan, Trial, planned
 
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error", "lin_vel_mark", "yaw_rate_mark")
 """Of the examination, and its pass marks."""
 COLUMNS = (
     *Trial._fields,
-    *("steps", "seconds", "passed", *NUMBERS, "episodes", "exam_seed", "boxes", "findings"),
+    *("flags", "steps", "seconds", "passed", *NUMBERS, "episodes", "exam_seed", "boxes", "findings"),
     *("commit", "machine", "date"),
 )
 Row = dict[str, str]
@@ -37,6 +37,24 @@ def read(table: Path) -> list[Row]:
     if wrong := [at for at, row in enumerate(rows, 2) if None in row.values() or None in row]:
         raise UserError(f"{table}, line {wrong[0]}: expected {len(COLUMNS)} columns; remove the line")
     return rows
+
+
+def of_plan(plan: Plan, table: Path) -> list[Row]:
+    """The finished rows of a plan's trials.
+
+    Raises:
+        UserError: one was made with other flags or another examination than the plan has now.
+    """
+    wanted = set(planned(plan))
+    found = [row for row in read(table) if trial(row) in wanted]
+    for row in found:
+        now = {"flags": plan.variants[row["variant"]], "episodes": plan.episodes, "exam_seed": plan.exam_seed}
+        if other := [name for name, value in now.items() if row[name] != str(value)]:
+            raise UserError(
+                f"{table}: {row['variant']}, seed {row['seed']}, {row['length']} was made with {other[0]} "
+                f"{row[other[0]]!r}, not {now[other[0]]!r}; give the variant another name, or choose another --out"
+            )
+    return found
 
 
 def append(table: Path, row: Mapping[str, object]) -> None:

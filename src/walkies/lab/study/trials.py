@@ -41,7 +41,8 @@ def run(plan: Plan, trial: Trial, folder: Path, later: bool, cwd: Path | None = 
     call = partial(command, cwd=cwd)
     seconds = train(plan, trial, out, later, call)
     return {
-        **trial._asdict(), "steps": taken(out), "seconds": round(seconds, 1), **judge(plan, out, call),
+        **trial._asdict(), "flags": plan.variants[trial.variant], "steps": taken(out), "seconds": round(seconds, 1),
+        **judge(plan, out, call),
         "commit": commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
 
