@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,6 +144,18 @@ def read_json(path: Path | str, expected: str) -> Any:
         UserError: it cannot be read, or is not JSON; one sentence that names the file.
     """
     return parse_json(read_text(path, expected), str(path), expected)
+
+
+def read_toml(path: Path | str, expected: str) -> dict[str, Any]:
+    """A TOML file's content; `expected` as in `read_text`.
+
+    Raises:
+        UserError: the file cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path, expected))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({shown(str(error))}); expected {expected}") from error
 
 
 def parse_json(text: str, name: str, expected: str) -> Any:

@@ -6,13 +6,12 @@ The file is a run's config.json, or TOML of the same form; settings it leaves ou
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from walkies.errors import UserError
-from walkies.files import read_json, read_text, shown
+from walkies.files import read_json, read_toml, shown
 from walkies.run.config import TrainConfig, load_terms
 from walkies.run.folders import current_names, from_dict, to_dict
 
@@ -59,7 +58,7 @@ def settings(arguments: Sequence[str]) -> Settings:
     if file is None:
         return Settings({}, "")
     toml = file.suffix == ".toml"
-    found = _toml(file) if toml else read_json(file, EXPECTED)
+    found = read_toml(file, EXPECTED) if toml else read_json(file, EXPECTED)
     if not isinstance(found, dict):
         raise UserError(f"{file}: expected {EXPECTED}, got {shown(found)}")
     found = current_names(TrainConfig, found)
@@ -73,13 +72,6 @@ def _file(arguments: Sequence[str]) -> Path | None:
         if name == FLAG and (equals or following is not None):
             file = Path(value if equals else str(following))
     return file
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(file, EXPECTED))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({shown(str(error))}); expected {EXPECTED}") from error
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

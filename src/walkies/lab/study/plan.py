@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
@@ -11,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 from walkies import records
 from walkies.bounds import Between, Seed, refuse
 from walkies.errors import UserError
-from walkies.files import read_text, shown
+from walkies.files import read_toml, shown
 from walkies.robots import DEFAULT as DEFAULT_ROBOT
 
 EXPECTED = "a study in TOML, such as benchmarks/seeds.toml"
@@ -78,10 +77,7 @@ def read_plan(path: Path, **changes: Any) -> Plan:
     Raises:
         UserError: it cannot be read, has unknown entries, or asks for what is impossible.
     """
-    try:
-        content = tomllib.loads(read_text(path, EXPECTED))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({shown(str(error))}); expected {EXPECTED}") from error
+    content = read_toml(path, EXPECTED)
     if unknown := sorted(set(content) - set(Plan._fields)):
         raise UserError(f"{path}: unknown {', '.join(unknown)}; there are {', '.join(Plan._fields)}")
     content.setdefault("variants", {"default": ""})
