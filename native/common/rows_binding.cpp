@@ -18,7 +18,7 @@ constexpr int64_t kRowsPerPiece = 64;
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native rows: " + what); }
 
 // Arguments: which rows, then arrays of equally many rows. Results: those rows of every array.
-ffi::Error take(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets) {
+ffi::Error take(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t threads) {
   auto index = args.get<ffi::Buffer<ffi::S32>>(0);
   if (index.has_error()) return index.error();
   const int64_t count = int64_t(index->element_count());
@@ -44,7 +44,7 @@ ffi::Error take(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRet
       return wrong("row " + std::to_string(row[i]) + " of " + std::to_string(rows) + " was asked for");
     }
   }
-  in_parallel(pool, (count + kRowsPerPiece - 1) / kRowsPerPiece, 0, [&](int64_t piece) {
+  in_parallel(pool, (count + kRowsPerPiece - 1) / kRowsPerPiece, threads, [&](int64_t piece) {
     const int64_t stop = std::min(count, (piece + 1) * kRowsPerPiece);
     for (const Copy& copy : copies) copy_rows(copy, row, piece * kRowsPerPiece, stop);
   });
@@ -94,6 +94,7 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_rows(XLA_FFI_CallFrame* frame) {
                              .Ctx<walkies::ffi::ThreadPool>()
                              .RemainingArgs()
                              .RemainingRets()
+                             .Attr<int64_t>("threads")
                              .To(walkies::take)
                              .release();
   return handler->Call(frame);

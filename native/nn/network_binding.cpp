@@ -73,7 +73,7 @@ bool is(const F32& buffer, int64_t rows, int64_t columns) {
 
 // Results: outputs (samples, out), and hidden activations if asked for.
 ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t layers,
-                   int64_t activation) {
+                   int64_t activation, int64_t threads) {
   const NetworkKernel* k = network_kernel();
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   NetworkCall call{};
@@ -89,14 +89,14 @@ ffi::Error forward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remaining
     call.hidden = (*hidden)->typed_data();
   }
   const Memory packed = packed_weights(*k, call, false);
-  in_parallel(pool, (call.samples + k->chunk - 1) / k->chunk, 0,
+  in_parallel(pool, (call.samples + k->chunk - 1) / k->chunk, threads,
               [&](int64_t chunk) { k->forward(call, packed.get(), chunk); });
   return ffi::Error::Success();
 }
 
 // Further arguments: hidden activations, gradient of the outputs. Results: gradients of weights and bias, by layer.
 ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t layers,
-                    int64_t activation) {
+                    int64_t activation, int64_t threads) {
   const NetworkKernel* k = network_kernel();
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   NetworkCall call{};
@@ -123,11 +123,11 @@ ffi::Error backward(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remainin
   const size_t sums = k->partial_size(call);
   const Memory partial = memory(kParts * sums);
   const int64_t size = call.part_size(k->share);
-  in_parallel(pool, kParts, 0, [&](int64_t part) {
+  in_parallel(pool, kParts, threads, [&](int64_t part) {
     const int64_t first = std::min(call.samples, part * size), stop = std::min(call.samples, first + size);
     k->backward(call, packed.get(), partial.get() + size_t(part) * sums, first, stop, false);
   });
-  in_parallel(pool, kParts, 0, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
+  in_parallel(pool, kParts, threads, [&](int64_t piece) { k->sum(call, partial.get(), piece, kParts); });
   return ffi::Error::Success();
 }
 
@@ -140,6 +140,7 @@ XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
                              .RemainingRets()
                              .Attr<int64_t>("layers")
                              .Attr<int64_t>("activation")
+                             .Attr<int64_t>("threads")
                              .To(function)
                              .release();
   return handler->Call(frame);

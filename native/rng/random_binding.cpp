@@ -24,26 +24,28 @@ constexpr int kDigit = 11;           // bits that one pass of the sort looks at
 
 ffi::Error wrong(const std::string& what) { return ffi::Error::InvalidArgument("native random numbers: " + what); }
 
-void fill(ffi::ThreadPool& pool, const RandomKernel& k, int64_t kind, const uint32_t* key, int64_t count,
-          uint32_t* out) {
-  in_parallel(pool, (count + kPerPiece - 1) / kPerPiece, 0, [&](int64_t piece) {
+void fill(ffi::ThreadPool& pool, int64_t threads, const RandomKernel& k, int64_t kind, const uint32_t* key,
+          int64_t count, uint32_t* out) {
+  in_parallel(pool, (count + kPerPiece - 1) / kPerPiece, threads, [&](int64_t piece) {
     k.fill(kind, key, piece * kPerPiece, std::min(count, (piece + 1) * kPerPiece), out);
   });
 }
 
 // Argument: a key of two words. Result: any shape of numbers.
-ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::F32>> out, int64_t kind) {
+ffi::Error numbers(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::F32>> out, int64_t kind,
+                   int64_t threads) {
   const RandomKernel* k = WALKIES_CHOSEN(random_numbers);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   if (key.element_count() != 2) return wrong("a key has two words");
   if (kind != kUniform && kind != kNormal) return wrong("unknown kind");
-  fill(pool, *k, kind, key.typed_data(), int64_t(out->element_count()), static_cast<uint32_t*>(out->untyped_data()));
+  fill(pool, threads, *k, kind, key.typed_data(), int64_t(out->element_count()),
+       static_cast<uint32_t*>(out->untyped_data()));
   return ffi::Error::Success();
 }
 
 // Argument: a key of two words. Result: 0 … n − 1 in the order of n random numbers, equal ones in that of their indices.
 // A number counts by its upper 32 − width bits, width being what n − 1 takes.
-ffi::Error permutation(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::S32>> out) {
+ffi::Error permutation(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ffi::S32>> out, int64_t threads) {
   const RandomKernel* k = WALKIES_CHOSEN(random_numbers);
   if (!k) return wrong("no instruction set; `walkies doctor` says more");
   if (key.element_count() != 2) return wrong("a key has two words");
@@ -52,7 +54,7 @@ ffi::Error permutation(ffi::ThreadPool pool, Key key, ffi::Result<ffi::Buffer<ff
   int width = 0;
   while ((count - 1) >> width) width++;
   std::vector<uint32_t> words(count), before(count);
-  fill(pool, *k, kBits, key.typed_data(), int64_t(count), words.data());
+  fill(pool, threads, *k, kBits, key.typed_data(), int64_t(count), words.data());
   for (size_t i = 0; i < count; i++) words[i] = uint32_t(uint64_t(words[i]) >> width << width | i);
   for (int shift = width; shift < 32; shift += kDigit) {  // the lowest digit first; a pass keeps the order of equals
     const auto digit = [&](uint32_t word) { return (word >> shift) & ((1u << kDigit) - 1); };
@@ -77,6 +79,7 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_random(XLA_FFI_CallFrame* frame) {
                              .Arg<walkies::Key>()
                              .Ret<ffi::Buffer<ffi::F32>>()
                              .Attr<int64_t>("kind")
+                             .Attr<int64_t>("threads")
                              .To(walkies::numbers)
                              .release();
   return handler->Call(frame);
@@ -88,6 +91,7 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_permutation(XLA_FFI_CallFrame* frame) {
                              .Ctx<ffi::ThreadPool>()
                              .Arg<walkies::Key>()
                              .Ret<ffi::Buffer<ffi::S32>>()
+                             .Attr<int64_t>("threads")
                              .To(walkies::permutation)
                              .release();
   return handler->Call(frame);

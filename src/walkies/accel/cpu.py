@@ -30,11 +30,12 @@ MujocoThreads = Annotated[int, Between(0, MOST_THREADS)]
 """Likewise; MuJoCo's 0 stands for all cores."""
 
 
-def use_cpu(threads: int | None) -> None:
+def use_cpu(threads: int | None, devices: int = 1) -> None:
     """Call before the first JAX computation of the process.
 
     `threads` bounds XLA's pool, in which the native engine works too. What is compiled is kept for the next process
-    (`walkies.accel.cache`).
+    (`walkies.accel.cache`). JAX sees the CPU as so many devices, but not as more than it has threads
+    (`walkies.rl.devices`).
 
     Raises:
         UserError: a number of threads that is none, or a switch of the cache that is none.
@@ -43,7 +44,8 @@ def use_cpu(threads: int | None) -> None:
 
     refuse(threads, Threads | None, "threads")
     keep_memory()
-    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+    devices = min(devices, available_cores() if threads is None else threads)
+    os.environ.setdefault("XLA_FLAGS", f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}")
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
     keep_compiled()

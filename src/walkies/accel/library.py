@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import jax
@@ -42,6 +45,24 @@ SWITCH = "WALKIES_ACCEL"
 """Environment variable: 0 computes everything but the native simulator by its definition in JAX."""
 SETTINGS = {"": True, "1": True, "0": False}
 """Its values."""
+
+
+_threads: ContextVar[int] = ContextVar("threads", default=0)
+
+
+@contextmanager
+def threads(most: int) -> Iterator[None]:
+    """What is traced within the block uses at most so many threads of XLA's pool in each custom call."""
+    before = _threads.set(most)
+    try:
+        yield
+    finally:
+        _threads.reset(before)
+
+
+def most_threads() -> np.int64:
+    """Of a custom call that is traced now, as its attribute `threads`; 0: all of the pool."""
+    return np.int64(_threads.get())
 
 
 def _candidates() -> list[Path]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.accel.library import available, library
+from walkies.accel.library import available, library, most_threads
 from walkies.errors import UserError
 
 Array = jax.Array
@@ -98,4 +98,4 @@ def _call(name: str, results: list, layers: Layers, activation: str, rows: Array
     library()
     call = jax.ffi.ffi_call(name, results, vmap_method="sequential")
     return call(rows, *jax.tree.leaves(layers), *more, layers=np.int64(len(layers)),
-                activation=np.int64(ACTIVATIONS[activation]))  # fmt: skip
+                activation=np.int64(ACTIVATIONS[activation]), threads=most_threads())  # fmt: skip

@@ -53,7 +53,7 @@ def faster_permutation(definition: Permutation) -> Permutation:
             return definition(key, count)
         shape = jax.ShapeDtypeStruct((count,), jnp.int32)
         call = jax.ffi.ffi_call(library.PERMUTATION_TARGET, shape, vmap_method="sequential")
-        return call(jax.random.key_data(key))
+        return call(jax.random.key_data(key), threads=library.most_threads())
 
     return chosen
 
@@ -72,4 +72,4 @@ def _fits(key: Array, dtype: jnp.dtype | type) -> bool:
 def _numbers(kind: str, key: Array, shape: tuple[int, ...]) -> Array:
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
     call = jax.ffi.ffi_call(library.RANDOM_TARGET, result, vmap_method="sequential")
-    return call(jax.random.key_data(key), kind=np.int64(KINDS[kind]))
+    return call(jax.random.key_data(key), kind=np.int64(KINDS[kind]), threads=library.most_threads())

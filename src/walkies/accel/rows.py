@@ -36,7 +36,7 @@ def faster_taker(definition: Taker) -> Taker:
         def take(rows: Array) -> T:
             shapes = [jax.ShapeDtypeStruct((*rows.shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
             call = jax.ffi.ffi_call(library.ROWS_TARGET, shapes, vmap_method="sequential")
-            return jax.tree.unflatten(structure, call(rows, *leaves))
+            return jax.tree.unflatten(structure, call(rows, *leaves, threads=library.most_threads()))
 
         return take
 

@@ -7,6 +7,7 @@ policy would be a different one (the importance ratio would not start at 1).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -62,6 +63,10 @@ class Normalizer(NamedTuple):
         """(x − mean) · scale for observations x, arrays (…, *shape)."""
         return jax.tree.map(lambda x, mean, scale: (x - mean) * scale, x, self.mean, self.scale)
 
+    def empty(self) -> Normalizer:
+        """The same before any data."""
+        return jax.tree.map(jnp.zeros_like, self)
+
     def leading(self, x: Any) -> tuple[int, ...]:
         """The shape of a batch of observations: its arrays' axes before those of a single one."""
         batch, one = jax.tree.leaves(x)[0], jax.tree.leaves(self.origin)[0]
@@ -91,25 +96,42 @@ def init(sizes: Sizes, dtype: jnp.dtype = jnp.float32) -> Normalizer:
 
 def update(old: Normalizer, x: Any) -> Normalizer:
     """Statistics of what `old` has seen and of observations x, arrays (…, *shape)."""
-    before = (old.origin, old.offset, old.variance)
-    columns = [jax.tree.leaves(tree) for tree in (*before, x)]
-    merged = [_merge(old.samples, *leaves) for leaves in zip(*columns, strict=True)]
-    origin, offset, variance = (
-        jax.tree.unflatten(jax.tree.structure(tree), leaves)
-        for tree, leaves in zip(before, zip(*merged, strict=True), strict=True)
-    )
-    samples = old.samples + math.prod(old.leading(x))
-    return old._replace(samples=samples, origin=origin, offset=offset, variance=variance)
+    return merge(old, moments(old, x))
 
 
-def _merge(samples: Array, origin: Array, offset: Array, variance: Array, x: Array) -> tuple[Array, Array, Array]:
-    """Moments of one array (Chan, Golub & LeVeque 1979, eq. 2.1)."""
-    x = x.reshape(-1, *origin.shape)
-    origin = jnp.where(samples > 0.0, origin, x[0])
-    shifted = x - origin
-    mean = shifted.mean(axis=0)
-    new_variance = jnp.mean(jnp.square(shifted - mean), axis=0)
-    weight = x.shape[0] / (samples + x.shape[0])
-    delta = mean - offset
-    offset = offset + weight * delta
-    return origin, offset, (1.0 - weight) * variance + weight * new_variance + weight * (1.0 - weight) * delta * delta
+def moments(like: Normalizer, x: Any) -> Normalizer:
+    """Statistics of observations x alone, arrays (…, *shape), about the origin of `like` if that has one."""
+    count = math.prod(like.leading(x))
+
+    def of(origin: Array, x: Array) -> tuple[Array, Array, Array]:
+        x = x.reshape(-1, *origin.shape)
+        origin = jnp.where(like.samples > 0.0, origin, x[0])
+        shifted = x - origin
+        mean = shifted.mean(axis=0)
+        return origin, mean, jnp.mean(jnp.square(shifted - mean), axis=0)
+
+    return _each(like, of, like.origin, x)._replace(samples=jnp.asarray(count, like.samples.dtype))
+
+
+def merge(old: Normalizer, new: Normalizer) -> Normalizer:
+    """Statistics of what either has seen (Chan, Golub & LeVeque 1979, eq. 2.1)."""
+    samples = old.samples + new.samples
+    weight = new.samples / jnp.maximum(samples, 1.0)
+
+    def of(origin: Array, offset: Array, variance: Array, *other: Array) -> tuple[Array, Array, Array]:
+        other_origin, other_offset, other_variance = other
+        origin = jnp.where(old.samples > 0.0, origin, other_origin)
+        delta = (other_origin - origin) + other_offset - offset
+        variance = (1.0 - weight) * variance + weight * other_variance + weight * (1.0 - weight) * delta * delta
+        return origin, offset + weight * delta, variance
+
+    merged = _each(old, of, old.origin, old.offset, old.variance, new.origin, new.offset, new.variance)
+    return merged._replace(samples=samples)
+
+
+def _each(like: Normalizer, of: Callable[..., tuple[Array, Array, Array]], *trees: Any) -> Normalizer:
+    """`of` each array of observations: from the leaves of `trees` to its origin, offset and variance."""
+    structure = jax.tree.structure(like.origin)
+    results = [of(*leaves) for leaves in zip(*map(jax.tree.leaves, trees), strict=True)]
+    trees = tuple(jax.tree.unflatten(structure, leaves) for leaves in zip(*results, strict=True))
+    return like._replace(origin=trees[0], offset=trees[1], variance=trees[2])

@@ -33,6 +33,9 @@ class Recipe:
 
     num_envs: Annotated[int, Between(1, 10**7)] = 1024
     """Parallel environments."""
+    groups: Annotated[int, Between(1, 10**4)] = 1
+    """Groups of environments that act apart, with random numbers of their own: on several devices at once where JAX
+    has several, with the same result as one after the other on one."""
     horizon: Annotated[int, Between(1, 10**6)] = 16
     """Rollout length: control steps per environment in one iteration."""
     whole_episodes: bool = False

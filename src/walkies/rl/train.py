@@ -11,31 +11,18 @@ import jax.numpy as jnp
 
 from walkies import renamed
 from walkies.errors import UserError
-from walkies.mdp import Env, Observation
+from walkies.mdp import Env
 from walkies.rl import finite, normalize, objectives, sizes, symmetry
-from walkies.rl.advantages import ADVANTAGES, discounted_sums
-from walkies.rl.normalize import Normalizer
+from walkies.rl.batches import make_batch, mirror_of, values
 from walkies.rl.objectives import Batch, masked_variance
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import EpisodeState, Rollout, rollout, start
+from walkies.rl.summary import Normalizers, Summary, joined, summarize
 from walkies.rl.updates import UPDATES, Learner, Params, init_learner
 
 Array = jax.Array
 Metrics = dict[str, Array]
-
-REWARD_CLIP = 10.0
-"""Scaled rewards are clipped to ± this (Stable-Baselines3's VecNormalize)."""
-
-
-class Normalizers(NamedTuple):
-    """Frozen within an iteration."""
-
-    policy: Normalizer
-    critic: Normalizer
-    discounted_return: Normalizer
-    """(1,): of the running discounted return; only its standard deviation is used, to scale rewards."""
-
 
 class TrainState(NamedTuple):
     """The complete state of a training: saved and loaded, it resumes bit for bit."""
@@ -135,13 +122,51 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     If observations or rewards are normalized, the first iteration only gathers statistics: nothing is learned from
     inputs of unknown scale.
     """
-    steps_now = recipe.num_envs * steps_per_iteration(recipe, env)
-    world: Any = _changed(env, state.iteration.astype(jnp.float32) * steps_now, state.curriculum)
-    policy = make_policy(recipe, world)
-    key, start_key, act_key, learn_key = jax.random.split(state.key, 4)
-    actors, discounted = state.actors, state.discounted_return
+    key, act_keys, learn_key = split(recipe, state.key)
+    actors, discounted, batch, summary = act(recipe, env, state, state.actors, state.discounted_return, act_keys)
+    state = state._replace(actors=actors, discounted_return=discounted, key=key)
+    return improve(recipe, env, state, batch, joined(summary), learn_key)
+
+
+def split(recipe: Recipe, key: Array) -> tuple[Array, Array, Array]:
+    """The next iteration's key, keys to act with (groups, 2), and the key to learn with."""
+    key, *acting, learn_key = jax.random.split(key, 4)
+    if recipe.groups > 1:
+        acting = [jax.random.split(one, recipe.groups) for one in acting]
+    return key, jnp.stack(acting, axis=-1).reshape(recipe.groups, 2), learn_key
+
+
+def act(
+    recipe: Recipe, env: Env, state: TrainState, actors: EpisodeState, discounted: Array, keys: Array
+) -> tuple[EpisodeState, Array, Batch, Summary]:
+    """Act in groups of environments, one for each row of `keys` (groups, 2).
+
+    The environments are in `actors` and `discounted`, and not those of `state`, of which only what was learned is used.
+
+    Returns:
+        The episode state and the running discounted return (num_envs,) at the end, the batch, and a summary of which
+        every leaf leads with the groups.
+    """
+    world = _changed(env, _steps_so_far(recipe, env, state), state.curriculum)
+    one = partial(_act_in_group, recipe, world, state)
+    groups = keys.shape[0]
+    if groups == 1:
+        actors, discounted, batch, summary = one((actors, discounted, keys[0]))
+        return actors, discounted, batch, jax.tree.map(lambda leaf: leaf[None], summary)
+    apart = lambda leaf: leaf.reshape(groups, -1, *leaf.shape[1:])  # noqa: E731
+    together = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+    *ended, summary = jax.lax.map(one, (*jax.tree.map(apart, (actors, discounted)), keys))
+    actors, discounted, batch = jax.tree.map(together, tuple(ended))
+    return actors, discounted, batch, summary
+
+
+def _act_in_group(
+    recipe: Recipe, world: Env, state: TrainState, given: tuple[EpisodeState, Array, Array]
+) -> tuple[EpisodeState, Array, Batch, Summary]:
+    actors, discounted, (start_key, act_key) = given
+    steps, policy = steps_per_iteration(recipe, world), make_policy(recipe, world)
     if recipe.whole_episodes:
-        actors, discounted = start(world, start_key, recipe.num_envs, stagger=False), jnp.zeros_like(discounted)
+        actors, discounted = start(world, start_key, discounted.shape[0], stagger=False), jnp.zeros_like(discounted)
     actors, record = rollout(
         world,
         policy,
@@ -150,15 +175,17 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
         partial(values, recipe, state),
         actors,
         act_key,
-        steps_per_iteration(recipe, world),
+        steps,
         recipe.resets,
         recipe.time_limits,
     )
-    state, metrics = learn(recipe, world, state._replace(key=key), actors, discounted, record, learn_key)
-    if state.curriculum is not None:
-        curriculum, told = world.advance(state.curriculum, record.metrics, steps_now)
-        state, metrics = state._replace(curriculum=curriculum), metrics | told
-    return state, metrics
+    batch = make_batch(recipe, world, policy, state, record)
+    summary, discounted = summarize(recipe, state, record, discounted)
+    return actors, discounted, batch, summary
+
+
+def _steps_so_far(recipe: Recipe, env: Env, state: TrainState) -> Array:
+    return state.iteration.astype(jnp.float32) * (recipe.num_envs * steps_per_iteration(recipe, env))
 
 
 def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
@@ -171,74 +198,77 @@ def _changed(env: Env, steps: Array, curriculum: Any) -> Any:
 def learn(
     recipe: Recipe, env: Env, state: TrainState, actors: Any, discounted: Array, record: Rollout, key: Array
 ) -> tuple[TrainState, Metrics]:
-    """The part of an iteration after acting: estimate advantages, update, finish.
+    """The part of an iteration after acting, for who acts in a way of his own.
 
     Of `env` only its sizes, its action space and its mirror are used. actors, discounted: the episode state at the end
     of acting, and the running discounted return (num_envs,) at its beginning.
     """
-    policy = make_policy(recipe, env)
-    batch = make_batch(recipe, env, policy, state, record)
+    batch = make_batch(recipe, env, make_policy(recipe, env), state, record)
+    summary, discounted = summarize(recipe, state, record, discounted)
+    return improve(recipe, env, state._replace(actors=actors, discounted_return=discounted), batch, summary, key)
+
+
+def improve(
+    recipe: Recipe, env: Env, state: TrainState, batch: Batch, summary: Summary, key: Array
+) -> tuple[TrainState, Metrics]:
+    """Update, and count what `summary` says. The environments in `state` are only passed on."""
+    world: Any = _changed(env, _steps_so_far(recipe, env, state), state.curriculum)
+    policy = make_policy(recipe, world)
     learner, metrics = UPDATES[recipe.update](recipe, policy, _scheduled(recipe, state), batch, key)
-    r = _reflection(recipe, env)
+    r = _reflection(recipe, world)
     if r is not None:
         learner = learner._replace(params=symmetry.project(learner.params, r))
-    state, metrics = finish_iteration(recipe, state, learner, actors, discounted, record, batch, metrics)
+    state, metrics = finish_iteration(recipe, state, learner, summary, batch, metrics)
     if r is not None:
         n = state.normalizers
         of = symmetry.of_normalizer
         state = state._replace(normalizers=n._replace(policy=of(n.policy, r.policy), critic=of(n.critic, r.critic)))
+    if state.curriculum is not None:
+        steps_now = recipe.num_envs * steps_per_iteration(recipe, world)
+        curriculum, told = world.advance(state.curriculum, summary.metrics, steps_now)
+        state, metrics = state._replace(curriculum=curriculum), metrics | told
     return state, metrics
 
 
 def _reflection(recipe: Recipe, env: Env) -> symmetry.Reflection | None:
     """Under which both networks are equivariant; None if the recipe does not ask for it."""
-    return symmetry.reflection(env, _mirror_of(recipe, env)) if recipe.symmetry == "equivariant" else None
+    return symmetry.reflection(env, mirror_of(recipe, env)) if recipe.symmetry == "equivariant" else None
 
 
 def finish_iteration(
-    recipe: Recipe,
-    state: TrainState,
-    learner: Learner,
-    actors: Any,
-    discounted: Array,
-    record: Rollout,
-    batch: Batch,
-    metrics: Metrics,
+    recipe: Recipe, state: TrainState, learner: Learner, summary: Summary, batch: Batch, metrics: Metrics
 ) -> tuple[TrainState, Metrics]:
     """The state after an iteration that led to `learner`: statistics refreshed, episodes counted."""
     if recipe.normalize_observations or recipe.normalize_reward:
         # Not `where`, of which XLA would compile a function for each array.
         learner = jax.lax.cond(state.iteration > 0, lambda: learner, lambda: state.learner)
 
-    normalizers = state.normalizers
+    old, seen = state.normalizers, summary.seen
+    normalizers = old
     if recipe.normalize_observations:
         normalizers = normalizers._replace(
-            policy=normalize.update(normalizers.policy, record.observations.policy),
-            critic=normalize.update(normalizers.critic, record.observations.critic),
+            policy=normalize.merge(old.policy, seen.policy), critic=normalize.merge(old.critic, seen.critic)
         )
     if recipe.normalize_reward:
-        history = discounted_returns(discounted, record, recipe.gamma)
-        normalizers = normalizers._replace(
-            discounted_return=normalize.update(normalizers.discounted_return, history[..., None])
-        )
-        discounted = jnp.where(record.done[-1], 0.0, history[-1])
+        merged = normalize.merge(old.discounted_return, seen.discounted_return)
+        normalizers = normalizers._replace(discounted_return=merged)
 
-    ended = jnp.sum(record.done)
+    ended = summary.episodes
     mean_return, mean_length = (
-        jnp.where(ended > 0, jnp.sum(total) / jnp.maximum(ended, 1), previous)
+        jnp.where(ended > 0, total / jnp.maximum(ended, 1), previous)
         for total, previous in (
-            (record.episode_returns, state.episode_return),
-            (record.episode_lengths, state.episode_length),
+            (summary.episode_returns, state.episode_return),
+            (summary.episode_lengths, state.episode_length),
         )
     )
-    metrics = record.metrics | metrics
+    metrics = summary.metrics | metrics
     metrics |= {
-        "reward": jnp.mean(record.rewards),
+        "reward": summary.reward,
         "episode_return": mean_return,
         "episode_length": mean_length,
         "episodes": ended,
-        "terminations": jnp.sum(record.terminated),
-        "samples": jnp.sum(batch.mask[: record.rewards.size]),
+        "terminations": summary.terminations,
+        "samples": jnp.sum(batch.mask) / (2 if recipe.symmetry == "augment" else 1),
         "learning_rate": learner.learning_rate,
         "largest_parameter": finite.largest(learner.params),
     }
@@ -248,8 +278,13 @@ def finish_iteration(
         metrics["explained_variance"] = 1.0 - unexplained / total
     if learner.params.policy.log_std.size:
         metrics["std"] = jnp.mean(jnp.exp(learner.params.policy.log_std))
-    state = TrainState(learner, normalizers, actors, discounted, state.key, state.iteration + 1, mean_return,
-        mean_length.astype(state.episode_length.dtype), state.curriculum)  # fmt: skip
+    state = state._replace(
+        learner=learner,
+        normalizers=normalizers,
+        iteration=state.iteration + 1,
+        episode_return=mean_return,
+        episode_length=mean_length.astype(state.episode_length.dtype),
+    )
     return state, {name: value.astype(jnp.float32) for name, value in metrics.items()}
 
 
@@ -262,82 +297,6 @@ def steps_per_iteration(recipe: Recipe, env: Env) -> int:
     return env.time_limit
 
 
-def make_batch(recipe: Recipe, env: Env, policy: Policy, state: TrainState, record: Rollout) -> Batch:
-    """The batch to learn from `record`, one row per sample, mirror images last."""
-    v = values(recipe, state, record.critic_observations)
-    rewards = record.rewards
-    if recipe.normalize_reward:
-        rewards = jnp.clip(rewards * state.normalizers.discounted_return.scale, -REWARD_CLIP, REWARD_CLIP)
-    outcome = (v[:-1], record.next_values(v), record.terminated, record.done)
-    advantages = ADVANTAGES[recipe.advantage](rewards, *outcome, recipe.gamma, recipe.lam)
-    # The value target is what the baseline was subtracted from; for full_return the return from here on.
-    if recipe.advantage == "full_return":
-        targets = ADVANTAGES["reward_to_go"](rewards, *outcome, recipe.gamma) + v[:-1]
-    else:
-        targets = advantages + v[:-1]
-    mask = jnp.ones_like(rewards)
-    if recipe.whole_episodes:
-        mask = (jnp.cumsum(record.done, axis=0) - record.done == 0).astype(rewards.dtype)
-    if record.valid is not None:
-        mask = mask * record.valid
-
-    mirrored = None
-    if recipe.symmetry in ("augment", "loss"):
-        mirrored = _mirror_of(recipe, env).mirror_observation(record.observations)
-    batch = Batch(
-        policy_observation=state.normalizers.policy(record.observations.policy),
-        critic_observation=state.normalizers.critic(record.observations.critic),
-        mirrored_observation=state.normalizers.policy(mirrored.policy)
-        if mirrored and recipe.symmetry == "loss"
-        else None,
-        sample=record.samples,
-        dist_params=record.dist_params,
-        log_prob=record.log_probs,
-        advantage=advantages,
-        target=targets,
-        value=v[:-1],
-        mask=mask,
-        action_mask=record.observations.action_mask,
-    )
-    if mirrored and recipe.symmetry == "augment":
-        batch = jax.tree.map(lambda *a: jnp.concatenate(a, axis=1), batch, _mirror(policy, state, mirrored, batch))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
-
-
-def _mirror_of(recipe: Recipe, env: Env) -> Any:
-    mirror = getattr(env, "mirror", None)
-    if mirror is None:
-        raise UserError(f"symmetry is {recipe.symmetry!r}, but this environment has no mirror; choose 'none'")
-    return mirror
-
-
-def _mirror(policy: Policy, state: TrainState, observations: Observation, batch: Batch) -> Batch:
-    """The batch of the mirrored robots: same rewards, but the old policy's log-probability of the mirrored pairs.
-
-    A policy that is not symmetric yet gives the mirrored action another density than the original, and the ratio must
-    start at 1 for both.
-    """
-    seen = state.normalizers.policy(observations.policy)
-    dist_params = policy.dist_params(state.learner.params.policy, seen, observations.action_mask)
-    sample = policy.mirror(batch.sample)
-    return batch._replace(
-        policy_observation=seen,
-        critic_observation=state.normalizers.critic(observations.critic),
-        sample=sample,
-        dist_params=dist_params,
-        log_prob=policy.distribution(state.learner.params.policy, dist_params).log_prob(sample),
-        action_mask=observations.action_mask,
-    )
-
-
-def values(recipe: Recipe, state: TrainState, observations: Any) -> Array:
-    """V (…,) of raw critic observations, arrays (…, *shape); zero without a value function."""
-    normalizer = state.normalizers.critic
-    if not recipe.baseline:
-        return jnp.zeros(normalizer.leading(observations), normalizer.samples.dtype)
-    return objectives.values(recipe, state.learner.params.critic, normalizer(observations))
-
-
 def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
     """The learner with this iteration's learning rates."""
     learner = state.learner
@@ -348,17 +307,6 @@ def _scheduled(recipe: Recipe, state: TrainState) -> Learner:
         learning_rate=(recipe.learning_rate * left).astype(learner.learning_rate.dtype),
         critic_learning_rate=(recipe.critic_learning_rate * left).astype(learner.critic_learning_rate.dtype),
     )
-
-
-def discounted_returns(before: Array, record: Rollout, gamma: float) -> Array:
-    """R_t = r_t + γ R_{t−1} within each episode (time, num_envs); a reward belongs to the episode that it ends.
-
-    before: (num_envs,) R of the row before the first, 0 where that ended an episode.
-    """
-    first = jnp.concatenate([jnp.zeros_like(record.done[:1]), record.done[:-1]])
-    rewards = record.rewards.at[0].add(gamma * before)
-    # Forwards in time is backwards on the flipped arrays; "done" there is "the previous row was another episode".
-    return discounted_sums(rewards[::-1], first[::-1], gamma)[::-1]
 
 
 renamed.names(globals(), account="finish_iteration")

@@ -32,6 +32,7 @@ from walkies.tasks.walk import Walk, WalkConfig
 WALKING_RECIPE = replace(
     PPO,
     num_envs=512,
+    groups=2,
     horizon=24,
     resets="rollout",
     time_limits="rollout_end",

@@ -19,7 +19,7 @@ import jax
 
 from walkies.errors import UserError
 from walkies.files import shown, write_json
-from walkies.rl import finite, train
+from walkies.rl import devices, finite, train
 from walkies.robots import folders
 from walkies.run import checkpoint
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
@@ -45,7 +45,7 @@ class Training:
         """
         self.config = config
         self.env = build(config)
-        self.iteration = train.make_iteration(config.recipe, self.env)
+        self.iteration = devices.make_iteration(config.recipe, self.env)
         self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.accel.library import TARGETS, constants_attribute, library
+from walkies.accel.library import TARGETS, constants_attribute, library, most_threads
 from walkies.sim.base import Params, Readings, State
 from walkies.sim.engine.model import pack, read_model
 from walkies.sim.params import usable
@@ -147,7 +147,7 @@ class NativeSimulator:
         """Attributes of the custom call."""
         return {
             "constants": constants_attribute(self.legged.constants),
-            "threads": np.int64(self._threads),
+            "threads": np.int64(self._threads) or most_threads(),
             "iterations": np.int64(self.solver.iterations),
             "line_search": np.int64(self.solver.line_search),
             "line_tolerance": np.float64(self.solver.line_tolerance),

@@ -22,9 +22,11 @@ from walkies.errors import UserError
 from walkies.mdp import Discrete, Env
 from walkies.rl import train
 from walkies.rl.advantages import reward_to_go
+from walkies.rl.batches import make_batch, values
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import EpisodeState, Rollout, rollout
+from walkies.rl.summary import summarize
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.updates import adam, fit_critic
 
@@ -56,7 +58,7 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
     loss = partial(window_loss, recipe, env, state, act_key)
     (value, (actors, record)), gradient = jax.value_and_grad(loss, has_aux=True)(learner.params.policy)
     policy = train.make_policy(recipe, env)
-    batch = train.make_batch(recipe, env, policy, state, record)
+    batch = make_batch(recipe, env, policy, state, record)
     params, moments = adam(
         recipe, gradient, learner.params.policy, learner.moments.policy, learner.learning_rate
     )  # fmt: skip
@@ -65,9 +67,9 @@ def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Me
         params=learner.params._replace(policy=params), moments=learner.moments._replace(policy=moments)
     )
     metrics = {"policy_loss": value, **critic_metrics, "gradient_norm": optax.tree.norm(gradient)}
-    return train.finish_iteration(
-        recipe, state._replace(key=key), learner, actors, state.discounted_return, record, batch, metrics
-    )  # fmt: skip
+    summary, discounted = summarize(recipe, state, record, state.discounted_return)
+    state = state._replace(key=key, actors=actors, discounted_return=discounted)
+    return train.finish_iteration(recipe, state, learner, summary, batch, metrics)
 
 
 def window_loss(
@@ -78,7 +80,7 @@ def window_loss(
     An episode that starts within the window is discounted from its own first step; a truncated one bootstraps from V.
     """
     # The native networks have no gradient by their inputs.
-    value = partial(train.values, replace(recipe, networks="xla"), state)
+    value = partial(values, replace(recipe, networks="xla"), state)
     actors, record = rollout(
         env,
         train.make_policy(recipe, env),
