@@ -58,6 +58,22 @@ inline void in_parallel(xla::ffi::ThreadPool& pool, int64_t pieces, int64_t thre
   while (shared->done.load(std::memory_order_acquire) < pieces) std::this_thread::yield();
 }
 
+// Looks again at once, and after some time lets others run.
+struct Patience {
+  int looks = 0;
+  // Whether it has become long.
+  bool wait() {
+    if (++looks < 2000) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+      return false;
+    }
+    std::this_thread::yield();
+    return true;
+  }
+};
+
 // Threads that stay together through many short stretches of work, which to wake them each time would take as long as.
 //
 // As above the caller waits only for pieces that somebody has begun, and helpers that come late or never do no harm. The
@@ -65,14 +81,22 @@ inline void in_parallel(xla::ffi::ThreadPool& pool, int64_t pieces, int64_t thre
 // after another mostly stays in one core's cache.
 class Team {
  public:
-  explicit Team(xla::ffi::ThreadPool& pool) : shared_(std::make_shared<Shared>()) {
+  // Of whoever calls `follow`.
+  Team() : shared_(std::make_shared<Shared>()) {}
+  explicit Team(xla::ffi::ThreadPool& pool) : Team() {
     for (int64_t i = 1; i < pool.num_threads(); i++) {
       pool.Schedule([shared = shared_, i] { shared->follow(i % 2 == 1); });
     }
   }
-  ~Team() { shared_->closed.store(true, std::memory_order_release); }
+  ~Team() { close(); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
+
+  // The calling thread helps until the team is closed; i: its number among the helpers, from 1.
+  void follow(int64_t i) { shared_->follow(i % 2 == 1); }
+
+  // Sends the helpers home.
+  void close() { shared_->closed.store(true, std::memory_order_release); }
 
   // Calls work(0) … work(pieces − 1), each once; at most 65,535 of them.
   void run(int64_t pieces, const std::function<void(int64_t)>& work) {
@@ -88,20 +112,6 @@ class Team {
   }
 
  private:
-  // Looks again at once, and after some time lets others run.
-  struct Patience {
-    int looks = 0;
-    void wait() {
-      if (++looks < 2000) {
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
-      } else {
-        std::this_thread::yield();
-      }
-    }
-  };
-
   struct Shared {
     // Number of the stretch in the upper half, then the first piece that is not taken, then the one behind the last. A
     // piece can only be taken from the stretch in which it was seen, and that does not end before the piece is done.

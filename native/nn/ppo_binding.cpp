@@ -1,10 +1,13 @@
 // The epochs of PPO's update as one XLA custom call: what it is given, checked, for ppo_update.h.
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "../common/ffi.h"
 #include "../common/instruction_sets.h"
+#include "../common/meeting.h"
 #include "ppo_update.h"
 
 namespace walkies {
@@ -78,10 +81,31 @@ int64_t product(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// Arguments: rows of every minibatch (epochs, minibatches, size); observations of policy and critic (samples, features);
-// the Batch; then for policy and critic step size, number of Adam's steps, and all arrays of parameters, of first and of
+// What a call leaves behind.
+struct Results {
+  Side* side;
+  float* metrics;
+
+  void copy_to(const Results& other, int64_t numbers) const {
+    std::copy_n(metrics, numbers, other.metrics);
+    for (int role = 0; role < kRoles; role++) {
+      const Side &from = side[role], &to = other.side[role];
+      other.side[role].rate = from.rate, other.side[role].steps = from.steps;
+      for (size_t i = 0; i < from.arrays.size(); i++) {
+        for (float* Array::*set : {&Array::params, &Array::first, &Array::second}) {
+          std::copy_n(from.arrays[i].*set, from.arrays[i].count, to.arrays[i].*set);
+        }
+      }
+    }
+  }
+};
+
+// Arguments: the device's number; rows of every minibatch (epochs, minibatches, size); the device's part of the
+// observations of policy and critic (samples, features), of samples and of old means; the rest of the Batch, of all
+// devices; then for policy and critic step size, number of Adam's steps, and all arrays of parameters, of first and of
 // second moments. Results: metrics (epochs, minibatches, kMetrics), then for both step size, number of steps and arrays.
-ffi::Error update(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary attributes) {
+ffi::Error update(ffi::ThreadPool pool, ffi::RunId run, ffi::RemainingArgs args, ffi::RemainingRets rets,
+                  ffi::Dictionary attributes) {
   const Kernels kernels = {network_kernel(), WALKIES_CHOSEN(losses), WALKIES_CHOSEN(adam)};
   if (!kernels.networks) return wrong("no instruction set; `walkies doctor` says more");
   Settings with;
@@ -93,19 +117,26 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
   }
   Reader<ffi::RemainingArgs> in{args};
   Reader<ffi::RemainingRets> out{rets};
-  std::vector<int64_t> order_shape, observation_shape[kRoles], sample_shape;
+  std::vector<int64_t> order_shape, observation_shape[kRoles], sample_shape, number_shape;
+  const int32_t* device = in.read<ffi::S32>(std::vector<int64_t>{});
   const int32_t* order = in.read<ffi::S32>(&order_shape);
   const float* observations[kRoles] = {in.read<ffi::F32>(&observation_shape[0]), in.read<ffi::F32>(&observation_shape[1])};
   Batch batch{};
   batch.sample = in.read<ffi::F32>(&sample_shape);
   if (!in.error.empty()) return wrong(in.error);
   if (order_shape.size() != 3 || sample_shape.size() != 2) return wrong("orders or samples have the wrong shape");
-  batch.samples = sample_shape[0], batch.actions = sample_shape[1];
+  const int64_t here = sample_shape[0];  // samples of this device
+  batch.actions = sample_shape[1];
   if (batch.actions > kMostActions) return wrong("at most " + std::to_string(kMostActions) + " actions are possible");
   batch.old_mean = in.read<ffi::F32>(sample_shape);
-  for (const float** numbers : {&batch.old_log_prob, &batch.advantage, &batch.target, &batch.value, &batch.mask}) {
-    *numbers = in.read<ffi::F32>({batch.samples});
+  batch.old_log_prob = in.read<ffi::F32>(&number_shape);
+  if (!in.error.empty()) return wrong(in.error);
+  batch.samples = product(number_shape);
+  for (const float** numbers : {&batch.advantage, &batch.target, &batch.value, &batch.mask}) {
+    *numbers = in.read<ffi::F32>(number_shape);
   }
+  const int64_t devices = here > 0 ? batch.samples / here : 1;
+  if (devices * here != batch.samples || *device < 0 || *device >= devices) return wrong("parts of unequal size");
   float* metrics = out.read<ffi::F32>({order_shape[0], order_shape[1], kMetrics});
   Side side[kRoles];
   float* new_rate[kRoles];
@@ -135,7 +166,7 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
         s.arrays[i].*set = data;
       }
     }
-    if (observation_shape[role].size() != 2 || observation_shape[role][0] != batch.samples) {
+    if (observation_shape[role].size() != 2 || observation_shape[role][0] != here) {
       return wrong("observations have the wrong shape");
     }
     int64_t width = observation_shape[role][1];
@@ -155,8 +186,32 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
       return wrong("row " + std::to_string(order[i]) + " of " + std::to_string(batch.samples) + " was asked for");
     }
   }
+  Results results{side, metrics};
+  std::shared_ptr<Meeting> meeting;
+  if (devices > 1) {
+    const int64_t widths[] = {batch.actions, batch.actions, observation_shape[0][1], observation_shape[1][1]};
+    const float** arrays[] = {&batch.sample, &batch.old_mean, &side[0].observations, &side[1].observations};
+    int64_t all = 0;
+    for (int64_t width : widths) all += width;
+    meeting = Meeting::of(run.run_id, devices, size_t(all * batch.samples));
+    float* joined = meeting->numbers.get();
+    for (int i = 0; i < 4; i++, joined += widths[i - 1] * batch.samples) {
+      std::copy_n(*arrays[i], widths[i] * here, joined + *device * widths[i] * here);
+      *arrays[i] = joined;
+    }
+    if (!meeting->wait(1)) return wrong("another device did not come");
+    if (*device > 0) {
+      meeting->team.follow(*device);
+      static_cast<const Results*>(meeting->results)->copy_to(results, product(order_shape) / order_shape[2] * kMetrics);
+      for (int role = 0; role < kRoles; role++) *new_rate[role] = side[role].rate, *new_steps[role] = side[role].steps;
+      if (!meeting->wait(2)) return wrong("another device did not come");
+      return ffi::Error::Success();
+    }
+  }
   const int64_t steps = order_shape[0] * order_shape[1], rows = order_shape[2];
-  Team team(pool);
+  std::optional<Team> alone;
+  if (!meeting) alone.emplace(pool);
+  Team& team = meeting ? meeting->team : *alone;
   std::vector<Common> commons{size_t(steps)};
   for (int64_t i = 0; i < steps; i++) commons[size_t(i)] = common(batch, order + i * rows, rows, with.standardize);
   Update update(kernels, with, batch, rows, side);
@@ -164,6 +219,11 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingR
     update.minibatch(team, order + i * rows, commons[size_t(i)], metrics + i * kMetrics);
   }
   for (int role = 0; role < kRoles; role++) *new_rate[role] = side[role].rate, *new_steps[role] = side[role].steps;
+  if (meeting) {
+    meeting->results = &results;
+    meeting->team.close();
+    if (!meeting->wait(2)) return wrong("another device did not come");
+  }
   return ffi::Error::Success();
 }
 
@@ -174,6 +234,7 @@ WALKIES_EXPORT XLA_FFI_Error* walkies_ppo(XLA_FFI_CallFrame* frame) {
   namespace ffi = walkies::ffi;
   static auto* handler = ffi::Ffi::Bind()
                              .Ctx<ffi::ThreadPool>()
+                             .Ctx<ffi::RunId>()
                              .RemainingArgs()
                              .RemainingRets()
                              .Attrs()

@@ -13,6 +13,7 @@ from toys import Bandit, Counter, Target
 from walkies.rl import networks, train
 from walkies.rl.recipes import PPO, RECIPES, REINFORCE, Recipe
 from walkies.rl.rollout import rollout
+from walkies.rl.summary import discounted_returns, summarize
 
 SMALL = replace(PPO, num_envs=32, horizon=8, hidden=(8,), critic_hidden=(8,))
 
@@ -86,7 +87,7 @@ def test_reward_scale_counts_the_last_reward_in_its_episode():
     actors, before, seen = state.actors, state.discounted_return, []
     for i in range(3):
         actors, record = act(actors, jax.random.key(i))
-        history = train.discounted_returns(before, record, recipe.gamma)
+        history = discounted_returns(before, record, recipe.gamma)
         before = jnp.where(record.done[-1], 0.0, history[-1])
         seen += history[:, 0].tolist()
     assert seen == pytest.approx([1.0, 1.99, 2.9701] * 4)
@@ -122,11 +123,11 @@ def explained_variance(recipe: Recipe, corrupt: float = 0.0) -> float | None:
     def reported(state):
         policy, params = train.make_policy(recipe, env), state.learner.params.policy
         value = lambda seen: train.values(recipe, state, seen)  # noqa: E731
-        actors, record = rollout(env, policy, params, state.normalizers.policy, value, state.actors, state.key, 8)
+        _, record = rollout(env, policy, params, state.normalizers.policy, value, state.actors, state.key, 8)
         batch = train.make_batch(recipe, env, policy, state, record)
         batch = batch._replace(target=batch.target + corrupt * (1.0 - batch.mask))
-        ended = (recipe, state, state.learner, actors, state.discounted_return, record, batch, {})
-        return train.finish_iteration(*ended)[1], batch
+        summary, _ = summarize(recipe, state, record, state.discounted_return)
+        return train.finish_iteration(recipe, state, state.learner, summary, batch, {})[1], batch
 
     metrics, batch = reported(state)
     if "explained_variance" in metrics:

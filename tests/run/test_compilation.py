@@ -48,9 +48,9 @@ def test_a_training_begins_with_few_programs_each_compiled_once():
     with compiling() as names:
         training = Training(config, ahead=True)
         training.advance()
-    assert names.count("jit(_init)") == names.count("jit(iterate)") == 1
+    assert names.count("jit(_init)") == names.count("jit(iteration)") == 1
     assert len(names) <= BOUND, names
-    assert BY["jit(iterate)"] == "compilation" != BY["jit(_init)"]
+    assert BY["jit(iteration)"] == "compilation" != BY["jit(_init)"]
     with compiling() as more:
         training.advance()
     assert more == []
@@ -67,10 +67,10 @@ def test_only_who_advances_compiles_an_iteration(monkeypatch):
     config = TrainConfig(recipe=replace(TrainConfig().recipe, **SIZES | {"num_envs": 20}))
     with compiling() as names:
         Training(config)
-    assert "jit(iterate)" not in names
+    assert "jit(iteration)" not in names
     with compiling() as names:
         Training(config, ahead=True)._ahead.join()
-    assert "jit(iterate)" in names
+    assert "jit(iteration)" in names
 
 
 def test_what_is_wrong_with_an_iteration_is_said_where_it_is_called(monkeypatch):

@@ -34,6 +34,9 @@ The batch is `walkies.rl.objectives.Batch`.
 METRICS = ("policy_loss", "kl", "entropy", "clip_fraction", "value_loss")
 """Columns of what the custom call reports."""
 
+DEVICES = "devices"
+"""Name of the axis of the devices that update together (`walkies.rl.devices`)."""
+
 MOST_ACTIONS = 256
 """That the custom call takes."""
 
@@ -103,8 +106,15 @@ def fits(settings: Settings, learner: Any, batch: Any) -> bool:
 
 def steps(settings: Settings, learner: Any, batch: Any, orders: Array) -> tuple[Any, dict[str, Array]]:
     """One Adam step of both networks for each minibatch of `orders` (epochs, minibatches, size); its metrics (epochs,
-    minibatches). The learner's flag `stopped` stays what it was."""
+    minibatches). The learner's flag `stopped` stays what it was.
+
+    On several devices, within `jax.shard_map` over the axis DEVICES, each may bring its own part of the observations,
+    samples and parameters of distributions, and all numbers of the rest: what they do together is the same on each.
+    """
+    parts = batch.mask.shape[0] // batch.sample.shape[0]
     of_batch = [
+        jax.lax.axis_index(DEVICES) if parts > 1 else jnp.int32(0),
+        orders,
         *jax.tree.leaves((batch.policy_observation, batch.critic_observation)),
         batch.sample, batch.dist_params, batch.log_prob, batch.advantage, batch.target, batch.value, batch.mask,
     ]  # fmt: skip
@@ -118,10 +128,10 @@ def steps(settings: Settings, learner: Any, batch: Any, orders: Array) -> tuple[
     results = [jax.ShapeDtypeStruct((*orders.shape[:2], len(METRICS)), jnp.float32)]
     results += [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given]
     # Parameters and moments are renewed in place, where nobody needs the old ones.
-    here = {1 + len(of_batch) + i: 1 + i for i in range(len(given))}
+    here = {len(of_batch) + i: 1 + i for i in range(len(given))}
     call = jax.ffi.ffi_call(library.PPO_TARGET, results, vmap_method="sequential", input_output_aliases=here)
     layers = {"layers": len(learner.params.policy.layers), "critic_layers": len(learner.params.critic)}
-    told, *new = call(orders, *of_batch, *given, **_attributes(settings, layers))
+    told, *new = call(*of_batch, *given, **_attributes(settings, layers))
     moved = []
     for _, params, (nothing, _) in both:
         structure, each = jax.tree.structure(params), len(jax.tree.leaves(params))

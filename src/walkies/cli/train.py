@@ -22,7 +22,7 @@ from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
 from walkies.rl.finite import REMEDY, Diverged
 from walkies.robots import get_robot
-from walkies.run.config import TrainConfig, default_minutes, load_terms, of_robot, resumed
+from walkies.run.config import TrainConfig, default_minutes, devices_of, load_terms, of_robot, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
@@ -63,7 +63,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
         load_terms(config.terms)
     with own_folder(config) as folder:
         config = resumed(config, folder) if config.resume else replace(config, out=folder.path)
-        use_cpu(config.threads)
+        use_cpu(config.threads, devices_of(config))
         reason = _train(config, folder, started)
         if reason in ENDED:
             return finish(folder, config)

@@ -91,8 +91,9 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
     """
     chosen = choose(config)
     from walkies.accel.cpu import use_cpu
+    from walkies.run.config import TrainConfig, devices_of
 
-    use_cpu(config.threads)
+    use_cpu(config.threads, devices_of(TrainConfig()))
     results: dict[str, list[dict[str, Any]]] = {}
     for seed in range(config.first_seed, config.first_seed + config.seeds):
         for name, task in chosen.items():

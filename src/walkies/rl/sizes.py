@@ -32,6 +32,11 @@ def refuse(recipe: Recipe, env: Env, steps: int) -> None:
             f"horizon {steps} is more than the {limit} steps of an episode, which time_limits rollout_end ends only "
             f"with a rollout; expected at most {limit}, or time_limits exact"
         )
+    if recipe.num_envs % recipe.groups:
+        raise UserError(
+            f"num_envs {recipe.num_envs} cannot be divided into groups = {recipe.groups} of equal size; change one of "
+            "the two"
+        )
     if recipe.update == "minibatch_epochs" or recipe.baseline:
         minibatch_size(recipe, recipe.num_envs * steps * (2 if recipe.symmetry == "augment" else 1))
     what = f"{recipe.num_envs:,} environments × {steps:,} steps, layers of {recipe.hidden} and {recipe.critic_hidden},"

@@ -90,5 +90,13 @@ def joined(summaries: Summary) -> Summary:
     for part in parts[1:]:
         seen = Normalizers(*map(normalize.merge, seen, part))
     mean = lambda leaf: jnp.mean(leaf, axis=0)  # noqa: E731
-    total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), summaries._replace(seen=None))
-    return total._replace(seen=seen, reward=mean(summaries.reward), metrics=jax.tree.map(mean, summaries.metrics))
+    total = lambda leaf: jnp.sum(leaf, axis=0)  # noqa: E731
+    return Summary(
+        seen=seen,
+        reward=mean(summaries.reward),
+        episodes=total(summaries.episodes),
+        episode_returns=total(summaries.episode_returns),
+        episode_lengths=total(summaries.episode_lengths),
+        terminations=total(summaries.terminations),
+        metrics=jax.tree.map(mean, summaries.metrics),
+    )

@@ -24,6 +24,7 @@ from walkies.rl.updates import UPDATES, Learner, Params, init_learner
 Array = jax.Array
 Metrics = dict[str, Array]
 
+
 class TrainState(NamedTuple):
     """The complete state of a training: saved and loaded, it resumes bit for bit."""
 
@@ -106,14 +107,23 @@ def strip_weak_type(x: Array) -> Array:
     return x if jnp.issubdtype(x.dtype, jax.dtypes.extended) else jnp.asarray(x, x.dtype)
 
 
-def make_iteration(recipe: Recipe, env: Env) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+def make_iteration(
+    recipe: Recipe, env: Env, report: Callable[[Metrics], Any] = dict
+) -> Callable[[TrainState], tuple[TrainState, Any]]:
     """The compiled iteration. Its argument's memory is reused for its result: keep only what it returns.
+
+    report: what it returns of the metrics.
 
     Raises:
         UserError: the recipe's sizes fit neither each other nor this machine.
     """
     sizes.refuse(recipe, env, steps_per_iteration(recipe, env))
-    return jax.jit(partial(iterate, recipe, env), donate_argnums=0)
+
+    def iteration(state: TrainState) -> tuple[TrainState, Any]:
+        state, metrics = iterate(recipe, env, state)
+        return state, report(metrics)
+
+    return jax.jit(iteration, donate_argnums=0)
 
 
 def iterate(recipe: Recipe, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:

@@ -176,6 +176,12 @@ def build(config: TrainConfig) -> Walk:
     return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
 
 
+def devices_of(config: TrainConfig) -> int:
+    """As how many devices the CPU serves a training (`walkies.accel.cpu.use_cpu`). Simulators that JAX calls back step
+    one group after the other anyway."""
+    return config.recipe.groups if config.simulator == "native" else 1
+
+
 def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
     """The configuration that the run in `folder` was made with.
 

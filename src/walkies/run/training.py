@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import shown, write_json
@@ -33,6 +34,24 @@ KEPT = 3
 """Number of checkpoints of a run that are kept."""
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"])
+@dataclass(frozen=True)
+class Stacked:
+    """Metrics in one array (names,): to fetch each for itself would take a fiftieth of an iteration."""
+
+    values: jax.Array
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, metrics: train.Metrics) -> Stacked:
+        """metrics: float32 ()."""
+        return cls(jax.numpy.stack(list(metrics.values())), tuple(metrics))
+
+    def read(self) -> dict[str, float]:
+        """Name → number."""
+        return dict(zip(self.names, np.asarray(self.values).tolist(), strict=True))
+
+
 class Training:
     """The state of one training and its operations."""
 
@@ -45,7 +64,7 @@ class Training:
         """
         self.config = config
         self.env = build(config)
-        self.iteration = devices.make_iteration(config.recipe, self.env)
+        self.iteration = devices.make_iteration(config.recipe, self.env, Stacked.of)
         self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""
@@ -53,7 +72,7 @@ class Training:
         shapes = train.shapes(config.recipe, self.env, key)
         self._ahead: threading.Thread | None = self._compile(shapes) if ahead else None
         if saved is None:
-            self.state = train.init(config.recipe, self.env, key)
+            self.state, self._iterations = train.init(config.recipe, self.env, key), 0
         else:
             self.state = shapes
             self.restore(saved)
@@ -67,8 +86,9 @@ class Training:
         if self._ahead is not None:
             self._ahead.join()  # JAX would compile the same a second time beside it
         self.state, metrics = self.iteration(self.state)
-        record = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        finite.refuse(record, _learned(self.state), int(self.state.iteration))
+        record = metrics.read()
+        self._iterations += 1
+        finite.refuse(record, _learned(self.state), self._iterations)
         return record
 
     def _compile(self, shapes: train.TrainState) -> threading.Thread | None:
@@ -90,7 +110,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Control steps taken so far."""
-        return int(self.state.iteration) * self.steps_per_iteration
+        return self._iterations * self.steps_per_iteration
 
     def save(self, folder: RunFolder) -> None:
         """Write a checkpoint. The KEPT newest are kept; checkpoints of a later step, abandoned on resume, are removed.
@@ -115,7 +135,7 @@ class Training:
         state, header = checkpoint.load(path, self.state, _upgrade(self.env))
         _refuse_foreign(path, header, self.config)
         _refuse_wrong(state, f"in {path}")
-        self.state, self.seconds = state, float(header["seconds"])
+        self.state, self.seconds, self._iterations = state, float(header["seconds"]), int(state.iteration)
 
     def start_from(self, source: Path) -> None:
         """Take networks and observation statistics from a run's checkpoint; everything else starts fresh.

@@ -14,7 +14,7 @@ import viser
 from walkies import child
 from walkies.accel.cpu import Threads, use_cpu
 from walkies.bounds import Between
-from walkies.run.config import TrainConfig
+from walkies.run.config import TrainConfig, devices_of
 from walkies.run.training import Training
 
 SETTLE = 1.0
@@ -50,7 +50,7 @@ def command(
         threads: CPU threads. Default: all cores.
         json: Print one JSON object instead of a table.
     """
-    use_cpu(threads)
+    use_cpu(threads, devices_of(TrainConfig()))
     result = measure(blocks, seconds, threads)
     if json:
         print(json_module.dumps(result, indent=2))

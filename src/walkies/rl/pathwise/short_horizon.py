@@ -93,9 +93,9 @@ def window_loss(
         recipe.resets,
         recipe.time_limits,
     )
-    values = value(record.critic_observations)
+    v = value(record.critic_observations)
     from_here = reward_to_go(
-        record.rewards, jnp.zeros_like(record.rewards), record.next_values(values), record.terminated, record.done,
+        record.rewards, jnp.zeros_like(record.rewards), record.next_values(v), record.terminated, record.done,
         recipe.gamma,
     )  # fmt: skip
     first = jnp.concatenate([jnp.ones_like(record.done[:1]), record.done[:-1]])

@@ -1,0 +1,76 @@
+"""The same training on one device and on several (T17: a share of the processor's cores each)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from walkies import child
+from walkies.accel import cache
+from walkies.errors import UserError
+from walkies.rl import devices, sizes
+from walkies.rl.recipes import PPO
+from walkies.run.config import WALKING_RECIPE, TrainConfig, devices_of
+
+HERE = Path(__file__).parent
+RECIPES = ("native", "jax", "trpo", "episodes")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> dict[str, np.ndarray]:
+    file = tmp_path_factory.mktemp("devices") / "trained.npz"
+    names = ("XLA_FLAGS", "NPROC")
+    environment = {name: value for name, value in child.environment().items() if name not in names}
+    environment |= {"PYTHONPATH": str(HERE.parent), cache.SWITCH: "0"}
+    subprocess.run([sys.executable, str(HERE / "devices_worker.py"), str(file)], check=True, env=environment)
+    return dict(np.load(file))
+
+
+def of(trained: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
+    return [value for name, value in trained.items() if name.startswith(f"{prefix}/")]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_devices_learn_what_one_does(trained, name, count):
+    one, several = of(trained, f"{name}/1/0"), of(trained, f"{name}/{count}/0")
+    assert len(one) == len(several) > 20
+    for a, b in zip(one, several, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_same_number_of_devices_gives_the_same_bits(trained, name):
+    for a, b in zip(of(trained, f"{name}/2/0"), of(trained, f"{name}/2/1"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_groups_have_random_numbers_of_their_own(trained):
+    """Control of the tests above: another number of groups, and everything is different."""
+    four, two = of(trained, "native/1/0"), of(trained, "two groups/1/0")
+    assert max(float(np.abs(a - b).max()) for a, b in zip(four[:4], two[:4], strict=True)) > 1e-3
+
+
+def test_groups_are_divided_equally_among_the_devices_there_are(monkeypatch):
+    for there, groups, used in ((1, 2, 1), (2, 1, 1), (2, 2, 2), (3, 4, 2), (8, 6, 6), (4, 6, 3)):
+        monkeypatch.setattr(jax, "local_devices", lambda there=there: [*range(there)])
+        assert devices.devices_for(replace(PPO, groups=groups)) == [*range(used)]
+
+
+def test_environments_that_cannot_be_divided_are_refused():
+    class Env:
+        time_limit = None
+
+    with pytest.raises(UserError, match=r"num_envs 10 cannot be divided into groups = 4 of equal size"):
+        sizes.refuse(replace(PPO, num_envs=10, groups=4), Env(), 16)
+
+
+def test_simulators_that_are_called_back_get_one_device():
+    assert devices_of(TrainConfig()) == WALKING_RECIPE.groups == 2
+    assert devices_of(TrainConfig(simulator="mujoco")) == 1
