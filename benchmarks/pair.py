@@ -27,7 +27,10 @@ try:
     from walkies.accel.cpu import use_cpu
 except ImportError:  # a checkout of the first edition
     from walkies.cpu import use_cpu
-use_cpu(None)
+try:
+    use_cpu(None, 2)  # as many devices as the default has groups
+except TypeError:  # a checkout without them
+    use_cpu(None)
 import tyro
 try:
     from walkies.run.config import TrainConfig

@@ -302,3 +302,9 @@ def test_a_library_from_before_a_change_asks_to_be_built_again(monkeypatch, name
     monkeypatch.setattr(library, name, value)
     with pytest.raises(UserError, match=r"older than this code \(it has no walkies_of_tomorrow\).*pip install"):
         library.library.__wrapped__()
+
+
+def test_a_library_whose_calls_take_something_else_asks_to_be_built_again(monkeypatch):
+    monkeypatch.setattr(library, "EDITION", library.EDITION + 1)
+    with pytest.raises(UserError, match=rf"edition {library.EDITION - 1}, and this is {library.EDITION}.*pip install"):
+        library.library.__wrapped__()

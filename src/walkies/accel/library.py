@@ -17,6 +17,9 @@ from walkies.errors import UserError
 
 LIBRARY = "libwalkies_native.so"
 
+EDITION = 2
+"""Of what custom calls take and give: the number that the library of this code gives (`walkies_edition`)."""
+
 TARGETS = {"float32": "walkies_terrain_physics_float32", "float64": "walkies_terrain_physics_float64"}
 """Name of the custom call that steps physics, in each precision; also the library's symbol."""
 
@@ -108,6 +111,11 @@ def library() -> ctypes.CDLL:
         raise UserError(
             f"the native engine's library {found} does not load ({error}); build it again with `pip install -e .`"
         ) from error
+    if (edition := loaded.walkies_edition() if hasattr(loaded, "walkies_edition") else 1) != EDITION:
+        raise UserError(
+            f"the native engine's library {found} does not fit this code (its custom calls are of edition {edition}, "
+            f"and this is {EDITION}); build it again with `pip install -e .`"
+        )
     loaded.walkies_isa.restype = ctypes.c_char_p
     isa = loaded.walkies_isa().decode()
     if isa.startswith("error: "):

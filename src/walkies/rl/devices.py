@@ -70,10 +70,56 @@ def make_iteration(
         state, metrics = train.improve(recipe, env, state, batch, joined(summary), learn_key)
         return state, report(metrics)
 
-    on = lambda spec: NamedSharding(mesh, spec)  # noqa: E731
-    placed = jax.tree.map(on, state, is_leaf=lambda x: isinstance(x, PartitionSpec))
     spread = jax.shard_map(iteration, mesh=mesh, in_specs=(state,), out_specs=(state, everywhere), check_vma=False)
-    return jax.jit(spread, donate_argnums=0, in_shardings=(placed,), out_shardings=(placed, on(everywhere)))
+    return jax.jit(spread, donate_argnums=0)
+
+
+def place(recipe: Recipe, state: TrainState) -> TrainState:
+    """The state, or its shapes, on the devices of `make_iteration`, which otherwise would be compiled a second time for
+    what it returns."""
+    if len(devices := devices_for(recipe)) == 1:
+        return state
+    mesh = Mesh(np.array(devices), (DEVICES,))
+
+    def put(spec: PartitionSpec, tree: Any) -> Any:
+        sharding = NamedSharding(mesh, spec)
+
+        def one(leaf: Any) -> Any:
+            if isinstance(leaf, jax.ShapeDtypeStruct):
+                return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+            # From NumPy: XLA would compile a program that divides an array of its own.
+            return jax.device_put(leaf if _is_key(leaf) else np.asarray(leaf), sharding)
+
+        return jax.tree.map(one, tree)
+
+    apart = PartitionSpec(DEVICES)
+    environments = put(apart, state.actors), put(apart, state.discounted_return)
+    rest = put(PartitionSpec(), state._replace(actors=None, discounted_return=None))  # type: ignore[arg-type]
+    return rest._replace(actors=environments[0], discounted_return=environments[1])
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def spread(recipe: Recipe, function: Callable[..., tuple[Any, Any]], *axes: int | None) -> Callable[..., Any]:
+    """The compiled `function` of environments, on as many devices as an iteration uses, each with its share of them.
+
+    Args:
+        function: returns two PyTrees, with the environments on their first and on their second axis.
+        axes: of each argument, the axis of the environments; None: all devices get the same.
+    """
+    if len(devices := devices_for(recipe)) == 1:
+        return jax.jit(function)
+    first, second = PartitionSpec(DEVICES), PartitionSpec(None, DEVICES)
+    specs = tuple({None: PartitionSpec(), 0: first, 1: second}[axis] for axis in axes)
+
+    def alone(*arguments: Any) -> tuple[Any, Any]:
+        with library.threads(1):
+            return function(*arguments)
+
+    mesh = Mesh(np.array(devices), (DEVICES,))
+    return jax.jit(jax.shard_map(alone, mesh=mesh, in_specs=specs, out_specs=(first, second), check_vma=False))
 
 
 def _gathered(batch: Batch, summary: Summary, own: tuple[str, ...]) -> tuple[Batch, Summary]:

@@ -92,15 +92,21 @@ class TensorBoardLogger:
 
     def __init__(self, folder: Path, resume_steps: int | None = None) -> None:
         from tensorboardX import SummaryWriter
+        from tensorboardX.proto.summary_pb2 import Summary
 
+        self._summary = Summary
         # TensorBoard itself discards what an earlier file holds from purge_step on.
         purge = None if resume_steps is None else resume_steps + 1
         self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
 
     def log(self, record: Record) -> None:
-        for name, value in record.items():
-            if name != "steps":
-                self._writer.add_scalar(name, float(value), int(record["steps"]))
+        # One event of all numbers: an event for each takes a tenth of a training iteration.
+        values = [
+            self._summary.Value(tag=name, simple_value=float(value))
+            for name, value in record.items()
+            if name != "steps"
+        ]
+        self._writer.file_writer.add_summary(self._summary(value=values), int(record["steps"]))
 
     def close(self) -> None:
         self._writer.close()

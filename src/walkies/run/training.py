@@ -69,10 +69,10 @@ class Training:
         self.seconds = 0.0
         """Time spent learning, over all of the run's parts. For the curves only."""
         key = jax.random.key(config.seed)
-        shapes = train.shapes(config.recipe, self.env, key)
+        shapes = devices.place(config.recipe, train.shapes(config.recipe, self.env, key))
         self._ahead: threading.Thread | None = self._compile(shapes) if ahead else None
         if saved is None:
-            self.state, self._iterations = train.init(config.recipe, self.env, key), 0
+            self.state, self._iterations = devices.place(config.recipe, train.init(config.recipe, self.env, key)), 0
         else:
             self.state = shapes
             self.restore(saved)
@@ -135,7 +135,8 @@ class Training:
         state, header = checkpoint.load(path, self.state, _upgrade(self.env))
         _refuse_foreign(path, header, self.config)
         _refuse_wrong(state, f"in {path}")
-        self.state, self.seconds, self._iterations = state, float(header["seconds"]), int(state.iteration)
+        self.state = devices.place(self.config.recipe, state)
+        self.seconds, self._iterations = float(header["seconds"]), int(state.iteration)
 
     def start_from(self, source: Path) -> None:
         """Take networks and observation statistics from a run's checkpoint; everything else starts fresh.
@@ -182,7 +183,8 @@ class Training:
                 f"the halves of its hidden layers would have to mirror each other; add --recipe.symmetry {mirror}"
             )
         learner = self.state.learner._replace(params=old.learner.params)
-        self.state = self.state._replace(learner=learner, normalizers=old.normalizers)
+        state = self.state._replace(learner=learner, normalizers=old.normalizers)
+        self.state = devices.place(self.config.recipe, state)
 
 
 def _holding(config: TrainConfig) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from walkies.accel import cache
 from walkies.accel.cpu import Threads, settle_jax, use_cpu
 from walkies.bounds import Between
 from walkies.child import environment, python
-from walkies.robots import DEFAULT
+from walkies.robots import DEFAULT, get_robot
 
 PARTS = ("acting", "physics", "task", "update")
 """Of an iteration, in the order of the table."""
@@ -45,7 +46,7 @@ def command(
         simulator: native or mujoco.
         json: Print one JSON object instead of a table.
     """
-    use_cpu(threads)
+    _use_cpu(robot, threads, simulator)
     result = measure(robot, rounds, threads, simulator)
     if json:
         print(json_module.dumps(result, indent=2))
@@ -64,6 +65,13 @@ def command(
         print(f"{result[f'{part}_s']:>12.1f} compilation, {result[f'{part}_cpu_s']:.1f} of processor time{note}")
 
 
+def _use_cpu(robot: str, threads: int | None, simulator: str) -> None:
+    """As a training of this robot does."""
+    from walkies.run.config import devices_of, of_robot
+
+    use_cpu(threads, devices_of(replace(of_robot(get_robot(robot)), simulator=simulator)))  # type: ignore[arg-type]
+
+
 def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dict[str, float]:
     """Median seconds of a whole iteration and of its parts; shares are of the whole iteration.
 
@@ -73,7 +81,7 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     commands, resets). update: everything after the rollout.
     """
     # Long: its pieces are closures over one training, from whose states each of them starts.
-    from walkies.rl import train
+    from walkies.rl import devices, train
     from walkies.rl.rollout import rollout
     from walkies.run.config import TrainConfig
     from walkies.run.training import Training
@@ -94,27 +102,34 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
         0.3 * jax.random.normal(key, (recipe.horizon, recipe.num_envs, env.action_space.size))
     )
 
-    def act(carry: Any, key: jax.Array) -> tuple[Any, Any]:
-        distribution = policy.apply(params, normalizer(carry))
-        sample = distribution.sample(key)
-        return carry + 1e-6 * sample[:, :1], distribution.log_prob(sample)
+    def act(observation: Any, keys: jax.Array) -> tuple[Any, Any]:
+        def step(carry: Any, key: jax.Array) -> tuple[Any, Any]:
+            distribution = policy.apply(params, normalizer(carry))
+            sample = distribution.sample(key)
+            return carry + 1e-6 * sample[:, :1], distribution.log_prob(sample)
 
-    def simulate(physics: Any, target: jax.Array) -> tuple[Any, Any]:
-        physics, readings = actuation.step(env.simulator, robots.params, physics, target, robots.delays.command)
-        return physics, readings.joint_torque
+        return jax.lax.scan(step, observation, keys)
 
-    def roll(actors: Any, key: jax.Array) -> Any:
+    def simulate(robots: Any, targets: jax.Array) -> tuple[Any, Any]:
+        def step(physics: Any, target: jax.Array) -> tuple[Any, Any]:
+            physics, readings = actuation.step(env.simulator, robots.params, physics, target, robots.delays.command)
+            return physics, readings.joint_torque
+
+        return jax.lax.scan(step, robots.physics, targets)
+
+    def roll(actors: Any, key: jax.Array) -> tuple[Any, Any]:
         no_value = lambda observation: observation[:, 0]  # noqa: E731  (time limits fall at the rollout's end)
-        return rollout(
+        actors, record = rollout(
             env, policy, params, normalizer, no_value, actors, key, recipe.horizon, recipe.resets, recipe.time_limits
         )
+        return (actors, record.last), record._replace(last=None, metrics={})  # type: ignore[arg-type]
 
     keys = jax.random.split(key, recipe.horizon)
     parts: dict[str, Callable[[], Any]] = {
         "iteration": training.advance,
-        "rollout": partial(jax.jit(roll), state.actors, key),
-        "physics": partial(jax.jit(lambda s, t: jax.lax.scan(simulate, s, t)), robots.physics, targets),
-        "acting": partial(jax.jit(lambda o, k: jax.lax.scan(act, o, k)), observation, keys),
+        "rollout": partial(devices.spread(recipe, roll, 0, None), state.actors, key),
+        "physics": partial(devices.spread(recipe, simulate, 0, 1), robots, targets),
+        "acting": partial(devices.spread(recipe, act, 0, None), observation, keys),
     }
     reference = _mujoco_alone(training, threads)
     seconds: dict[str, list[float]] = {name: [] for name in (*parts, "mujoco")}
@@ -174,7 +189,7 @@ def first_iteration(robot: str, threads: int | None, simulator: str) -> None:
     """Print, as JSON, the seconds and processor seconds from the settings to the end of the first iteration, less what
     the second takes. For a process of its own."""
     settle_jax()
-    use_cpu(threads)
+    _use_cpu(robot, threads, simulator)
     from walkies.run.config import TrainConfig
     from walkies.run.training import Training
 
@@ -197,7 +212,7 @@ def _mujoco_alone(training: Any, threads: int | None, control_steps: int = 4) ->
     """A function that steps MuJoCo's own batch from the same walking states; returns seconds per control step."""
     from mujoco.batch import Batch
 
-    from walkies.robots import get_robot, load_model
+    from walkies.robots import load_model
 
     env, physics = training.env, training.state.actors.state.physics
     model = load_model(get_robot(training.config.robot), own_contacts=False, visuals=False)
