@@ -6,6 +6,7 @@ when to stop. A killed run resumes from its last checkpoint bit for bit.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -251,6 +252,24 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
+@contextmanager
+def few_collections() -> Iterator[Callable[[], int]]:
+    """Python collects garbage only where it is asked to, by what this gives, and only what is new.
+
+    By itself it would several times in an iteration, and JAX joins in: a twentieth of the time.
+    """
+    was = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield gc.collect
+    finally:
+        gc.unfreeze()
+        if was:
+            gc.enable()
+
+
 def learn(
     training: Training,
     folder: RunFolder,
@@ -271,7 +290,7 @@ def learn(
     """
     started, first, before = time.monotonic(), training.steps, training.seconds
     reason, count, slowest = "steps", 0, 0.0
-    with stop_on_signal() as stopped_by:
+    with stop_on_signal() as stopped_by, few_collections() as collect:
         while steps is None or training.steps < steps:
             begun = time.monotonic()
             if deadline is not None and count and begun + slowest > deadline:
@@ -289,6 +308,7 @@ def learn(
                 observe(record)
             if count == 1 or count % training.config.checkpoint_every == 0:
                 training.save(folder)
+                collect()
             if name := stopped_by():
                 reason = name
                 break
