@@ -64,7 +64,110 @@ function clipped(ratio, advantage, epsilon) {
 // KL divergence of one normal distribution from another of the same width, whose mean lies `shift` away.
 const divergence = (shift, sigma) => (shift * shift) / (2 * sigma * sigma);
 
+// Mario's level (docs/lecture/level.py): what each place is worth to a player who jumps with some probability.
+const FLAG = 7, PIT = 4;
+function worth(jump, short, gamma) {
+  const values = new Array(FLAG + 1).fill(0);
+  const arrive = (place) => -1 + (place === FLAG ? 10 : place === PIT ? -5 : 0) + gamma * values[place];
+  for (let place = FLAG - 1; place >= 0; place--) {
+    if (place === PIT) continue;
+    const near = arrive(place + 1), far = arrive(Math.min(place + 2, FLAG));
+    values[place] = (1 - jump) * near + jump * (short * near + (1 - short) * far);
+  }
+  return values;
+}
+
+// One coin decides between two actions; mean and variance of ∇ log π(a) (r(a) − b) by the log-odds of the second.
+function coin(chance, rewards, baseline) {
+  const parts = [
+    { p: 1 - chance, g: -chance * (rewards[0] - baseline) },
+    { p: chance, g: (1 - chance) * (rewards[1] - baseline) },
+  ];
+  const mean = parts.reduce((sum, { p, g }) => sum + p * g, 0);
+  return { mean, variance: parts.reduce((sum, { p, g }) => sum + p * (g - mean) ** 2, 0) };
+}
+
 const FIGURES = {
+  worth: {
+    title: "What each place is worth",
+    x: { label: "place", range: [0, 7] },
+    y: { label: "V", range: [-10, 10] },
+    sliders: {
+      jump: { label: "probability to jump", from: 0, to: 1, value: 0.5, step: 0.05 },
+      short: { label: "a jump falls short with probability", from: 0, to: 0.5, value: 0.1, step: 0.05 },
+    },
+    curves({ jump, short }) {
+      const values = worth(jump, short, 1).map((v, place) => [place, v]);
+      return {
+        curves: { "V": values },
+        points: values,
+        says: `At the start V = ${values[0][1].toFixed(2)}; beside the pit, from where only a jump helps, V = ${values[3][1].toFixed(2)}.`,
+      };
+    },
+  },
+  discount: {
+    title: "How much the flag counts",
+    x: { label: "probability to jump", range: [0, 1] },
+    y: { label: "J", range: [-8, 4] },
+    sliders: {
+      jump: { label: "probability to jump", from: 0, to: 1, value: 0.5, step: 0.01 },
+      gamma: { label: "γ", from: 0.5, to: 1, value: 1, step: 0.05 },
+      short: { label: "a jump falls short with probability", from: 0, to: 0.5, value: 0.1, step: 0.05 },
+    },
+    curves({ jump, gamma, short }) {
+      const hill = line(0, 1, 101, (q) => worth(q, short, gamma)[0]);
+      const [best] = hill.reduce((a, b) => (b[1] > a[1] ? b : a));
+      return {
+        curves: { "J": hill },
+        points: [[jump, worth(jump, short, gamma)[0]]],
+        says: `J = ${worth(jump, short, gamma)[0].toFixed(2)}; the best of these policies jumps with probability ${best.toFixed(2)}.`,
+      };
+    },
+  },
+  estimate: {
+    title: "The gradient from a few games",
+    x: { label: "number of games", range: [1, 200] },
+    y: { label: "estimate, and where two of three lie", range: [-1, 2] },
+    sliders: {
+      chance: { label: "probability of the better action", from: 0.05, to: 0.95, value: 0.5, step: 0.05 },
+      better: { label: "its reward", from: -2, to: 5, value: 2, step: 0.25 },
+      worse: { label: "reward of the other", from: -2, to: 5, value: 1, step: 0.25 },
+    },
+    curves({ chance, better, worse }) {
+      const { mean, variance } = coin(chance, [worse, better], 0);
+      const edge = (sign) => line(1, 200, 200, (n) => mean + sign * Math.sqrt(variance / n));
+      const needed = mean === 0 ? Infinity : variance / (mean * mean);
+      return {
+        curves: { "∇J": line(1, 200, 2, () => mean), "one standard deviation more": edge(1), "and less": edge(-1) },
+        says: `∇J = ${mean.toFixed(3)}. ` + (Number.isFinite(needed)
+          ? `Its estimate is as large as its error after ${Math.ceil(needed - 1e-9)} games.`
+          : "Both actions earn the same: there is nothing to find."),
+      };
+    },
+  },
+  baseline: {
+    title: "Variance against a baseline",
+    x: { label: "baseline b", range: [-10, 15] },
+    y: { label: "variance of one game's gradient", range: [0, 25] },
+    sliders: {
+      b: { label: "baseline b", from: -10, to: 15, value: 0, step: 0.5 },
+      chance: { label: "probability of the better action", from: 0.05, to: 0.95, value: 0.5, step: 0.05 },
+      better: { label: "its reward", from: 0, to: 10, value: 9, step: 0.5 },
+    },
+    curves({ b, chance, better }) {
+      const rewards = [5, better], at = (x) => coin(chance, rewards, x);
+      const V = (1 - chance) * rewards[0] + chance * rewards[1];
+      return {
+        curves: {
+          "variance": line(-10, 15, 201, (x) => at(x).variance),
+          "b = V": [[V, 0], [V, 25]],
+        },
+        points: [[b, at(b).variance]],
+        says: `The other action earns 5, V is ${V.toFixed(2)}. With this b the variance is ${at(b).variance.toFixed(2)}, ` +
+          `with V ${at(V).variance.toFixed(2)}; the mean is ${at(b).mean.toFixed(2)} with any b.`,
+      };
+    },
+  },
   bounce: {
     title: "Two balls, a little apart",
     x: { label: "time, s", range: [0, 5] },

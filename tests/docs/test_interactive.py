@@ -14,12 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LECTURE = ROOT / "docs" / "lecture"
-sys.path[:0] = [str(ROOT / "docs" / "site"), str(ROOT / "tests" / "show")]
+sys.path[:0] = [str(LECTURE), str(ROOT / "docs" / "site"), str(ROOT / "tests" / "show")]
 
+import level  # noqa: E402
 import site_pages  # noqa: E402
 from in_node import in_node  # noqa: E402
 
 from walkies.envs.ball import BouncingBall  # noqa: E402
+from walkies.envs.tabular import evaluate  # noqa: E402
 from walkies.rl.advantages import gae  # noqa: E402
 from walkies.rl.distributions import Normal  # noqa: E402
 from walkies.rl.objectives import Terms  # noqa: E402
@@ -103,6 +105,31 @@ def test_the_clipped_objective_and_its_slope(tmp_path):
     for (ratio, advantage, _), one in zip(cases, found, strict=True):
         assert one["value"] == pytest.approx(float(gain(ratio, advantage)), abs=1e-5)
         assert one["slope"] == pytest.approx(float(jax.grad(gain)(ratio, advantage)), abs=1e-5)
+
+
+@pytest.mark.parametrize(("jump", "short", "gamma"), [(0.5, 0.1, 1.0), (0.7, 0.3, 0.8), (0.0, 0.1, 1.0)])
+def test_what_a_place_is_worth(tmp_path, jump, short, gamma):
+    """By dynamic programming on the tables of the level. Control: of a level with longer jumps it is something else."""
+    policy = jnp.broadcast_to(jnp.array([1.0 - jump, jump]), (level.FLAG + 1, 2))
+    expected, other = (
+        evaluate(level.level(short_jump), policy, gamma=gamma, horizon=level.STEPS).v[0] for short_jump in (short, 0.0)
+    )
+    found = ask(tmp_path, "return worth(...data);", [jump, short, gamma])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert jump == 0.0 or np.abs(np.array(found) - other).max() > 0.1
+
+
+@pytest.mark.parametrize("baseline", [0.0, 2.5])
+def test_the_gradient_by_a_coin(tmp_path, baseline):
+    """Mean and variance over both sides, each with the derivative that JAX finds."""
+    chance, rewards = 0.3, jnp.array([1.0, 4.0])
+    logit = jnp.log(chance / (1.0 - chance))
+    log_p = lambda logit: jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)])  # noqa: E731
+    each, p = jax.jacobian(log_p)(logit) * (rewards - baseline), jnp.exp(log_p(logit))
+    found = ask(tmp_path, "return coin(...data);", [chance, rewards.tolist(), baseline])
+    J = lambda logit: jnp.exp(log_p(logit)) @ rewards  # noqa: E731
+    assert found["mean"] == pytest.approx(float(jax.grad(J)(logit)), abs=1e-5), "with any baseline"
+    assert found["variance"] == pytest.approx(float(p @ (each - p @ each) ** 2), abs=1e-5)
 
 
 def test_what_a_step_costs(tmp_path):
