@@ -39,7 +39,7 @@ def test_nor_is_it_wrong_as_users_compile_it() -> None:
     code += "print(doctor.wrong_sums(), os.environ['XLA_FLAGS'])"
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {cache.SWITCH: "0"}
     told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert told.stdout == f"0 {cpu.XLA_FLAGS}\n"
+    assert told.stdout == f"0 {cpu.XLA_FLAGS} --xla_force_host_platform_device_count=1\n"
 
 
 def test_installed_and_pinned_versions_are_one() -> None:

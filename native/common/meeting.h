@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -15,7 +14,8 @@
 namespace walkies {
 
 // XLA runs a program on several devices by a thread each. In one call all of them find the same meeting, into which each
-// brings its part; the first leads, the others are its team.
+// brings its part; the thread of device 0 leads, the others are its team. Each waits for all others: who calls has checked
+// before that nothing is wrong, by what is the same on every device.
 class Meeting {
  public:
   // Of `count` threads in a run of a program: the first that comes calls it, and gives it memory for some numbers.
@@ -32,20 +32,16 @@ class Meeting {
 
   Meeting(int64_t count, size_t numbers) : numbers(memory(numbers)), count_(count) {}
 
-  // Returns once every thread has called it as often; false if one does not come in a minute.
-  bool wait(int64_t time) {
+  // Returns once every thread has called it as often.
+  void wait(int64_t times) {
     ready_.fetch_add(1, std::memory_order_acq_rel);
-    const auto begun = std::chrono::steady_clock::now();
     Patience patience;
-    while (ready_.load(std::memory_order_acquire) < count_ * time) {
-      if (patience.wait() && std::chrono::steady_clock::now() - begun > std::chrono::minutes(1)) return false;
-    }
-    return true;
+    while (ready_.load(std::memory_order_acquire) < count_ * times) patience.wait();
   }
 
   const Memory numbers;
   Team team;
-  const void* results = nullptr;  // of the first, for the others
+  const void* results = nullptr;  // of device 0, for the others
 
  private:
   const int64_t count_;

@@ -61,16 +61,14 @@ inline void in_parallel(xla::ffi::ThreadPool& pool, int64_t pieces, int64_t thre
 // Looks again at once, and after some time lets others run.
 struct Patience {
   int looks = 0;
-  // Whether it has become long.
-  bool wait() {
+  void wait() {
     if (++looks < 2000) {
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
-      return false;
+    } else {
+      std::this_thread::yield();
     }
-    std::this_thread::yield();
-    return true;
   }
 };
 
@@ -83,14 +81,18 @@ class Team {
  public:
   // Of whoever calls `follow`.
   Team() : shared_(std::make_shared<Shared>()) {}
-  explicit Team(xla::ffi::ThreadPool& pool) : Team() {
-    for (int64_t i = 1; i < pool.num_threads(); i++) {
-      pool.Schedule([shared = shared_, i] { shared->follow(i % 2 == 1); });
-    }
-  }
+  // Of that many of a pool's threads, the caller's among them.
+  Team(xla::ffi::ThreadPool& pool, int64_t threads) : Team() { recruit(pool, 1, threads); }
   ~Team() { close(); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
+
+  // Threads of a pool help, the numbers `first` to `stop` − 1.
+  void recruit(xla::ffi::ThreadPool& pool, int64_t first, int64_t stop) {
+    for (int64_t i = first; i < stop; i++) {
+      pool.Schedule([shared = shared_, i] { shared->follow(i % 2 == 1); });
+    }
+  }
 
   // The calling thread helps until the team is closed; i: its number among the helpers, from 1.
   void follow(int64_t i) { shared_->follow(i % 2 == 1); }

@@ -51,6 +51,11 @@ def use_cpu(threads: int | None, devices: int = 1) -> None:
     keep_compiled()
 
 
+def pool_threads() -> int:
+    """Threads of XLA's pool, as `use_cpu` has set it up."""
+    return int(os.environ.get("NPROC") or available_cores())
+
+
 XLA_FLAGS = (
     "--xla_cpu_use_onednn=true --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
     " --xla_backend_extra_options=xla_cpu_disable_loop_unrolling=true"

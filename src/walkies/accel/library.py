@@ -63,9 +63,10 @@ def threads(most: int) -> Iterator[None]:
         _threads.reset(before)
 
 
-def most_threads() -> np.int64:
-    """Of a custom call that is traced now, as its attribute `threads`; 0: all of the pool."""
-    return np.int64(_threads.get())
+def most_threads(asked: int = 0) -> np.int64:
+    """Of a custom call that is traced now, as its attribute `threads`; 0: all of the pool. asked: by its caller."""
+    limits = [limit for limit in (asked, _threads.get()) if limit]
+    return np.int64(min(limits, default=0))
 
 
 def _candidates() -> list[Path]:

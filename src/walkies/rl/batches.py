@@ -23,7 +23,7 @@ REWARD_CLIP = 10.0
 
 
 def make_batch(recipe: Recipe, env: Env, policy: Policy, state: Any, record: Rollout) -> Batch:
-    """The batch to learn from `record`, one row per sample, mirror images last."""
+    """The batch to learn from `record`, one row per sample; of each step its mirror images last."""
     v = values(recipe, state, record.critic_observations)
     rewards = record.rewards
     if recipe.normalize_reward:

@@ -11,6 +11,7 @@ with its own part of the batch. Elsewhere every device gets the whole batch, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from walkies.accel import library, ppo
+from walkies.accel import cpu, library, ppo
 from walkies.accel.ppo import DEVICES
 from walkies.mdp import Env
 from walkies.rl import sizes, train
@@ -60,14 +61,15 @@ def make_iteration(
         key, act_keys, learn_key = train.split(recipe, state.key)
         first = jax.lax.axis_index(DEVICES) * (recipe.groups // len(devices))
         own_keys = jax.lax.dynamic_slice_in_dim(act_keys, first, recipe.groups // len(devices))
-        with library.threads(1):
+        with _sharing_threads(len(devices)):
             actors, discounted, batch, summary = train.act(
                 recipe, env, state, state.actors, state.discounted_return, own_keys
             )
-        native = fused(recipe, train.make_policy(recipe, env))
-        batch, summary = _gathered(batch, summary, LARGE if native and ppo.fits(native, state.learner, batch) else ())
-        state = state._replace(actors=actors, discounted_return=discounted, key=key)
-        state, metrics = train.improve(recipe, env, state, batch, joined(summary), learn_key)
+            native = fused(recipe, train.make_policy(recipe, env)) if recipe.update == "minibatch_epochs" else None
+            parts = LARGE if native and ppo.fits(native, state.learner, batch) else ()
+            batch, summary = _gathered(batch, summary, parts)
+            state = state._replace(actors=actors, discounted_return=discounted, key=key)
+            state, metrics = train.improve(recipe, env, state, batch, joined(summary), learn_key)
         return state, report(metrics)
 
     spread = jax.shard_map(iteration, mesh=mesh, in_specs=(state,), out_specs=(state, everywhere), check_vma=False)
@@ -75,8 +77,8 @@ def make_iteration(
 
 
 def place(recipe: Recipe, state: TrainState) -> TrainState:
-    """The state, or its shapes, on the devices of `make_iteration`, which otherwise would be compiled a second time for
-    what it returns."""
+    """The state, or its shapes, on the devices of `make_iteration`: otherwise that would be compiled again for the
+    placement of its own result."""
     if len(devices := devices_for(recipe)) == 1:
         return state
     mesh = Mesh(np.array(devices), (DEVICES,))
@@ -115,11 +117,16 @@ def spread(recipe: Recipe, function: Callable[..., tuple[Any, Any]], *axes: int 
     specs = tuple({None: PartitionSpec(), 0: first, 1: second}[axis] for axis in axes)
 
     def alone(*arguments: Any) -> tuple[Any, Any]:
-        with library.threads(1):
+        with _sharing_threads(len(devices)):
             return function(*arguments)
 
     mesh = Mesh(np.array(devices), (DEVICES,))
     return jax.jit(jax.shard_map(alone, mesh=mesh, in_specs=specs, out_specs=(first, second), check_vma=False))
+
+
+def _sharing_threads(devices: int) -> AbstractContextManager[None]:
+    """Custom calls of each device use its share of the threads."""
+    return library.threads(max(1, cpu.pool_threads() // devices))
 
 
 def _gathered(batch: Batch, summary: Summary, own: tuple[str, ...]) -> tuple[Batch, Summary]:
@@ -127,12 +134,24 @@ def _gathered(batch: Batch, summary: Summary, own: tuple[str, ...]) -> tuple[Bat
     kept: dict[str, Any] = {name: getattr(batch, name) for name in own}
     none: dict[str, Any] = dict.fromkeys(own)
     leaves, structure = jax.tree.flatten((batch._replace(**none), summary))
-    # One exchange for each type and not for each array: devices wait for each other in every one.
-    for kind in dict.fromkeys(leaf.dtype for leaf in leaves):
-        places = [i for i, leaf in enumerate(leaves) if leaf.dtype == kind]
-        flat = jax.lax.all_gather(jnp.concatenate([leaves[i].ravel() for i in places]), DEVICES)
-        ends = np.cumsum([leaves[i].size for i in places])[:-1]
-        for i, part in zip(places, jnp.split(flat, ends, axis=1), strict=True):
-            leaves[i] = part.reshape(-1, *leaves[i].shape[1:])
-    batch, summary = jax.tree.unflatten(structure, leaves)
+    # One exchange and not one for each array: devices wait for each other in every one.
+    words = [_words(leaf) for leaf in leaves]
+    together = jax.lax.all_gather(jnp.concatenate(words), DEVICES)
+    parts = jnp.split(together, np.cumsum([len(part) for part in words])[:-1], axis=1)
+    whole = [_from_words(part, leaf) for part, leaf in zip(parts, leaves, strict=True)]
+    batch, summary = jax.tree.unflatten(structure, whole)
     return batch._replace(**kept), summary
+
+
+def _words(leaf: Array) -> Array:
+    """The same bits as 32-bit words (words,)."""
+    leaf = leaf.astype(jnp.uint32) if leaf.dtype == bool else leaf
+    return jax.lax.bitcast_convert_type(leaf, jnp.uint32).ravel()
+
+
+def _from_words(words: Array, like: Array) -> Array:
+    """Arrays (devices · rows, …) from the words (devices, …) of each; like: that of one device, (rows, …)."""
+    if like.dtype == bool:
+        return words.reshape(-1, *like.shape[1:]).astype(bool)
+    pair = (2,) if like.dtype.itemsize == 8 else ()
+    return jax.lax.bitcast_convert_type(words.reshape(-1, *like.shape[1:], *pair), like.dtype)

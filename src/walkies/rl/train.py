@@ -210,8 +210,8 @@ def learn(
 ) -> tuple[TrainState, Metrics]:
     """The part of an iteration after acting, for who acts in a way of his own.
 
-    Of `env` only its sizes, its action space and its mirror are used. actors, discounted: the episode state at the end
-    of acting, and the running discounted return (num_envs,) at its beginning.
+    Of `env` nothing that acts is used; if it has a curriculum, it advances. actors, discounted: the episode state at
+    the end of acting, and the running discounted return (num_envs,) at its beginning.
     """
     batch = make_batch(recipe, env, make_policy(recipe, env), state, record)
     summary, discounted = summarize(recipe, state, record, discounted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,11 +145,13 @@ def of_robot(robot: Robot) -> TrainConfig:
 
 
 def expanded(config: TrainConfig) -> TrainConfig:
-    """The same configuration with the presets of --preset and --randomization written out in its task, and without
-    equivariant networks where left and right are no mirror images."""
+    """The same configuration with the presets of --preset and --randomization written out in its task, without
+    equivariant networks where left and right are no mirror images, and with no more groups than divide the robots."""
     config, robot = replace(config, preset=None, task=with_preset(config.task, config.preset)), get_robot(config.robot)
     if config.task == WalkConfig():  # whose numbers are those of one robot
         config = replace(config, task=task_of(robot))
+    recipe = config.recipe
+    config = replace(config, recipe=replace(recipe, groups=math.gcd(recipe.groups, recipe.num_envs)))
     if config.recipe.symmetry == "equivariant" and not mirror.exists(robot, held(robot, config.task.hold)):
         config = replace(config, recipe=replace(config.recipe, symmetry="none"))
     if config.randomization is None:

@@ -33,6 +33,8 @@ from walkies.tasks.walk import Walk
 
 KEPT = 3
 """Number of checkpoints of a run that are kept."""
+COLLECT_EVERY = 50
+"""Iterations between collections of Python's garbage."""
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"])
@@ -308,6 +310,7 @@ def learn(
                 observe(record)
             if count == 1 or count % training.config.checkpoint_every == 0:
                 training.save(folder)
+            if count % COLLECT_EVERY == 0:
                 collect()
             if name := stopped_by():
                 reason = name

@@ -147,7 +147,7 @@ class NativeSimulator:
         """Attributes of the custom call."""
         return {
             "constants": constants_attribute(self.legged.constants),
-            "threads": np.int64(self._threads) or most_threads(),
+            "threads": most_threads(self._threads),
             "iterations": np.int64(self.solver.iterations),
             "line_search": np.int64(self.solver.line_search),
             "line_tolerance": np.float64(self.solver.line_tolerance),

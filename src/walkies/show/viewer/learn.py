@@ -121,9 +121,9 @@ class Watch:
         state = self.training.state
         if self._clip is None:
             self._clip = make_clip(self.training, CLIP)
-            self._state = jax.tree.map(lambda leaf: leaf[:ROBOTS], state.actors.state)
+            self._state = _on_one_device(jax.tree.map(lambda leaf: leaf[:ROBOTS], state.actors.state))
         self._key, key = jax.random.split(self._key)
-        policy = state.learner.params.policy, state.normalizers.policy
+        policy = _on_one_device((state.learner.params.policy, state.normalizers.policy))
         self._state, qpos = self._clip(policy, self._state, key)
         return np.asarray(qpos)
 
@@ -141,6 +141,11 @@ class Watch:
             frames = [self._stock.popleft() for _ in range(min(stride, len(self._stock)))]
             if frames:
                 self.scene.show(*poses(self.model, data, spread(frames[-1])))
+
+
+def _on_one_device(tree: Any) -> Any:
+    """Training may use several, each of which would step all robots of the field."""
+    return jax.device_put(tree, jax.local_devices()[0])
 
 
 def plotted(record: dict[str, float]) -> dict[str, float | None]:
