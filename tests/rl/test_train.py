@@ -13,7 +13,7 @@ from toys import Bandit, Counter, Target
 from walkies.rl import networks, train
 from walkies.rl.recipes import PPO, RECIPES, REINFORCE, Recipe
 from walkies.rl.rollout import rollout
-from walkies.rl.summary import discounted_returns, summarize
+from walkies.rl.samples.summary import discounted_returns, summarize
 
 SMALL = replace(PPO, num_envs=32, horizon=8, hidden=(8,), critic_hidden=(8,))
 

@@ -35,7 +35,7 @@ def use_cpu(threads: int | None, devices: int = 1) -> None:
 
     `threads` bounds XLA's pool, in which the native engine works too. What is compiled is kept for the next process
     (`walkies.accel.cache`). JAX sees the CPU as so many devices, but not as more than it has threads
-    (`walkies.rl.devices`).
+    (`walkies.run.devices`).
 
     Raises:
         UserError: a number of threads that is none, or a switch of the cache that is none.

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 
 import jax
@@ -48,25 +45,6 @@ SWITCH = "WALKIES_ACCEL"
 """Environment variable: 0 computes everything but the native simulator by its definition in JAX."""
 SETTINGS = {"": True, "1": True, "0": False}
 """Its values."""
-
-
-_threads: ContextVar[int] = ContextVar("threads", default=0)
-
-
-@contextmanager
-def threads(most: int) -> Iterator[None]:
-    """What is traced within the block uses at most so many threads of XLA's pool in each custom call."""
-    before = _threads.set(most)
-    try:
-        yield
-    finally:
-        _threads.reset(before)
-
-
-def most_threads(asked: int = 0) -> np.int64:
-    """Of a custom call that is traced now, as its attribute `threads`; 0: all of the pool. asked: by its caller."""
-    limits = [limit for limit in (asked, _threads.get()) if limit]
-    return np.int64(min(limits, default=0))
 
 
 def _candidates() -> list[Path]:

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies.accel.library import available, library, most_threads
+from walkies.accel.library import available, library
+from walkies.accel.threads import most_threads
 from walkies.errors import UserError
 
 Array = jax.Array

@@ -35,7 +35,7 @@ METRICS = ("policy_loss", "kl", "entropy", "clip_fraction", "value_loss")
 """Columns of what the custom call reports."""
 
 DEVICES = "devices"
-"""Name of the axis of the devices that update together (`walkies.rl.devices`)."""
+"""Name of the axis of the devices that update together (`walkies.run.devices`)."""
 
 MOST_ACTIONS = 256
 """That the custom call takes."""

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from walkies.accel import library
+from walkies.accel.threads import most_threads
 
 Array = jax.Array
 Permutation = Callable[[Array, int], Array]
@@ -53,7 +54,7 @@ def faster_permutation(definition: Permutation) -> Permutation:
             return definition(key, count)
         shape = jax.ShapeDtypeStruct((count,), jnp.int32)
         call = jax.ffi.ffi_call(library.PERMUTATION_TARGET, shape, vmap_method="sequential")
-        return call(jax.random.key_data(key), threads=library.most_threads())
+        return call(jax.random.key_data(key), threads=most_threads())
 
     return chosen
 
@@ -72,4 +73,4 @@ def _fits(key: Array, dtype: jnp.dtype | type) -> bool:
 def _numbers(kind: str, key: Array, shape: tuple[int, ...]) -> Array:
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
     call = jax.ffi.ffi_call(library.RANDOM_TARGET, result, vmap_method="sequential")
-    return call(jax.random.key_data(key), kind=np.int64(KINDS[kind]), threads=library.most_threads())
+    return call(jax.random.key_data(key), kind=np.int64(KINDS[kind]), threads=most_threads())

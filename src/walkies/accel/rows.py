@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from walkies.accel import library
+from walkies.accel.threads import most_threads
 
 Array = jax.Array
 T = TypeVar("T")
@@ -36,7 +37,7 @@ def faster_taker(definition: Taker) -> Taker:
         def take(rows: Array) -> T:
             shapes = [jax.ShapeDtypeStruct((*rows.shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
             call = jax.ffi.ffi_call(library.ROWS_TARGET, shapes, vmap_method="sequential")
-            return jax.tree.unflatten(structure, call(rows, *leaves, threads=library.most_threads()))
+            return jax.tree.unflatten(structure, call(rows, *leaves, threads=most_threads()))
 
         return take
 

@@ -13,12 +13,12 @@ from walkies import renamed
 from walkies.errors import UserError
 from walkies.mdp import Env
 from walkies.rl import finite, normalize, objectives, sizes, symmetry
-from walkies.rl.batches import make_batch, mirror_of, values
 from walkies.rl.objectives import Batch, masked_variance
 from walkies.rl.policy import Policy
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import EpisodeState, Rollout, rollout, start
-from walkies.rl.summary import Normalizers, Summary, joined, summarize
+from walkies.rl.samples.batches import make_batch, mirror_of, values
+from walkies.rl.samples.summary import Normalizers, Summary, joined, summarize
 from walkies.rl.updates import UPDATES, Learner, Params, init_learner
 
 Array = jax.Array

@@ -21,9 +21,9 @@ import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import shown, write_json
-from walkies.rl import devices, finite, train
+from walkies.rl import finite, train
 from walkies.robots import folders
-from walkies.run import checkpoint
+from walkies.run import checkpoint, devices
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
 from walkies.run.editions import upgraded
 from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from walkies.accel.library import TARGETS, constants_attribute, library, most_threads
+from walkies.accel.library import TARGETS, constants_attribute, library
+from walkies.accel.threads import most_threads
 from walkies.sim.base import Params, Readings, State
 from walkies.sim.engine.model import pack, read_model
 from walkies.sim.params import usable

@@ -81,8 +81,9 @@ def measure(robot: str, rounds: int, threads: int | None, simulator: str) -> dic
     commands, resets). update: everything after the rollout.
     """
     # Long: its pieces are closures over one training, from whose states each of them starts.
-    from walkies.rl import devices, train
+    from walkies.rl import train
     from walkies.rl.rollout import rollout
+    from walkies.run import devices
     from walkies.run.config import TrainConfig
     from walkies.run.training import Training
     from walkies.sim import actuation

@@ -26,9 +26,9 @@ from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.lab.published import trials
 from walkies.lab.published.protocols import ACTION_SIZES, Protocol, Row
-from walkies.rl.batches import REWARD_CLIP
 from walkies.rl.normalize import OBSERVATION_CLIP
 from walkies.rl.recipes import Recipe
+from walkies.rl.samples.batches import REWARD_CLIP
 
 
 def make_model(row: Row) -> Any:

@@ -22,11 +22,11 @@ from walkies.errors import UserError
 from walkies.mdp import Discrete, Env
 from walkies.rl import train
 from walkies.rl.advantages import reward_to_go
-from walkies.rl.batches import make_batch, values
 from walkies.rl.policy import PolicyParams
 from walkies.rl.recipes import Recipe
 from walkies.rl.rollout import EpisodeState, Rollout, rollout
-from walkies.rl.summary import summarize
+from walkies.rl.samples.batches import make_batch, values
+from walkies.rl.samples.summary import summarize
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.updates import adam, fit_critic
 

@@ -19,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from walkies.accel import cpu, library, ppo
+from walkies.accel import cpu, ppo, threads
 from walkies.accel.ppo import DEVICES
 from walkies.mdp import Env
 from walkies.rl import sizes, train
 from walkies.rl.objectives import Batch
 from walkies.rl.recipes import Recipe
-from walkies.rl.summary import Summary, joined
+from walkies.rl.samples.summary import Summary, joined
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.updates import fused
 
@@ -126,7 +126,7 @@ def spread(recipe: Recipe, function: Callable[..., tuple[Any, Any]], *axes: int 
 
 def _sharing_threads(devices: int) -> AbstractContextManager[None]:
     """Custom calls of each device use its share of the threads."""
-    return library.threads(max(1, cpu.pool_threads() // devices))
+    return threads.at_most(max(1, cpu.pool_threads() // devices))
 
 
 def _gathered(batch: Batch, summary: Summary, own: tuple[str, ...]) -> tuple[Batch, Summary]:

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from walkies import child
-from walkies.accel import cache, library
+from walkies.accel import cache, threads
 from walkies.errors import UserError
-from walkies.rl import devices, sizes
+from walkies.rl import sizes
 from walkies.rl.recipes import PPO
+from walkies.run import devices
 from walkies.run.config import WALKING_RECIPE, TrainConfig, devices_of, expanded
 
 HERE = Path(__file__).parent
@@ -95,7 +96,7 @@ def test_there_are_no_more_groups_than_divide_the_robots():
 def test_a_call_uses_the_fewer_threads_of_what_it_and_its_device_may(limits, expected):
     with ExitStack() as stack:
         for limit in limits:
-            stack.enter_context(library.threads(limit))
-        assert library.most_threads() == expected
-        assert library.most_threads(2) == (min(2, expected) or 2)
-    assert library.most_threads() == 0
+            stack.enter_context(threads.at_most(limit))
+        assert threads.most_threads() == expected
+        assert threads.most_threads(2) == (min(2, expected) or 2)
+    assert threads.most_threads() == 0

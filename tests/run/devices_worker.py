@@ -17,8 +17,9 @@ import numpy as np
 from toys import Target
 from walkies.accel import library
 from walkies.accel.cpu import use_cpu
-from walkies.rl import devices, train
+from walkies.rl import train
 from walkies.rl.recipes import A2C, PPO, REINFORCE_BASELINE, TRPO, Recipe
+from walkies.run import devices
 from walkies.run.config import WALKING_RECIPE, TrainConfig, expanded
 from walkies.run.folders import RunFolder
 from walkies.run.training import Training
