@@ -33,7 +33,7 @@ class Commands:
     """Share of commands with only one nonzero component."""
     interval: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
     """Mean time between command changes, s. Memoryless: the value of a state does not depend on a hidden clock."""
-    acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 2.0
+    acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 1.2
     """The rewarded velocity follows a change of command at this rate, m/s²: abrupt braking does not pay."""
     yaw_acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 6.0
     """The same for the yaw rate, rad/s²."""

@@ -379,7 +379,7 @@ class RewardWeights:
     )
     idle_joints: Weight = reward(idle_joints, -2.0, "rad²", "mean squared angle from the default, of joints of no leg")
     alive: Weight = reward(alive, 0.0, "1", "always")
-    termination: Weight = reward(termination, -100.0, "1", "falling", event=True)
+    termination: Weight = reward(termination, -200.0, "1", "falling", event=True)
 
 
 OLD_FORM = (
