@@ -1,4 +1,4 @@
-"""The same training on one device and on several (T17: a share of the processor's cores each)."""
+"""The same training on one device and on several, each a share of the processor's cores."""
 
 from __future__ import annotations
 

@@ -35,6 +35,14 @@ LARGE = ("policy_observation", "critic_observation", "sample", "dist_params")
 """What the native call takes in parts."""
 
 
+EVERYWHERE, APART = PartitionSpec(), PartitionSpec(DEVICES)
+"""The same on every device; rows divided among them."""
+
+
+def _mesh(devices: list[jax.Device]) -> Mesh:
+    return Mesh(np.array(devices), (DEVICES,))
+
+
 def devices_for(recipe: Recipe) -> list[jax.Device]:
     """As many of JAX's devices as the groups can be divided among equally."""
     there = jax.local_devices()
@@ -53,9 +61,8 @@ def make_iteration(
     if len(devices := devices_for(recipe)) == 1:
         return train.make_iteration(recipe, env, report)
     sizes.refuse(recipe, env, train.steps_per_iteration(recipe, env))
-    mesh = Mesh(np.array(devices), (DEVICES,))
-    everywhere, apart = PartitionSpec(), PartitionSpec(DEVICES)
-    state = TrainState(*(everywhere,) * len(TrainState._fields))._replace(actors=apart, discounted_return=apart)  # type: ignore[arg-type]
+    mesh = _mesh(devices)
+    state = TrainState(*(EVERYWHERE,) * len(TrainState._fields))._replace(actors=APART, discounted_return=APART)  # type: ignore[arg-type]
 
     def iteration(state: TrainState) -> tuple[TrainState, Any]:
         key, act_keys, learn_key = train.split(recipe, state.key)
@@ -72,7 +79,7 @@ def make_iteration(
             state, metrics = train.improve(recipe, env, state, batch, joined(summary), learn_key)
         return state, report(metrics)
 
-    spread = jax.shard_map(iteration, mesh=mesh, in_specs=(state,), out_specs=(state, everywhere), check_vma=False)
+    spread = jax.shard_map(iteration, mesh=mesh, in_specs=(state,), out_specs=(state, EVERYWHERE), check_vma=False)
     return jax.jit(spread, donate_argnums=0)
 
 
@@ -81,7 +88,7 @@ def place(recipe: Recipe, state: TrainState) -> TrainState:
     placement of its own result."""
     if len(devices := devices_for(recipe)) == 1:
         return state
-    mesh = Mesh(np.array(devices), (DEVICES,))
+    mesh = _mesh(devices)
 
     def put(spec: PartitionSpec, tree: Any) -> Any:
         sharding = NamedSharding(mesh, spec)
@@ -94,9 +101,8 @@ def place(recipe: Recipe, state: TrainState) -> TrainState:
 
         return jax.tree.map(one, tree)
 
-    apart = PartitionSpec(DEVICES)
-    environments = put(apart, state.actors), put(apart, state.discounted_return)
-    rest = put(PartitionSpec(), state._replace(actors=None, discounted_return=None))  # type: ignore[arg-type]
+    environments = put(APART, state.actors), put(APART, state.discounted_return)
+    rest = put(EVERYWHERE, state._replace(actors=None, discounted_return=None))  # type: ignore[arg-type]
     return rest._replace(actors=environments[0], discounted_return=environments[1])
 
 
@@ -113,15 +119,15 @@ def spread(recipe: Recipe, function: Callable[..., tuple[Any, Any]], *axes: int 
     """
     if len(devices := devices_for(recipe)) == 1:
         return jax.jit(function)
-    first, second = PartitionSpec(DEVICES), PartitionSpec(None, DEVICES)
-    specs = tuple({None: PartitionSpec(), 0: first, 1: second}[axis] for axis in axes)
+    second = PartitionSpec(None, DEVICES)
+    specs = tuple({None: EVERYWHERE, 0: APART, 1: second}[axis] for axis in axes)
 
     def alone(*arguments: Any) -> tuple[Any, Any]:
         with _sharing_threads(len(devices)):
             return function(*arguments)
 
-    mesh = Mesh(np.array(devices), (DEVICES,))
-    return jax.jit(jax.shard_map(alone, mesh=mesh, in_specs=specs, out_specs=(first, second), check_vma=False))
+    mesh = _mesh(devices)
+    return jax.jit(jax.shard_map(alone, mesh=mesh, in_specs=specs, out_specs=(APART, second), check_vma=False))
 
 
 def _sharing_threads(devices: int) -> AbstractContextManager[None]:
