@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from toys import Target
-from walkies.accel import library
+from walkies.accel import library, ppo
 from walkies.accel.cpu import use_cpu
 from walkies.rl import train
 from walkies.rl.recipes import A2C, PPO, REINFORCE_BASELINE, TRPO, Recipe
@@ -92,8 +92,27 @@ def walked(folder: Path, count: int) -> tuple[list[np.ndarray], list[float]]:
     return leaves, list(metrics.values())
 
 
+def swapped(*arguments):
+    """The native call with each device's part of the batch in the other's place."""
+    index = jax.lax.axis_index
+    jax.lax.axis_index = lambda name: 1 - index(name)
+    try:
+        return STEPS(*arguments)
+    finally:
+        jax.lax.axis_index = index
+
+
+STEPS = ppo.steps
+
+
 def main(file: Path) -> None:
     found = {}
+    ppo.steps = swapped
+    leaves, _ = trained(RECIPES["native"], 2)
+    found |= {f"swapped/{i}": leaf for i, leaf in enumerate(leaves)}
+    ppo.steps = STEPS
+    iteration_of.cache_clear()
+    compiled.clear()
     for count in (1, 2):
         leaves, metrics = walked(file.parent, count)
         found |= {f"walk/{count}/{i}": leaf for i, leaf in enumerate([*leaves, np.array(metrics)])}

@@ -61,6 +61,12 @@ def test_the_same_number_of_devices_gives_the_same_bits(trained, name):
         np.testing.assert_array_equal(a, b)
 
 
+def test_parts_of_the_batch_lie_where_their_numbers_do(trained):
+    """Control of the tests above: with the two parts exchanged, something else is learned."""
+    one, swapped = of(trained, "native/1/0"), of(trained, "swapped")
+    assert max(float(np.abs(a - b).max()) for a, b in zip(one[:4], swapped[:4], strict=True)) > 1e-3
+
+
 def test_groups_have_random_numbers_of_their_own(trained):
     """Control of the tests above: another number of groups, and everything is different."""
     four, two = of(trained, "native/1/0"), of(trained, "two groups/1/0")
