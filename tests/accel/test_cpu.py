@@ -103,6 +103,30 @@ def test_settings_that_are_ours_are_left_alone(name, value, environment):
     assert cpu.foreign_jax_settings() == cpu.settle_jax() == {}
 
 
+def test_a_device_is_chosen_by_name(environment):
+    environment.setenv(cpu.DEVICE, "cuda")
+    assert cpu.settle_jax() == {} and os.environ["JAX_PLATFORMS"] == "cuda,cpu"
+    assert cpu.settle_jax() == {}, "a process inherits what its parent settled"
+    environment.setenv("JAX_PLATFORMS", "tpu")
+    assert cpu.settle_jax() == {"JAX_PLATFORMS": "tpu"} and os.environ["JAX_PLATFORMS"] == "cuda,cpu"
+    environment.setenv(cpu.DEVICE, "gpu")
+    with pytest.raises(UserError, match=r"WALKIES_DEVICE is 'gpu'; expected one of: cpu, cuda, rocm, tpu"):
+        cpu.settle_jax()
+
+
+def test_a_device_that_is_not_there_says_what_it_needs(environment):
+    cpu.require_device()
+    environment.setenv(cpu.DEVICE, "tpu")
+    with pytest.raises(UserError, match=r"WALKIES_DEVICE is tpu, but JAX finds no such device .*'jax\[tpu\]=="):
+        cpu.require_device()
+    jax.config.update("jax_platforms", "cuda")
+    try:
+        with pytest.raises(UserError, match=r"where only the simulator mjx runs.*unset WALKIES_DEVICE"):
+            cpu.refuse_foreign_jax()
+    finally:
+        jax.config.update("jax_platforms", "cpu")
+
+
 COMPUTE = "import jax; print(jax.numpy.ones(2).sum().dtype, jax.default_backend())"
 
 

@@ -45,7 +45,7 @@ MISTAKES = (
     Mistake("train pupper --task.hold leg_frnt_r_1", "leg_frnt_r_1", "did you mean leg_front_r_1?", "expected a leg"),
     Mistake("train humanoid --task.hold arm", "--task.hold arm", "did you mean arms?", "waist (3 joints"),
     Mistake("explain pupper --task.hold arms", "pupper has none", "all of its joints belong to legs", "leg_back_l_3"),
-    Mistake("train pupper --simulator bullet", "'bullet'", "Expected one of", "'native', 'mujoco'"),
+    Mistake("train pupper --simulator gazebo", "'gazebo'", "Expected one of", "'native', 'mujoco'"),
     Mistake("train pupper --out text.txt", "--out text.txt", "expected a folder", "a name that is free"),
     Mistake("train pupper --out text.txt/run", "--out text.txt/run", "text.txt is a file", "a name that is free"),
     Mistake("train pupper --out trained", "trained already holds a run", "--resume continues it", "another --out"),

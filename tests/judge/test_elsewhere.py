@@ -22,7 +22,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.STEPS", 100, raising=False)
 
 
-@pytest.mark.parametrize("engine", [("dart", "dartpy"), ("bullet", "pybullet")], ids=lambda pair: pair[0])
+@pytest.mark.parametrize(
+    "engine", [("mjx", "mujoco.mjx"), ("dart", "dartpy"), ("bullet", "pybullet")], ids=lambda pair: pair[0]
+)
 def test_a_policy_walks_there_too_under_the_same_conditions(engine: tuple[str, str], short: None) -> None:
     name, package = engine
     pytest.importorskip(package, reason=f"pip install 'walkies[{name}]'")

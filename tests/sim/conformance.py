@@ -21,24 +21,26 @@ from walkies.sim.base import Params, Readings, Simulator, State
 from walkies.sim.params import read_params
 
 ENGINES: tuple[str, ...] = SIMULATORS
-PACKAGES = {"bullet": "pybullet", "dart": "dartpy"}
+PACKAGES = {"mjx": "mujoco.mjx", "bullet": "pybullet", "dart": "dartpy"}
 """What an engine needs besides walkies."""
 
 TOLERANCES: dict[str, dict[str, float]] = {
-    "free fall": {"native": 1e-6, "mujoco": 1e-6, "bullet": 1e-6, "dart": 1e-6},
-    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "bullet": 0.01, "dart": 0.01},
-    "static stand": {"native": 1e-3, "mujoco": 1e-3, "bullet": 1e-4, "dart": 1e-4},
-    "friction holds": {"native": 8e-3, "mujoco": 8e-3, "bullet": 3e-3, "dart": 3e-3},
-    "friction slides": {"native": 1e-3, "mujoco": 1e-3, "bullet": 1e-3, "dart": 1e-3},
-    "step response": {"native": 1e-5, "mujoco": 1e-5, "bullet": 1e-4, "dart": 1e-4},
-    "joint limit": {"native": 0.02, "mujoco": 0.02, "bullet": 1e-3, "dart": 1e-4},
-    "torque limit": {"native": 1e-4, "mujoco": 1e-4, "bullet": 1e-3, "dart": 1e-3},
+    "free fall": {"native": 1e-6, "mujoco": 1e-6, "mjx": 1e-6, "bullet": 1e-6, "dart": 1e-6},
+    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "mjx": 0.01, "bullet": 0.01, "dart": 0.01},
+    "static stand": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-4, "dart": 1e-4},
+    "friction holds": {"native": 8e-3, "mujoco": 8e-3, "mjx": 8e-3, "bullet": 3e-3, "dart": 3e-3},
+    "friction slides": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-3, "dart": 1e-3},
+    "step response": {"native": 1e-5, "mujoco": 1e-5, "mjx": 1e-5, "bullet": 1e-4, "dart": 1e-4},
+    "joint limit": {"native": 0.02, "mujoco": 0.02, "mjx": 0.02, "bullet": 1e-3, "dart": 1e-4},
+    "torque limit": {"native": 1e-4, "mujoco": 1e-4, "mjx": 1e-4, "bullet": 1e-3, "dart": 1e-3},
 }
 """By law and engine; units: see each law."""
 
 G = 9.81
 POSE = np.array(PUPPER.default_pose)
 FEET, TORSO = frozenset(PUPPER.foot_geoms), frozenset(PUPPER.torso_geoms)
+STEPS = 5
+"""Physics steps of a call."""
 KNEE = 2
 """The joint that is moved alone: the last one of the first leg."""
 
@@ -60,15 +62,18 @@ def nominal() -> Params:
 
 
 def run(
-    made: Any, params: Params, qpos: np.ndarray, targets: np.ndarray, *, qvel: np.ndarray | None = None, steps: int = 5,
-    calls: int = 1, force: np.ndarray | None = None,
+    made: Any, params: Params, qpos: np.ndarray, targets: np.ndarray, *, qvel: np.ndarray | None = None, calls: int = 1,
+    force: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray], Readings]:  # fmt: skip
-    """Step robots qpos (n, nq) under constant targets; qpos and qvel after each call, and the last readings."""
+    """Step robots qpos (n, nq) under constant targets; qpos and qvel after each call, and the last readings.
+
+    All calls have the same shapes: an engine in JAX is compiled once for a number of robots.
+    """
     n, nv = len(qpos), made.model.nv
-    held = jnp.asarray(np.repeat(targets[:, None], steps, axis=1), jnp.float32)
+    held = jnp.asarray(np.repeat(targets[:, None], STEPS, axis=1), jnp.float32)
     start = np.zeros((n, nv)) if qvel is None else qvel
     state = State(*(jnp.asarray(part, jnp.float32) for part in (qpos, start, np.zeros((n, nv)))))
-    push = None if force is None else jnp.asarray(force, jnp.float32)
+    push = jnp.asarray(np.zeros((n, 3)) if force is None else force, jnp.float32)
     prepared, positions, speeds = _prepare(made, params, n), [], []
     for _ in range(calls):
         state, readings = _step(made)(prepared, state, held, push)
@@ -108,8 +113,9 @@ def free_fall(engine: str, wrong: bool = False) -> float:
     """
     params = nominal()
     params = params._replace(gravity=params.gravity * (0.99 if wrong else 1.0))
-    made, steps = simulator(engine), 50
-    positions, _, _ = run(made, params, pose(1.0), POSE[None], steps=steps)
+    made, calls = simulator(engine), 10
+    positions, _, _ = run(made, params, pose(1.0), POSE[None], calls=calls)
+    steps = STEPS * calls
     return abs(positions[-1][0, 2] - (1.0 - G * made.timestep**2 * steps * (steps + 1) / 2))
 
 
@@ -125,7 +131,7 @@ def momentum(engine: str, wrong: bool = False) -> float:
     qvel = np.concatenate([rng.normal(0, 0.5, 3), rng.normal(0, 1, 3), rng.normal(0, 2, made.model.nv - 6)])[None]
     force = np.array([[0.3, 0.3, 0.3]]) if wrong else None
     start = pose(1.0)
-    positions, speeds, _ = run(made, params, start, POSE[None], qvel=qvel, steps=10, calls=5, force=force)
+    positions, speeds, _ = run(made, params, start, POSE[None], qvel=qvel, calls=10, force=force)
     before, after = _momenta(made.model, start[0], qvel[0]), _momenta(made.model, positions[-1][0], speeds[-1][0])
     return max(float(np.linalg.norm(b - a) / np.linalg.norm(a)) for a, b in zip(before, after, strict=True))
 
@@ -229,8 +235,8 @@ def step_response(engine: str, wrong: bool = False) -> float:
     a, b = h * kp / inertia, 1 - h * kd / inertia
     matrix, start = np.array([[1 - h * a, h * b], [-a, b]]), POSE.copy()
     start[KNEE] -= 0.3
-    positions, _, _ = run(made, params, pose(1.0, start), POSE[None], steps=5, calls=10)
-    expected = [(np.linalg.matrix_power(matrix, 5 * k) @ [-0.3, 0])[0] for k in range(1, 11)]
+    positions, _, _ = run(made, params, pose(1.0, start), POSE[None], calls=10)
+    expected = [(np.linalg.matrix_power(matrix, STEPS * k) @ [-0.3, 0])[0] for k in range(1, 11)]
     return float(np.abs([q[0, 7 + KNEE] - POSE[KNEE] for q in positions] - np.array(expected)).max())
 
 
@@ -247,7 +253,7 @@ def joint_limit(engine: str, wrong: bool = False) -> float:
     target[KNEE] = limit + 3
     if wrong:
         made = _unlimited(engine)
-    positions, _, _ = run(made, params, pose(1.0, start), target[None], steps=10, calls=10)
+    positions, _, _ = run(made, params, pose(1.0, start), target[None], calls=20)
     return abs(float(positions[-1][0, 7 + KNEE]) - limit)
 
 
@@ -258,6 +264,8 @@ def _unlimited(engine: str) -> Any:
     model.jnt_limited[1:] = 0
     if engine in ("native", "mujoco"):
         return type(made)(model, threads=1)
+    if engine == "mjx":
+        return type(made)(model)
     return type(made)(engine, model)
 
 
@@ -271,8 +279,8 @@ def torque_limit(engine: str, wrong: bool = False) -> float:
     made, params, inertia = _alone(engine, kp=5.0, kd=0.0, torque_limit=limit * (1.05 if wrong else 1.0))
     target = POSE.copy()
     target[KNEE] -= 1.0
-    _, speeds, readings = run(made, params, pose(1.0), target[None], steps=5)
-    expected = -limit * 5 * made.timestep / inertia
+    _, speeds, readings = run(made, params, pose(1.0), target[None])
+    expected = -limit * STEPS * made.timestep / inertia
     errors = speeds[-1][0, 6 + KNEE] / expected - 1, float(readings.joint_torque[0, KNEE]) / -limit - 1
     return float(np.abs(errors).max())
 
@@ -322,6 +330,17 @@ def tumble(
 
 def same_bits(one: Any, other: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+ROW_OF_A_BATCH = {"mjx": 1e-3}
+"""How far a robot may be from itself in a batch (`difference`), where it is not the same bits: XLA adds up in another
+order in a program of another size."""
+
+
+def difference(one: Any, other: Any) -> float:
+    """The largest of any number, relative to the number where that is above 1."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return max(float(np.max(np.abs(1.0 * a - b) / np.maximum(1.0, np.abs(b)))) for a, b in pairs)
 
 
 def loaded(engine: str) -> tuple[set[str], set[str]]:

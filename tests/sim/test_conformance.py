@@ -53,8 +53,9 @@ def test_a_batch_of_one_is_a_row_of_a_batch(engine: str) -> None:
     batch = laws.tumble(made, rows=range(4))
     for row in (0, 3):
         alone = laws.tumble(made, rows=[row])
-        assert laws.same_bits(alone, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], batch))
-        assert not laws.same_bits(alone, jax.tree.map(lambda leaf: leaf[1:2], batch))
+        difference = laws.difference(alone, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], batch))
+        assert difference <= laws.ROW_OF_A_BATCH.get(engine, 0.0)
+        assert laws.difference(alone, jax.tree.map(lambda leaf: leaf[1:2], batch)) > 0.1
 
 
 def test_residue_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,14 +86,38 @@ def foreign_jax_settings() -> dict[str, str]:
     return {name: value for name, value in found if value and value.strip().lower() not in JAX_SETTINGS[name]}
 
 
+DEVICE = "WALKIES_DEVICE"
+"""Environment variable: the device on which walkies' own processes compute."""
+DEVICES = ("cpu", "cuda", "rocm", "tpu")
+"""Its values, which are JAX's names; the first is what it is without being set."""
+
+
+def device() -> str:
+    """What DEVICE says.
+
+    Raises:
+        UserError: another value than those in DEVICES.
+    """
+    value = os.environ.get(DEVICE) or DEVICES[0]
+    if value not in DEVICES:
+        raise UserError(f"{DEVICE} is {value!r}; expected one of: {', '.join(DEVICES)}")
+    return value
+
+
 def settle_jax() -> dict[str, str]:
-    """Make JAX compute on the CPU in float32 whatever the environment asks for; returns the settings overruled.
+    """Make JAX compute on the CPU, or on DEVICE, in float32 whatever else the environment asks for; returns the
+    settings overruled.
 
     For walkies' own processes. Call before JAX is imported.
+
+    Raises:
+        UserError: DEVICE names none.
     """
-    foreign = foreign_jax_settings()
+    # Where nothing else is needed JAX starts for the CPU only, which is quicker.
+    platforms = ",".join(dict.fromkeys((device(), DEVICES[0])))
+    foreign = {name: value for name, value in foreign_jax_settings().items() if value != platforms}
     overruled.update(foreign)
-    os.environ.update({name: JAX_SETTINGS[name][0] for name in ("JAX_PLATFORMS", *foreign)})
+    os.environ.update({name: JAX_SETTINGS[name][0] for name in foreign} | {"JAX_PLATFORMS": platforms})
     return foreign
 
 
@@ -111,8 +135,32 @@ def refuse_foreign_jax() -> None:
     wrong = {name: value for name, value in values.items() if value and value not in JAX_SETTINGS[name]}
     if wrong:
         said = " ".join(f"{name}={value}" for name, value in wrong.items())
+        if device() != DEVICES[0]:
+            raise UserError(
+                f"{DEVICE} is {device()}, where only the simulator mjx runs; give --simulator mjx, or: unset {DEVICE}"
+            )
         raise UserError(f"JAX is set up with {said}, but walkies computes on the CPU with JAX's usual settings; before "
                         f"Python starts: unset {' '.join(wrong)}")  # fmt: skip
+
+
+def require_device() -> None:
+    """Start JAX on DEVICE.
+
+    Raises:
+        UserError: JAX finds no such device; the message has what to install.
+    """
+    if (chosen := device()) == DEVICES[0]:
+        return
+    import jax
+
+    try:
+        jax.local_devices(backend=chosen)
+    except RuntimeError as error:
+        extra = {"cuda": "cuda12", "rocm": "rocm7-local"}.get(chosen, chosen)
+        raise UserError(
+            f"{DEVICE} is {chosen}, but JAX finds no such device ({str(error).splitlines()[0]}); it needs the "
+            f"machine's driver and: {sys.executable} -m pip install 'jax[{extra}]=={jax.__version__}'"
+        ) from error
 
 
 def step_back(threads: Iterable[threading.Thread]) -> None:

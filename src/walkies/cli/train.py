@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from walkies.accel.cpu import use_cpu
+from walkies.accel.cpu import require_device, use_cpu
 from walkies.cli.arguments import configured, presets
 from walkies.cli.arguments.flags import starting_from
 from walkies.cli.robots.named import strained, taken
@@ -64,6 +64,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     with own_folder(config) as folder:
         config = resumed(config, folder) if config.resume else replace(config, out=folder.path)
         use_cpu(config.threads, devices_of(config))
+        require_device()
         reason = _train(config, folder, started)
         if reason in ENDED:
             return finish(folder, config)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import mujoco
 import mujoco.batch
 import numpy as np
 
-from walkies.sim.callback import Given
-from walkies.sim.other.simulator import OtherSimulator
+from walkies.sim.callback import Given, Rollout
 from walkies.sim.params import read_params, sphere_geoms
+
+
+class Engine(Protocol):
+    """A simulator that takes and returns NumPy arrays: `walkies.sim.other.simulator.OtherSimulator`, for one."""
+
+    def rollout(
+        self, given: Given, qpos: np.ndarray, qvel: np.ndarray, control: np.ndarray, force: np.ndarray
+    ) -> Rollout:
+        """Physics steps of robots qpos (n, nq), qvel (n, nv) under control (n, steps, nu), rad, and force (n, 3), N."""
 
 
 class Elsewhere:
@@ -21,7 +29,7 @@ class Elsewhere:
     the model's. The engine's robots do not touch themselves.
     """
 
-    def __init__(self, batch: mujoco.batch.Batch, simulator: OtherSimulator) -> None:
+    def __init__(self, batch: mujoco.batch.Batch, simulator: Engine) -> None:
         self.model, self.physics, self.simulator = batch.model, batch, simulator
         self.qpos, self.qvel = batch.bind("qpos"), batch.bind("qvel")
         self._data, self._bodies = mujoco.MjData(batch.model), _body_inertias(batch)

@@ -32,7 +32,7 @@ from walkies.robots.base import Robot
 from walkies.sim.conditions import bodies_of
 from walkies.tasks import signal
 
-ExamSimulator: TypeAlias = Literal["mujoco", "bullet", "dart"]
+ExamSimulator: TypeAlias = Literal["mujoco", "mjx", "bullet", "dart"]
 """Where a policy may be examined. The examination is MuJoCo's; elsewhere it shows what depends on the simulator."""
 
 STAND = round(0.6 / CONTROL_DT)
@@ -102,10 +102,16 @@ def drive_under(
 def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simulation:
     # Imported here: the examination itself, in MuJoCo, needs no JAX.
     from walkies.judge.elsewhere import Elsewhere
+
+    iterations = SOLVER_ITERATIONS if simulator == "mjx" else None
+    model = load_model(robot, own_contacts=False, solver_iterations=iterations, visuals=False)
+    model.opt.timestep = TIMESTEP
+    if simulator == "mjx":
+        from walkies.sim.other.mjx import MjxSimulator
+
+        return Elsewhere(batch, MjxSimulator(model))
     from walkies.sim.other.simulator import OtherSimulator
 
-    model = load_model(robot, own_contacts=False, visuals=False)
-    model.opt.timestep = TIMESTEP
     return Elsewhere(batch, OtherSimulator(simulator, model))
 
 

@@ -21,7 +21,7 @@ from walkies.rl.recipes import PPO, Recipe
 from walkies.robots import DEFAULT, folders, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
-from walkies.sim import make_simulator, nominal_params
+from walkies.sim import SimulatorName, make_simulator, nominal_params
 from walkies.tasks import mirror
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
@@ -50,7 +50,7 @@ WALKING_RECIPE = replace(
     critic_learning_rate=2e-3,
     schedule="kl",
     target_kl=0.03,
-    epochs=4,
+    epochs=3,
     minibatches=8,
     symmetry="equivariant",
     entropy_coefficient=0.001,
@@ -75,8 +75,9 @@ class TrainConfig:
     """Random seed. The same seed, machine, thread count and steps give the same policy bit for bit."""
     out: Path | None = None
     """Run folder. Default: runs/<robot>-<seed>, with a number appended if that is taken."""
-    simulator: Literal["native", "mujoco"] = "native"
-    """native: fast on CPUs. mujoco: the reference, about 30 times slower."""
+    simulator: SimulatorName = "native"
+    """native: fast on CPUs. mujoco: the reference, about 30 times slower. mjx: MuJoCo's equations in JAX, for other
+    devices than CPUs. bullet and dart: other engines, slower still (docs/simulators.md)."""
     self_contacts: bool = False
     """Simulate contacts between the robot's own parts in the native simulator too, as the examination does: for robots
     whose legs cross. Slower; mujoco always simulates these contacts."""

@@ -13,7 +13,7 @@ from walkies.sim.params import nominal_params
 
 __all__ = ["SIMULATORS", "SimulatorName", "make_simulator", "nominal_params"]
 
-SimulatorName: TypeAlias = Literal["native", "mujoco", "bullet", "dart"]
+SimulatorName: TypeAlias = Literal["native", "mujoco", "mjx", "bullet", "dart"]
 """Names that `make_simulator` accepts."""
 
 SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
@@ -36,19 +36,22 @@ def make_simulator(
     """A simulator of `robot` on flat ground.
 
     Args:
-        name: `native` (fast, on CPUs), `mujoco` (the reference), `bullet` or `dart` (other engines).
+        name: `native` (fast, on CPUs), `mujoco` (the reference), `mjx` (MuJoCo's equations in JAX, on any device),
+            `bullet` or `dart` (other engines).
         substeps: physics steps per control step.
         threads: how many threads step robots; None for one per available core.
-        solver: `train` (few iterations from a warm start: for `mujoco` the model's own number) or `exact` (converged);
-            the other engines have their own.
+        solver: `train` (few iterations from a warm start: for `mujoco` and `mjx` the model's own number) or `exact`
+            (converged); the other engines have their own.
         self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
             `mujoco` has them all in any case, the other engines none.
 
     Raises:
         ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
-        UserError: JAX is configured for another device; or the engine is not installed, or does not support the robot.
+        UserError: JAX is configured for a device on which only `mjx` runs; or the engine is not installed, or does not
+            support the robot.
     """
-    refuse_foreign_jax()
+    if name != "mjx":
+        refuse_foreign_jax()
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver setting {solver!r}; choose one of: {', '.join(SOLVERS)}")
     # Imported here: each simulator brings a library that the others do not need.
@@ -57,12 +60,17 @@ def make_simulator(
 
         model = load_model(robot, own_contacts=self_contacts != "none", visuals=False)
         return NativeSimulator(model, substeps, solver, threads, self_contacts=self_contacts)
+    iterations = None if solver == "train" else EXACT_ITERATIONS
     if name == "mujoco":
         from walkies.sim.mujoco import MujocoSimulator
 
-        iterations = None if solver == "train" else EXACT_ITERATIONS
         model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations)
         return MujocoSimulator(model, substeps=substeps, threads=threads)
+    if name == "mjx":
+        from walkies.sim.other.mjx import MjxSimulator
+
+        model = load_model(robot, own_contacts=False, visuals=False, solver_iterations=iterations)
+        return MjxSimulator(model, substeps)
     if name in SIMULATORS:
         from walkies.sim.other.simulator import OtherSimulator
 

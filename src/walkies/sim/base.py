@@ -136,13 +136,13 @@ class Simulator(Protocol):
 
 
 def torque_range(limit: Any, torque_speed: Any, speed: Any) -> tuple[Any, Any]:
-    """Least and greatest torque, N m, of motors at joint speeds, rad/s: NumPy arrays that broadcast.
+    """Least and greatest torque, N m, of motors at joint speeds, rad/s: arrays of NumPy or JAX that broadcast.
 
     As in a DC motor the available torque falls linearly with the speed in its own direction, to zero at
     `torque_speed`; against the motion it stays constant.
     """
     share = speed / torque_speed
-    return -limit * np.clip(1 + share, 0, 1), limit * np.clip(1 - share, 0, 1)
+    return -limit * (1 + share).clip(0, 1), limit * (1 - share).clip(0, 1)
 
 
 def inertia_in_body_frame(model: mujoco.MjModel, body: int) -> np.ndarray:

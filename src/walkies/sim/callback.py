@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -141,9 +142,9 @@ class CallbackSimulator(ABC):
         ok = np.logical_and.reduce([given, ~out.failed, *fine])
         qpos, qvel = np.where(ok[:, None], qpos, qpos0), np.where(ok[:, None], qvel, 0.0)
         gravity = np.where(params.usable[:, None], params.params.gravity, self.model.opt.gravity)
-        down = in_body_frame(out.qpos[..., 3:7], _unit(gravity)[:, None])
+        down = in_body_frame(out.qpos[..., 3:7], unit(gravity)[:, None])
         position, velocity = work.sphere_motion(qpos, qvel)
-        origin, normal = _plane(self.model, self._ground)
+        origin, normal = plane(self.model, self._ground)
         return _record(State, qpos=qpos, qvel=qvel, qacc_warmstart=out.warmstart), _record(
             Readings,
             contact_distance=(position - origin) @ normal - self.model.geom_size[self._spheres, 0],
@@ -202,24 +203,24 @@ def _record(kind: type[R], **leaves: Any) -> R:
     return kind(**leaves)
 
 
-def _plane(model: mujoco.MjModel, ground: int) -> tuple[np.ndarray, np.ndarray]:
+def plane(model: mujoco.MjModel, ground: int) -> tuple[np.ndarray, np.ndarray]:
     """A point on the ground and its unit normal, world frame."""
     normal = np.zeros(3)
     mujoco.mju_rotVecQuat(normal, np.array([0.0, 0.0, 1.0]), model.geom_quat[ground])
     return model.geom_pos[ground], normal
 
 
-def in_body_frame(quaternion: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """World vectors (…, 3) in the body frames of base orientations (…, 4)."""
-    quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+def in_body_frame(quaternion: Any, vector: Any, xp: ModuleType = np) -> Any:
+    """World vectors (…, 3) in the body frames of base orientations (…, 4). xp: NumPy or `jax.numpy`."""
+    quaternion = quaternion / xp.linalg.norm(quaternion, axis=-1, keepdims=True)
     w, xyz = quaternion[..., :1], -quaternion[..., 1:]
-    t = 2.0 * np.cross(xyz, vector)
-    return vector + w * t + np.cross(xyz, t)
+    t = 2.0 * xp.cross(xyz, vector)
+    return vector + w * t + xp.cross(xyz, t)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
-    """Unit vectors of (n, 3); zero stays zero."""
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-15)
+def unit(vector: Any, xp: ModuleType = np) -> Any:
+    """Unit vectors of (…, 3); zero stays zero."""
+    return vector / xp.maximum(xp.linalg.norm(vector, axis=-1, keepdims=True), 1e-15)
 
 
 def _sane(leaf: np.ndarray, bound: float = MAX_NUMBER) -> np.ndarray:

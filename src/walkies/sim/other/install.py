@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any
@@ -16,7 +17,9 @@ def needed(package: str, extra: str) -> Any:
         UserError: it is not installed; the message has the command that installs it.
     """
     try:
-        return importlib.import_module(package)
+        # MJX prints that it has no Warp, which nobody asked for.
+        with contextlib.redirect_stdout(None):
+            return importlib.import_module(package)
     except ImportError as error:
         raise UserError(
             f"the simulator {extra!r} needs the package {package}, which is not installed ({error}); install it with: "
