@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -21,6 +21,7 @@ from walkies.accel.cpu import Threads
 from walkies.bounds import Between, Seed, refuse
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
+from walkies.lab import runner
 from walkies.lab.ablation_report import ADAPTIVE, GROUPS, draw, markdown, table
 from walkies.run.folders import RunFolder, locked
 from walkies.terminal import narrowed, say
@@ -50,6 +51,8 @@ class Rehearsed(NamedTuple):
 
     cost: float
     """s"""
+    asked: dict[str, Any] | None = None
+    """`asked_of` the ablation that rehearsed it last."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class AblateConfig:
     """Robots in training; default: the recipe's."""
     threads: Threads | None = None
     """CPU threads. Default: all cores."""
+    list: bool = False
+    """Only list the rows, finished and missing."""
     picture: Path | None = None
     """Also write the picture to this file."""
 
@@ -94,13 +99,26 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
     from walkies.run.config import TrainConfig, devices_of
 
     use_cpu(config.threads, devices_of(TrainConfig()))
-    results: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(config.first_seed, config.first_seed + config.seeds):
-        for name, task in chosen.items():
-            folder = RunFolder(config.out / f"{name.replace(',', '').replace(' ', '-')}-{seed}")
-            train(config, task, seed, folder)
-            results.setdefault(name, []).append(rehearse(config, folder))
-            write(config, results)
+    folders = {
+        (name, seed): RunFolder(config.out / f"{name.replace(',', '').replace(' ', '-')}-{seed}")
+        for seed in range(config.first_seed, config.first_seed + config.seeds)
+        for name in chosen
+    }
+
+    def row(name: str, seed: int, folder: RunFolder) -> runner.Row:
+        def make() -> None:
+            train(config, chosen[name], seed, folder)
+            rehearse(config, folder)
+            write(config, folders)
+
+        return runner.Row(f"{name}, seed {seed}", lambda: is_finished(config, folder), make)
+
+    rows = [row(*key, folder) for key, folder in folders.items()]
+    if config.list:
+        say(runner.listing(rows))
+        return 0
+    runner.make(rows, config.out)
+    write(config, folders)
     say(narrowed((config.out / "ablation.md").read_text(encoding="utf-8")))
     say(f"Written to {config.out}/ablation.json, .md and .png.")
     return 0
@@ -145,11 +163,7 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
     Raises:
         UserError: the folder holds one that was trained for longer or shorter, or with other robots.
     """
-    limit = {"steps": config.steps, "seconds": None if config.steps else config.seconds, "envs": config.envs}
-    if (folder.path / DONE).is_file():
-        before = records.read(folder.path / DONE, Done, KEPT).limit
-        if before != limit:
-            raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
+    if is_trained(config, folder):
         return
     from walkies.run.config import TrainConfig
     from walkies.run.export import export_policy
@@ -172,7 +186,43 @@ def train(config: AblateConfig, task: Any, seed: int, folder: RunFolder) -> None
                 raise KeyboardInterrupt
         export_policy(folder.policy, training)
     cost = {"steps": training.steps, "seconds": training.seconds}
-    write_json(folder.path / DONE, {"seed": seed, **cost, "limit": limit})
+    write_json(folder.path / DONE, {"seed": seed, **cost, "limit": limit_of(config)})
+
+
+def limit_of(config: AblateConfig) -> dict[str, Any]:
+    """How far a policy is trained, and with how many robots."""
+    return {"steps": config.steps, "seconds": None if config.steps else config.seconds, "envs": config.envs}
+
+
+def is_trained(config: AblateConfig, folder: RunFolder) -> bool:
+    """Whether the folder holds a policy that is trained.
+
+    Raises:
+        UserError: it was trained for longer or shorter, or with other robots.
+    """
+    if not (folder.path / DONE).is_file():
+        return False
+    before, limit = records.read(folder.path / DONE, Done, KEPT).limit, limit_of(config)
+    if before != limit:
+        raise UserError(f"{folder.path} was trained under {before}, now asked for {limit}; give another folder")
+    return True
+
+
+def is_finished(config: AblateConfig, folder: RunFolder) -> bool:
+    """Whether the folder holds a policy that is trained and has been rehearsed as asked.
+
+    Raises:
+        UserError: as `is_trained`.
+    """
+    kept = folder.path / REHEARSED
+    if not (is_trained(config, folder) and kept.is_file()):
+        return False
+    return records.read(kept, Rehearsed, KEPT).asked == asked_of(config)
+
+
+def asked_of(config: AblateConfig) -> dict[str, Any]:
+    """What a policy is rehearsed in."""
+    return {"axes": list(config.axes), "robots": config.robots, "robot_seconds": config.robot_seconds}
 
 
 def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
@@ -190,13 +240,21 @@ def rehearse(config: AblateConfig, folder: RunFolder) -> dict[str, Any]:
     )
     kept = folder.path / REHEARSED
     cost = records.read(kept, Rehearsed, KEPT).cost if kept.is_file() else time.monotonic() - started
-    write_json(kept, {"cost": cost, **sweeps})
+    write_json(kept, {"cost": cost, "asked": asked_of(config), **sweeps})
     trained = records.read(folder.path / DONE, Done, KEPT)
     return {**trained._asdict(), "rehearsal_seconds": cost, "axes": sweeps["axes"]}
 
 
-def write(config: AblateConfig, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """The report so far: JSON, Markdown and picture."""
+def write(config: AblateConfig, folders: Mapping[tuple[str, int], RunFolder]) -> None:
+    """The report of what is finished: JSON, Markdown and picture.
+
+    Args:
+        folders: (name of a setting, seed) → its run.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    for (name, _), folder in folders.items():
+        if is_finished(config, folder):
+            results.setdefault(name, []).append(rehearse(config, folder))
     data = {
         "limit": f"{config.steps:,} control steps" if config.steps else f"{config.seconds:g} s",
         "robots": config.robots,

@@ -11,6 +11,7 @@ import pytest
 from damage import damaged
 from walkies import cli
 from walkies.errors import UserError
+from walkies.lab import runner
 from walkies.lab.ladder import command, curves, page, rungs
 
 DOCS = Path(__file__).parents[3] / "docs" / "compare"
@@ -49,13 +50,22 @@ def test_everything_is_written(folder):
     assert curve[1]["cpu_seconds"] > 0.0
 
 
-def test_only_what_is_missing_runs_again(folder, monkeypatch):
+def test_only_what_is_missing_runs_again(folder, monkeypatch, capsys):
     shrink(monkeypatch)
     kept, gone = folder / "rows" / "reinforce-0.json", folder / "rows" / "ppo-0.json"
     kept.write_text(json.dumps(json.loads(kept.read_text()) | {"machine": "another machine"}))
     before, stamp = json.loads(gone.read_text()), kept.stat().st_mtime_ns
     gone.unlink()
     run(folder, train=False)
+    capsys.readouterr()
+    run(folder, show=True)
+    listed = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in listed] == [
+        "reinforce, seed 0 finished",
+        "ppo, seed 0 missing",
+        "noise of the gradient, worth of old samples finished",
+        "2 of 3 rows finished",
+    ]
     text = (folder / "README.md").read_text()
     assert "- `ppo`, seed 0" in text and not gone.exists()
     assert "one rollout code for all. another machine." in text, "whoever writes the page need not have trained"
@@ -118,7 +128,8 @@ def test_a_recipe_is_compiled_once_for_all_its_seeds(tmp_path, monkeypatch):
     monkeypatch.setattr(curves, "compile_recipe", compile_recipe)
     monkeypatch.setattr(curves, "make_exam", lambda recipe, env: None)
     monkeypatch.setattr(curves, "train_row", lambda *_: [curves.Point(0, 0.0, 0.0, 1.0, 0.1, 9.0)])
-    command.run_rows(tmp_path, rungs.get_problem("double-integrator"), ("vpg", "ppo"), 3, 10)
+    *trainings, _ = command.as_rows(tmp_path, rungs.get_problem("double-integrator"), ("vpg", "ppo"), 3, 10)
+    runner.make(trainings, tmp_path)
     assert compiled == ["gradient_step", "minibatch_epochs"]
     rows = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "rows").iterdir()}
     assert len(rows) == 6

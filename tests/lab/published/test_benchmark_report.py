@@ -169,7 +169,11 @@ def test_table_has_finished_seeds_only_and_says_who_differs(tmp_path):
     unfinished = report.missing(tmp_path, rows())
     assert "ppo-cleanrl Walker2d-v4 (3)," in unfinished and "ppo-cleanrl Hopper-v4" not in unfinished
     assert report.missing(tmp_path, HOPPER) == "Every row is finished."
-    assert f"5 of {len(rows())} rows finished" in report.listing(tmp_path, rows())
+    assert [report.finished(row, tmp_path) for row in walker] == [True, True, False]
+    assert report.state(walker[0], tmp_path).split() == ["100.0", "1", "s"] and not report.state(walker[2], tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{walker[2].key}.safetensors").write_text("")
+    assert report.state(walker[2], tmp_path) == "begun"
 
 
 def test_page_keeps_what_is_written_around_the_table(tmp_path):
@@ -204,7 +208,7 @@ def test_no_damage_is_a_crash(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{chosen[0].key}.json").write_text(json.dumps(content))
     readers = {
-        "rows": lambda: report.listing(tmp_path, chosen) + report.table(tmp_path, chosen),
+        "rows": lambda: report.state(chosen[0], tmp_path) + report.table(tmp_path, chosen),
         "speed": lambda: report.speed_table(tmp_path, chosen),
         "one-step": lambda: report.step_table(tmp_path, chosen),
         "curves": lambda: str(report._curve(chosen[0], tmp_path)),

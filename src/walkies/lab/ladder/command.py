@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated, Any
+
+import tyro
 
 from walkies import records
 from walkies.accel.cpu import Threads, machine, use_cpu
 from walkies.bounds import Between
 from walkies.errors import UserError
 from walkies.files import write_json, write_text
+from walkies.lab import runner
 from walkies.rl.recipes import RECIPES
 from walkies.robots import DEFAULT
 from walkies.run.folders import from_dict, to_dict
@@ -37,6 +41,7 @@ def command(
     recipes: tuple[str, ...] = tuple(RECIPES),
     out: Path | None = None,
     train: bool = True,
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
     threads: Threads | None = None,
 ) -> int:
     """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, value of old samples.
@@ -50,6 +55,7 @@ def command(
         recipes: Which recipes; default: all seven.
         out: Folder of the results. Default: compare/PROBLEM.
         train: Run what is missing; otherwise only write the page from the finished parts.
+        show: Only list the rows, finished and missing.
         threads: CPU threads. Default: all cores.
     """
     use_cpu(threads)
@@ -61,9 +67,12 @@ def command(
     folder = out or Path("compare") / problem
     settings = {name: rungs.settle(name, found) for name in RECIPES}
     claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "world": found.world, "recipes": settings})
+    rows = as_rows(folder, found, chosen, seeds, samples)
+    if show:
+        say(runner.listing(rows))
+        return 0
     if train:
-        run_rows(folder, found, chosen, seeds, samples)
-        run_measurements(folder, found, samples)
+        runner.make(rows, folder)
     flags = f" --seeds {seeds}" if seeds != 3 else ""
     flags += f" --samples {samples}" if samples != found.samples else ""
     flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
@@ -98,38 +107,60 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def run_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> None:
-    """Train what is missing, seed by seed, each recipe compiled once; each row is written once it is whole."""
-    from walkies.lab.ladder import rungs
-    from walkies.lab.ladder.curves import Programs, compile_recipe, make_exam, train_row
+def as_rows(folder: Path, problem: Any, recipes: tuple[str, ...], seeds: int, samples: int) -> list[runner.Row]:
+    """The trainings, seed by seed, and the two measurements, as rows that are files in `folder`."""
+    trainings = Trainings(problem, samples)
 
-    env, exam, programs = None, None, dict[str, Programs]()
-    for seed in range(seeds):
-        for name in recipes:
-            path = folder / "rows" / f"{name}-{seed}.json"
-            if path.exists():
-                continue
-            say(f"{name}, seed {seed} …")
-            env = env or problem.make()
-            exam = exam or make_exam(problem.base, env)
-            if name not in programs:
-                programs[name] = compile_recipe(rungs.settle(name, problem), env)
-            curve = train_row(programs[name], exam, seed, samples, POINTS)
-            last = curve[-1]
-            say(f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s")
-            content = {"recipe": name, "seed": seed, "curve": [p._asdict() for p in curve]}
-            compiling = round(programs[name].compile_seconds, 1)
-            write_json(path, content | {"compile_seconds": compiling, "machine": machine()})
+    def training(name: str, seed: int) -> runner.Row:
+        path = folder / "rows" / f"{name}-{seed}.json"
+        return runner.Row(f"{name}, seed {seed}", path.exists, lambda: write_json(path, trainings.row(name, seed)))
+
+    files = folder / "gradients.json", folder / "reuse.json"
+    measurements = runner.Row(
+        "noise of the gradient, worth of old samples",
+        lambda: all(file.exists() for file in files),
+        lambda: run_measurements(folder, problem, samples),
+    )
+    return [*(training(name, seed) for seed in range(seeds) for name in recipes), measurements]
+
+
+class Trainings:
+    """Trains recipes on one problem, each compiled once, when it is first needed."""
+
+    def __init__(self, problem: Any, samples: int):
+        self.problem, self.samples = problem, samples
+        self._programs: dict[str, Any] = {}
+
+    @functools.cached_property
+    def env(self) -> Any:
+        return self.problem.make()
+
+    @functools.cached_property
+    def exam(self) -> Any:
+        from walkies.lab.ladder.curves import make_exam
+
+        return make_exam(self.problem.base, self.env)
+
+    def row(self, name: str, seed: int) -> dict[str, Any]:
+        """Train one recipe; its curve and what it took, as JSON data."""
+        from walkies.lab.ladder import rungs
+        from walkies.lab.ladder.curves import compile_recipe, train_row
+
+        if name not in self._programs:
+            self._programs[name] = compile_recipe(rungs.settle(name, self.problem), self.env)
+        curve = train_row(self._programs[name], self.exam, seed, self.samples, POINTS)
+        last = curve[-1]
+        say(f"  return {last.episode_return:.2f} after {last.samples:,} samples, {last.seconds:.0f} s")
+        compiling = round(self._programs[name].compile_seconds, 1)
+        points = [point._asdict() for point in curve]
+        return {"recipe": name, "seed": seed, "curve": points, "compile_seconds": compiling, "machine": machine()}
 
 
 def run_measurements(folder: Path, problem: Any, samples: int) -> None:
-    """Measure the noise of the gradient and the worth of old samples, where that has not been done."""
-    if (folder / "gradients.json").exists() and (folder / "reuse.json").exists():
-        return
+    """Measure the noise of the gradient and the worth of old samples, whichever has not been done."""
     from walkies.lab.ladder import gradients, reuse, rungs
     from walkies.lab.ladder.curves import train_until
 
-    say("noise of the gradient, worth of old samples …")
     env, recipe = problem.make(), rungs.settle(REFERENCE, problem)
     marks = [round(share * samples) for share in MOMENTS.values() if share]
     states = dict(zip(MOMENTS, train_until(recipe, env, REFERENCE_SEED, marks), strict=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from walkies.lab import runner
 from walkies.lab.published.protocols import Row, first_seeds, rows
 from walkies.run.folders import refuse_unwritable
 from walkies.terminal import narrowed, say
@@ -43,26 +45,33 @@ def command(
     elif one_step:
         _compare_steps(chosen, out)
     elif show:
-        say(report.listing(out, chosen))
+        say(runner.listing(_as_rows(chosen, out)))
     else:
         refuse_unwritable(out)
-        for row in chosen:
-            _train(row, out)
+        runner.make(_as_rows(chosen, out), out)
         say(narrowed(report.table(out, chosen)))
+
+
+def _as_rows(chosen: list[Row], out: Path) -> list[runner.Row]:
+    from walkies.lab.published import report
+
+    return [
+        runner.Row(
+            row.key, partial(report.finished, row, out), partial(_train, row, out), partial(report.state, row, out)
+        )
+        for row in chosen
+    ]
 
 
 def _train(row: Row, out: Path) -> None:
     from walkies.lab.published import trials
 
-    if trials.result_path(row, out).exists():
-        return
     if row.protocol.library is not None:
         from walkies.lab.published import libraries
 
         libraries.train_row(row, out)
     else:
         trials.train_row(row, out, say=say)
-    say(f"{row.key}: finished")
 
 
 def _time(chosen: list[Row], out: Path) -> None:

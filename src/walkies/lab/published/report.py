@@ -125,18 +125,16 @@ def _read(path: Path, kind: type[T]) -> T | None:
     return records.read(path, kind, expected) if path.exists() else None
 
 
-def listing(out: Path, chosen: Sequence[Row]) -> str:
-    """A line for every row: finished with its score, begun, or missing."""
-    lines = []
-    for row in chosen:
-        result = read(row, out)
-        if result is not None:
-            state = f"finished {result.score(row.protocol):8.1f} {result.seconds:6.0f} s"
-        else:
-            state = "begun" if (out / "checkpoints" / f"{row.key}.safetensors").exists() else "missing"
-        lines.append(f"{row.key:<30} {state}")
-    done = sum(read(row, out) is not None for row in chosen)
-    return "\n".join([*lines, f"{done} of {len(chosen)} rows finished"])
+def finished(row: Row, out: Path) -> bool:
+    """Whether the row is there."""
+    return read(row, out) is not None
+
+
+def state(row: Row, out: Path) -> str:
+    """What a list says of a row: its score, or that it is begun."""
+    if (result := read(row, out)) is not None:
+        return f"{result.score(row.protocol):8.1f} {result.seconds:6.0f} s"
+    return "begun" if (out / "checkpoints" / f"{row.key}.safetensors").exists() else ""
 
 
 def table(out: Path, chosen: Sequence[Row]) -> str:

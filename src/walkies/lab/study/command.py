@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,9 @@ import tyro
 
 from walkies.bounds import Between
 from walkies.errors import UserError
+from walkies.lab import runner
 from walkies.lab.study import rows, table, trials
-from walkies.lab.study.plan import Plan, narrowed_to, planned, read_plan
-from walkies.run.folders import locked
+from walkies.lab.study.plan import Plan, Trial, narrowed_to, planned, read_plan
 from walkies.terminal import narrowed, say
 
 RUNS = Path("runs/study")
@@ -27,6 +26,7 @@ def command(
     steps: tuple[Annotated[int, Between(1, 10**12)], ...] = (),
     only: tuple[str, ...] = (),
     out: Path | None = None,
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
     table_only: Annotated[bool, tyro.conf.arg(name="table")] = False,
     each: bool = False,
     json: bool = False,
@@ -45,12 +45,15 @@ def command(
         steps: Lengths in control steps, in place of the file's.
         only: Names of variants; all if none is given.
         out: The CSV file with the rows. Default: runs/study/NAME.csv for NAME.toml. The runs are kept in runs/study.
+        show: Only list the rows, finished and missing.
         table_only: Print the table of finished rows, and train nothing.
         each: A line per seed.
         json: Print the rows as JSON.
     """
     plan = narrowed_to(read_plan(file, seeds=seeds, minutes=minutes, steps=steps), only)
     out = out or RUNS / f"{file.stem}.csv"
+    if show:
+        return say(runner.listing(of_plan(plan, out)))
     if not table_only:
         make(plan, out)
     found = rows.of_plan(plan, out)
@@ -64,12 +67,23 @@ def command(
 
 def make(plan: Plan, out: Path) -> None:
     """Run what is missing."""
-    folder = RUNS / out.stem
-    with locked(folder):
-        rows.of_plan(plan, out)
-        there = {rows.trial(row) for row in rows.read(out)}
-        for trial in planned(plan):
-            if trial not in there:
-                say(f"{trial.variant}, {trial.robot}, seed {trial.seed}, {trial.length} …", sys.stderr)
-                rows.append(out, trials.run(plan, trial, folder, any(trial.is_before(other) for other in there)))
-                there.add(trial)
+    runner.make(of_plan(plan, out), RUNS / out.stem)
+
+
+def of_plan(plan: Plan, out: Path) -> list[runner.Row]:
+    """The rows of a plan in the file `out`.
+
+    Raises:
+        UserError: one that is there was made with other settings.
+    """
+    rows.of_plan(plan, out)
+
+    def row(trial: Trial) -> runner.Row:
+        def make() -> None:
+            later = any(trial.is_before(other) for other in rows.there(out))
+            rows.append(out, trials.run(plan, trial, RUNS / out.stem, later))
+
+        name = f"{trial.variant}, {trial.robot}, seed {trial.seed}, {trial.length}"
+        return runner.Row(name, lambda: trial in rows.there(out), make)
+
+    return [row(trial) for trial in planned(plan)]

@@ -57,6 +57,11 @@ def of_plan(plan: Plan, table: Path) -> list[Row]:
     return found
 
 
+def there(table: Path) -> set[Trial]:
+    """The trials whose rows are finished."""
+    return {trial(row) for row in read(table)}
+
+
 def append(table: Path, row: Mapping[str, object]) -> None:
     """Add one row."""
     text = io.StringIO(newline="")
