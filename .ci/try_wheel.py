@@ -1,15 +1,21 @@
-"""Does an installed wheel simulate, and has it the engine for browsers, where there is no compiler and no source tree?
+"""Does an installed wheel simulate and train, and has it the engine for browsers, where there is no compiler and no
+source tree?
 
 Run by `make wheel`.
 """
 
 import importlib.metadata
+import platform
 import shutil
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 import walkies
+from walkies.cli import run
+from walkies.deploy.policy_file import read
 from walkies.robots import get_robot, load_model
 from walkies.show.share.wasm import engine_wasm
 from walkies.sim import actuation, make_simulator
@@ -33,6 +39,12 @@ for _ in range(100):
 height = float(state.qpos[:, 2].mean())
 assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m instead of {pupper.standing_height} m"
 assert engine_wasm().startswith(b"\0asm"), "the engine for browsers is no WebAssembly"
+with tempfile.TemporaryDirectory() as folder:
+    made = Path(folder) / "run"
+    status = run([*"train pupper --steps 24576 --exam-episodes 2 --no-film --out".split(), str(made)])
+    assert status in (0, 1), f"the training ended with {status}"  # 1: so short, it does not pass
+    assert read(made / "policy.json").robot_name == "pupper"
 print(
-    f"walkies {importlib.metadata.version('walkies')} from {walkies.__file__}: {robots} robots stand at {height:.3f} m"
+    f"walkies {importlib.metadata.version('walkies')} in Python {platform.python_version()} from {walkies.__file__}: "
+    f"{robots} robots stand at {height:.3f} m, and a policy was trained"
 )

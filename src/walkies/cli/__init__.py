@@ -68,6 +68,9 @@ COMMANDS: dict[str, Command] = {
     "lab bench replay": Command(
         "walkies.lab.bench.replay:command", "measure how well replay recovers hidden parameters"
     ),
+    "lab bench simulators": Command(
+        "walkies.lab.bench.simulators:command", "compare the simulators by speed and memory"
+    ),
     "lab bench train": Command("walkies.lab.bench.iteration:command", "time a training iteration and its parts"),
     "lab bench view": Command("walkies.lab.bench.view:command", "measure what watching a training costs"),
     "lab benchmark": Command(
@@ -75,6 +78,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "lab compare": Command("walkies.lab.ladder.command:command", "train the ladder from REINFORCE to PPO side by side"),
     "lab study": Command("walkies.lab.study.command:command", "train variants with several seeds, and judge them all"),
+    "lab transfer": Command("walkies.lab.transfer:command", "examine policies in every simulator"),
 }
 
 EXAMPLES = (

@@ -89,30 +89,14 @@ def markdown(data: Mapping[str, Any]) -> str:
 def draw(data: Mapping[str, Any], out: Path) -> Path:
     """The table as a heat map: sweeps down, settings across."""
     from walkies.show.pictures import theme
-    from walkies.show.pictures.rehearsal import colour
+    from walkies.show.pictures.heat import heat
 
     rows, labels = data["rows"], data["labels"]
     lines = [(label, [row["survival"][axis]["mean"] for row in rows]) for axis, label in labels.items()]
     lines.append(("all sweeps", [row["all"]["mean"] for row in rows]))
-    worst, best = (float(edge) for edge in (min(min(v) for _, v in lines), max(max(v) for _, v in lines)))
     with theme.figure(width=1.0 * len(rows) + 2.0, height=0.34 * len(lines) + 1.2) as (made, plots):
-        plot = plots[0, 0]
-        from matplotlib.patches import Rectangle
-
-        for y, (_, values) in enumerate(lines):
-            for x, value in enumerate(values):
-                shade = colour(value, worst, max(best, worst + 1e-6))
-                plot.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=shade, edgecolor="none"))
-                plot.text(x, y, f"{value:.0%}", ha="center", va="center", color=theme.ink(shade), fontsize=8)
-        plot.set_xlim(-0.6, len(rows) - 0.4)
-        plot.set_ylim(len(lines) - 0.4, -0.6)
-        plot.set_xticks(range(len(rows)), [row["setting"].replace(" ", "\n") for row in rows])
-        plot.set_yticks(range(len(lines)), [label for label, _ in lines])
-        plot.xaxis.tick_top()
-        plot.tick_params(length=0)
-        plot.grid(False)
-        for spine in plot.spines.values():
-            spine.set_visible(False)
+        names = [row["setting"].replace(" ", "\n") for row in rows]
+        heat(plots[0, 0], [values for _, values in lines], [label for label, _ in lines], names, "{:.0%}".format)
         return theme.save(made, out)
 
 

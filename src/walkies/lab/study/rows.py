@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from walkies.errors import UserError
-from walkies.files import read_text, write_text
+from walkies.lab import row_file
+from walkies.lab.row_file import Row
 from walkies.lab.study.plan import Plan, Trial, planned
 
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error", "lin_vel_mark", "yaw_rate_mark")
@@ -18,7 +17,6 @@ COLUMNS = (
     *("flags", "steps", "seconds", "passed", *NUMBERS, "episodes", "exam_seed", "boxes", "findings"),
     *("commit", "machine", "date"),
 )
-Row = dict[str, str]
 EXPECTED = "the rows of a study"
 
 
@@ -28,15 +26,7 @@ def read(table: Path) -> list[Row]:
     Raises:
         UserError: it has other columns, or a row is incomplete.
     """
-    if not table.exists():
-        return []
-    found = csv.DictReader(read_text(table, EXPECTED).splitlines())
-    if tuple(found.fieldnames or ()) != COLUMNS:
-        raise UserError(f"{table} has other columns than {', '.join(COLUMNS)}; move it away, or choose another --out")
-    rows = list(found)
-    if wrong := [at for at, row in enumerate(rows, 2) if None in row.values() or None in row]:
-        raise UserError(f"{table}, line {wrong[0]}: expected {len(COLUMNS)} columns; remove the line")
-    return rows
+    return row_file.read(table, COLUMNS, EXPECTED)
 
 
 def of_plan(plan: Plan, table: Path) -> list[Row]:
@@ -64,13 +54,7 @@ def there(table: Path) -> set[Trial]:
 
 def append(table: Path, row: Mapping[str, object]) -> None:
     """Add one row."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if not table.exists():
-        writer.writeheader()
-    writer.writerow(row)
-    table.parent.mkdir(parents=True, exist_ok=True)
-    write_text(table, (read_text(table, EXPECTED) if table.exists() else "") + text.getvalue())
+    row_file.append(table, COLUMNS, EXPECTED, row)
 
 
 def trial(row: Mapping[str, str]) -> Trial:

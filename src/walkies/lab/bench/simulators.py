@@ -1,0 +1,218 @@
+"""`walkies lab bench simulators`: every simulator from the same states, by the number of robots.
+
+Each measurement is a process of its own, so that memory and compilation are its own too. In it the simulator takes
+turns with `mujoco.batch.Batch`, since the clock of a shared machine moves: compare the ratio.
+"""
+
+from __future__ import annotations
+
+import json as json_module
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from walkies.accel.cpu import Threads, machine, settle_jax, use_cpu
+from walkies.bounds import Between
+from walkies.child import environment, python
+from walkies.errors import UserError
+from walkies.lab import row_file, runner
+from walkies.lab.bench.physics import SUBSTEPS, Walking, held, mujoco_run, walk
+from walkies.lab.row_file import Row
+from walkies.lab.study.trials import commit
+from walkies.markdown import table as markdown_table
+from walkies.robots import DEFAULT, get_robot, load_model
+from walkies.sim import SIMULATORS, SimulatorName, make_simulator, nominal_params
+from walkies.sim.base import State
+from walkies.terminal import narrowed, say
+
+ROBOTS = (1, 16, 256, 1024, 4096, 16384)
+LEAST_SECONDS = 1.0
+"""Of the timed calls of a simulator in one round, unless a single call takes longer."""
+ERROR_ROBOTS = 256
+"""Robots whose states are compared, at most."""
+NUMBERS = (
+    "steps_per_s", "cpu_us", "ratio", "compile_s", "memory_mib", "error_p50", "error_p90"
+)  # fmt: skip
+COLUMNS = ("robot", "simulator", "robots", "threads", *NUMBERS, "commit", "machine", "date")
+EXPECTED = "the rows of a comparison of simulators"
+
+
+def command(
+    robot: str = DEFAULT,
+    /,
+    robots: tuple[Annotated[int, Between(1, 1_000_000)], ...] = ROBOTS,
+    simulators: tuple[SimulatorName, ...] = (),
+    rounds: Annotated[int, Between(1, 1000)] = 3,
+    threads: Threads | None = None,
+    out: Path = Path("runs/simulators.csv"),
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    table_only: Annotated[bool, tyro.conf.arg(name="table")] = False,
+    json: bool = False,
+) -> None:
+    """Measure control steps per second, processor time, memory, compilation and error of every simulator that is
+    installed, for several numbers of robots.
+
+    A row is kept as soon as it is measured, and the same command measures those that are missing.
+
+    Args:
+        robot: Name of the robot.
+        robots: Numbers of robots.
+        simulators: Which. Default: every simulator that is installed.
+        rounds: Turns of the simulator and MuJoCo; medians are reported.
+        threads: CPU threads. Default: all cores.
+        out: The CSV file with the rows.
+        show: Only list the rows, finished and missing.
+        table_only: Print the table of finished rows, and measure nothing.
+        json: Print the rows as JSON.
+    """
+    use_cpu(threads)
+    chosen = simulators or installed(robot)
+    asked = as_rows(robot, robots, chosen, rounds, threads, out)
+    if show:
+        return say(runner.listing(asked))
+    if not table_only:
+        runner.make(asked, out.parent / f"{out.stem}.lock")
+    found = [row for row in row_file.read(out, COLUMNS, EXPECTED) if row["robot"] == robot]
+    if not found:
+        raise UserError(f"{out} has no row of {robot} yet")
+    say(json_module.dumps(found, indent=2) if json else narrowed(table(found)))
+
+
+def installed(robot: str) -> tuple[SimulatorName, ...]:
+    """The simulators that can be made here. Others say why on the way."""
+    found = []
+    for name in SIMULATORS:
+        try:
+            make_simulator(name, get_robot(robot))
+        except UserError as error:
+            say(f"without {name}: {error}")
+        else:
+            found.append(name)
+    return tuple(found)
+
+
+def as_rows(
+    robot: str, robots: Sequence[int], simulators: Sequence[str], rounds: int, threads: int | None, out: Path
+) -> list[runner.Row]:
+    """A measurement for every simulator and number of robots."""
+
+    def row(simulator: str, n: int) -> runner.Row:
+        key = {"robot": robot, "simulator": simulator, "robots": str(n)}
+
+        def finished() -> bool:
+            return any(key.items() <= one.items() for one in row_file.read(out, COLUMNS, EXPECTED))
+
+        def make() -> None:
+            measured = in_own_process(robot, simulator, n, rounds, threads)
+            said = {"commit": commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+            row_file.append(out, COLUMNS, EXPECTED, key | measured | said)
+
+        return runner.Row(f"{simulator}, {n} robots", finished, make)
+
+    return [row(simulator, n) for n in robots for simulator in simulators]
+
+
+def in_own_process(robot: str, simulator: str, robots: int, rounds: int, threads: int | None) -> dict[str, Any]:
+    """`measure` in a new process.
+
+    Raises:
+        UserError: it failed; what it said is on standard error.
+    """
+    call = f"simulators.report{robot, simulator, robots, rounds, threads}"
+    program = python("-c", f"from walkies.lab.bench import simulators; {call}")
+    done = subprocess.run(program, env=environment(), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError(f"{simulator} with {robots} robots ended with {done.returncode}")
+    found: dict[str, Any] = json_module.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report(robot: str, simulator: str, robots: int, rounds: int, threads: int | None) -> None:
+    """Print `measure` as JSON. For a process of its own."""
+    settle_jax()
+    use_cpu(threads)
+    print(json_module.dumps(measure(robot, simulator, robots, rounds, threads)))
+
+
+def measure(robot: str, simulator: str, robots: int, rounds: int, threads: int | None) -> dict[str, Any]:
+    """One simulator with so many robots, which walk.
+
+    steps_per_s: control steps of all robots together. cpu_us: processor time of one control step of one robot. ratio:
+    time that the simulator takes for what takes MuJoCo's batch 1, in turns with it. compile_s: until its first call
+    has ended. memory_mib: by which the process has grown. error_p50, error_p90: quantiles over robots of the largest
+    error of a joint angle, rad, after one control step, against MuJoCo's converged solver.
+    """
+    record = get_robot(robot)
+    model = load_model(record, own_contacts=False, visuals=False)
+    walking = walk(record, model, robots, None, threads)
+    targets = jnp.asarray(held(walking.targets[0]))
+    before = resident()
+    begun = time.perf_counter()
+    made = make_simulator(simulator, record, substeps=SUBSTEPS, threads=threads)
+    params = jax.jit(made.prepare, static_argnums=1)(nominal_params(made.model, record), robots)
+    step = jax.jit(lambda params, state, targets: made.step(params, state, targets)[0])
+    after = jax.block_until_ready(step(params, walking.state, targets))
+    compile_s = time.perf_counter() - begun
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    errors = joint_errors(robot, walking, targets, after)
+    theirs = mujoco_run(model, walking, threads)
+    theirs()
+    wall, cpu, ratio = [], [], []
+    for _ in range(rounds):
+        calls, spent, busy = 0, time.perf_counter(), time.process_time()
+        while calls == 0 or time.perf_counter() - spent < LEAST_SECONDS:
+            jax.block_until_ready(step(params, walking.state, targets))
+            calls += 1
+        wall.append((time.perf_counter() - spent) / calls)
+        cpu.append((time.process_time() - busy) / calls)
+        spent = time.perf_counter()
+        theirs()
+        ratio.append(wall[-1] * len(walking.targets) / (time.perf_counter() - spent))
+    return {
+        "threads": threads or "all", "steps_per_s": round(robots / statistics.median(wall)),
+        "cpu_us": round(1e6 * statistics.median(cpu) / robots, 2), "ratio": round(statistics.median(ratio), 3),
+        "compile_s": round(compile_s, 2), "memory_mib": round(memory),
+        **{f"error_p{q}": float(f"{np.quantile(errors, q / 100):.2e}") for q in (50, 90)},
+    }  # fmt: skip
+
+
+def resident() -> float:
+    """MiB of memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def joint_errors(robot: str, walking: Walking, targets: jax.Array, after: State) -> np.ndarray:
+    """(n,) rad: the largest error of a joint angle, of each of the first ERROR_ROBOTS."""
+    n = min(ERROR_ROBOTS, len(after.qpos))
+    record = get_robot(robot)
+    judge = make_simulator("mujoco", record, substeps=SUBSTEPS, solver="exact")
+    start = jax.tree.map(lambda leaf: leaf[:n], walking.state)
+    expected, _ = jax.jit(judge.step)(judge.prepare(nominal_params(judge.model, record), n), start, targets[:n])
+    return np.abs(np.asarray(after.qpos[:n, 7:] - expected.qpos[:, 7:])).max(axis=1)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as Markdown, by simulator."""
+    head = ("simulator", "robots", "control steps/s", "µs of CPU", "time / MuJoCo's", "compilation, s", "MiB",
+            "error p50, rad", "p90")  # fmt: skip
+    order = sorted(rows, key=lambda row: (SIMULATORS.index(row["simulator"]), int(row["robots"])))
+    rest = ("cpu_us", "ratio", "compile_s", "memory_mib", "error_p50", "error_p90")
+    lines = [
+        (
+            *(f"`{row['simulator']}`", f"{int(row['robots']):,}", f"{int(row['steps_per_s']):,}"),
+            *(row[name] for name in rest),
+        )
+        for row in order
+    ]
+    return "\n".join(markdown_table(head, lines))
