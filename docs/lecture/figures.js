@@ -87,7 +87,134 @@ function coin(chance, rewards, baseline) {
   return { mean, variance: parts.reduce((sum, { p, g }) => sum + p * (g - mean) ** 2, 0) };
 }
 
+// Cart-pole (walkies.envs.classic) under an agent that pushes to where the pole leans: the angle at each step until it
+// falls, and a step of its equations from (x, speed, angle, spin).
+const POLE_LIMIT = (12 * Math.PI) / 180, CART_LIMIT = 2.4;
+function pushed([x, speed, angle, spin], push) {
+  const mass = 1.1, moment = 0.05, half = 0.5, dt = 0.02;
+  const sin = Math.sin(angle), cos = Math.cos(angle);
+  const drive = (push + moment * spin * spin * sin) / mass;
+  const angular = (9.8 * sin - cos * drive) / (half * (4 / 3 - (0.1 * cos * cos) / mass));
+  const linear = drive - (moment * angular * cos) / mass;
+  return [x + dt * speed, speed + dt * linear, angle + dt * spin, spin + dt * angular];
+}
+function balance(angle, weight, steps) {
+  let state = [0, 0, angle, 0];
+  const angles = [angle];
+  for (let i = 0; i < steps; i++) {
+    state = pushed(state, state[2] + weight * state[3] > 0 ? 10 : -10);
+    if (Math.abs(state[2]) > POLE_LIMIT || Math.abs(state[0]) > CART_LIMIT) break;
+    angles.push(state[2]);
+  }
+  return angles;
+}
+
+// What the objectives of REINFORCE, TRPO and PPO give for a ratio, less what they give for 1; and their slopes there.
+function objectives(ratio, advantage, epsilon) {
+  const { value, slope } = clipped(ratio, advantage, epsilon);
+  return {
+    score: { value: advantage * Math.log(ratio), slope: advantage / ratio },
+    surrogate: { value: advantage * (ratio - 1), slope: advantage },
+    clipped: { value: value - advantage, slope },
+  };
+}
+
+// Rewards per second for a velocity error: exp(−e²/σ²) and the error itself, each by its weight.
+const tracking = (error, width, weight, pull) => {
+  const kernel = weight * Math.exp(-(error * error) / (width * width)), line = pull * error;
+  return { kernel, line, sum: kernel + line };
+};
+
+// A puck that is pushed off at some speed slides v²/(2 μ g); its reward is minus the distance from a mark at 1 m.
+const slides = (speed, friction) => -Math.abs((speed * speed) / (2 * friction * 9.81) - 1);
+function slidesOnAverage(speed, low, high) {
+  const floors = 50;
+  let sum = 0;
+  for (let i = 0; i < floors; i++) sum += slides(speed, low + ((high - low) * (i + 0.5)) / floors);
+  return sum / floors;
+}
+const highest = (points) => points.reduce((a, b) => (b[1] > a[1] ? b : a));
+
 const FIGURES = {
+  balance: {
+    title: "A pole, and an agent with a rule",
+    x: { label: "step", range: [0, 200] },
+    y: { label: "angle, rad", range: [-0.22, 0.22] },
+    sliders: {
+      weight: { label: "it pushes to the right if angle + w · speed of the angle > 0, w =", from: -0.2, to: 1, value: 0, step: 0.05 },
+      start: { label: "angle at the start, rad", from: 0.01, to: 0.15, value: 0.05, step: 0.01 },
+    },
+    curves({ weight, start }) {
+      const angles = balance(start, weight, 200), steps = angles.length - 1;
+      return {
+        curves: { "the pole": angles.map((a, t) => [t, a]), "it has fallen": [[0, POLE_LIMIT], [200, POLE_LIMIT]], "to the left": [[0, -POLE_LIMIT], [200, -POLE_LIMIT]] },
+        points: [[steps, angles[steps]]],
+        says: steps < 200 ? `The agent earns ${steps + 1}: then the pole has fallen, or the cart has left the track.` : "The agent earns 200, and the pole still stands.",
+      };
+    },
+  },
+  objectives: {
+    title: "Three objectives of one sample",
+    x: { label: "ratio ρ", range: [0, 2] },
+    y: { label: "objective, less its value at ρ = 1", range: [-2, 2] },
+    sliders: {
+      ratio: { label: "ρ", from: 0.05, to: 2, value: 1, step: 0.05 },
+      advantage: { label: "advantage A", from: -1.5, to: 1.5, value: 1, step: 0.25 },
+      epsilon: { label: "ε", from: 0.05, to: 0.5, value: 0.2, step: 0.05 },
+    },
+    curves({ ratio, advantage, epsilon }) {
+      const here = objectives(ratio, advantage, epsilon);
+      const curve = (name) => line(0.02, 2, 199, (r) => objectives(r, advantage, epsilon)[name].value);
+      return {
+        curves: { "REINFORCE: A log π": curve("score"), "TRPO: ρ A": curve("surrogate"), "PPO: clipped": curve("clipped") },
+        points: Object.values(here).map(({ value }) => [ratio, value]),
+        says: `Slopes here: REINFORCE ${here.score.slope.toFixed(2)}, TRPO ${here.surrogate.slope.toFixed(2)}, ` +
+          `PPO ${here.clipped.slope.toFixed(2)}. At ρ = 1, where every update begins, all three are A.`,
+      };
+    },
+  },
+  tracking: {
+    title: "What a velocity error costs",
+    x: { label: "velocity error, m/s", range: [0, 1] },
+    y: { label: "reward per second", range: [-1, 2] },
+    sliders: {
+      error: { label: "velocity error, m/s", from: 0, to: 1, value: 0.5, step: 0.01 },
+      width: { label: "σ, m/s", from: 0.05, to: 1, value: 0.25, step: 0.05 },
+      pull: { label: "weight of the error itself", from: -2, to: 0, value: -1, step: 0.25 },
+    },
+    curves({ error, width, pull }) {
+      const at = (e) => tracking(e, width, 1.5, pull), curve = (name) => line(0, 1, 201, (e) => at(e)[name]);
+      const slope = (at(error + 1e-4).sum - at(error - 1e-4).sum) / 2e-4;
+      return {
+        curves: { "1.5 exp(−e²/σ²)": curve("kernel"), "weight · e": curve("line"), "both": curve("sum") },
+        points: [[error, at(error).sum]],
+        says: `A robot that is better by 1 cm/s earns ${(-0.01 * slope).toFixed(4)} per second more.`,
+      };
+    },
+  },
+  worlds: {
+    title: "One world, or many",
+    x: { label: "speed of the push, m/s", range: [1, 6] },
+    y: { label: "mean reward", range: [-2, 0] },
+    sliders: {
+      low: { label: "friction from", from: 0.2, to: 1, value: 0.4, step: 0.05 },
+      high: { label: "to", from: 0.2, to: 1.5, value: 1.4, step: 0.05 },
+      real: { label: "friction of the real floor", from: 0.2, to: 1.5, value: 0.5, step: 0.05 },
+    },
+    curves({ low, high, real }) {
+      const [least, most] = [Math.min(low, high), Math.max(low, high)], middle = (least + most) / 2;
+      const one = line(1, 6, 251, (v) => slides(v, middle));
+      const many = line(1, 6, 251, (v) => slidesOnAverage(v, least, most));
+      const [a, b] = [highest(one)[0], highest(many)[0]];
+      return {
+        curves: { "trained on the middle one": one, "trained on all of them": many, "the real floor": line(1, 6, 251, (v) => slides(v, real)) },
+        points: [[a, slides(a, real)], [b, slides(b, real)]],
+        says: `Trained on one floor it pushes with ${a.toFixed(2)} m/s and misses the mark in reality by ${(-slides(a, real)).toFixed(2)} m; ` +
+          `trained on all, with ${b.toFixed(2)} m/s and by ${(-slides(b, real)).toFixed(2)} m. Over all floors it misses by ` +
+          `${(-slidesOnAverage(a, least, most)).toFixed(2)} m and ${(-slidesOnAverage(b, least, most)).toFixed(2)} m.`,
+      };
+    },
+  },
   worth: {
     title: "What each place is worth",
     x: { label: "place", range: [0, 7] },

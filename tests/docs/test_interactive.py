@@ -21,11 +21,13 @@ import site_pages  # noqa: E402
 from in_node import in_node  # noqa: E402
 
 from walkies.envs.ball import BouncingBall  # noqa: E402
+from walkies.envs.classic import CartPole  # noqa: E402
 from walkies.envs.tabular import evaluate  # noqa: E402
 from walkies.rl.advantages import gae  # noqa: E402
 from walkies.rl.distributions import Normal  # noqa: E402
-from walkies.rl.objectives import Terms  # noqa: E402
+from walkies.rl.objectives import OBJECTIVES, Terms  # noqa: E402
 from walkies.rl.objectives import clipped as objective  # noqa: E402
+from walkies.tasks import rewards  # noqa: E402
 
 SCRIPTS = (LECTURE / "figures.js",)
 
@@ -139,3 +141,57 @@ def test_what_a_step_costs(tmp_path):
     assert found == pytest.approx(float(old.kl(new)[0]), rel=1e-5)
     said = ask(tmp_path, "return FIGURES.step.curves({ sigma: 0.1, size: 0.1, delta: 0.01 }).says;")
     assert said == "The plain step costs 50.0 nats, the natural step 0.0100."
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_the_pole_falls_as_in_the_environment(tmp_path, weight):
+    """Control: without looking at the speed it falls, with it it does not."""
+    env, state, angles = CartPole(), jnp.array([[0.0, 0.0, 0.05, 0.0]]), [0.05]
+    for _ in range(200):
+        action = (state[:, 2] + weight * state[:, 3] > 0).astype(int)
+        state, outcome = env.step(state, action, jax.random.key(0))
+        if bool(outcome.terminated[0]):
+            break
+        angles.append(float(state[0, 2]))
+    found = ask(tmp_path, "return balance(0.05, data, 200);", weight)
+    assert (len(angles) > 200) == (weight > 0)
+    steps = min(len(angles), len(found), 40)
+    np.testing.assert_allclose(found[:steps], angles[:steps], atol=2e-3)
+    assert abs(len(found) - len(angles)) <= 2
+
+
+def test_the_three_objectives_and_their_slopes(tmp_path):
+    cases = [(ratio, advantage, 0.2) for ratio in (0.5, 1.0, 1.15, 1.7) for advantage in (-1.0, 0.5)]
+    found = ask(tmp_path, "return data.map((one) => objectives(...one));", cases)
+    for (ratio, advantage, epsilon), one in zip(cases, found, strict=True):
+        for name in ("score", "surrogate", "clipped"):
+
+            def gain(ratio, name=name, advantage=advantage, epsilon=epsilon):
+                return -OBJECTIVES[name](Terms(jnp.log(ratio), 0.0, advantage, 0.0), epsilon)
+
+            assert one[name]["value"] == pytest.approx(float(gain(ratio) - gain(1.0)), abs=1e-5)
+            assert one[name]["slope"] == pytest.approx(float(jax.grad(gain)(ratio)), abs=1e-5)
+
+
+def test_the_tracking_reward(tmp_path):
+    """Of the task, with its own weights and width: the slider begins there."""
+    weights, width, error = rewards.RewardWeights(), rewards.RewardParams().tracking_width, 0.3
+    motion = type("", (), {"linear_velocity": jnp.array([[error, 0.0, 0.0]]), "command": jnp.zeros((1, 3))})
+    asked = type("", (), {"tracking_width": width})
+    slider = ask(tmp_path, "return FIGURES.tracking.sliders;")
+    assert (slider["width"]["value"], slider["pull"]["value"]) == (width, weights.lin_vel_error)
+    found = ask(tmp_path, "return tracking(...data);", [error, width, weights.tracking_lin_vel, weights.lin_vel_error])
+    kernel = weights.tracking_lin_vel * float(rewards.tracking_lin_vel(motion, asked)[0])
+    line = weights.lin_vel_error * float(rewards.lin_vel_error(motion, asked)[0])
+    assert (found["kernel"], found["line"]) == (pytest.approx(kernel, abs=1e-5), pytest.approx(line, abs=1e-4))
+    assert found["sum"] == pytest.approx(kernel + line, abs=1e-4)
+
+
+def test_a_puck_on_many_floors(tmp_path):
+    """The best speed for one floor, √(2 μ g), and the mean over floors by numerical integration."""
+    best = ask(tmp_path, "return highest(line(1, 6, 5001, (v) => slides(v, 0.9)));")
+    assert best[0] == pytest.approx((2 * 0.9 * 9.81) ** 0.5, abs=2e-3) and best[1] == pytest.approx(0.0, abs=2e-3)
+    mu = np.linspace(0.4, 1.4, 200_001)
+    expected = -np.abs(9.0 / (2 * mu * 9.81) - 1).mean()
+    assert ask(tmp_path, "return slidesOnAverage(3, 0.4, 1.4);") == pytest.approx(expected, abs=1e-3)
+    assert ask(tmp_path, "return slidesOnAverage(3, 0.9, 0.9);") == pytest.approx(-abs(9 / 17.658 - 1), abs=1e-9)

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,8 +32,9 @@ from walkies.lab.row_file import Row
 from walkies.lab.study.trials import commit
 from walkies.markdown import table as markdown_table
 from walkies.robots import DEFAULT, get_robot, load_model
-from walkies.sim import SIMULATORS, SimulatorName, make_simulator, nominal_params
+from walkies.sim import EXACT_ITERATIONS, SIMULATORS, SimulatorName, make_simulator, nominal_params
 from walkies.sim.base import State
+from walkies.sim.mujoco import MujocoSimulator
 from walkies.terminal import narrowed, say
 
 ROBOTS = (1, 16, 256, 1024, 4096, 16384)
@@ -154,24 +156,25 @@ def measure(robot: str, simulator: str, robots: int, rounds: int, threads: int |
     """
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
-    walking = walk(record, model, robots, None, threads)
-    targets = jnp.asarray(held(walking.targets[0]))
+    with on_cpu():
+        walking = walk(record, model, robots, None, threads)
+    start, targets = jax.device_put((walking.state, jnp.asarray(held(walking.targets[0]))), jax.local_devices()[0])
     before = resident()
     begun = time.perf_counter()
     made = make_simulator(simulator, record, substeps=SUBSTEPS, threads=threads)
     params = jax.jit(made.prepare, static_argnums=1)(nominal_params(made.model, record), robots)
     step = jax.jit(lambda params, state, targets: made.step(params, state, targets)[0])
-    after = jax.block_until_ready(step(params, walking.state, targets))
+    after = jax.block_until_ready(step(params, start, targets))
     compile_s = time.perf_counter() - begun
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-    errors = joint_errors(robot, walking, targets, after)
+    errors = joint_errors(robot, walking, after)
     theirs = mujoco_run(model, walking, threads)
     theirs()
     wall, cpu, ratio = [], [], []
     for _ in range(rounds):
         calls, spent, busy = 0, time.perf_counter(), time.process_time()
         while calls == 0 or time.perf_counter() - spent < LEAST_SECONDS:
-            jax.block_until_ready(step(params, walking.state, targets))
+            jax.block_until_ready(step(params, start, targets))
             calls += 1
         wall.append((time.perf_counter() - spent) / calls)
         cpu.append((time.process_time() - busy) / calls)
@@ -192,14 +195,21 @@ def resident() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def joint_errors(robot: str, walking: Walking, targets: jax.Array, after: State) -> np.ndarray:
+def joint_errors(robot: str, walking: Walking, after: State) -> np.ndarray:
     """(n,) rad: the largest error of a joint angle, of each of the first ERROR_ROBOTS."""
-    n = min(ERROR_ROBOTS, len(after.qpos))
-    record = get_robot(robot)
-    judge = make_simulator("mujoco", record, substeps=SUBSTEPS, solver="exact")
-    start = jax.tree.map(lambda leaf: leaf[:n], walking.state)
-    expected, _ = jax.jit(judge.step)(judge.prepare(nominal_params(judge.model, record), n), start, targets[:n])
-    return np.abs(np.asarray(after.qpos[:n, 7:] - expected.qpos[:, 7:])).max(axis=1)
+    n, record = min(ERROR_ROBOTS, len(after.qpos)), get_robot(robot)
+    model = load_model(record, visuals=False, ground_sensors=True, solver_iterations=EXACT_ITERATIONS)
+    judge = MujocoSimulator(model, SUBSTEPS)
+    with on_cpu():
+        start = jax.tree.map(lambda leaf: leaf[:n], walking.state)
+        params = judge.prepare(nominal_params(model, record), n)
+        expected, _ = jax.jit(judge.step)(params, start, held(walking.targets[0, :n]))
+    return np.abs(np.asarray(after.qpos[:n, 7:]) - np.asarray(expected.qpos[:, 7:])).max(axis=1)
+
+
+def on_cpu() -> AbstractContextManager[Any]:
+    """Compute on the processor, whatever JAX's device is: for states to start from, and for the judge."""
+    return jax.default_device(jax.local_devices(backend="cpu")[0])
 
 
 def table(rows: Sequence[Row]) -> str:
