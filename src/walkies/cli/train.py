@@ -8,7 +8,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,15 +75,27 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
 
 def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     """Train, export, and upload if asked; returns why it ended (`walkies.run.training.learn`)."""
-    from walkies.run import stages
-    from walkies.run.loggers import open_loggers
-    from walkies.run.progress import Progress
-
     minutes = default_minutes(config)
     seconds = None if minutes is None else 60.0 * minutes
     for line in strained(get_robot(config.robot)):
         say(f"Note: {line}.")
     training = prepare(config, folder)
+    with closing(training):
+        reason = _learn(training, folder, seconds, started)
+    minutes_taken = (time.monotonic() - started) / 60.0
+    ended = ENDED.get(reason, reason)
+    say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
+    say(f"The robot's policy file: {folder.policy}")
+    return reason
+
+
+def _learn(training: Training, folder: RunFolder, seconds: float | None, started: float) -> str:
+    """Train for so many seconds from `started`, export, and upload if asked; returns why it ended."""
+    from walkies.run import stages
+    from walkies.run.loggers import open_loggers
+    from walkies.run.progress import Progress
+
+    config = training.config
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
 
     with open_loggers(
@@ -103,10 +115,6 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
         except Diverged as error:
             raise _diverged(error, training, folder, loggers) from error
         _deliver(training, folder, loggers)
-    minutes_taken = (time.monotonic() - started) / 60.0
-    ended = ENDED.get(reason, reason)
-    say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
-    say(f"The robot's policy file: {folder.policy}")
     return reason
 
 

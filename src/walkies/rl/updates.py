@@ -21,6 +21,7 @@ from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, stan
 from walkies.rl.optimizer import DECAY, adam, start
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
+from walkies.rl.samples import shares
 from walkies.rl.trpo import natural_step as trpo
 
 Array = jax.Array
@@ -145,7 +146,7 @@ def minibatch_steps(
     def update(learner: Learner, part: Batch) -> tuple[Learner, dict[str, Array]]:
         if recipe.normalize_advantage == "minibatch":
             part = part._replace(advantage=standardize(part.advantage, part.mask))
-        gradient, metrics = jax.grad(loss, has_aux=True)(learner.params, part)
+        gradient, metrics = shares.average(jax.grad(loss, has_aux=True)(learner.params, part))
         if recipe.schedule == "kl":
             learner = learner._replace(learning_rate=adapt_learning_rate(recipe, learner.learning_rate, metrics["kl"]))
         before = (learner.params.policy, learner.moments.policy)
@@ -171,6 +172,7 @@ def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
         and recipe.baseline
         and isinstance(policy.action_space, Box)
         and policy.bound != "sample"
+        and not shares.are_apart()
     ):
         return None
     return ppo.Settings(

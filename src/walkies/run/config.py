@@ -82,7 +82,12 @@ class TrainConfig:
     """Simulate contacts between the robot's own parts in the native simulator too, as the examination does: for robots
     whose legs cross. Slower; mujoco always simulates these contacts."""
     threads: Threads | None = None
-    """CPU threads. Default: all cores."""
+    """CPU threads; with --workers of each, by default 1. Default: all cores."""
+    workers: Annotated[int | None, Between(1, 1024)] = None
+    """Train in so many processes, which Ray starts and restarts, on this machine or a cluster; needs the extra `ray`
+    (docs/workers.md). Another number is another training."""
+    address: str | None = None
+    """With --workers: a Ray cluster, as `ray start` names it. Default: this machine, on its loopback interface."""
     resume: bool = False
     """Continue the run in `out` from its last checkpoint, with its own configuration."""
     checkpoint: Path | None = None
@@ -152,7 +157,13 @@ def expanded(config: TrainConfig) -> TrainConfig:
     if config.task == WalkConfig():  # whose numbers are those of one robot
         config = replace(config, task=task_of(robot))
     recipe = config.recipe
-    config = replace(config, recipe=replace(recipe, groups=math.gcd(recipe.groups, recipe.num_envs)))
+    # As many groups as every worker gets alike.
+    groups = math.gcd(math.lcm(recipe.groups, config.workers or 1), recipe.num_envs)
+    config = replace(config, recipe=replace(recipe, groups=groups))
+    if config.workers and groups % config.workers:
+        raise UserError(
+            f"--workers {config.workers}: --recipe.num-envs {recipe.num_envs} cannot be divided among so many"
+        )
     if config.recipe.symmetry == "equivariant" and not mirror.exists(robot, held(robot, config.task.hold)):
         config = replace(config, recipe=replace(config.recipe, symmetry="none"))
     if config.randomization is None:
@@ -183,7 +194,7 @@ def build(config: TrainConfig) -> Walk:
 def devices_of(config: TrainConfig) -> int:
     """As how many devices the CPU serves a training (`walkies.accel.cpu.use_cpu`). Simulators that JAX calls back step
     one group after the other anyway."""
-    return config.recipe.groups if config.simulator == "native" else 1
+    return config.recipe.groups if config.simulator == "native" and config.workers is None else 1
 
 
 def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
@@ -251,6 +262,7 @@ LIMITS = (
     "checkpoint",
     "terms",
     "threads",
+    "address",
     "exam_episodes",
     "film",
     "view",

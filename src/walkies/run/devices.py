@@ -10,6 +10,7 @@ with its own part of the batch. Elsewhere every device gets the whole batch, and
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,6 +26,7 @@ from walkies.mdp import Env
 from walkies.rl import sizes, train
 from walkies.rl.objectives import Batch
 from walkies.rl.recipes import Recipe
+from walkies.rl.samples import shares
 from walkies.rl.samples.summary import Summary, joined
 from walkies.rl.train import Metrics, TrainState
 from walkies.rl.updates import fused
@@ -43,9 +45,33 @@ def _mesh(devices: list[jax.Device]) -> Mesh:
     return Mesh(np.array(devices), (DEVICES,))
 
 
+def _improve_together(
+    recipe: Recipe, env: Env, state: TrainState, batch: Batch, summary: Summary, key: Array
+) -> tuple[TrainState, Metrics]:
+    """`train.improve` on the whole batch."""
+    native = fused(recipe, train.make_policy(recipe, env)) if recipe.update == "minibatch_epochs" else None
+    parts = LARGE if native and ppo.fits(native, state.learner, batch) else ()
+    batch, summary = _gathered(batch, summary, parts)
+    return train.improve(recipe, env, state, batch, joined(summary), key)
+
+
+def _improve_apart(
+    recipe: Recipe, env: Env, state: TrainState, batch: Batch, summary: Summary, key: Array, devices: int
+) -> tuple[TrainState, Metrics]:
+    """`train.improve` by the mean of gradients, each of a device's own share of the batch: between processes the batch
+    would take longer than the gradients."""
+    none: dict[str, Any] = dict.fromkeys(Batch._fields)
+    _, summary = _gathered(batch._replace(**none), summary, ())
+    with shares.apart(DEVICES):
+        state, metrics = train.improve(recipe, env, state, batch, joined(summary), key)
+        metrics = shares.average(metrics)
+    return state, metrics | {"samples": metrics["samples"] * devices}
+
+
 def devices_for(recipe: Recipe) -> list[jax.Device]:
-    """As many of JAX's devices as the groups can be divided among equally."""
-    there = jax.local_devices()
+    """As many of JAX's devices as the groups can be divided among equally: those of all processes that JAX computes on
+    together."""
+    there = jax.devices() if several_processes() else jax.local_devices()
     count = max(n for n in range(1, min(recipe.groups, len(there)) + 1) if recipe.groups % n == 0)
     return there[:count]
 
@@ -72,11 +98,11 @@ def make_iteration(
             actors, discounted, batch, summary = train.act(
                 recipe, env, state, state.actors, state.discounted_return, own_keys
             )
-            native = fused(recipe, train.make_policy(recipe, env)) if recipe.update == "minibatch_epochs" else None
-            parts = LARGE if native and ppo.fits(native, state.learner, batch) else ()
-            batch, summary = _gathered(batch, summary, parts)
             state = state._replace(actors=actors, discounted_return=discounted, key=key)
-            state, metrics = train.improve(recipe, env, state, batch, joined(summary), learn_key)
+            if several_processes() and recipe.update == "minibatch_epochs":
+                state, metrics = _improve_apart(recipe, env, state, batch, summary, learn_key, len(devices))
+            else:
+                state, metrics = _improve_together(recipe, env, state, batch, summary, learn_key)
         return state, report(metrics)
 
     spread = jax.shard_map(iteration, mesh=mesh, in_specs=(state,), out_specs=(state, EVERYWHERE), check_vma=False)
@@ -96,6 +122,8 @@ def place(recipe: Recipe, state: TrainState) -> TrainState:
         def one(leaf: Any) -> Any:
             if isinstance(leaf, jax.ShapeDtypeStruct):
                 return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+            if several_processes():
+                return _put_own_part(leaf, sharding)
             # From NumPy: XLA would compile a program that divides an array of its own.
             return jax.device_put(leaf if _is_key(leaf) else np.asarray(leaf), sharding)
 
@@ -104,6 +132,37 @@ def place(recipe: Recipe, state: TrainState) -> TrainState:
     environments = put(APART, state.actors), put(APART, state.discounted_return)
     rest = put(EVERYWHERE, state._replace(actors=None, discounted_return=None))  # type: ignore[arg-type]
     return rest._replace(actors=environments[0], discounted_return=environments[1])
+
+
+def several_processes() -> bool:
+    """Whether JAX computes on several processes together (`walkies.run.workers`)."""
+    return jax.process_count() > 1
+
+
+def _put_own_part(leaf: Any, sharding: NamedSharding) -> Array:
+    """An array that all processes have, of which each puts its part on its devices."""
+    if _is_key(leaf):
+        data = _put_own_part(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    whole = np.asarray(leaf)
+    return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+
+def whole(state: TrainState) -> TrainState:
+    """The state, all of it in every process."""
+    if not several_processes():
+        return state
+    return _everywhere(state.learner.params)(state)
+
+
+@functools.cache
+def _gathering(sharding: NamedSharding) -> Callable[[TrainState], TrainState]:
+    return jax.jit(lambda state: state, out_shardings=sharding)
+
+
+def _everywhere(params: Any) -> Callable[[TrainState], TrainState]:
+    """The program that gives every process all of a state; params: something of it that lies on every device."""
+    return _gathering(jax.tree.leaves(params)[0].sharding)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -60,10 +60,18 @@ class Training:
 
     state: train.TrainState
 
-    def __init__(self, config: TrainConfig, saved: Path | None = None, ahead: bool = False):
+    def __init__(
+        self,
+        config: TrainConfig,
+        saved: Path | None = None,
+        ahead: bool = False,
+        state: Callable[[train.TrainState], train.TrainState] | None = None,
+    ):
         """A new training, or one that continues exactly where the checkpoint `saved` was written (see `restore`).
 
-        ahead: compile the iteration while the first state is made, for callers that will `advance`.
+        Args:
+            ahead: compile the iteration while the first state is made, for callers that will `advance`.
+            state: given the state's shapes, a state to continue from.
         """
         self.config = config
         self.env = build(config)
@@ -74,11 +82,17 @@ class Training:
         key = jax.random.key(config.seed)
         shapes = devices.place(config.recipe, train.shapes(config.recipe, self.env, key))
         self._ahead: threading.Thread | None = self._compile(shapes) if ahead else None
-        if saved is None:
+        if state is not None:
+            self.state = devices.place(config.recipe, state(shapes))
+            self._iterations = int(self.state.iteration)
+        elif saved is None:
             self.state, self._iterations = devices.place(config.recipe, train.init(config.recipe, self.env, key)), 0
         else:
             self.state = shapes
             self.restore(saved)
+
+    def close(self) -> None:
+        """End what a training has besides this process: nothing."""
 
     def advance(self) -> dict[str, float]:
         """One iteration; returns its metrics as floats.
@@ -319,6 +333,15 @@ def learn(
     return reason
 
 
+def kind_of(config: TrainConfig) -> type[Training]:
+    """`Training`, or with --workers the one of several processes."""
+    if config.workers is None:
+        return Training
+    from walkies.run.workers.together import Together
+
+    return Together
+
+
 def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     """Create or reopen the run folder and set up the training, from a checkpoint if asked."""
     config = expanded(config)
@@ -330,13 +353,14 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
             f"deleting the folder discards it"
         )
     saved = config.checkpoint or folder.latest_checkpoint() if config.resume else None
+    kind = kind_of(config)
     if saved is None:
-        training = Training(config, ahead=True)
+        training = kind(config, ahead=True)
         if config.init_from is not None:
             training.start_from(config.init_from)
     else:
         with _naming_whole_ones(folder, saved, "--resume --checkpoint"):
-            training = Training(config, saved, ahead=True)
+            training = kind(config, saved, ahead=True)
     write_json(folder.config, to_dict(replace(config, resume=False, checkpoint=None)))
     write_json(folder.versions, versions())
     if saved is None:  # a robot that was changed since is not the one that learned

@@ -1,0 +1,137 @@
+"""The processes of one training, as Ray sees them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from walkies.errors import UserError
+from walkies.run.config import TrainConfig
+from walkies.run.workers.worker import Leaves, Worker
+
+PLACED = 30.0
+"""s, after which a cluster that has not found room for all processes is taken to have none."""
+
+
+class Died(Exception):
+    """A process of the group is gone, and JAX cannot go on without it."""
+
+
+class Group:
+    """Starts processes, each on cores of its own, and has them compute together."""
+
+    def __init__(self, workers: int, threads: int, address: str | None):
+        """Reserve the cores.
+
+        Args:
+            workers: number of processes.
+            threads: cores of each.
+            address: of a Ray cluster, as `ray start` prints it; None: this machine alone, on its loopback interface.
+
+        Raises:
+            UserError: Ray is not installed, there is no such cluster, or it has not so many cores.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address is None:  # Ray reads this once; with it, its servers listen on the loopback interface only
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        self._ray = ray = _ray()
+        try:
+            if not ray.is_initialized():
+                here = {"num_cpus": workers * threads} if address is None else {}
+                ray.init(
+                    address or "local", include_dashboard=False, log_to_driver=False, logging_level="error", **here
+                )
+        except (ConnectionError, ValueError) as error:
+            raise UserError(
+                f"--address {address}: there is no Ray cluster ({error}); start one with `ray start --head`"
+            ) from error
+        self.workers, self._threads = workers, threads
+        self._places = ray.util.placement_group([{"CPU": threads}] * workers, strategy="SPREAD")
+        if not self._places.wait(PLACED):
+            there = int(ray.cluster_resources().get("CPU", 0))
+            raise UserError(
+                f"--workers {workers}: the cluster has {there} cores free or taken, and {workers} × {threads} are "
+                f"needed; take fewer workers or fewer --threads, or add machines with `ray start --address …`"
+            )
+        self._actors: list[Any] = []
+
+    def begin(self, config: TrainConfig, leaves: Leaves) -> None:
+        """New processes, all in the state of `leaves`.
+
+        Raises:
+            Died: one of them died meanwhile.
+        """
+        self.stop()
+        scheduling = self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
+        actor = self._ray.remote(Worker)
+        self._actors = [
+            actor.options(
+                num_cpus=self._threads, max_restarts=0, scheduling_strategy=scheduling(self._places, rank)
+            ).remote(self._threads)
+            for rank in range(self.workers)
+        ]  # fmt: skip
+        [address] = self._all([self._actors[0].free_address.remote()])
+        self._all([one.join.remote(address, rank, self.workers) for rank, one in enumerate(self._actors)])
+        shared = self._ray.put(leaves)
+        self._all([one.begin.remote(config, shared) for one in self._actors])
+
+    def advance(self, wanted: bool = True) -> tuple[dict[str, float], Leaves | None]:
+        """One iteration of all: metrics, and if `wanted` the state after it.
+
+        Raises:
+            Died: a process died; the others are of no use any more.
+        """
+        first, *_ = self._all([one.advance.remote(wanted and rank == 0) for rank, one in enumerate(self._actors)])
+        return first
+
+    def exchange(self, numbers: int) -> float:
+        """Seconds that the mean of so many numbers over all processes takes; the median of many."""
+        return max(self._all([one.exchange.remote(numbers) for one in self._actors]))
+
+    def pids(self) -> list[int]:
+        """Of the processes, first to last."""
+        return self._all([one.pid.remote() for one in self._actors])
+
+    def stop(self) -> None:
+        """End the processes."""
+        for one in self._actors:
+            self._ray.kill(one, no_restart=True)
+        self._actors = []
+
+    def close(self) -> None:
+        """Stop, and leave Ray."""
+        self.stop()
+        self._ray.shutdown()
+
+    def _all(self, asked: Sequence[Any]) -> list[Any]:
+        """The answers, once all are there; whoever dies first is noticed although others wait for him."""
+        waiting = list(asked)
+        while waiting:
+            ready, waiting = self._ray.wait(waiting, num_returns=1)
+            try:
+                self._ray.get(ready)
+            except self._ray.exceptions.RayActorError as error:
+                raise Died(str(error).splitlines()[0]) from error
+            except self._ray.exceptions.RayTaskError as error:
+                if _is_of_others(error):
+                    raise Died(str(error.cause).splitlines()[0]) from error
+                raise error.as_instanceof_cause() from None
+        return list(self._ray.get(list(asked)))
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            f"--workers: needs the package ray, which is not installed; install it with: {sys.executable} -m pip "
+            "install 'walkies[ray]'"
+        ) from error
+    return ray
+
+
+def _is_of_others(error: Any) -> bool:
+    """Whether an error in one process is that another one is gone: JAX's exchange then fails."""
+    return "JaxRuntimeError" in type(error.cause).__name__ or "XlaRuntimeError" in type(error.cause).__name__

@@ -1,0 +1,84 @@
+"""Training on several processes: a worker that is killed changes nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+
+from walkies.child import environment
+from walkies.cli import run as cli
+from walkies.errors import UserError
+from walkies.rl.samples import shares
+from walkies.run.config import TrainConfig, devices_of, expanded
+from walkies.run.workers.state import packed, unpacked
+
+
+def test_a_worker_killed_in_an_iteration_changes_nothing(tmp_path):
+    """The group starts again from the last iteration's state, and the result has the same bits; and all servers listen
+    on the loopback interface only."""
+    pytest.importorskip("ray", reason="pip install 'walkies[ray]'")
+    script = Path(__file__).with_name("workers_script.py")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, env=environment(), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["new_processes"], "the worker was killed"
+    assert found["same_record"] and found["same_state"], found
+    assert found["learns"], "control: another iteration has other numbers"
+    assert found["samples"] == 32 * 4, "the whole batch counts, not one worker's share"
+    assert found["listening"] and set(found["listening"]) == {"127.0.0.1"}, found["listening"]
+
+
+def test_groups_are_divided_among_workers_alike():
+    def groups(workers, num_envs=512, groups=2):
+        recipe = replace(TrainConfig().recipe, num_envs=num_envs, groups=groups)
+        return expanded(TrainConfig(workers=workers, recipe=recipe)).recipe.groups
+
+    assert [groups(None), groups(1), groups(2), groups(4), groups(2, groups=3, num_envs=6)] == [2, 2, 2, 4, 6]
+    with pytest.raises(UserError, match=r"--recipe.num-envs 512 cannot be divided"):
+        groups(3)
+    assert devices_of(TrainConfig(workers=2)) == 1, "each worker is one"
+
+
+def test_a_state_on_its_way_is_the_same():
+    state = {"key": jax.random.key(3), "x": jnp.arange(3.0), "n": jnp.int32(2)}
+    again = unpacked(packed(state), jax.eval_shape(lambda: state))
+    assert jax.random.key_data(again["key"]).tolist() == jax.random.key_data(state["key"]).tolist()
+    assert all(np.array_equal(again[name], state[name]) for name in ("x", "n")) and again["n"].dtype == np.int32
+
+
+def test_shares_are_averaged_by_one_exchange():
+    """On virtual devices: means of both arrays, each of its own type; without shares nothing happens."""
+    tree = {"a": jnp.arange(4.0), "stop": jnp.array([True, True, True, True])}
+    assert shares.average(tree) is tree and not shares.are_apart()
+    mesh = Mesh(np.array(jax.devices()[:1]), ("d",))
+
+    def mean(tree):
+        with shares.apart("d"):
+            assert shares.are_apart()
+            return shares.average(tree)
+
+    program = jax.jit(jax.shard_map(mean, mesh=mesh, in_specs=PartitionSpec("d"), out_specs=PartitionSpec("d")))
+    found = program(tree)
+    assert found["a"].tolist() == tree["a"].tolist() and found["stop"].dtype == bool
+    assert program.lower(tree).as_text().count("all_reduce") == 1
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("ray", reason="pip install 'walkies[ray]'")
+    monkeypatch.chdir(tmp_path)
+    call = "train pupper --workers 2 --address 127.0.0.1:1 --steps 10 --no-film --exam-episodes 0 --out run"
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
+    assert cli(call.split()) == 2
+    said = capsys.readouterr().err
+    assert "there is no Ray cluster" in said and "ray start --head" in said
