@@ -25,13 +25,18 @@ from walkies.run.training import Training  # noqa: E402
 from walkies.run.workers.group import Group  # noqa: E402
 from walkies.run.workers.state import packed  # noqa: E402
 
-BEYOND = (4, 8, 16)
 WARM = 25
 """Iterations until robots stand or walk instead of falling."""
 
 
-def main(workers: tuple[int, ...] = (1, 2), iterations: int = 30) -> None:
-    """Measure and print."""
+def main(workers: tuple[int, ...] = (1, 2), beyond: tuple[int, ...] = (), iterations: int = 30) -> None:
+    """Measure and print.
+
+    Args:
+        workers: Numbers of workers, the smallest first.
+        beyond: Numbers for which only the model says something.
+        iterations: Timed ones, of which the median counts.
+    """
     seconds, exchange, steps, numbers, exchanges = {}, 0.0, 0, 0, 0
     for n in workers:
         config = expanded(TrainConfig(workers=n))
@@ -44,14 +49,14 @@ def main(workers: tuple[int, ...] = (1, 2), iterations: int = 30) -> None:
         group = Group(n, 1, None)
         begun = time.monotonic()
         group.begin(replace(config, workers=None), start)
-        group.advance(wanted=False)
+        group.advance()
         print(f"{n} workers: {time.monotonic() - begun:.1f} s until the end of the first iteration", flush=True)
         for _ in range(WARM):
-            group.advance(wanted=False)
+            group.advance()
         times = []
         for _ in range(iterations):
             begun = time.perf_counter()
-            group.advance(wanted=False)
+            group.advance()
             times.append(time.perf_counter() - begun)
         seconds[n] = statistics.median(times)
         if n > 1:
@@ -61,7 +66,7 @@ def main(workers: tuple[int, ...] = (1, 2), iterations: int = 30) -> None:
     print(f"an exchange alone: {1e3 * exchange:.2f} ms")
     print("| workers | ms per iteration | steps/s | by the model, ms |")
     print("|---|---|---|---|")
-    for n in (*workers, *BEYOND):
+    for n in (*workers, *beyond):
         model = seconds[workers[0]] * workers[0] / n + (exchanges * exchange if n > 1 else 0.0)
         known = f"{1e3 * seconds[n]:.0f} | {steps / seconds[n]:,.0f}" if n in seconds else f"– | ({steps / model:,.0f})"
         print(f"| {n} | {known} | {1e3 * model:.0f} |")

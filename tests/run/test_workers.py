@@ -19,7 +19,7 @@ from walkies.cli import run as cli
 from walkies.errors import UserError
 from walkies.rl.samples import shares
 from walkies.run.config import TrainConfig, devices_of, expanded
-from walkies.run.workers.state import packed, unpacked
+from walkies.run.workers.state import packed, share, together, unpacked
 
 
 def test_a_worker_killed_in_an_iteration_changes_nothing(tmp_path):
@@ -57,6 +57,16 @@ def test_a_state_on_its_way_is_the_same():
     assert all(np.array_equal(again[name], state[name]) for name in ("x", "n")) and again["n"].dtype == np.int32
 
 
+def test_shares_of_a_state_make_it_whole():
+    """Rows of each, and from the first what all have; of a single process everything."""
+    state = {"key": jax.random.key(3), "n": jnp.int32(2)}
+    first = share(state)
+    assert all(np.array_equal(a, b) for a, b in zip(together([first]), packed(state), strict=True))
+    rows = [np.zeros((2, 2)), np.ones((1, 2))]
+    whole = together([[first[0], rows[0]], [None, rows[1]]])
+    assert whole[0] is first[0] and whole[1].tolist() == [[0, 0], [0, 0], [1, 1]]
+
+
 def test_shares_are_averaged_by_one_exchange():
     """On virtual devices: means of both arrays, each of its own type; without shares nothing happens."""
     tree = {"a": jnp.arange(4.0), "stop": jnp.array([True, True, True, True])}
@@ -77,8 +87,9 @@ def test_shares_are_averaged_by_one_exchange():
 def test_a_cluster_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
     pytest.importorskip("ray", reason="pip install 'walkies[ray]'")
     monkeypatch.chdir(tmp_path)
-    call = "train pupper --workers 2 --address 127.0.0.1:1 --steps 10 --no-film --exam-episodes 0 --out run"
-    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
-    assert cli(call.split()) == 2
-    said = capsys.readouterr().err
-    assert "there is no Ray cluster" in said and "ray start --head" in said
+    for address in ("127.0.0.1:1", "nonsense:port"):
+        call = f"train pupper --workers 2 --address {address} --steps 10 --no-film --exam-episodes 0 --out run"
+        assert cli(call.split()) == 2
+        said = capsys.readouterr().err
+        assert f"--address {address}: there is no Ray cluster" in said and "ray start" in said
+    assert not (tmp_path / "run").exists()

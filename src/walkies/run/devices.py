@@ -10,7 +10,6 @@ with its own part of the batch. Elsewhere every device gets the whole batch, and
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -146,23 +145,6 @@ def _put_own_part(leaf: Any, sharding: NamedSharding) -> Array:
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     whole = np.asarray(leaf)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
-
-
-def whole(state: TrainState) -> TrainState:
-    """The state, all of it in every process."""
-    if not several_processes():
-        return state
-    return _everywhere(state.learner.params)(state)
-
-
-@functools.cache
-def _gathering(sharding: NamedSharding) -> Callable[[TrainState], TrainState]:
-    return jax.jit(lambda state: state, out_shardings=sharding)
-
-
-def _everywhere(params: Any) -> Callable[[TrainState], TrainState]:
-    """The program that gives every process all of a state; params: something of it that lies on every device."""
-    return _gathering(jax.tree.leaves(params)[0].sharding)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from walkies.errors import UserError
 from walkies.run.config import TrainConfig
+from walkies.run.workers.state import together
 from walkies.run.workers.worker import Leaves, Worker
 
+ANSWERED = 10.0
+"""s, within which the machine of an address answers."""
 PLACED = 30.0
 """s, after which a cluster that has not found room for all processes is taken to have none."""
 
@@ -37,16 +41,10 @@ class Group:
         if address is None:  # Ray reads this once; with it, its servers listen on the loopback interface only
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         self._ray = ray = _ray()
-        try:
-            if not ray.is_initialized():
-                here = {"num_cpus": workers * threads} if address is None else {}
-                ray.init(
-                    address or "local", include_dashboard=False, log_to_driver=False, logging_level="error", **here
-                )
-        except (ConnectionError, ValueError) as error:
-            raise UserError(
-                f"--address {address}: there is no Ray cluster ({error}); start one with `ray start --head`"
-            ) from error
+        if address is not None:
+            _refuse_silent(address)
+        here = {"num_cpus": workers * threads} if address is None else {}
+        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level="error", **here)
         self.workers, self._threads = workers, threads
         self._places = ray.util.placement_group([{"CPU": threads}] * workers, strategy="SPREAD")
         if not self._places.wait(PLACED):
@@ -77,14 +75,14 @@ class Group:
         shared = self._ray.put(leaves)
         self._all([one.begin.remote(config, shared) for one in self._actors])
 
-    def advance(self, wanted: bool = True) -> tuple[dict[str, float], Leaves | None]:
-        """One iteration of all: metrics, and if `wanted` the state after it.
+    def advance(self) -> tuple[dict[str, float], Leaves]:
+        """One iteration of all: metrics, and the state after it.
 
         Raises:
             Died: a process died; the others are of no use any more.
         """
-        first, *_ = self._all([one.advance.remote(wanted and rank == 0) for rank, one in enumerate(self._actors)])
-        return first
+        made = self._all([one.advance.remote() for one in self._actors])
+        return made[0][0], together([share for _, share in made])
 
     def exchange(self, numbers: int) -> float:
         """Seconds that the mean of so many numbers over all processes takes; the median of many."""
@@ -119,6 +117,19 @@ class Group:
                     raise Died(str(error.cause).splitlines()[0]) from error
                 raise error.as_instanceof_cause() from None
         return list(self._ray.get(list(asked)))
+
+
+def _refuse_silent(address: str) -> None:
+    """Raise a UserError where nothing answers: Ray would ask for minutes. Names such as `auto` are Ray's."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWERED).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--address {address}: there is no Ray cluster ({error}); expected HOST:PORT, as `ray start` prints it"
+        ) from error
 
 
 def _ray() -> Any:

@@ -51,7 +51,6 @@ class Together(Training):
                         f"workers died {ATTEMPTS} times without an iteration in between; the last one said: {death}"
                     ) from death
                 say(f"A worker died after {self.steps:,} steps ({death}); all start again from there.")
-        assert leaves is not None
         self.state: Any = unpacked(leaves, self.state)
         self._iterations += 1
         return record

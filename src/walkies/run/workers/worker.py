@@ -61,15 +61,12 @@ class Worker:
 
         self._training = Training(config, state=lambda like: unpacked(leaves, like))
 
-    def advance(self, wanted: bool) -> tuple[dict[str, float], Leaves | None]:
-        """One iteration: its metrics, and if `wanted` the state after it."""
-        from walkies.run import devices
-        from walkies.run.workers.state import packed
+    def advance(self) -> tuple[dict[str, float], list[Any]]:
+        """One iteration: its metrics, and this process's share of the state after it."""
+        from walkies.run.workers.state import share
 
         assert self._training is not None, "begin first"
-        record = self._training.advance()
-        whole = devices.whole(self._training.state)  # by all together, also where only one is asked
-        return record, packed(whole) if wanted else None
+        return self._training.advance(), share(self._training.state)
 
     def exchange(self, numbers: int) -> float:
         """Seconds that the mean of so many numbers over all processes takes; the median of many."""
