@@ -41,7 +41,7 @@ assert abs(height - pupper.standing_height) < 0.01, f"stands at {height:.3f} m i
 assert engine_wasm().startswith(b"\0asm"), "the engine for browsers is no WebAssembly"
 with tempfile.TemporaryDirectory() as folder:
     made = Path(folder) / "run"
-    status = run([*"train pupper --steps 24576 --exam-episodes 2 --no-film --out".split(), str(made)])
+    status = run([*["train", "pupper", "--steps", "24576", "--exam-episodes", "2", "--no-film", "--out"], str(made)])
     assert status in (0, 1), f"the training ended with {status}"  # 1: so short, it does not pass
     assert read(made / "policy.json").robot_name == "pupper"
 print(
