@@ -18,7 +18,7 @@ from walkies.child import environment
 from walkies.cli import run as cli
 from walkies.errors import UserError
 from walkies.rl.samples import shares
-from walkies.run.config import TrainConfig, devices_of, expanded
+from walkies.run.config import TrainConfig, devices_of, expanded, refuse
 from walkies.run.workers.state import packed, share, together, unpacked
 
 
@@ -48,6 +48,11 @@ def test_groups_are_divided_among_workers_alike():
     with pytest.raises(UserError, match=r"--recipe.num-envs 512 cannot be divided"):
         groups(3)
     assert devices_of(TrainConfig(workers=2)) == 1, "each worker is one"
+
+
+def test_reward_terms_of_a_file_stay_in_one_process():
+    with pytest.raises(UserError, match=r"--workers.*leave out --terms"):
+        refuse(TrainConfig(workers=2, terms=Path("terms.py")))
 
 
 def test_a_state_on_its_way_is_the_same():
