@@ -328,8 +328,8 @@ def refuse(config: TrainConfig) -> None:
         raise UserError(f"--checkpoint {config.checkpoint}: only tells --resume where to continue; to start a new "
                         f"run from it: --init-from {config.checkpoint}")  # fmt: skip
     if config.workers is not None and config.terms is not None:
-        raise UserError("--workers: reward terms of a file are not known in other processes; leave out --terms, or train "
-                        "in one process")  # fmt: skip
+        raise UserError("--workers: reward terms of a file are not known in other processes; leave out --terms or "
+                        "--workers")  # fmt: skip
     if config.recipe.architecture != "dense":
         raise UserError(
             f"--recipe.architecture {config.recipe.architecture}: the robot's file holds only dense networks; use dense"
