@@ -26,6 +26,7 @@ SURVIVAL = {"mujoco": 1.0, "dart": 0.75}
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two runs, with randomization and without, whose examinations are answered; the number of these is `asked`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")  # a table and no list
     for name in ("walkies", "none"):
         folder = RunFolder(Path(name))
         folder.path.mkdir()

@@ -187,7 +187,7 @@ def train_like(folder, monkeypatch, reason, wandb_project, **options):
     """`walkies train` without its training: what is left is when which file goes where."""
     from walkies.cli import train
 
-    monkeypatch.setattr(train, "prepare", lambda config, folder: SimpleNamespace(steps=7))
+    monkeypatch.setattr(train, "prepare", lambda config, folder: SimpleNamespace(steps=7, close=lambda: None))
     monkeypatch.setattr(train, "learn", lambda *_: reason)
     monkeypatch.setattr("walkies.run.export.export_policy", lambda path, training: path.write_text("the policy"))
     config = TrainConfig(out=folder, wandb=wandb_project, exam_episodes=0, film=False, **options)
@@ -231,7 +231,7 @@ def test_after_a_divergence_the_last_sound_policy_is_uploaded(tmp_path, wandb, m
     folder = RunFolder(tmp_path / "run")
     folder.checkpoints.mkdir(parents=True)
     folder.checkpoint_at(7).touch()
-    training, restored = SimpleNamespace(steps=7), []
+    training, restored = SimpleNamespace(steps=7, close=lambda: None), []
     training.restore = restored.append
 
     def diverges(*_):

@@ -81,7 +81,7 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
         say(f"Note: {line}.")
     training = prepare(config, folder)
     with closing(training):
-        reason = _learn(training, folder, seconds, started)
+        reason = _learn(config, training, folder, seconds, started)
     minutes_taken = (time.monotonic() - started) / 60.0
     ended = ENDED.get(reason, reason)
     say(f"Trained {training.steps:,} control steps in {minutes_taken:.2f} minutes; it ended by {ended}.")
@@ -89,13 +89,12 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     return reason
 
 
-def _learn(training: Training, folder: RunFolder, seconds: float | None, started: float) -> str:
+def _learn(config: TrainConfig, training: Training, folder: RunFolder, seconds: float | None, started: float) -> str:
     """Train for so many seconds from `started`, export, and upload if asked; returns why it ended."""
     from walkies.run import stages
     from walkies.run.loggers import open_loggers
     from walkies.run.progress import Progress
 
-    config = training.config
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
 
     with open_loggers(

@@ -16,6 +16,7 @@ ROW = {
 
 def test_each_simulator_is_measured_once_for_each_number_of_robots(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")  # a table and no list
     asked = []
 
     def measured(robot, simulator, robots, rounds, threads):
