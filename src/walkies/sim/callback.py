@@ -123,22 +123,22 @@ class CallbackSimulator(ABC):
 
     def _advance(self, params: Any, state: Any, targets: Any, force: Any) -> tuple[State, Readings]:
         """`step` on numpy arrays (the same records, but what they hold is not `jax.Array`)."""
-        good_pose = _sane(state.qpos) & (np.linalg.norm(state.qpos[:, 3:7], axis=1) > 0)
+        good_pose = sane(state.qpos) & (np.linalg.norm(state.qpos[:, 3:7], axis=1) > 0)
         others = (state.qvel, state.qacc_warmstart, targets, force)
-        given = np.logical_and.reduce([good_pose, params.usable, *(_sane(leaf) for leaf in others)])
+        given = np.logical_and.reduce([good_pose, params.usable, *(sane(leaf) for leaf in others)])
 
         # The engine never sees what is broken: such a robot is stepped at rest, with the model's own parameters.
-        qpos0 = np.where(_like(good_pose, state.qpos), state.qpos, self.model.qpos0)
+        qpos0 = np.where(like(good_pose, state.qpos), state.qpos, self.model.qpos0)
         qvel0, warmstart, force = (
             np.where(given[:, None], leaf, 0.0) for leaf in (state.qvel, state.qacc_warmstart, force)
         )
-        control = np.where(_like(given, targets), targets, 0.0)
+        control = np.where(like(given, targets), targets, 0.0)
 
         work = self._workspace(len(qpos0))
         out = self._rollout(work, params, qpos0, qvel0, warmstart, control, force)
         qpos, qvel = (out.qpos[:, -1], out.qvel[:, -1]) if targets.shape[1] else (qpos0, qvel0)
         acceleration = out.acceleration if targets.shape[1] else warmstart
-        fine = [_sane(qpos), _sane(qvel, MAX_SPEED), _sane(acceleration)]
+        fine = [sane(qpos), sane(qvel, MAX_SPEED), sane(acceleration)]
         ok = np.logical_and.reduce([given, ~out.failed, *fine])
         qpos, qvel = np.where(ok[:, None], qpos, qpos0), np.where(ok[:, None], qvel, 0.0)
         gravity = np.where(params.usable[:, None], params.params.gravity, self.model.opt.gravity)
@@ -223,12 +223,12 @@ def unit(vector: Any, xp: ModuleType = np) -> Any:
     return vector / xp.maximum(xp.linalg.norm(vector, axis=-1, keepdims=True), 1e-15)
 
 
-def _sane(leaf: np.ndarray, bound: float = MAX_NUMBER) -> np.ndarray:
-    """(n,) bool: no NaN, infinity or number beyond `bound` in a robot's row."""
+def sane(leaf: Any, bound: float = MAX_NUMBER) -> Any:
+    """(n,) bool: no NaN, infinity or number beyond `bound` in a robot's row. NumPy's or JAX's."""
     with np.errstate(invalid="ignore"):
-        return (np.abs(leaf) <= bound).reshape(len(leaf), -1).all(axis=1)
+        return (abs(leaf) <= bound).reshape(len(leaf), -1).all(axis=1)
 
 
-def _like(mask: np.ndarray, leaf: np.ndarray) -> np.ndarray:
-    """A mask (n,) shaped to broadcast against a leaf (n, …)."""
+def like(mask: Any, leaf: Any) -> Any:
+    """A mask (n,) shaped to broadcast against a leaf (n, …). NumPy's or JAX's."""
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))

@@ -15,7 +15,7 @@ import mujoco
 import numpy as np
 
 from walkies.sim.base import MAX_NUMBER, MAX_SPEED, Params, Readings, State, torque_range
-from walkies.sim.callback import Given, Rollout, in_body_frame, plane, unit
+from walkies.sim.callback import Given, Rollout, in_body_frame, like, plane, sane, unit
 from walkies.sim.mujoco_batch import engine_model
 from walkies.sim.other import urdf
 from walkies.sim.other.install import needed
@@ -92,7 +92,7 @@ class MjxSimulator:
         """`params` with one value per robot, and the principal axes of its inertias. Pure, jittable."""
         params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_envs, *leaf.shape[1:])), params)
         sound = usable(params)
-        params = jax.tree.map(lambda given, own: jnp.where(_like(sound, given), given, own), params, self._own)
+        params = jax.tree.map(lambda given, own: jnp.where(like(sound, given), given, own), params, self._own)
         moments, iquat = principal_inertia(params.body_inertia, jnp)
         return Prepared(params, moments, iquat, sound)
 
@@ -101,13 +101,13 @@ class MjxSimulator:
     ) -> tuple[State, Readings]:
         """Advance every robot by the physics steps of `targets` (n, steps, nu), rad. Pure, jittable."""
         force = jnp.zeros((len(state.qpos), 3), state.qpos.dtype) if force is None else force
-        given = _sane(state.qpos) & (jnp.linalg.norm(state.qpos[:, 3:7], axis=1) > 0) & params.usable
+        given = sane(state.qpos) & (jnp.linalg.norm(state.qpos[:, 3:7], axis=1) > 0) & params.usable
         for leaf in (state.qvel, state.qacc_warmstart, targets, force):
-            given = given & _sane(leaf)
+            given = given & sane(leaf)
         # As `CallbackSimulator`: MJX never sees what is broken, such a robot is stepped at rest.
         qpos = jnp.where(given[:, None], state.qpos, self.model.qpos0)
         qvel, warmstart, force = (jnp.where(given[:, None], x, 0.0) for x in (state.qvel, state.qacc_warmstart, force))
-        targets = jnp.where(_like(given, targets), targets, 0.0)
+        targets = jnp.where(like(given, targets), targets, 0.0)
         return jax.vmap(self._control_step)(params, qpos, qvel, warmstart, targets, force, given)
 
     def rollout(
@@ -252,15 +252,5 @@ class MjxSimulator:
         return position, twist[:, 3:] + jnp.cross(twist[:, :3], lever)
 
 
-def _like(mask: Array, leaf: Array) -> Array:
-    """A mask (n,) shaped to broadcast against a leaf (n, …)."""
-    return mask.reshape(mask.shape + (1,) * (leaf.ndim - 1))
-
-
 def _all_below(leaf: Array, bound: float) -> Array:
     return (jnp.abs(leaf) <= bound).all()
-
-
-def _sane(leaf: Array) -> Array:
-    """(n,) bool: no NaN, infinity or number beyond MAX_NUMBER in a robot's row."""
-    return (jnp.abs(leaf) <= MAX_NUMBER).reshape(len(leaf), -1).all(axis=1)
