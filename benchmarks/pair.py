@@ -37,7 +37,10 @@ try:
     from walkies.run.training import Training
 except ImportError:
     from walkies.experiment import TrainConfig
-    from walkies.training import Training
+    try:
+        from walkies.training import Training
+    except ImportError:
+        from walkies.experiment import Training
 training = Training(tyro.cli(TrainConfig, args=sys.argv[1:]))
 for _ in range(25):  # until robots stand or walk instead of falling
     training.advance()

@@ -1,15 +1,24 @@
-"""Orientations of many robots at once in numpy: unit quaternions (…, 4), w x y z, body to world."""
+"""Orientations of many robots at once, numpy and JAX arrays alike: unit quaternions (…, 4), w x y z, body to world."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from walkies.arrays import namespace
 
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+Array = Any
+"""numpy.ndarray or jax.Array"""
+
+CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0], np.float32)
+
+
+def product(a: Array, b: Array) -> Array:
     """First b, then a."""
-    aw, ax, ay, az = np.moveaxis(a, -1, 0)
-    bw, bx, by, bz = np.moveaxis(b, -1, 0)
-    return np.stack(
+    aw, ax, ay, az = _parts(a)
+    bw, bx, by, bz = _parts(b)
+    return namespace(a).stack(
         [
             aw * bw - ax * bx - ay * by - az * bz,
             aw * bx + ax * bw + ay * bz - az * by,
@@ -20,35 +29,41 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
 
 
-def conjugate(a: np.ndarray) -> np.ndarray:
+def conjugate(a: Array) -> Array:
     """The inverse turn."""
-    return a * np.array([1.0, -1.0, -1.0, -1.0])
+    return a * CONJUGATE
 
 
-def rotation_of(a: np.ndarray) -> np.ndarray:
+def rotation_of(a: Array) -> Array:
     """Rotation matrices (…, 3, 3)."""
-    w, x, y, z = np.moveaxis(a, -1, 0)
+    xp = namespace(a)
+    w, x, y, z = _parts(a)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
         [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
     ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def up_in_body(a: np.ndarray) -> np.ndarray:
+def up_in_body(a: Array) -> Array:
     """The world's unit z axis (…, 3) in the body frame: Rᵀ (0, 0, 1)."""
-    w, x, y, z = np.moveaxis(a, -1, 0)
-    return np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
+    w, x, y, z = _parts(a)
+    return namespace(a).stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1)
 
 
-def yaw_of(a: np.ndarray) -> np.ndarray:
+def yaw_of(a: Array) -> Array:
     """Headings (…) rad, as the robot's controller takes them."""
-    w, x, y, z = np.moveaxis(a, -1, 0)
-    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    w, x, y, z = _parts(a)
+    return namespace(a).arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
-def about_z(angle: np.ndarray) -> np.ndarray:
+def about_z(angle: Array) -> Array:
     """Turns (n, 4) by `angle` (n,) rad about the world's z axis."""
-    zero = np.zeros_like(angle)
-    return np.stack([np.cos(angle / 2), zero, zero, np.sin(angle / 2)], axis=-1)
+    xp = namespace(angle)
+    zero = xp.zeros_like(angle)
+    return xp.stack([xp.cos(angle / 2), zero, zero, xp.sin(angle / 2)], axis=-1)
+
+
+def _parts(a: Array) -> tuple[Array, Array, Array, Array]:
+    return a[..., 0], a[..., 1], a[..., 2], a[..., 3]

@@ -7,15 +7,15 @@ import numpy as np
 import plain_contract as plain
 import pytest
 
-from walkies.deploy.blocks import Blocks, CommandClip, GaitReference, HeadingHold, JumpSlot, Trick
+from walkies.deploy.blocks import Blocks, CommandClip, GaitReference, HeadingHold, JumpSlot, Movement
 from walkies.deploy.blocks import gait as gait_block
-from walkies.deploy.blocks.trick import Clip
 from walkies.deploy.controllers.base import Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.inputs import Speeds
 from walkies.deploy.controllers.neural_controller import CONFIGS, NeuralController, multiplex
 from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.robots import get_robot
+from walkies.tasks.motion.movement import Clip
 
 PUPPER = get_robot("pupper")
 POSE = np.array(PUPPER.default_pose)
@@ -355,7 +355,7 @@ def movement():
     anchor = rng.normal(size=(100, 4))
     anchor /= np.linalg.norm(anchor, axis=1, keepdims=True)
     clips = (Clip("stand", 0, 40, loop=True), Clip("bow", 40, 70, next="stand"), Clip("sit", 70, 100))
-    return Trick("dance", 50.0, table(6), 0.1 * table(7), anchor, clips)
+    return Movement("dance", 50.0, table(6), 0.1 * table(7), anchor, clips)
 
 
 def test_a_movement_waits_for_the_fade_in_loops_goes_on_and_holds():

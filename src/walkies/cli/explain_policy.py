@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from walkies.cli.tables import titled
-from walkies.deploy.blocks import Blocks, HeadingHold, Trick
+from walkies.deploy.blocks import Blocks, HeadingHold, Movement
 from walkies.deploy.blocks.command import AXES
 from walkies.deploy.policy_file import PolicyFile
 from walkies.files import shown
@@ -138,7 +138,7 @@ def _jump(blocks: Blocks) -> Iterator[Row]:
         yield "jump_slot.hop_table", f"{len(slot.hop_table)} rows", f"in its place from {slot.hop_speed:g} m/s on"
 
 
-def _trick(trick: Trick) -> Iterator[Row]:
+def _trick(trick: Movement) -> Iterator[Row]:
     frames = len(trick.joint_pos)
     length = f"{frames} frames at {trick.fps:g} Hz"
     yield "trick", f"{shown(trick.name)}: {length}", "a recorded movement, shown frame by frame once faded in"

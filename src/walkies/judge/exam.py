@@ -21,6 +21,7 @@ from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
 from walkies.errors import UserError
 from walkies.files import digest
+from walkies.judge import trick
 from walkies.judge.loop import Loop, Many, Sense, Simulation, nominal_plant, standing
 from walkies.judge.parts import Parts
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
@@ -52,6 +53,16 @@ def drive(
     policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0, simulator: ExamSimulator = "mujoco"
 ) -> tuple[Record, Conditions]:
     """Run `episodes` episodes of examination `seed`; bit for bit the same for any number of threads (0: all)."""
+    model, drawn = _drawn(policy, robot, episodes, seed)
+    return drive_under(policy, robot, model, drawn, threads, simulator)
+
+
+def _drawn(policy: PolicyFile, robot: Robot, episodes: int, seed: int) -> tuple[mujoco.MjModel, Conditions]:
+    """The model and the conditions of an examination.
+
+    Raises:
+        UserError: so many episodes do not fit into memory.
+    """
     model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     model.opt.timestep = TIMESTEP
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
@@ -61,8 +72,7 @@ def drive(
         [*draw(seed, 1, robot, bodies, policy.observation), *empty(1, robot.num_joints, np.zeros(1))[:-1]]
     )
     memory.refuse(episodes * episode, f"--episodes {episodes:,}", "take fewer")
-    drawn = draw(seed, episodes, robot, bodies, policy.observation)
-    return drive_under(policy, robot, model, drawn, threads, simulator)
+    return model, draw(seed, episodes, robot, bodies, policy.observation)
 
 
 def drive_under(
@@ -74,6 +84,26 @@ def drive_under(
     simulator: ExamSimulator = "mujoco",
 ) -> tuple[Record, Conditions]:
     """Like `drive`, in a given model under given conditions."""
+    loop, weight = _standing(policy, robot, model, drawn, threads, simulator)
+    recorder = Recorder(loop, weight, Parts(loop, sorted({*robot.idle_joints, *policy.held}), _pose(loop)))
+    loop.walk(drawn.command, drawn.push, recorder)
+    return recorder.record, drawn
+
+
+def _pose(loop: Loop) -> np.ndarray:
+    """(nu,) rad, where joints without an action are held."""
+    return loop.controller.standing(1)[0]  # type: ignore[attr-defined]
+
+
+def _standing(
+    policy: PolicyFile,
+    robot: Robot,
+    model: mujoco.MjModel,
+    drawn: Conditions,
+    threads: int,
+    simulator: ExamSimulator,
+) -> tuple[Loop, np.ndarray]:
+    """Robots about to walk, their controllers just activated; and what they weigh (n,), N."""
     n = len(drawn.seed)
     batch = mujoco.batch.Batch(model, n, threads)
     apply(batch, robot, drawn)
@@ -94,9 +124,7 @@ def drive_under(
         gains = np.full(target.shape, robot.init_kp), np.full(target.shape, robot.init_kd)
         loop.hold(MotorCommand(target, *gains), STAND)
     loop.activate()
-    recorder = Recorder(loop, weight, Parts(loop, sorted({*robot.idle_joints, *policy.held}), target[0]))
-    loop.walk(drawn.command, drawn.push, recorder)
-    return recorder.record, drawn
+    return loop, weight
 
 
 def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simulation:
@@ -139,8 +167,15 @@ def examine(
     thousand episodes take 0.8 GB of memory, other numbers in proportion.
     """
     robot = robot_of(policy)
-    record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
-    card = report(drawn, record, seed, robot.name, scale_of(robot))
+    if policy.blocks.trick is not None:
+        model, drawn = _drawn(policy, robot, episodes, seed)
+        loop, _ = _standing(policy, robot, model, drawn, threads, simulator)
+        watch = trick.TrickRecorder(loop, policy.blocks.trick)
+        loop.walk(drawn.command, drawn.push, watch)
+        card = trick.report(drawn, watch, seed, robot.name)
+    else:
+        record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
+        card = report(drawn, record, seed, robot.name, scale_of(robot))
     return card if simulator == "mujoco" else {**card, "simulator": simulator}
 
 

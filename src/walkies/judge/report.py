@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, SETTLE, STEPS, Conditions
 from walkies.judge.record import Record
-from walkies.judge.report_card import Card, Fall, uncertainty
+from walkies.judge.report_card import Card, Fall, Result, uncertainty
 from walkies.robots.base import Robot
 from walkies.robots.units import REFERENCE, growth, measures, tidy
 
@@ -161,10 +162,10 @@ def marks_of(scale: Scale) -> tuple[Mark, ...]:
 def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scale = ONE) -> Card:
     """The report card. Numbers that could not be measured are None, and their marks missed."""
     numbers, own = score(drawn, record, scale), marks_of(scale)
-    marks = {mark.key: _met(mark, numbers[mark.key]) for mark in own}
+    marks = results(own, numbers)
     episodes = len(drawn.seed)
     card: Card = {
-        "passed": all(marks[mark.key] for mark in own if mark.gates),
+        "passed": all(mark["met"] for mark in marks if mark["gates"]),
         "survival": numbers["survival"],
         "survival_interval": list(uncertainty(numbers["survival"], episodes)[1:]),
         "lin_vel_error": numbers["lin_vel_error"],
@@ -173,20 +174,11 @@ def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scal
         "seed": seed,
         "episode_seconds": EPISODE_SECONDS,
         "robot": robot,
-        "marks": [
-            {
-                "key": mark.key,
-                "name": mark.name,
-                "value": numbers[mark.key] if np.isfinite(numbers[mark.key]) else None,
-                "unit": mark.unit,
-                "pass_mark": mark.limit,
-                "at_least": mark.at_least,
-                "gates": mark.gates,
-                "met": marks[mark.key],
-            }
-            for mark in own
+        "marks": marks,
+        "falls": [
+            fall(drawn, i, int(record.fall_step[i]), str(record.cause[i]))
+            for i in map(int, np.flatnonzero(record.cause != ""))
         ],
-        "falls": [_fall(drawn, record, int(i)) for i in np.flatnonzero(record.cause != "")],
     }
     if record.parts is not None:
         if (contacts := record.parts.own_contacts()) is not None:
@@ -196,13 +188,30 @@ def report(drawn: Conditions, record: Record, seed: int, robot: str, scale: Scal
     return card
 
 
-def _fall(drawn: Conditions, record: Record, i: int) -> Fall:
-    step = int(record.fall_step[i])
+def results(marks: Sequence[Mark], numbers: Mapping[str, float]) -> list[Result]:
+    """What was got of each mark, by its key. A number that is not finite was not measured, and its mark is missed."""
+    return [
+        {
+            "key": mark.key,
+            "name": mark.name,
+            "value": numbers[mark.key] if np.isfinite(numbers[mark.key]) else None,
+            "unit": mark.unit,
+            "pass_mark": mark.limit,
+            "at_least": mark.at_least,
+            "gates": mark.gates,
+            "met": _met(mark, numbers[mark.key]),
+        }
+        for mark in marks
+    ]
+
+
+def fall(drawn: Conditions, i: int, step: int, cause: str) -> Fall:
+    """Of episode number i, which ended in this control step."""
     return {
         "episode": i,
         "seed": int(drawn.seed[i]),
         "time": step * CONTROL_DT,
-        "cause": str(record.cause[i]),
+        "cause": cause,
         "command": drawn.command[i, step].tolist(),
         "command_held_s": float(drawn.since_change[i, step] * CONTROL_DT),
         "command_before": drawn.command[i, max(0, step - int(drawn.since_change[i, step]) - 1)].tolist(),

@@ -92,10 +92,6 @@ class _Card(TypedDict):
     passed: bool
     survival: float
     """Share of the episodes."""
-    lin_vel_error: float
-    """m/s, mean"""
-    yaw_rate_error: float
-    """rad/s, mean"""
     episodes: int
     seed: int
     """of the examination"""
@@ -105,8 +101,16 @@ class _Card(TypedDict):
 
 
 class Card(_Card, total=False):
-    """A report card. Those of version 0.1 lack what stands here."""
+    """A report card. What stands here is not in all of them: some are of version 0.1, and some of a movement."""
 
+    lin_vel_error: float
+    """m/s, mean, of a policy that follows commands; likewise:"""
+    yaw_rate_error: float
+    """rad/s, mean"""
+    movement: str
+    """that the policy follows; likewise:"""
+    clips: list[str]
+    """of it that were played, the last one last"""
     robot: str
     policy: str
     """SHA-256 of the policy file that was examined."""
@@ -175,6 +179,17 @@ def markdown(card: Card) -> str:
         lines += ["", f"## Falls: {len(card['falls'])}", "", f"{escape(causes(card))}.", ""]
         lines += [*table(head, [_fall(fall) for fall in card["falls"]])]
     return "\n".join(lines) + "\n"
+
+
+def errors(card: Card) -> list[str]:
+    """Of velocity and yaw rate, in short; empty where the policy follows no commands."""
+    found = card.get("lin_vel_error"), card.get("yaw_rate_error")
+    return ["" if number is None else f"{number:.3f}" for number in found]
+
+
+def decisive(card: Card) -> str:
+    """What decided besides survival, in words."""
+    return " and ".join(value(mark) for mark in card["marks"] if mark["gates"] and mark["key"] != "survival")
 
 
 def value(mark: Result) -> str:

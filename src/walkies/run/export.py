@@ -13,6 +13,9 @@ from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.run.training import Training
 
+COMMAND = "command"
+"""The signal that tells a policy how fast to walk."""
+
 
 def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
     """Write the mean network of a training as `path`: normalizer folded in, final tanh inside the file.
@@ -28,6 +31,7 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
     layers, normalizer = jax.device_get((state.learner.params.policy.layers, state.normalizers.policy))
     limits = env.config.commands
     reach = (limits.forward, limits.sideways, limits.yaw)
+    told = COMMAND in env.contract.slices
     return policy_file.export(
         path,
         [(np.asarray(w), np.asarray(b)) for w, b in layers],
@@ -36,8 +40,12 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
         # Inputs that the robot always reports alike carry nothing, also where observations are not normalized.
         np.asarray(normalizer.scale) * env.informative,
         env.contract,
-        command_range={name: (-most, most) for name, most in zip(COMMANDS, reach, strict=True)},
+        command_range={name: (-most, most) for name, most in zip(COMMANDS, reach, strict=True)} if told else None,
         # Training holds no heading, and a file with a gait that says nothing of it would have the robot hold one.
-        blocks=Blocks(heading_hold=NO_HOLD, gait_reference=env.gait_reference),
+        blocks=Blocks(
+            heading_hold=NO_HOLD,
+            gait_reference=env.gait_reference,
+            trick=None if env.motion_reference is None else env.motion_reference.movement,
+        ),
         extra={"steps": training.steps},
     )

@@ -167,8 +167,7 @@ def other_examinations(summary: Summary) -> list[list[str]]:
     """A row of EXAMS for each card but the run's own."""
     return [
         [
-            str(card["seed"]), str(card["episodes"]), survival(card), f"{card['lin_vel_error']:.3f}",
-            f"{card['yaw_rate_error']:.3f}", summary.verdict(card),
+            str(card["seed"]), str(card["episodes"]), survival(card), *report_card.errors(card), summary.verdict(card),
         ]
         for card in summary.exams
     ]  # fmt: skip
@@ -194,7 +193,7 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         found.append(("Seed", str(summary.config["seed"])))
     if card:
         what = f"{card['episodes']} episodes, seed {card['seed']}"
-        errors = f"{card['lin_vel_error']:.3f} m/s and {card['yaw_rate_error']:.3f} rad/s"
+        errors = report_card.decisive(card)
         found.append(("Examination", f"{summary.verdict(card)}: survival {survival(card)}, errors {errors}; {what}"))
     if summary.rehearsed.boxes:
         found.append(("Rehearsal", margins.in_short(summary.rehearsed)))

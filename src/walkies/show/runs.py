@@ -15,6 +15,7 @@ from rich.table import Table
 from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.files import UNFINISHED, printable, write_text
+from walkies.judge import report_card
 from walkies.run.folders import RUNS, RunFolder, is_locked
 from walkies.run.progress import count, duration
 from walkies.show import margins, page, replay
@@ -56,8 +57,7 @@ def _cells(one: Summary) -> list[str]:
     """The cells of COLUMNS for one run."""
     numbers = ["", "", "", "", ""]
     if card := one.card:
-        errors = (f"{card[name]:.3f}" for name in ("lin_vel_error", "yaw_rate_error"))
-        numbers = [str(card["episodes"]), str(card["seed"]), f"{card['survival']:.1%}", *errors]
+        numbers = [str(card["episodes"]), str(card["seed"]), f"{card['survival']:.1%}", *report_card.errors(card)]
     steps = count(one.last["steps"]) if "steps" in one.last else "0"
     time = duration(one.last["seconds"]) if "seconds" in one.last else ""
     verdict = ("passed" if one.card["passed"] else "failed") if one.card else "none"

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from walkies.arrays import namespace
 from walkies.bounds import Between
 from walkies.robots.base import PerJoint, Robot
 from walkies.tasks import signal
-from walkies.tasks.signal import FRAME, Errors, FrameSignal, Sensed, namespace
+from walkies.tasks.signal import FRAME, Errors, FrameSignal, Sensed
 
 Array = Any
 """numpy.ndarray or jax.Array"""

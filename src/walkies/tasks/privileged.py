@@ -13,7 +13,7 @@ from walkies.robots.base import Robot
 from walkies.sim.base import Simulator
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import privileged_size
-from walkies.tasks.signal import COMMAND, GAIT, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
+from walkies.tasks.signal import COMMAND, GAIT, SIGNALS, SPIN, VECTOR, Image, Signal, mirrored_joints, signed, three
 
 
 class Task(Protocol):
@@ -33,9 +33,9 @@ FORCE_SCALE = 0.1
 """1/N: lasting forces are about ±10 N."""
 
 
-def signals(randomization: Randomization, gait: bool = False) -> tuple[Privileged, ...]:
+def signals(randomization: Randomization, gait: bool = False, motion: bool = False) -> tuple[Privileged, ...]:
     """The critic's observation under a randomization: with slopes it includes gravity, with lasting forces the force,
-    and with a gait its reference."""
+    with a gait its reference, and with a movement its frame."""
     factors = privileged_size(randomization)
     found: list[Privileged] = [
         Signal("angular_velocity", "rad/s", "of the base, body frame", three,
@@ -69,6 +69,16 @@ def signals(randomization: Randomization, gait: bool = False) -> tuple[Privilege
     if gait:
         found.append(Signal(GAIT, "rad", "joint angles of a reference gait minus the default pose", _joints,
                             lambda s: s.gait.reference, _mirrored_joints))  # fmt: skip
+    if motion:
+        command, anchor = SIGNALS["motion_command"], SIGNALS["motion_anchor"]
+        found += [
+            Signal(command.name, command.unit, command.meaning, lambda task: command.size(task.robot),
+                   lambda s: s.motion.command, lambda task: command.mirror(task.robot)),
+            Signal(anchor.name, anchor.unit, anchor.meaning, lambda task: anchor.size(task.robot),
+                   lambda s: s.motion.seen_from(s.physics.qpos[:, 3:7]), lambda task: anchor.mirror(task.robot)),
+            Signal("motion_height", "m", "of the base origin in that frame", _one,
+                   lambda s: s.motion.height[:, None], signed(np.ones(1))),
+        ]  # fmt: skip
     return tuple(found)
 
 

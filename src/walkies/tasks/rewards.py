@@ -20,6 +20,7 @@ from walkies import renamed
 from walkies.bounds import ABOUT, AtMost, Between, fields_of
 from walkies.errors import UserError
 from walkies.tasks.curriculum import Ramp  # noqa: F401  (its old name is looked up here)
+from walkies.tasks.motion.terms import Deviation, motion_height, motion_joints, motion_orientation, motion_speeds
 from walkies.tasks.scale.stature import Stature
 
 Array = jax.Array
@@ -76,6 +77,8 @@ class Motion(NamedTuple):
     """The robot's own measures; None: unknown."""
     idle: Array | None = None
     """(n, k) rad, joint angles minus the default pose, of the joints that belong to no leg; None: there are none."""
+    deviation: Deviation | None = None
+    """From the frame of a movement observed when the action was chosen; None: there is none."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,14 @@ class RewardParams:
     """A command with a smaller norm means: stand still."""
     gait_width: Annotated[tuple[float, ...], Between(0.0, 1000.0, "(]"), AtMost(64)] = (0.15, 0.3, 0.3)
     """σ of exp(−mean(error²/σ²)) for a reference gait, rad: one for all joints, or one for each joint of a leg."""
+    motion_joints: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.2
+    """σ of exp(−mean error²/σ²) for the joint angles of a movement, rad; likewise:"""
+    motion_speeds: Annotated[float, Between(0.0, 1000.0, "(]")] = 2.5
+    """for their speeds, rad/s,"""
+    motion_orientation: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.25
+    """for the orientation of the trunk, rad,"""
+    motion_height: Annotated[float, Between(0.0, 1000.0, "(]")] = 0.15
+    """and for its height, in the hip height of the standing robot."""
 
 
 Term = Callable[..., Array]
@@ -332,7 +343,10 @@ def _moving(m: Motion, s: RewardParams) -> Array:
     return jnp.sqrt(_squared(m.command)) > s.still
 
 
-@renamed.added(alternate_feet=0.0, gait_contacts=0.0, idle_joints=0.0, alive=0.0)
+@renamed.added(
+    alternate_feet=0.0, gait_contacts=0.0, idle_joints=0.0, alive=0.0,
+    motion_joints=0.0, motion_speeds=0.0, motion_orientation=0.0, motion_height=0.0,
+)  # fmt: skip
 @dataclass(frozen=True)
 class RewardWeights:
     """Every reward term and its weight per second of its own unit (a step's reward is control_dt · Σ weight · term)."""
@@ -377,6 +391,10 @@ class RewardWeights:
     gait_contacts: Weight = reward(
         gait_contacts, 0.0, "1", "share of the feet that stand or swing as in the reference, when commanded to move"
     )
+    motion_joints: Weight = reward(motion_joints, 0.0, "1", "exp(−mean (q − movement)²/σ²)")
+    motion_speeds: Weight = reward(motion_speeds, 0.0, "1", "exp(−mean (q̇ − movement)²/σ²)")
+    motion_orientation: Weight = reward(motion_orientation, 0.0, "1", "exp(−(angle to the movement)²/σ²)")
+    motion_height: Weight = reward(motion_height, 0.0, "1", "exp(−((height − movement)/h)²/σ²)")
     idle_joints: Weight = reward(idle_joints, -2.0, "rad²", "mean squared angle from the default, of joints of no leg")
     alive: Weight = reward(alive, 0.0, "1", "always")
     termination: Weight = reward(termination, -200.0, "1", "falling", event=True)

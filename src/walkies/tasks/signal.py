@@ -16,6 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from walkies.arrays import namespace
 from walkies.errors import UserError
 
 Array = Any
@@ -254,7 +255,7 @@ _SIGNALS: tuple[FrameSignal, ...] = (
     Signal(
         "motion_anchor", "1", "that frame's orientation seen from the robot: two columns of a rotation matrix",
         lambda robot: 6, read=_reference("motion_anchor"), mirror=signed(np.array([1.0, -1, -1, 1, 1, -1])),
-        sensor="controller", file_name="motion_anchor_ori_b", ordinary=_level,
+        sensor="controller", noise=0.05, file_name="motion_anchor_ori_b", ordinary=_level,
     ),
 )  # fmt: skip
 
@@ -335,12 +336,3 @@ def spread(signals: Sequence[Signal[Owner, Any]], owner: Owner, of: Callable[[An
     """(size,) float32 of the values that `of` returns for each signal; 0 where it returns none."""
     parts = [np.zeros(signal.size(owner)) if (v := of(signal)) is None else np.array(v) for signal in signals]
     return np.concatenate(parts).astype(np.float32)
-
-
-def namespace(array: Array) -> Any:
-    """The array library of `array`: numpy for numpy arrays, jax.numpy for everything JAX traces."""
-    if isinstance(array, np.ndarray):
-        return np
-    import jax.numpy
-
-    return jax.numpy

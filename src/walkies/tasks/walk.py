@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from walkies import quaternions
 from walkies.accel import random
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
@@ -37,6 +38,8 @@ from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
+from walkies.tasks.motion import task as motion
+from walkies.tasks.motion.task import MotionConfig, MotionState
 from walkies.tasks.randomization import Randomization
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
@@ -46,9 +49,9 @@ from walkies.tasks.start import Start
 
 Array = jax.Array
 
-_GAIT_KEY = 5
-"""Folded into the key of new episodes for what belongs to their gait; not below the number of keys that `reset` splits
-it into, since those may be such folds too."""
+_GAIT_KEY, _MOTION_KEY = 5, 6
+"""Folded into the key of new episodes for what belongs to their gait or movement; not below the number of keys that
+`reset` splits it into, since those may be such folds too."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class WalkConfig:
     """Signals in a frame, in order. The controller of 2025 knows only the default."""
     gait: GaitConfig = field(default_factory=GaitConfig)
     """A reference gait, used if `observation` has gait_reference."""
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    """A movement to follow, if `observation` has motion_command."""
     action_scale: Annotated[float | None, Between(0.0, 10.0, "(]")] = ACTION_SCALE
     """rad of joint target per unit of action. None: the robot's own, which may differ from joint to joint."""
     kp: Stiffness | None = None
@@ -130,6 +135,8 @@ class WalkState(NamedTuple):
     """Pushes that last."""
     gait: GaitState | None = None
     """Where the frame shows a reference gait."""
+    motion: MotionState | None = None
+    """Where the frame shows a movement."""
 
 
 class Walk:
@@ -165,6 +172,9 @@ class Walk:
         self.gait_stances = None
         if self.gait_reference is not None and config.rewards.gait_contacts:
             self.gait_stances = gait.stances(self.gait_reference, robot, simulator.model)
+        moves = any(name in config.observation for name in motion.SIGNALS)
+        motion.check(config.rewards, moves)
+        self.motion_reference = motion.reference(config.motion, robot, simulator.model) if moves else None
         self.action_space = Box(len(self.contract.free), -1.0, 1.0)
         self.time_limit = round(config.episode_seconds / self.control_dt)
         if self.time_limit < 1:
@@ -174,7 +184,7 @@ class Walk:
             )
         self.observation_size = self.contract.observation_size
         self.noise_size = signal.total(signal.noisy(self.contract.signals), robot)
-        self.privileged = privileged.signals(config.randomization, self.gait_reference is not None)
+        self.privileged = privileged.signals(config.randomization, self.gait_reference is not None, moves)
         self.privileged_size = signal.total(self.privileged, self)
         # From what is constant on the robot nothing can be learned. The policy gets zeros, its normalizer gives such an
         # input scale 0, and the exported file has exactly zero weights for it.
@@ -239,6 +249,7 @@ class Walk:
         velocity = wild * start.velocity * u[:, 4 + 2 * joints :]
         qpos = jnp.concatenate([position, quaternion_of(roll, pitch, yaw), joint_position], axis=1)
         qvel = jnp.concatenate([velocity, joint_velocity], axis=1)
+        qpos, qvel, moving = self._new_motion(key, as_robot, yaw, qpos, qvel)
         target = jnp.broadcast_to(self.default_pose, (n, joints))
 
         command = commands.draw_command(chance[:, 2 : 2 + commands.DRAWS], self.config.commands)
@@ -249,6 +260,7 @@ class Walk:
         gait_state = self._new_gait(key, as_robot, command)
         shown = None if gait_state is None else gait_state.reference
         sensed = Sensed(qvel[:, 3:6], gravity, command, qpos[:, 7:], qvel[:, 6:], action, gait_reference=shown)
+        sensed = self._refer(sensed, moving, quaternion)
         frame = self._sense(sensed, drawn.sensor_bias, noise_draws)
         history = jnp.broadcast_to(self.contract.initial_history(), (n, self.observation_size))
         # What an earlier activation left in the buffer: some other robot's frame, disturbed.
@@ -271,6 +283,7 @@ class Walk:
             contact=jnp.zeros((n, len(self.simulator.spheres)), bool),
             velocity=to_body(quaternion, qvel[:, :3]),
             gait=gait_state,
+            motion=moving,
             **self._outside(drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
         )
 
@@ -282,6 +295,30 @@ class Walk:
         return gait.begin(
             self.config.gait, self.gait_reference, own, as_robot, command, self.default_pose, self.gait_stances
         )
+
+    def _new_motion(
+        self, key: Array, as_robot: Array, yaw: Array, qpos: Array, qvel: Array
+    ) -> tuple[Array, Array, MotionState | None]:
+        """Positions, velocities and frames at the start of episodes: disturbed as they are, but about the frames of
+        the movement, and not the default pose, for those that do not begin as on the robot."""
+        if self.motion_reference is None:
+            return qpos, qvel, None
+        own = jax.random.fold_in(key, _MOTION_KEY)
+        state = motion.begin(self.config.motion, self.motion_reference, own, as_robot, yaw)
+        # The height above the ground and the tilt that were drawn for a standing robot.
+        above = qpos[:, 2:3] - self.robot.reset_height[0] + state.height[:, None]
+        tilt = quaternions.product(quaternions.conjugate(quaternions.about_z(yaw)), qpos[:, 3:7])
+        angles, speeds = jnp.split(state.command, 2, axis=1)
+        joints = qpos[:, 7:] - self.default_pose + angles
+        about = jnp.concatenate([qpos[:, :2], above, quaternions.product(state.orientation, tilt), joints], axis=1)
+        as_robot = as_robot[:, None]
+        return jnp.where(as_robot, qpos, about), jnp.where(as_robot, qvel, qvel.at[:, 6:].add(speeds)), state
+
+    def _refer(self, sensed: Sensed, state: MotionState | None, quaternion: Array) -> Sensed:
+        """What is sensed, with the movement's frame where there is one; quaternion: (n, 4) of the base."""
+        if state is None:
+            return sensed
+        return sensed._replace(motion_command=state.command, motion_anchor=state.seen_from(quaternion))
 
     def _outside(self, drawn: Drawn, imu: Array) -> dict[str, Any]:
         """What the randomization adds to a new state; imu (n, 6): the IMU has read the same all the time before."""
@@ -301,7 +338,7 @@ class Walk:
     def step(self, state: WalkState, action: Array, key: Array) -> tuple[WalkState, Outcome]:
         """One control step under actions (n, nu − held joints); actions beyond ±1 act as ±1."""
         n, cfg, dt = action.shape[0], self.config, self.control_dt
-        new_command, noise, reading, *outside = self._uniform(key, n)
+        new_command, noise, reading, requests, *outside = self._uniform(key, n)
 
         fade = jnp.minimum(state.clock / state.fade_in, 1.0)[:, None]
         executed = self.contract.spread(fade * jnp.clip(action, -1.0, 1.0))
@@ -311,9 +348,9 @@ class Walk:
         # An action that is no number is reported as not ok, and must not live on in rewards and frames.
         executed = jnp.where(readings.ok[:, None], executed, 0.0)
 
-        motion, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
-        fell = motion.fell
-        terms = rewards.reward_terms(motion, cfg.rewards, cfg.shape, dt, self.shares)
+        done, air_time, contact, velocity = self._motion(state, before, physics, readings, executed)
+        fell = done.fell
+        terms = rewards.reward_terms(done, cfg.rewards, cfg.shape, dt, self.shares)
         if state.gait is not None and "gait_tracking" in terms:
             terms["gait_tracking"] = self.gait_emphasis * terms["gait_tracking"]
         reward = sum(terms.values(), jnp.zeros(n))
@@ -330,6 +367,11 @@ class Walk:
             reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed,
             gait_reference=shown,
         )  # fmt: skip
+        moving = state.motion
+        if moving is not None and self.motion_reference is not None:
+            started = state.clock + dt >= state.fade_in
+            moving = motion.advance(cfg.motion, self.motion_reference, moving, requests, started, dt)
+            sensed = self._refer(sensed, moving, physics.qpos[:, 3:7])
         frame = self._sense(sensed, state.sensor_bias, noise)
         next_state = state._replace(
             physics=physics,
@@ -343,27 +385,31 @@ class Walk:
             velocity=velocity,
             imu=imu,
             gait=gait_state,
+            motion=moving,
         )
         metrics = {
-            "lin_vel_error": rewards.lin_vel_error(motion, cfg.shape),
-            "yaw_rate_error": rewards.ang_vel_error(motion, cfg.shape),
+            "lin_vel_error": rewards.lin_vel_error(done, cfg.shape),
+            "yaw_rate_error": rewards.ang_vel_error(done, cfg.shape),
             "fell": fell.astype(jnp.float32),
             "blew_up": (~readings.ok).astype(jnp.float32),
         } | {f"reward/{name}": term / dt for name, term in terms.items()}
         if state.gait is not None:
-            metrics["gait_error"] = rewards.gait_error(motion)
+            metrics["gait_error"] = rewards.gait_error(done)
+        if done.deviation is not None:
+            metrics["motion_error"] = jnp.sqrt(jnp.mean(jnp.square(done.deviation.joints), axis=-1))
         return next_state, Outcome(reward, fell, metrics)
 
     def _uniform(self, key: Array, n: int) -> list[Array]:
-        """Uniform numbers (n, …) for a control step: a new command, noise, the IMU's jitter, disturbances."""
+        """Uniform numbers (n, …) for a control step: new command, noise, the IMU's jitter, requests, disturbances."""
         config = self.randomization
         sizes = [1 + commands.DRAWS, self.noise_size, disturbances.KICK_DRAWS]
         sizes += [] if config.pushes.force.off else [disturbances.FORCE_DRAWS]
         sizes += [] if config.latency.command_jitter.off else [1]
+        sizes += [0 if self.motion_reference is None else motion.DRAWS]
         sizes += [0 if config.latency.imu_jitter.fixed else 1]
         numbers = random.uniform(key, (n, sum(sizes)))
-        command, noise, *outside, imu = jnp.split(numbers, np.cumsum(sizes)[:-1].tolist(), axis=1)
-        return [command, noise, imu, *outside]
+        command, noise, *outside, requests, imu = jnp.split(numbers, np.cumsum(sizes)[:-1].tolist(), axis=1)
+        return [command, noise, imu, requests, *outside]
 
     def _imu_age(self, state: WalkState, uniform: Array) -> Array:
         """(n,) physics steps, age of the current IMU reading."""
@@ -411,10 +457,16 @@ class Walk:
         flight = state.air_time + self.control_dt
         first_contact = foot_contact & (state.air_time > 0.0)
         torso = contact[:, self.torso]
-        tilted = -gravity[:, 2] < np.cos(self.config.fall_tilt)
-        fell = tilted | torso.any(axis=1) | ~readings.ok
+        deviation = None
+        if state.motion is not None:
+            deviation = motion.deviation(state.motion, physics.qpos, physics.qvel[:, 6:], self.stature.height)
+            # A trick may lie down; it has fallen where it is far from its frame.
+            lost = jnp.abs(deviation.height) > self.config.motion.fall_height
+            fell = lost | (deviation.tilted > self.config.fall_tilt) | ~readings.ok
+        else:
+            fell = (-gravity[:, 2] < np.cos(self.config.fall_tilt)) | torso.any(axis=1) | ~readings.ok
         offset = physics.qpos[:, 7:] - self.default_pose
-        motion = Motion(
+        done = Motion(
             command=state.goal,
             linear_velocity=velocity,
             angular_velocity=physics.qvel[:, 3:6],
@@ -439,5 +491,6 @@ class Walk:
             gait_stance=None if state.gait is None else state.gait.stance,
             stature=self.stature,
             idle=offset[:, self.idle] if len(self.idle) else None,
+            deviation=deviation,
         )
-        return motion, jnp.where(foot_contact, 0.0, flight), contact, velocity
+        return done, jnp.where(foot_contact, 0.0, flight), contact, velocity

@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from walkies.deploy.blocks import gait
+from walkies.deploy.blocks import gait, trick
 from walkies.deploy.blocks.command import NO_HOLD, CommandClip, HeadingHold
 from walkies.deploy.blocks.jump import JumpSlot
-from walkies.deploy.blocks.trick import Trick
 from walkies.deploy.json_values import Problem, is_finite
 from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.motion.movement import Movement
 
-__all__ = ["BLOCKS", "NO_HOLD", "Blocks", "CommandClip", "GaitReference", "HeadingHold", "JumpSlot", "Trick"]
+__all__ = ["BLOCKS", "NO_HOLD", "Blocks", "CommandClip", "GaitReference", "HeadingHold", "JumpSlot", "Movement"]
 
-BLOCKS = ("command_clip", "heading_hold", gait.KEY, "jump_slot", "trick", "motion")
+BLOCKS = ("command_clip", "heading_hold", gait.KEY, "jump_slot", trick.TRICK, trick.MOTION)
 """Keys of a policy file."""
 MOTION_SIGNALS = ("motion_command", "motion_anchor")
 """What only a recorded movement tells."""
@@ -33,7 +33,7 @@ class Blocks:
     heading_hold: HeadingHold | None = None
     gait_reference: GaitReference | None = None
     jump_slot: JumpSlot | None = None
-    trick: Trick | None = None
+    trick: Movement | None = None
 
     @property
     def hold(self) -> HeadingHold:
@@ -54,7 +54,7 @@ class Blocks:
         if self.jump_slot is not None:
             blocks["jump_slot"] = self.jump_slot.document()
         if self.trick is not None:
-            blocks |= self.trick.documents()
+            blocks |= trick.documents(self.trick)
         return blocks
 
 
@@ -72,7 +72,7 @@ def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None,
             found.append(Problem("bad-block", "jump_slot", "no gait_reference", "the gait that a jump interrupts"))
     tricks = "trick" in document or "motion" in document
     if tricks:
-        Trick.check(document.get("trick"), document.get("motion"), joints, found)
+        trick.check(document.get("trick"), document.get("motion"), joints, found)
     if frame is None:
         return
     for key, there, signals in (
@@ -102,5 +102,5 @@ def parse(document: Mapping[str, Any]) -> Blocks:
         HeadingHold.parse(document["heading_hold"]) if "heading_hold" in document else None,
         gait.parse(document[gait.KEY]) if gait.KEY in document else None,
         JumpSlot.parse(document["jump_slot"]) if "jump_slot" in document else None,
-        Trick.parse(document["trick"], document["motion"]) if "trick" in document and "motion" in document else None,
+        trick.parse(document["trick"], document["motion"]) if "trick" in document and "motion" in document else None,
     )

@@ -12,9 +12,9 @@ import numpy as np
 
 from walkies.deploy.blocks.command import Heading
 from walkies.deploy.blocks.jump import Jumps, speed_cap
-from walkies.deploy.blocks.trick import Playback
 from walkies.deploy.policy_file import PolicyFile
 from walkies.quaternions import yaw_of
+from walkies.tasks.motion.movement import Playback
 from walkies.tasks.signal import Sensed
 
 
@@ -65,6 +65,18 @@ def jump(policy: PolicyFile, inputs: Inputs, pressed: np.ndarray, seconds: float
     return inputs._replace(jumps=slot.trigger(inputs.jumps, pressed, seconds))
 
 
+def play(policy: PolicyFile, inputs: Inputs, clip: str) -> Inputs:
+    """Ask for a clip of the policy's recorded movement.
+
+    Raises:
+        ValueError: it has no such clip.
+    """
+    movement = policy.blocks.trick
+    if movement is None or inputs.playback is None:
+        raise ValueError(f"clip {clip!r}: the policy has no recorded movement")
+    return inputs._replace(playback=movement.request(inputs.playback, clip))
+
+
 def told(
     policy: PolicyFile, inputs: Inputs, command: np.ndarray, orientation: np.ndarray, speeds: Speeds = UNLIMITED
 ) -> Inputs:
@@ -104,9 +116,10 @@ def refer(
         if playback.turn is None:
             playback = playback._replace(turn=yaw_of(orientation) - yaw_of(blocks.trick.anchor_quat_wxyz[0]))
         assert playback.turn is not None
+        frames = np.full(len(orientation), frame)
         sensed = sensed._replace(
-            motion_command=blocks.trick.command(frame, len(orientation)),
-            motion_anchor=blocks.trick.anchor(frame, orientation, playback.turn),
+            motion_command=blocks.trick.command(frames),
+            motion_anchor=blocks.trick.anchor(frames, orientation, playback.turn),
         )
-        inputs = inputs._replace(playback=playback)
+        inputs = inputs._replace(playback=playback._replace(frame=frame))
     return inputs, sensed

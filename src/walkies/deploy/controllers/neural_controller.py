@@ -24,6 +24,7 @@ from walkies.quaternions import up_in_body
 from walkies.robots.base import Robot
 from walkies.tasks import signal
 from walkies.tasks.contract import FADE_IN, OBSERVATION_CLIP
+from walkies.tasks.motion.movement import Playback
 from walkies.tasks.signal import Sensed
 
 
@@ -293,16 +294,18 @@ class NeuralController:
         """Whether the run button is held."""
         self.memory = self.memory._replace(inputs=self.memory.inputs._replace(running=held))
 
+    @property
+    def playback(self) -> Playback | None:
+        """Where the policy's recorded movement is."""
+        return self.memory.inputs.playback
+
     def play(self, clip: str) -> None:
         """Ask for a clip of the policy's recorded movement.
 
         Raises:
             ValueError: it has no such clip.
         """
-        told, trick = self.memory.inputs, self.policy.blocks.trick
-        if trick is None or told.playback is None:
-            raise ValueError(f"clip {clip!r}: the policy has no recorded movement")
-        self.memory = self.memory._replace(inputs=told._replace(playback=trick.request(told.playback, clip)))
+        self.memory = self.memory._replace(inputs=inputs.play(self.policy, self.memory.inputs, clip))
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False

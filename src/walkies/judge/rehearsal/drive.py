@@ -16,6 +16,7 @@ from walkies.judge.loop import Loop, Many, Motion, standing
 from walkies.judge.ranges import SETTLE
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import Condition, Script, scripts
+from walkies.judge.trick import Frames
 from walkies.quaternions import rotation_of
 from walkies.robots.base import Robot
 from walkies.sim import conditions as vocabulary
@@ -73,7 +74,8 @@ def drive(
     loop = Loop(Many(batch), robot, controller, plant, world.senses(given, script))
     loop.reset(standing(model, robot, policy.default_joint_pos, script.yaw))
     loop.activate()
-    tally = _Tally(loop, script, dt, vocabulary.down(given["slope"], script.slope_direction))
+    down, movement = vocabulary.down(given["slope"], script.slope_direction), policy.blocks.trick
+    tally = _Tally(loop, script, dt, Falls(loop, down) if movement is None else Frames(loop, movement))
     loop.walk(script.command, world.pushes(given, script, dt), tally)
     return tally.outcome()
 
@@ -104,9 +106,11 @@ def refuse_too_many(policy: PolicyFile, robot: Robot, robots: int, seconds: floa
 class _Tally:
     """Sums over the time that each robot walked."""
 
-    def __init__(self, loop: Loop, script: Script, dt: float, down: np.ndarray) -> None:
+    def __init__(self, loop: Loop, script: Script, dt: float, falls: Falls | Frames) -> None:
         n, actions = script.since_change.shape
-        self.loop, self.script, self.dt, self.falls = loop, script, dt, Falls(loop, down)
+        self.loop, self.script, self.dt, self.falls = loop, script, dt, falls
+        self.told = isinstance(falls, Falls)
+        """Whether the policy follows commands."""
         self.fell_at = np.full(n, actions * dt)
         self.sums = {name: np.zeros(n) for name in ("lin_vel_error", "yaw_rate_error", "yaw_rate", "power")}
         self.counts = {name: np.zeros(n, int) for name in self.sums}
@@ -117,7 +121,7 @@ class _Tally:
             return
         self.fell_at[fallen] = action * self.dt
         alive, qvel = self.loop.alive, motion.qvel[:, -1]
-        settled = alive & (self.script.since_change[:, action] * self.dt >= SETTLE - 1e-9)
+        settled = self.told & alive & (self.script.since_change[:, action] * self.dt >= SETTLE - 1e-9)
         velocity = np.einsum("nij,ni->nj", rotation_of(motion.qpos[:, -1, 3:7]), qvel[:, :3])
         command = self.script.command[:, action]
         speed = motion.qvel[:, 1:, self.loop.where.qvel]

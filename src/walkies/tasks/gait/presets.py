@@ -16,8 +16,14 @@ from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import WalkConfig
 
-Preset = Literal["velocity-fs", "stable-gait"]
+Preset = Literal["velocity-fs", "stable-gait", "trick"]
 T = TypeVar("T")
+
+FOLLOWING = (
+    "tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_error", "lin_vel_z", "ang_vel_xy", "orientation",
+    "foot_air_time", "alternate_feet", "stand_still", "stand_still_velocity", "abduction",
+)  # fmt: skip
+"""Rewards of walking, which a movement does not have."""
 
 VELOCITY_FS = WalkConfig(
     observation=(*FRAME, GAIT),
@@ -53,7 +59,24 @@ If the gait does not dominate the reward at first, the robot learns to shuffle, 
 way, and never adopts the trot. One stride per cycle of the course's trot gives 0.22 m/s; to go three times as fast, a
 robot takes three steps per cycle, in time with it, and its joints move about half as far as the reference's."""
 
-PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT}
+TRICK = WalkConfig(
+    observation=("motion_command", "motion_anchor", "gyro", "joint_position", "joint_velocity", "last_action"),
+    observation_history=1,
+    commands=Commands(forward=0.0, sideways=0.0, yaw=0.0),
+    rewards=RewardWeights(
+        **{term: 0.0 for term in FOLLOWING},
+        motion_joints=2.0,
+        motion_speeds=0.5,
+        motion_orientation=1.0,
+        motion_height=1.0,
+    ),
+    turning=FULL,
+    # A robot that has nowhere to go is only asked not to fall.
+    curriculum=Curriculum(lin_vel_error=10.0),
+)
+"""A movement designed by keyframes (--task.motion.file): the course's frame of 69 numbers, without a command."""
+
+PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT, "trick": TRICK}
 
 
 def with_preset(task: WalkConfig, name: Preset | None) -> WalkConfig:

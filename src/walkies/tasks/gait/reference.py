@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from walkies.tasks.signal import namespace
+from walkies.arrays import namespace
 
 Array = Any
 """numpy.ndarray or jax.Array"""
