@@ -58,7 +58,7 @@ def shown(walk, state) -> np.ndarray:
     return np.array(state.history)[:, walk.contract.slices[GAIT]]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", ["velocity-fs", "stable-gait"])
 def test_a_ready_task_has_the_courses_frame_and_steps(name):
     walk = still_walk(quiet(PRESETS[name]))
     state, outcome = walk.step(walk.reset(KEY, N), jnp.zeros((N, 12)), KEY)

@@ -51,6 +51,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "explain": Command("walkies.cli.explain:command", "print a task as an MDP, or the contents of a policy file"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
+    "motion check": Command(
+        "walkies.cli.motion.check:command", "see whether a movement fits a robot and holds up in physics"
+    ),
     "robot add": Command("walkies.cli.robots.commands:add_command", "read a robot's MJCF or URDF into a folder"),
     "robot check": Command("walkies.cli.robots.commands:check_command", "find what would make a robot's training fail"),
     "robot list": Command("walkies.cli.robots.commands:list_command", "list the available robots"),

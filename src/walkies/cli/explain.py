@@ -24,6 +24,7 @@ from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
+from walkies.tasks.motion import task as motion
 from walkies.tasks.randomization import Randomization, Range, quantities
 from walkies.tasks.scale.units import task_of
 from walkies.tasks.signal import GAIT
@@ -134,11 +135,11 @@ def _weight(task: WalkConfig, name: str) -> str:
 def episode_table(task: WalkConfig) -> Table:
     """Commands, start, termination and time limit."""
     table = titled("Episode", "part", "value", "meaning")
-    table.add_row(
-        "termination",
-        f"tilt > {task.fall_tilt} rad, torso on the ground, or physics blew up",
-        "worth the termination term, then nothing",
-    )
+    moves = any(name in task.observation for name in motion.SIGNALS)
+    far = f"tilt > {task.fall_tilt} rad, torso on the ground, or physics blew up"
+    if moves:
+        far = f"against the movement: tilt > {task.fall_tilt} rad, height > {task.motion.fall_height} hip heights"
+    table.add_row("termination", far, "worth the termination term, then nothing")
     table.add_row("truncation", f"{task.episode_seconds} s", "time limit: the value of the last state is bootstrapped")
     start = task.start.fade_in
     fades = f"{start.low:g} s" if start.fixed else f"{start.low:g} … {start.high:g} s"
@@ -151,6 +152,7 @@ def episode_table(task: WalkConfig) -> Table:
         ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
         *((("gait", task.gait),) if GAIT in task.observation else ()),
+        *((("motion", task.motion),) if moves else ()),
     ):
         _add_rows(table, part, record)
     return table

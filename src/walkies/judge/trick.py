@@ -42,6 +42,40 @@ def marks_of(size: float) -> tuple[Mark, ...]:
     )
 
 
+class Requests:
+    """Asks the controller of a loop for the clips of a movement in turn, as a person with a gamepad would."""
+
+    def __init__(self, loop: Loop, movement: Movement) -> None:
+        self.loop, self.movement = loop, movement
+        self.dt = loop.controller.action_ticks / loop.controller.tick_rate
+        self.played = [movement.clips[0].name]
+        """Clips, the one asked for last at the end."""
+        self.clip, self.actions, self.asked = 0, 0, False
+
+    @property
+    def playback(self) -> Playback:
+        """Of the loop's controller."""
+        return self.loop.controller.playback  # type: ignore[attr-defined, no-any-return]
+
+    def ask(self) -> None:
+        """After an action: ask for the clip that was not played for longest, of those that may follow."""
+        playback = self.playback
+        same = playback.clip == self.clip
+        self.actions, self.asked = (self.actions + 1 if same else 0), self.asked and same
+        self.clip, clip = playback.clip, self.movement.clips[playback.clip]
+        over = (clip.end - clip.start - 1) / self.movement.fps + HELD
+        due = LOOPED if clip.loop else over if playback.held else np.inf
+        if self.asked or self.actions * self.dt < due:
+            return
+        joins = self.movement.joins[clip.end - 1]
+        others = [one.name for one, fits in zip(self.movement.clips, joins, strict=True) if fits and one is not clip]
+        if others:
+            name = min(others, key=lambda one: self.played.index(one) if one in self.played else -1)
+            self.played = [*(one for one in self.played if one != name), name]
+            self.loop.controller.play(name)  # type: ignore[attr-defined]
+            self.asked = True
+
+
 class Frames:
     """Watches robots that follow a movement, asks for clips, and says who is lost; in place of `Falls`."""
 
@@ -49,18 +83,15 @@ class Frames:
         self.loop, self.movement, n = loop, movement, len(loop.alive)
         self.size = growth(loop.robot, "m")
         self.heights = heights(movement, loop.robot, loop.simulation.model)
-        self.dt = loop.controller.action_ticks / loop.controller.tick_rate
+        self.requests = Requests(loop, movement)
         self.cause = np.full(n, "", dtype="U32")
-        self.played = [movement.clips[0].name]
-        """Clips, the one asked for last at the end."""
-        self.clip, self.actions, self.asked = 0, 0, False
         self.wanted, self.height, self.tilt = np.zeros((n, 4)), np.zeros(n), np.zeros(n)
         """Of the frame that was shown: the trunk's orientation; and how far (m, rad) it is from its height and tilt."""
 
     def look(self, motion: Motion) -> np.ndarray:
         """After an action: (n,) bool, who was lost in it. They are not alive any more."""
-        loop, qpos, playback = self.loop, motion.qpos[:, -1], self.playback
-        if playback is None or playback.turn is None:  # the controller is starting up
+        loop, qpos, playback = self.loop, motion.qpos[:, -1], self.requests.playback
+        if playback.turn is None:  # the controller is starting up
             return np.zeros(len(loop.alive), bool)
         self.wanted = self.movement.orientation(np.full(len(qpos), playback.frame), playback.turn)
         self.height = np.abs(qpos[:, 2] - self.heights[playback.frame])
@@ -76,31 +107,8 @@ class Frames:
         for name, mask in causes.items():
             self.cause[fallen & mask & (self.cause == "")] = name
         loop.alive = loop.alive & ~fallen
-        self._ask(playback)
+        self.requests.ask()
         return fallen
-
-    @property
-    def playback(self) -> Playback | None:
-        """Of the loop's controller."""
-        return self.loop.controller.playback  # type: ignore[attr-defined, no-any-return]
-
-    def _ask(self, playback: Playback) -> None:
-        """Ask for the clip that was not played for longest, of those that may follow."""
-        self.actions, self.asked = (
-            (self.actions + 1, self.asked) if playback.clip == self.clip else (0, False)
-        )  # fmt: skip
-        self.clip, clip = playback.clip, self.movement.clips[playback.clip]
-        seconds = self.actions * self.dt
-        over = (clip.end - clip.start - 1) / self.movement.fps + HELD
-        if self.asked or not ((playback.held and seconds >= over) or (clip.loop and seconds >= LOOPED)):
-            return
-        joins = self.movement.joins[clip.end - 1]
-        others = [one.name for one, fits in zip(self.movement.clips, joins, strict=True) if fits and one is not clip]
-        if others:
-            name = min(others, key=lambda one: self.played.index(one) if one in self.played else -1)
-            self.played = [*(one for one in self.played if one != name), name]
-            self.loop.controller.play(name)  # type: ignore[attr-defined]
-            self.asked = True
 
 
 class TrickRecorder:
@@ -120,9 +128,9 @@ class TrickRecorder:
         self.fall_step[fallen] = step
         controller, live, qpos = self.loop.controller, self.loop.alive, motion.qpos[:, -1]
         change, self.before = controller.action - self.before, controller.action
-        if step * CONTROL_DT < controller.fade_in or self.frames.playback is None:
+        if step * CONTROL_DT < controller.fade_in:
             return
-        joints = qpos[:, self.loop.where.qpos] - self.movement.joint_pos[self.frames.playback.frame]
+        joints = qpos[:, self.loop.where.qpos] - self.movement.joint_pos[self.frames.requests.playback.frame]
         found = {
             "height": self.frames.height,
             "tilt": self.frames.tilt,
@@ -158,7 +166,7 @@ def report(drawn: Conditions, recorder: TrickRecorder, seed: int, robot: str) ->
         "episode_seconds": EPISODE_SECONDS,
         "robot": robot,
         "movement": recorder.movement.name,
-        "clips": frames.played,
+        "clips": frames.requests.played,
         "marks": marks,
         "falls": [
             fall(drawn, i, int(recorder.fall_step[i]), str(frames.cause[i]))

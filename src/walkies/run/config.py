@@ -109,8 +109,8 @@ class TrainConfig:
     randomization: Literal["none", "course", "walkies"] | None = None
     """Preset of the whole domain randomization, in place of --task.randomization; default: walkies."""
     preset: Preset | None = None
-    """Preset task of the Stanford course: velocity-fs, or stable-gait with a reference gait. --task changes its
-    numbers."""
+    """Preset task of the Stanford course: velocity-fs; stable-gait with a reference gait; trick with a movement, which
+    --task.motion.file names. --task changes its numbers."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = WALKING_RECIPE

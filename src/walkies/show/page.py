@@ -167,7 +167,7 @@ def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
         "size": DISTANCE * units.growth(robot, "m"),
         "metres": metres,
         "poses": base64.b64encode(packed.tobytes()).decode("ascii"),
-        "commands": [replay.describe(motion.command[row]) for row in rows],
+        "commands": [motion.words(row) for row in rows],
         "shapes": [shape(model, geom) for geom in drawn(model)],
     }
 

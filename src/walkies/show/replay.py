@@ -19,6 +19,7 @@ from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
+from walkies.judge.trick import Requests
 from walkies.quaternions import rotation_of
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
@@ -80,6 +81,12 @@ class Trajectory(NamedTuple):
     """(T, feet) bool: foot on the ground, in the robot's order of legs."""
     torque: np.ndarray
     """(T, nu) float32, N m."""
+    clips: np.ndarray | None = None
+    """(T,) str, the clip of a movement that is played; None where the policy follows commands instead."""
+
+    def words(self, row: int) -> str:
+        """What the robot is asked for."""
+        return describe(self.command[row]) if self.clips is None else str(self.clips[row])
 
     @property
     def seconds(self) -> float:
@@ -94,7 +101,8 @@ class Trajectory(NamedTuple):
 def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot | None = None) -> Trajectory:
     """Drive one robot through `script`, as the robot's controller would: history, fade-in and clamps included.
 
-    Commands outside the trained range of the file are clipped to it.
+    Commands outside the trained range of the file are clipped to it. A policy that follows a movement is asked for its
+    clips in turn, for as long as the script is.
     """
     robot = robot or get_robot(policy.robot_name)
     model = load_model(robot, solver_iterations=SOLVER_ITERATIONS, visuals=False)
@@ -107,8 +115,17 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
     if robot.fade_in:
         loop.hold(MotorCommand(target, *gains), round(SETTLE / (model.opt.timestep * loop.steps_per_tick)))
     loop.activate()
-    motions: list[Motion] = []
-    loop.walk(commands[None], None, lambda action, motion: motions.append(motion))
+    motions, clips = list[Motion](), list[str]()
+    movement = policy.blocks.trick
+    requests = None if movement is None else Requests(loop, movement)
+
+    def look(action: int | None, motion: Motion) -> None:
+        motions.append(motion)
+        if requests is not None:
+            clips.append(requests.movement.clips[requests.playback.clip].name)
+            requests.ask()
+
+    loop.walk(commands[None], None, look)
     before, qpos, qvel = (
         np.concatenate(part)
         for part in zip(*((m.qpos[0, :-1], m.qpos[0, 1:], m.qvel[0, 1:]) for m in motions), strict=True)
@@ -121,6 +138,7 @@ def record(policy: PolicyFile, script: Sequence[Segment] = TOUR, *, robot: Robot
         _velocity(qpos, qvel).astype(np.float32),
         _touching(model, before, [model.geom(name).id for name in robot.foot_geoms]),
         np.concatenate([motion.torque[0] for motion in motions]).astype(np.float32),
+        np.repeat(clips, loop.steps_per_tick) if requests is not None else None,
     )
 
 

@@ -110,7 +110,9 @@ class _Motion:
 
     def labelled(self, overlay: _Overlay, picture: np.ndarray, index: int) -> np.ndarray:
         row = self.rows[index]
-        return overlay.draw(picture, self.title, self.trajectory.command[row], self.measured[row])
+        moving = self.trajectory
+        speeds = (moving.command[row], self.measured[row]) if moving.clips is None else None
+        return overlay.draw(picture, self.title, moving.words(row), speeds)
 
 
 def following(centre: np.ndarray) -> View:
@@ -131,17 +133,20 @@ class _Overlay:
         self.large = ImageFont.truetype(str(fonts / "DejaVuSans-Bold.ttf"), self.unit)
         self.small = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), max(9, round(self.unit * 0.65)))
 
-    def draw(self, picture: np.ndarray, title: str, command: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    def draw(
+        self, picture: np.ndarray, title: str, words: str, speeds: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray:
+        """speeds: (3,) each, commanded and measured; None: no commands are followed."""
         from PIL import Image, ImageDraw
 
         image = Image.fromarray(picture)
         pen = ImageDraw.Draw(image, "RGBA")
         unit = self.unit
-        self._label(pen, (unit, unit), replay.describe(command), self.large)
+        self._label(pen, (unit, unit), words, self.large)
         if title:
             self._label(pen, (unit, round(2.7 * unit)), title, self.small)
-        if self.gauges:
-            self._gauges(pen, image.height, command, measured)
+        if self.gauges and speeds is not None:
+            self._gauges(pen, image.height, *speeds)
         return np.asarray(image)
 
     def _label(self, pen: Any, corner: tuple[int, int], text: str, font: Any) -> None:

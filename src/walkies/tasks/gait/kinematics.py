@@ -42,6 +42,11 @@ class Legs:
         self._hinges = np.array([joint.id for joint in joints])
         self._feet = [self._model.site(name).id for name in robot.foot_sites]
         self._legs = len(robot.leg_names)
+        self._parts = [np.array(part) for part in robot.legs]
+        self._leg_of = np.full(robot.num_joints, self._legs)
+        """Of each joint its leg; one more: of none."""
+        for leg, part in enumerate(self._parts):
+            self._leg_of[part] = leg
         self._data.qpos[:] = self._model.qpos0
         if self._model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE:  # the trunk in the origin, level
             self._data.qpos[:7] = [0, 0, 0, 1, 0, 0, 0]
@@ -86,7 +91,7 @@ class Legs:
                 return best
             other = self._default if attempt == 0 else rng.uniform(self._lower, self._upper)
             found, distance = self._solve(feet, other)
-            nearer = np.repeat(distance < error, self.per_leg)
+            nearer = self._of_joints(distance < error)
             best, error = np.where(nearer, found, best), np.minimum(distance, error)
         if (error <= within).all():
             return best
@@ -98,14 +103,17 @@ class Legs:
             "take a shorter stride, another height or less lift"
         )
 
+    def _of_joints(self, of_legs: np.ndarray) -> np.ndarray:
+        """(nu,) bool for (legs,) bool; joints of no leg stay where they are."""
+        return np.append(of_legs, False)[self._leg_of]
+
     def _move(self, angles: np.ndarray) -> None:
         self._data.qpos[self._angles] = angles
         mujoco.mj_kinematics(self._model, self._data)
 
     def _solve(self, feet: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Angles (nu,) as near as one start leads, and how far (legs,) m each foot is then; legs move independently."""
-        legs = len(self._feet)
-        best, damping = start.copy(), np.full(legs, DAMPING)
+        best, damping = start.copy(), np.full(self._legs, DAMPING)
         miss = feet - self.feet(best)
         error = np.linalg.norm(miss, axis=1)
         for _ in range(STEPS):
@@ -116,7 +124,7 @@ class Legs:
             now = feet - self.feet(tried)
             distance = np.linalg.norm(now, axis=1)
             helps = distance < error
-            best = np.where(np.repeat(helps, self.per_leg), tried, best)
+            best = np.where(self._of_joints(helps), tried, best)
             miss, error = np.where(helps[:, None], now, miss), np.minimum(distance, error)
             damping = np.where(helps, np.maximum(damping / DAMPING_FACTOR, LEAST_DAMPING), damping * DAMPING_FACTOR)
         return best, error
@@ -125,13 +133,14 @@ class Legs:
         """(nu,) rad: for each leg Jᵀ(J Jᵀ + λ)⁻¹ miss, without joints that it would drive beyond a limit."""
         self._move(angles)
         mujoco.mj_comPos(self._model, self._data)
-        jacobian, step = np.zeros((3, self._model.nv)), np.zeros_like(angles)
-        for leg, site in enumerate(self._feet):
-            mujoco.mj_jacSite(self._model, self._data, jacobian, None, site)
-            part = slice(leg * self.per_leg, (leg + 1) * self.per_leg)
-            free = np.ones(self.per_leg)
-            for _ in range(self.per_leg):
-                own = jacobian[:, self._speeds[part]] * free
+        step = np.zeros_like(angles)
+        for leg, (part, sites) in enumerate(
+            zip(self._parts, np.array(self._feet).reshape(self._legs, -1), strict=True)
+        ):
+            whole = np.mean([self._jacobian(site) for site in sites], axis=0)[:, self._speeds[part]]
+            free = np.ones(len(part))
+            for _ in range(len(part)):
+                own = whole * free
                 step[part] = own.T @ np.linalg.solve(own @ own.T + damping[leg] * np.eye(3), miss[leg])
                 ahead = angles[part] + step[part]
                 beyond = ((angles[part] <= self._lower[part]) & (ahead < self._lower[part])) | (
@@ -141,6 +150,12 @@ class Legs:
                     break
                 free = free * ~beyond
         return step
+
+    def _jacobian(self, site: int) -> np.ndarray:
+        """(3, nv) of a site's place, as the robot was moved last."""
+        jacobian = np.zeros((3, self._model.nv))
+        mujoco.mj_jacSite(self._model, self._data, jacobian, None, site)
+        return jacobian
 
 
 def path(legs: Legs, feet: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Preset tasks: the first two tasks of the Stanford course of 2026 (`pupper-mjlab`), as data.
+"""Preset tasks, as data: those of the Stanford course of 2026 (`pupper-mjlab`).
 
 Frame, gains, command ranges and gait are the course's; rewards and randomization are those of walkies, which train in
 minutes on two cores.
@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from walkies.tasks.commands import Commands
 from walkies.tasks.curriculum import FULL, Curriculum
 from walkies.tasks.gait.task import GaitConfig
+from walkies.tasks.motion.task import MotionConfig
 from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import WalkConfig
@@ -62,6 +63,7 @@ robot takes three steps per cycle, in time with it, and its joints move about ha
 TRICK = WalkConfig(
     observation=("motion_command", "motion_anchor", "gyro", "joint_position", "joint_velocity", "last_action"),
     observation_history=1,
+    motion=MotionConfig(file="wave"),
     commands=Commands(forward=0.0, sideways=0.0, yaw=0.0),
     rewards=RewardWeights(
         **{term: 0.0 for term in FOLLOWING},

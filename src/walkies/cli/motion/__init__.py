@@ -1,0 +1,1 @@
+"""`walkies motion`: movements and gaits for policies to follow."""
