@@ -1,11 +1,15 @@
 """The examination and the rehearsal of robots of any size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from made_policies import tiny
+from walkies.deploy.blocks import Blocks, CommandClip
 from walkies.deploy.layers import Layer
 from walkies.deploy.policy_file import PolicyFile, per_joint
-from walkies.judge import exam, ranges
+from walkies.judge import exam, ranges, report_card
 from walkies.judge.rehearsal.conditions import AXES, BASE, BOXES, axes_of, base_of, box_of
 from walkies.judge.report import MARKS, ONE, marks_of, scale_of
 from walkies.robots import get_robot, names
@@ -74,3 +78,20 @@ def test_conditions_are_the_robots_own():
     assert axes["friction"].values == next(axis for axis in AXES if axis.name == "friction").values
     for axis in axes.values():
         assert axis.values[axis.base] == getattr(base_of(robot), axis.fields[0])
+
+
+def test_a_policy_for_the_full_stick_is_examined_at_the_full_stick():
+    """By the same marks, and the card says so. Control: one for less than the gamepad asks for gets all of that."""
+    robot = get_robot("pupper")
+    fast, slow = (
+        replace(tiny(robot), blocks=Blocks(command_clip=CommandClip(vx=(-most, most), vy=(-0.4, 0.4), wz=(-2.0, 2.0))))
+        for most in (1.5, 0.3)
+    )
+    assert exam.told(fast, robot).gamepad == (1.5, robot.gamepad[1], robot.gamepad[2])
+    assert exam.told(slow, robot) == robot
+    cards = [exam.examine(policy, episodes=2, seed=3) for policy in (fast, slow)]
+    assert cards[0]["commands"] == [1.5, *robot.gamepad[1:]] and "commands" not in cards[1]
+    assert [mark["pass_mark"] for mark in cards[0]["marks"]] == [mark["pass_mark"] for mark in cards[1]["marks"]]
+    assert "1.5 m/s forward" in report_card.about(cards[0]) and "forward" not in report_card.about(cards[1])
+    drawn = [exam._drawn(policy, robot, 40, 3)[1].command for policy in (fast, slow)]
+    assert 1.2 < np.abs(drawn[0][..., 0]).max() <= 1.5 and np.abs(drawn[1][..., 0]).max() <= robot.gamepad[0]

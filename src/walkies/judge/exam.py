@@ -7,6 +7,7 @@ between the robot's own parts, and draws a different body, motors, latencies, pu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from walkies.deploy.controllers import MotorCommand, Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile, read
+from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.files import digest
 from walkies.judge import trick
@@ -49,6 +51,14 @@ def robot_of(policy: PolicyFile) -> Robot:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
 
 
+def told(policy: PolicyFile, robot: Robot) -> Robot:
+    """The robot with a gamepad that asks for all that its policy was trained to follow, if that is more than its own
+    does: a policy for the full stick is examined at the full stick."""
+    reach = zip(robot.gamepad, (policy.command_range.get(name) for name in COMMANDS), strict=True)
+    forward, sideways, yaw = (max(own, *map(abs, pair)) if pair is not None else own for own, pair in reach)
+    return replace(robot, gamepad=(forward, sideways, yaw))
+
+
 def drive(
     policy: PolicyFile, robot: Robot, episodes: int, seed: int, threads: int = 0, simulator: ExamSimulator = "mujoco"
 ) -> tuple[Record, Conditions]:
@@ -63,6 +73,7 @@ def _drawn(policy: PolicyFile, robot: Robot, episodes: int, seed: int) -> tuple[
     Raises:
         UserError: so many episodes do not fit into memory.
     """
+    robot = told(policy, robot)
     model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     model.opt.timestep = TIMESTEP
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
@@ -176,6 +187,8 @@ def examine(
     else:
         record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
         card = report(drawn, record, seed, robot.name, scale_of(robot))
+        if (reach := told(policy, robot).gamepad) != robot.gamepad:
+            card["commands"] = list(reach)
     return card if simulator == "mujoco" else {**card, "simulator": simulator}
 
 

@@ -107,6 +107,8 @@ class Card(_Card, total=False):
     """m/s, mean, of a policy that follows commands; likewise:"""
     yaw_rate_error: float
     """rad/s, mean"""
+    commands: list[float]
+    """± m/s forward and leftward, and rad/s, that the policy was told, if more than the robot's gamepad asks for"""
     movement: str
     """that the policy follows; likewise:"""
     clips: list[str]
@@ -137,9 +139,17 @@ def about(card: Card) -> str:
         unsure = f", which does not settle whether it is {limit:.0%}; {more} more"
     return (
         f"{card['episodes']} episodes of {card['episode_seconds']:g} s in {card.get('simulator', 'MuJoCo')}, "
-        f"examination seed {card['seed']}. "
+        f"examination seed {card['seed']}{_reach(card)}. "
         f"Survival is {share.value:.1%}, its 95% interval {share.low:.1%} … {share.high:.1%}{unsure}."
     )
+
+
+def _reach(card: Card) -> str:
+    """How fast the policy was told to go, where that is more than usual."""
+    if (commands := card.get("commands")) is None:
+        return ""
+    forward, sideways, yaw = commands
+    return f", commands of up to {forward:g} m/s forward, {sideways:g} m/s sideways and {yaw:g} rad/s"
 
 
 def causes(card: Card) -> str:

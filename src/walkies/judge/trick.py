@@ -55,7 +55,7 @@ class Requests:
     @property
     def playback(self) -> Playback:
         """Of the loop's controller."""
-        return self.loop.controller.playback  # type: ignore[attr-defined, no-any-return]
+        return self.loop.controller.playback  # type: ignore[attr-defined]
 
     def ask(self) -> None:
         """After an action: ask for the clip that was not played for longest, of those that may follow."""

@@ -189,6 +189,8 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         found.append(("Time", f"{duration(last['seconds'])} of training"))
     if "steps_per_s" in last:
         found.append(("Speed", f"{count(last['steps_per_s'])} control steps/s"))
+    if (reach := _reach(summary.config)) is not None:
+        found.append(("Commands", reach))
     if "seed" in summary.config:
         found.append(("Seed", str(summary.config["seed"])))
     if card:
@@ -198,6 +200,19 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     if summary.rehearsed.boxes:
         found.append(("Rehearsal", margins.in_short(summary.rehearsed)))
     return found + [("Damaged", printable(problem)) for problem in summary.problems]
+
+
+def _reach(config: dict[str, Any]) -> str | None:
+    """What a policy was trained to follow; None where that is not known, or nothing."""
+    commands = config.get("task", {}).get("commands", {}) if isinstance(config.get("task"), dict) else {}
+    numbers = [commands.get(name) for name in ("forward", "sideways", "yaw")] if isinstance(commands, dict) else []
+    if not numbers or not all(isinstance(one, int | float) for one in numbers) or not any(numbers):
+        return None
+    forward, sideways, yaw = numbers
+    return (
+        f"up to ±{forward:g} m/s forward, ±{sideways:g} m/s sideways and ±{yaw:g} rad/s; the robot's software clips "
+        "the stick to this (command_clip)"
+    )
 
 
 def command_line(config: dict[str, Any]) -> str:
