@@ -34,10 +34,10 @@ TASK = WalkConfig()
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A robot has its own numbers, and a preset task others; flags change these."""
+    """A robot has its own numbers, and a preset task others, in the robot's units; flags change these."""
     task, rest = presets.taken(arguments)
-    if task is None and (robot := named(rest)) is not None:
-        task = task_of(robot)
+    if (robot := named(rest)) is not None:
+        task = task_of(robot, task)
     return ({} if task is None else {"task": task}), rest
 
 

@@ -27,6 +27,7 @@ from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwri
 from walkies.run.interrupt import exit_status
 from walkies.run.training import Training, learn, prepare
 from walkies.tasks.rewards import RewardWeights
+from walkies.tasks.scale.units import task_of
 from walkies.terminal import PROGRAM, called, narrowed, say
 
 if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
@@ -34,7 +35,8 @@ if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """A robot has its own numbers, a preset task others, and a file others still; flags change these."""
+    """A robot has its own numbers, a preset task others, in the robot's units, and a file others still; flags change
+    these."""
     settings = configured.settings(arguments)
     robot, rest = taken(arguments)
     if robot is None and (name := settings.robot()) is not None:
@@ -43,7 +45,7 @@ def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     task, rest = presets.taken(rest)
     config = TrainConfig() if robot is None else of_robot(robot)
     if task is not None:
-        config = replace(config, task=task)
+        config = replace(config, task=task if robot is None else task_of(robot, task))
     return {"config": settings.over(config)}, rest
 
 

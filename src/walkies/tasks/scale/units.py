@@ -63,12 +63,13 @@ def plain(kind: str) -> WalkConfig:
 def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
     """A task whose numbers are those of `REFERENCE` in a robot's own units; None: plain walking.
 
-    Command ranges, gains and action scale are those of its record.
+    Command ranges, gains and action scale are those of its record; a task that commands nothing still does not.
     """
     task, own = plain(robot.kind) if task is None else task, measures(robot)
     if own == REFERENCE:
         return task
-    forward, sideways, yaw = robot.gamepad
+    asked = task.commands.forward, task.commands.sideways, task.commands.yaw
+    forward, sideways, yaw = (most if any(asked) else 0.0 for most in robot.gamepad)
     time, fast, quick = growth(robot, "s"), own.forward / REFERENCE.forward, own.yaw / REFERENCE.yaw
 
     def grown(record: T, **sizes: float) -> T:
@@ -82,12 +83,20 @@ def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
         commands=replace(commands, forward=forward, sideways=sideways, yaw=yaw),
         rewards=weights_of(robot, task.rewards),
         shape=grown(
-            task.shape, tracking_width=fast, yaw_width=quick, still=fast, air_time=time, clearance=growth(robot, "m")
+            task.shape,
+            tracking_width=fast,
+            yaw_width=quick,
+            still=fast,
+            air_time=time,
+            clearance=growth(robot, "m"),
+            motion_speeds=growth(robot, "rad/s"),
         ),
         randomization=_outside(robot, task.randomization),
         curriculum=grown(task.curriculum, falls=1.0 / time, lin_vel_error=fast),
         start=start if robot.fade_in else replace(start, fade_probability=0.0),
         action_scale=None,
+        kp=None,
+        kd=None,
     )
 
 
