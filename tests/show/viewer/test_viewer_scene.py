@@ -11,8 +11,8 @@ import pytest
 import trimesh
 
 from walkies.robots import get_robot, load_model
-from walkies.show.viewer.learn import SPACING, poses, spread
-from walkies.show.viewer.scene import COARSE, FINE, Scene, body_glb, linear, shape_mesh, shapes_of
+from walkies.show.viewer.learn import SPACING, spread
+from walkies.show.viewer.scene import COARSE, FINE, Scene, body_glb, linear, poses, shape_mesh, shapes_of
 from walkies.show.viewer.view import View
 
 SHAPES = {
@@ -90,6 +90,29 @@ def test_the_world_is_carried_under_the_camera() -> None:
                     np.testing.assert_allclose(handle.batched_positions[row], xpos[robot, body], rtol=1e-6)
                     np.testing.assert_allclose(handle.batched_wxyzs[row], xquat[robot, body], rtol=1e-6)
         assert server.request_share_url() is None
+    finally:
+        server.stop()
+
+
+def test_a_ghost_is_there_only_when_it_is_asked_for_and_where_it_is_told() -> None:
+    server, robot = View(), get_robot("pupper")
+    try:
+        model = load_model(robot)
+        scene = Scene(server, model)
+        scene.haunt(None)
+        assert scene.ghosts == [] and not scene.ghost.visible
+        qpos = np.array([0.1, 0.2, 0.3, 1.0, 0.0, 0.0, 0.0, *robot.default_pose])
+        scene.haunt(qpos)
+        xpos, xquat = poses(model, mujoco.MjData(model), qpos[None])
+        assert scene.ghost.visible and len(scene.ghosts) == len(scene.bodies)
+        for ghost, solid, group in zip(scene.ghosts, scene.handles, scene.bodies, strict=True):
+            np.testing.assert_allclose(ghost.batched_positions, xpos[0, group], rtol=1e-6)
+            np.testing.assert_allclose(ghost.batched_wxyzs, xquat[0, group], rtol=1e-6)
+            assert ghost.name.startswith(f"{scene.ghost.name}/") and ghost.opacity < 1.0, "hidden with it"
+            assert not np.any(solid.batched_positions), "the robot itself is elsewhere"
+        assert sum(len(ghost.vertices) for ghost in scene.ghosts) > 100
+        scene.haunt(None)
+        assert not scene.ghost.visible
     finally:
         server.stop()
 

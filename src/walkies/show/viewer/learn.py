@@ -25,7 +25,7 @@ from walkies.run.progress import count as in_words
 from walkies.run.training import Training
 from walkies.show.pictures import theme
 from walkies.show.viewer.listener import listen
-from walkies.show.viewer.scene import Scene
+from walkies.show.viewer.scene import Scene, poses
 from walkies.show.viewer.server import PageServer
 from walkies.show.viewer.settings import finite
 from walkies.show.viewer.view import View
@@ -190,13 +190,3 @@ def spread(qpos: np.ndarray) -> np.ndarray:
     out = np.array(qpos, float)
     out[:, :2] = np.mod(qpos[:, :2] + SPACING * place + extent / 2, extent) - extent / 2
     return out
-
-
-def poses(model: mujoco.MjModel, data: mujoco.MjData, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (n, nbody, 3) and quaternions (n, nbody, 4) of all bodies in configurations (n, nq)."""
-    xpos, xquat = np.empty((len(qpos), model.nbody, 3)), np.empty((len(qpos), model.nbody, 4))
-    for index, one in enumerate(qpos):
-        data.qpos[:] = one
-        mujoco.mj_kinematics(model, data)
-        xpos[index], xquat[index] = data.xpos, data.xquat
-    return xpos, xquat

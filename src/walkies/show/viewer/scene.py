@@ -37,8 +37,11 @@ class Detail(NamedTuple):
     """Subdivisions of an icosahedron."""
 
 
+GHOST_COLOUR, GHOST_OPACITY = (86, 180, 233), 0.4
+"""The sky blue of Okabe and Ito (2008): no robot's own, and light enough to be seen through."""
+
 FINE, COARSE = Detail(14, 24, 2), Detail(8, 12, 1)
-"""For one robot, and for many."""
+"""For one robot, and for many or a ghost."""
 
 
 class Scene:
@@ -66,6 +69,7 @@ class Scene:
         for body in range(model.nbody):
             if shapes_of(model, body):
                 alike.setdefault(body_glb(model, body, FINE if count == 1 else COARSE), []).append(body)
+        self.model, self._data = model, mujoco.MjData(model)
         self.bodies = list(alike.values())
         """Bodies that look the same, such as the four thighs: a handle each group, for sending costs by handle."""
         self.handles = [
@@ -78,14 +82,38 @@ class Scene:
             )
             for looks, bodies in alike.items()
         ]
+        self.ghost = scene.add_frame("/world/ghost", show_axes=False, visible=False)
+        self.ghosts: list[Any] = []
+        """As `handles`, once a ghost has been shown."""
         self.payload = scene.add_box("/world/payload", color=(95, 102, 112), dimensions=(1.0, 1.0, 1.0), visible=False)
 
     def show(self, xpos: np.ndarray, xquat: np.ndarray) -> None:
         """Pose all robots: positions (count, nbody, 3) and quaternions w x y z (count, nbody, 4) in the world."""
+        self._pose(self.handles, xpos, xquat)
+
+    def haunt(self, qpos: np.ndarray | None) -> None:
+        """Show a translucent robot in a configuration (nq,), or none."""
+        if qpos is not None:
+            self.ghosts = self.ghosts or [self._translucent(bodies) for bodies in self.bodies]
+            self._pose(self.ghosts, *poses(self.model, self._data, qpos[None]))
+        self.ghost.visible = qpos is not None
+
+    def _pose(self, handles: list[Any], xpos: np.ndarray, xquat: np.ndarray) -> None:
         with self.server.atomic():
-            for handle, bodies in zip(self.handles, self.bodies, strict=True):
+            for handle, bodies in zip(handles, self.bodies, strict=True):
                 handle.batched_positions = xpos[:, bodies].reshape(-1, 3).astype(np.float32)
                 handle.batched_wxyzs = xquat[:, bodies].reshape(-1, 4).astype(np.float32)
+
+    def _translucent(self, bodies: list[int]) -> Any:
+        """A handle of bodies that look the same, in the ghost's colour: without materials, in one mesh."""
+        shapes = [shape_mesh(self.model, geom, COARSE) for geom in shapes_of(self.model, bodies[0])]
+        mesh: Any = trimesh.util.concatenate(shapes)
+        return self.server.scene.add_batched_meshes_simple(
+            f"/world/ghost/{self.model.body(bodies[0]).name}", mesh.vertices, mesh.faces,
+            np.tile([1.0, 0.0, 0.0, 0.0], (len(bodies), 1)), np.zeros((len(bodies), 3)),
+            batched_colors=GHOST_COLOUR, opacity=GHOST_OPACITY, flat_shading=True, lod="off",
+            cast_shadow=False, receive_shadow=False,
+        )  # fmt: skip
 
     def follow(self, point: np.ndarray, passed: float) -> None:
         """Bring `point` (3,) towards the middle of the view; `passed`: s since the last call."""
@@ -114,6 +142,16 @@ class Scene:
         if side > 0.0:
             self.payload.scale = side
             self.payload.position, self.payload.wxyz = position, quaternion
+
+
+def poses(model: mujoco.MjModel, data: mujoco.MjData, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n, nbody, 3) and quaternions (n, nbody, 4) of all bodies in configurations (n, nq)."""
+    xpos, xquat = np.empty((len(qpos), model.nbody, 3)), np.empty((len(qpos), model.nbody, 4))
+    for index, one in enumerate(qpos):
+        data.qpos[:] = one
+        mujoco.mj_kinematics(model, data)
+        xpos[index], xquat[index] = data.xpos, data.xquat
+    return xpos, xquat
 
 
 def shapes_of(model: mujoco.MjModel, body: int) -> list[int]:
