@@ -10,8 +10,10 @@ import numpy as np
 
 from walkies.judge.falls import FALL_TILT
 from walkies.robots.base import Robot
+from walkies.show.viewer.reference import Frame
 from walkies.show.viewer.walker import Moment, Walker
 from walkies.tasks import rewards
+from walkies.tasks.motion.task import deviation
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
 
@@ -27,7 +29,7 @@ class Gauges:
         self.default_pose, self.abduction = np.array(robot.default_pose), np.array(robot.abduction_joints)
         self.terms = tuple(name for name in rewards.terms_of(weights) if getattr(weights, name))
         self.stature = stature(robot, model)
-        self._reward = _compiled(weights, shape)
+        self._reward = _compiled(weights, shape, self.stature.height)
         self._air_time = np.zeros(len(self.geoms["feet"]))
         self._action = np.zeros(robot.num_joints)
         self._joint_velocity = np.zeros(robot.num_joints)
@@ -70,19 +72,26 @@ class Gauges:
         )
         if moment.gait_reference is not None:
             motion["gait_reference"] = moment.gait_reference
+        if moment.stance is not None:
+            motion["gait_stance"] = moment.stance
         self._air_time = np.where(contact, 0.0, flight)
         self._action, self._joint_velocity = moment.action, motion["joint_velocity"]
         row: dict[str, Any] = {name: np.asarray(value)[None] for name, value in motion.items()}
-        one = Motion(**row, stature=self.stature)
-        values = np.asarray(self._reward(one))
+        frame, qpos = walker.reference.frame(walker.controller), data.qpos[None].copy()
+        qpos[0, 2] = motion["height"]
+        values = np.asarray(self._reward(Motion(**row, stature=self.stature), frame, qpos))
         return contact.tolist(), dict(zip(self.terms, values.tolist(), strict=True))
 
 
-def _compiled(weights: RewardWeights, shape: RewardParams) -> Callable[[Motion], Any]:
-    """Motion of one robot (leading axis 1) → weighted terms per second, stacked in the order of `rewards.terms_of`."""
+def _compiled(weights: RewardWeights, shape: RewardParams, hip_height: float) -> Callable[..., Any]:
+    """(motion of one robot, the frame of a movement that it was shown or None, its configuration above the ground),
+    leading axis 1 → weighted terms per second, stacked in the order of `rewards.terms_of`. hip_height: m."""
     import jax
 
-    def terms(motion: Motion) -> jax.Array:
+    def terms(motion: Motion, frame: Frame | None, qpos: jax.Array) -> jax.Array:
+        if frame is not None:
+            off = deviation(frame, qpos, motion.joint_velocity, hip_height)
+            motion = motion._replace(deviation=off)
         found = rewards.reward_terms(motion, weights, shape, 1.0)
         return jax.numpy.stack([found[name][0] for name in found])
 

@@ -18,9 +18,9 @@ from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, One, nominal_plant
 from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
+from walkies.show.viewer.reference import Reference
 from walkies.show.viewer.settings import Settings
 from walkies.sim.params import ground_geom
-from walkies.tasks.signal import GAIT
 
 LONGEST_QUEUE = 64
 """Motor commands kept for latency: 123 ms at 520 Hz."""
@@ -48,6 +48,12 @@ class Moment(NamedTuple):
     """The controller's emergency stop, pressed or by its own limit on the tilt."""
     gait_reference: np.ndarray | None = None
     """(nu,) rad from the default pose, as the policy saw it last; None where its frame has none"""
+    stance: np.ndarray | None = None
+    """(legs,) bool: the feet that this gait stands on; None where the policy follows no gait"""
+    clip: str = ""
+    """of the policy's movement that is playing; empty: there is none"""
+    queue: tuple[str, ...] = ()
+    """clips that were asked for and have not begun"""
 
 
 class Walker:
@@ -75,6 +81,7 @@ class Walker:
         self.loop = Loop(
             One(self.model, self.data), robot, self.controller, nominal_plant(robot, 1), longest_delay=longest
         )
+        self.reference = self._reference()
         self._message: np.ndarray | None = None
         self._published = -np.inf
         self._stop = False
@@ -101,6 +108,7 @@ class Walker:
         stopped = self.stopped
         self.policy = policy
         self.config = self.controller.config = self.given or _config(policy)
+        self.reference = self._reference()
         self._activate()
         if stopped:  # past its beginning, in which it would brace the legs whatever was pressed
             now = self.controller
@@ -124,6 +132,20 @@ class Walker:
         low, high = np.array(list(command_range(self.policy, self.robot).values())).T
         self._message = np.clip(command, low, high)[None]
         self._published = self.clock()
+
+    @property
+    def clips(self) -> list[str]:
+        """Names of the clips of the policy's movement; none where it has no movement."""
+        movement = self.policy.blocks.trick
+        return [] if movement is None else movement.names
+
+    def play(self, clip: str) -> None:
+        """Ask for a clip, which begins when the present one has ended.
+
+        Raises:
+            ValueError: the policy has no such clip.
+        """
+        self.controller.play(clip)
 
     def push(self, velocity: np.ndarray) -> None:
         """Add (2,) m/s to the base's velocity, world axes, at most MAX_PUSH long."""
@@ -159,7 +181,7 @@ class Walker:
         rotation = flat.reshape(3, 3)
         velocity = rotation.T @ self.data.qvel[:3]
         message = multiplex(self.config, self._message, self.clock() - self._published)
-        shown = self.policy.slices.get(GAIT)
+        clips, playback = self.clips, self.controller.playback
         return Moment(
             time=self.time,
             command=np.zeros(3) if message is None else message[0].copy(),
@@ -168,14 +190,25 @@ class Walker:
             torque=self.data.actuator_force.copy(),
             tilt=float(np.arccos(np.clip(rotation[2, 2], -1.0, 1.0))),
             stopped=self.stopped or bool(self.controller.failed[0]),
-            gait_reference=None if shown is None else self.controller.memory.seen[0, shown].astype(float),
+            gait_reference=self.reference.offset(self.controller),
+            stance=self.reference.stance(self.controller),
+            clip="" if playback is None else clips[playback.clip],
+            queue=() if playback is None else tuple(clips[index] for index in playback.queue),
         )
+
+    def ghost(self) -> np.ndarray | None:
+        """(nq,) as the robot would be where it is, did it exactly as its policy is shown; None: it is shown nothing."""
+        place = self.data.qpos
+        return self.reference.configuration(self.controller, place, self.ground_height(place[:2]))
 
     def ground_height(self, place: np.ndarray) -> float:
         """m, of the ground under (x, y)."""
         angle = world.ground_angle(self.model, self.floor)
         origin = self.model.geom_pos[self.floor]
         return float(origin[2] + np.tan(angle) * (place[0] - origin[0]))
+
+    def _reference(self) -> Reference:
+        return Reference(self.policy, self.robot, self.model, self.loop.where.qpos)
 
     def _activate(self) -> None:
         self._ticks = 0

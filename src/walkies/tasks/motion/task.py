@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +111,22 @@ def reference(config: MotionConfig, robot: Robot, model: mujoco.MjModel) -> Refe
     return Reference(movement, heights(movement, robot, model), starts, ends)
 
 
+class Shown(Protocol):
+    """What n robots are shown of a movement."""
+
+    @property
+    def command(self) -> Any:
+        """(n, 2 nu) rad and rad/s: joint angles and speeds"""
+
+    @property
+    def orientation(self) -> Any:
+        """(n, 4) of the trunk"""
+
+    @property
+    def height(self) -> Any:
+        """(n,) m, of the trunk"""
+
+
 class MotionState(NamedTuple):
     """Where n robots are in the movement."""
 
@@ -184,8 +200,8 @@ def advance(
     return MotionState(frame, share, state.rate, state.turn, asked, *_shown(reference, frame, state.turn))
 
 
-def deviation(state: MotionState, qpos: Array, joint_velocity: Array, hip_height: float) -> Deviation:
-    """From positions (n, nq) and joint speeds (n, nu); hip_height: m of the standing robot."""
+def deviation(state: Shown, qpos: Array, joint_velocity: Array, hip_height: float) -> Deviation:
+    """From it, of positions (n, nq) and joint speeds (n, nu); hip_height: m of the standing robot."""
     quaternion, joints = qpos[:, 3:7], joint_velocity.shape[1]
     overlap = jnp.abs(jnp.sum(quaternion * state.orientation, axis=-1))
     up = jnp.sum(rotation_of(quaternion)[:, :, 2] * rotation_of(state.orientation)[:, :, 2], axis=-1)
