@@ -68,6 +68,7 @@ class Play:
         self.speed, self.paused = 1.0, False
         self.view = View()
         self.scene = Scene(self.view, load_model(self.robot))
+        self._ghost = False
         # A click on a shape itself is not to be had: viser 1.1.1 fails on many-copies shapes that can be clicked.
         self.view.ask_for_clicks()
         self.server = PageServer(self.view, self.hello, listener)
@@ -97,8 +98,12 @@ class Play:
         }
 
     def state(self) -> dict[str, Any]:
-        """Data that changes occasionally."""
-        settings = self.walker.settings
+        """Data that changes occasionally.
+
+        clips: names in the policy's movement, of which `clip` is playing. steered: whether it is told a velocity.
+        reference: whether what it follows is shown; None: it follows nothing.
+        """
+        walker, settings = self.walker, self.walker.settings
         return {
             "paused": self.paused,
             "speed": self.speed,
@@ -106,6 +111,11 @@ class Play:
             "fallen": self._moment.tilt > FALL_TILT,
             "stopped": self._moment.stopped,
             "settings": {slider.name: getattr(settings, slider.name) for slider in SLIDERS},
+            "clips": walker.clips,
+            "clip": self._moment.clip,
+            "queue": self._moment.queue,
+            "steered": "command" in walker.policy.slices,
+            "reference": self._ghost if walker.reference.exists else None,
             "notice": self._notice,
             "pace": round(self._pace, 3),
         }
@@ -166,7 +176,11 @@ class Play:
             self.speed = request.speed
         if request.stage is not None and request.stage < len(self.stages):
             self._choose(request.stage)
-        if request.stop or request.reset:
+        if request.clip in walker.clips:
+            walker.play(request.clip)
+        if request.reference is not None:
+            self._ghost = request.reference
+        if request != Request():
             self._moment = walker.moment()
 
     def _choose(self, stage: int) -> None:
@@ -203,6 +217,7 @@ class Play:
         # The picture's model has the same bodies in the same order, but for the payload, which is the last one.
         count = model.nbody - 1
         self.scene.show(data.xpos[None, :count], data.xquat[None, :count])
+        self.scene.haunt(walker.ghost() if self._ghost else None)
         place = data.qpos[:2]
         self.scene.follow(np.array([*place, walker.ground_height(place)]), passed)
         self.scene.tilt(model.geom_pos[walker.floor], model.geom_quat[walker.floor])
@@ -233,6 +248,7 @@ def row(moment: Moment, contact: list[bool], terms: dict[str, float]) -> dict[st
         "velocity": _rounded(moment.velocity),
         "torque": _rounded(moment.torque),
         "contact": contact,
+        "stance": None if moment.stance is None else moment.stance.tolist(),
         "reward": _rounded(np.array(list(terms.values()))),
     }
 

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from walkies.show.viewer.request import LONGEST_MESSAGE, Inbox, Ray, Request, numbers, parse, request_of
+from walkies.show.viewer.request import LONGEST_MESSAGE, LONGEST_NAME, Inbox, Ray, Request, numbers, parse, request_of
 from walkies.show.viewer.view import click
 
 SENSIBLE: dict[str, Any] = {
     "stop": True, "reset": True, "command": [0.5, 0, -1.0], "id": 7, "push": [0.3, -0.3], "set": {"friction": 0.4},
-    "paused": False, "speed": 0.25, "stage": 0, "hardware": False,
+    "paused": False, "speed": 0.25, "stage": 0, "clip": "wave", "reference": True, "hardware": False,
 }  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def test_a_message_is_read_field_by_field() -> None:
     asked = parse(json.dumps(SENSIBLE))
     assert asked == Request(
         stop=True, reset=True, command=(0.5, 0.0, -1.0), id=7, push=(0.3, -0.3), set={"friction": 0.4}, paused=False,
-        speed=0.25, stage=0, hardware=False,
+        speed=0.25, stage=0, clip="wave", reference=True, hardware=False,
     )  # fmt: skip
 
 
@@ -46,9 +46,11 @@ def test_deep_json_within_the_limit_is_dropped_or_read_as_nothing() -> None:
 @pytest.mark.parametrize("name", SENSIBLE)
 @pytest.mark.parametrize("wrong", [None, "yes", [], {}, [[]], -1, 0.5j, 10**400, "<b>", [1, 2, 3, 4]], ids=repr)
 def test_a_value_of_the_wrong_kind_is_left_out_and_spoils_no_other(name: str, wrong: Any) -> None:
-    """-1 is a number, so that a speed of it is left to the program, which knows its speeds."""
+    """-1 is a number, so that a speed of it is left to the program, which knows its speeds; any short text may be the
+    name of a clip."""
     asked = request_of({**SENSIBLE, name: wrong})
-    expected = {} if name == "set" else -1.0 if (name, wrong) == ("speed", -1) else None
+    left = {("speed", -1): -1.0, ("clip", "yes"): "yes", ("clip", "<b>"): "<b>"}
+    expected = {} if name == "set" else left.get((name, wrong)) if isinstance(wrong, str | int) else None
     assert getattr(asked, name) == expected
     assert all(getattr(asked, other) == getattr(request_of(SENSIBLE), other) for other in SENSIBLE if other != name)
 
@@ -57,6 +59,11 @@ def test_numbers_are_finite_and_of_a_sensible_size() -> None:
     assert numbers([1, -2.5], 2) == (1.0, -2.5) and numbers([1e6, -1e6], 2) == (1e6, -1e6)
     for wrong in ([1e7, 0], [float("nan"), 0], [0, float("inf")], [True, 0], [0, 0, 0], [10**400, 0], "ab", None):
         assert numbers(wrong, 2) is None
+
+
+def test_a_clips_name_has_a_length() -> None:
+    assert request_of({"clip": "x" * LONGEST_NAME}).clip == "x" * LONGEST_NAME
+    assert request_of({"clip": "x" * (LONGEST_NAME + 1)}).clip is None and request_of({"clip": ""}).clip is None
 
 
 def test_of_sliders_only_those_that_exist_are_kept() -> None:

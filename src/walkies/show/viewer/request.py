@@ -13,6 +13,8 @@ from walkies.show.viewer.settings import SLIDERS, finite
 
 LONGEST_MESSAGE = 4096
 """Characters of one message from a page."""
+LONGEST_NAME = 200
+"""Characters of a name in a request."""
 LARGEST_NUMBER = 1e6
 """Of any velocity or length that a page may name: nothing sensible is larger, and the square of a larger one may
 overflow."""
@@ -54,6 +56,10 @@ class Request:
     """Simulated time over real time."""
     stage: int | None = None
     """The policy to walk with, by its place in the list of stages."""
+    clip: str | None = None
+    """The clip of the policy's movement to play next, by its name."""
+    reference: bool | None = None
+    """Whether to show what the policy follows."""
     hardware: bool | None = None
     """Whether the page draws with a graphics card."""
 
@@ -122,6 +128,10 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= LARGEST_WHOLE else None
 
 
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_NAME else None
+
+
 def _sliders(value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         return {}
@@ -139,6 +149,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "paused": _switch,
     "speed": finite,
     "stage": _whole,
+    "clip": _name,
+    "reference": _switch,
     "hardware": _switch,
 }
 """How each field of a page's message is read; a click comes by another way, from the 3-D view."""

@@ -37,7 +37,7 @@ class Detail(NamedTuple):
     """Subdivisions of an icosahedron."""
 
 
-GHOST_COLOUR, GHOST_OPACITY = (86, 180, 233), 0.4
+GHOST_COLOUR, GHOST_OPACITY = (86, 180, 233), 0.5
 """The sky blue of Okabe and Ito (2008): no robot's own, and light enough to be seen through."""
 
 FINE, COARSE = Detail(14, 24, 2), Detail(8, 12, 1)

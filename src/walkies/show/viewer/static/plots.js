@@ -71,22 +71,26 @@ function strips(canvas, all, span, legs) {
   return { rows, context, width, strip: height / legs.length, across };
 }
 
-/** A bar per foot while it is on the ground. */
+/** A bar per foot while it is on the ground, and below it a line while the reference has it there. */
 export function gait(canvas, all, span, legs, colours) {
   const { rows, context, strip, across } = strips(canvas, all, span, legs);
-  legs.forEach((leg, i) => {
-    words(context, leg, LEFT - 6, (i + 0.5) * strip);
-    context.fillStyle = colours[leg.endsWith("r") ? 0 : 1];
-    // One bar per stance: between bars drawn side by side there would be seams.
+  // One bar per stance: between bars drawn side by side there would be seams.
+  function bars(down, top, height) {
     for (let k = 1, first = null; k <= rows.length; k++) {
-      const down = k < rows.length && rows[k].contact[i];
-      if (down) first ??= k - 1;
+      if (k < rows.length && down(rows[k])) first ??= k - 1;
       else if (first !== null) {
         const x = across(rows[first].t);
-        context.fillRect(x, (i + 0.12) * strip, across(rows[k - 1].t) - x, 0.76 * strip);
+        context.fillRect(x, top, across(rows[k - 1].t) - x, height);
         first = null;
       }
     }
+  }
+  legs.forEach((leg, i) => {
+    words(context, leg, LEFT - 6, (i + 0.5) * strip);
+    context.fillStyle = colours[leg.endsWith("r") ? 0 : 1];
+    bars((row) => row.contact[i], (i + 0.12) * strip, 0.7 * strip);
+    context.fillStyle = ink();
+    bars((row) => row.stance?.[i], (i + 0.87) * strip, 0.07 * strip);
   });
 }
 

@@ -8,7 +8,7 @@ let about = null, rows = [], history = [], attach = null, drawn = null;
 const sent = new Map(); // time of each command by its number, for the response time
 let number = Math.floor(2 ** 40 * Math.random()); // answers go to every page: each knows its own
 let response = null, frames = 0, rate = null;
-let picked = { speed: 1, until: 0 }; // what was picked last, and until when that counts more than what the server says
+const picked = {}; // what was picked last, by its name, and until when that counts more than what the program says
 
 const link = new Worker("link.js"); // holds the socket
 const say = (message) => link.postMessage(message);
@@ -42,6 +42,15 @@ function begin(hello) {
   redraw();
 }
 
+/** Pick a value. */
+function pick(name, value) {
+  picked[name] = { value, until: performance.now() + 1000 };
+  say({ [name]: value });
+}
+
+/** The value of a state; one that was on its way when a value was picked still has the old one. */
+const settled = (state, name) => (performance.now() < (picked[name]?.until ?? 0) ? picked[name].value : state[name]);
+
 /** The 3-D view; its keys drive, and nothing of viser but the picture is seen. */
 function embed() {
   const view = $("view"), dark = matchMedia("(prefers-color-scheme: dark)");
@@ -72,7 +81,9 @@ function software() {
 function controls() {
   attach = listen(publish, {
     Space: () => push(), KeyR: () => say({ reset: true }), KeyP: () => $("pause").click(),
+    ...Object.fromEntries([...Array(9).keys()].map((i) => [`Digit${i + 1}`, () => $("clips").children[i]?.click()])),
   });
+  $("reference").onchange = () => pick("reference", $("reference").checked);
   $("pause").onclick = () => say({ paused: !about.state.paused });
   $("reset").onclick = () => say({ reset: true });
   $("push").onclick = () => push();
@@ -80,8 +91,7 @@ function controls() {
   for (const speed of about.speeds) {
     const label = append($("speeds"), "label", "");
     const input = append(label, "input", "");
-    const pick = () => { picked = { speed, until: performance.now() + 1000 }; say({ speed }); };
-    Object.assign(input, { type: "radio", name: "speed", value: speed, onchange: pick });
+    Object.assign(input, { type: "radio", name: "speed", value: speed, onchange: () => pick("speed", speed) });
     label.append(speed === 1 ? "1 ×" : `${speed} ×`);
   }
   for (const slider of about.sliders) {
@@ -136,6 +146,7 @@ function append(parent, tag, text) {
 
 /** From shares of full speed to m/s and rad/s. */
 function publish(shares) {
+  if (!about.state.steered) return;
   const share = Number($("share").value) / 100;
   const command = scaled(shares, Object.values(about.range)).map((value) => share * value);
   number += 1;
@@ -161,9 +172,9 @@ function show(state) {
   about.state = state;
   if (about.kind === "play") {
     $("pause").textContent = state.paused ? "Go on" : "Pause";
-    // A state that was on its way when a speed was picked still has the old one.
-    const speed = performance.now() < picked.until ? picked.speed : state.speed;
+    const speed = settled(state, "speed");
     for (const input of $("speeds").querySelectorAll("input")) input.checked = Number(input.value) === speed;
+    follow(state);
     for (const [name, value] of Object.entries(state.settings)) {
       const input = $(name);
       if (input && !input.matches(":active, :focus")) { input.value = value; input.tell(); }
@@ -176,6 +187,31 @@ function show(state) {
     $("notice").hidden = !notice;
   }
   status();
+}
+
+/** What the policy is told and follows: its clips, whether it can be steered, and its reference. */
+function follow(state) {
+  const clips = $("clips");
+  if (clips.dataset.names !== JSON.stringify(state.clips)) {
+    clips.dataset.names = JSON.stringify(state.clips);
+    clips.replaceChildren();
+    state.clips.forEach((name, i) => {
+      const button = append(clips, "button", "");
+      button.type = "button";
+      button.onclick = () => say({ clip: name });
+      if (i < 9) append(button, "kbd", i + 1);
+      button.append(` ${name}`);
+    });
+    clips.hidden = !state.clips.length;
+  }
+  state.clips.forEach((name, i) => {
+    clips.children[i].setAttribute("aria-pressed", name === state.clip);
+    clips.children[i].classList.toggle("queued", state.queue.includes(name));
+  });
+  for (const name of ["move", "turn", "keys", "driving"]) $(name).hidden = !state.steered;
+  $("unsteered").hidden = state.steered;
+  $("seen").hidden = state.reference === null;
+  $("reference").checked = settled(state, "reference") === true;
 }
 
 function status() {
@@ -208,6 +244,7 @@ function draw() {
   }
   const full = Object.values(about.range).map(([low, high]) => Math.max(-low, high));
   plots.velocity($("velocity"), rows, SPAN, full, about.colours);
+  $("stances").hidden = !rows.at(-1)?.stance;
   plots.gait($("gait"), rows, SPAN / 4, about.legs, about.colours);
   plots.torque($("torque"), rows, SPAN / 4, about.legs, about.torque_limit, about.colours);
   plots.reward($("reward"), rows, about.terms, about.colours);
