@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from walkies.cli.explain import episode_table, observation_table
 from walkies.deploy import policy_file
 from walkies.deploy.policy_json import problems
 from walkies.errors import UserError
+from walkies.files import write_json
 from walkies.robots import get_robot
-from walkies.run.config import TrainConfig, expanded, read_config, resumed
+from walkies.run.config import TrainConfig, build, expanded, read_config, resumed
 from walkies.run.folders import RunFolder
 from walkies.tasks.contract import Contract
+from walkies.tasks.gait import fast
 from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.fast import COPY, FastGait
 from walkies.tasks.gait.presets import PRESETS
 from walkies.tasks.gait.reference import GaitReference
+from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.signal import FRAME
 from walkies.tasks.walk import WalkConfig
 
@@ -34,13 +39,36 @@ ITERATION = 16 * 8
 HISTORY = 20
 
 
+FAST_HERTZ = 3.2
+
+
+def fast_gait(path: Path) -> Path:
+    """A file as `walkies motion capture` writes it: of the two fast tables one is not the other."""
+    robot = get_robot("pupper")
+    forward, back = (np.tile(robot.default_pose, (100, 1)) + offset for offset in (0.1, -0.1))
+    speeds = (FAST_HERTZ, 1.0, 3.0, -0.9)
+    fast = FastGait(robot.name, list(robot.joint_names), *speeds, forward.tolist(), back.tolist())
+    write_json(path, fast._asdict())
+    return path
+
+
 @pytest.fixture(scope="module", params=PRESETS)
 def run(request, tmp_path_factory) -> tuple[str, Path]:
-    """A ready task's name, and a run of two iterations of it with a number of ours."""
+    """A ready task's name, and a run of two iterations of it with a number of ours; the file of its fast gait is gone
+    afterwards."""
     out = tmp_path_factory.mktemp("runs") / request.param
     line = ["train", "pupper", "--preset", request.param, "--task.observation-history", str(HISTORY)]
+    if request.param == "mixed-gaits":
+        line += ["--task.gait.fast", str(fast_gait(out.parent / "fast.json"))]
     assert cli.run([*line, "--steps", str(2 * ITERATION), "--out", str(out), *SMALL]) == 0
+    (out.parent / "fast.json").unlink(missing_ok=True)
     return request.param, out
+
+
+def gait_of(name: str, out: Path) -> GaitConfig:
+    """The gait that a run has."""
+    captured = {"fast": out.parent / "fast.json"} if name == "mixed-gaits" else {}
+    return replace(PRESETS[name].gait, **captured)
 
 
 def test_its_file_has_the_blocks_that_the_robot_needs(run):
@@ -50,15 +78,25 @@ def test_its_file_has_the_blocks_that_the_robot_needs(run):
     assert document["single_observation_size"] == 48 and document["in_shape"] == [None, 48 * HISTORY]
     assert [part["name"] for part in document["obs_spec"]["components"]][-1] == "gait_reference"
     assert document["heading_hold"]["kp"] == 0.0, "nothing held a heading in training"
-    assert document["command_clip"] == {"vx": [-0.7, 0.7], "vy": [-0.5, 0.5], "wz": [-2.0, 2.0]}
+    fastest = PRESETS[name].commands.forward
+    assert document["command_clip"] == {"vx": [-fastest, fastest], "vy": [-0.5, 0.5], "wz": [-2.0, 2.0]}
     assert (document["kp"], document["kd"], document["action_scale"]) == (5.5, 0.25, 0.75)
     block, robot = document["gait_reference"], get_robot("pupper")
     assert block["joint_names"] == list(robot.joint_names) and block["n_samples"] == 100
     made = gait.reference(PRESETS[name].gait, robot)
-    assert ("lift_table" in block) == (name == "stable-gait") and block["frequency"] == made.frequency
+    assert ("lift_table" in block) == (name != "velocity-fs") and block["frequency"] == made.frequency
     np.testing.assert_allclose(block["trot_table"], made.trot_table)
     if name == "velocity-fs":
         np.testing.assert_array_equal(block["trot_table"], [robot.default_pose] * 100)
+    assert ("gallop_back_table" in block) == (name == "mixed-gaits")
+    if name == "mixed-gaits":
+        pose = np.array(robot.default_pose)
+        for table, offset in (("gallop_table", 0.1), ("gallop_back_table", -0.1)):
+            np.testing.assert_allclose(block[table], [pose + offset] * 100)
+        assert (block["gallop_speed"], block["gallop_freq_mult"]) == (0.5, FAST_HERTZ / made.frequency)
+    else:
+        assert (block["gallop_speed"], block["gallop_freq_mult"]) == (1000.0, 1.0)
+        np.testing.assert_array_equal(block["gallop_table"], block["trot_table"])
 
 
 def test_inputs_that_never_vary_have_no_weights(run):
@@ -76,13 +114,28 @@ def test_it_goes_on_as_the_same_task(run):
     """Also where the ready task is named again. Control: another one is refused."""
     name, out = run
     config = read_config(RunFolder(out))
-    assert config.preset is None and config.task.gait == PRESETS[name].gait
+    assert config.preset is None and config.task.gait == gait_of(name, out)
     assert config.task.rewards == PRESETS[name].rewards and config.task.observation_history == HISTORY
     for again in (None, name):
         assert resumed(TrainConfig(preset=again, resume=True, out=out, steps=1), RunFolder(out)).task == config.task
-    (other,) = set(PRESETS) - {name}
-    with pytest.raises(UserError, match=r"--task\.gait\.tables"):
-        resumed(TrainConfig(preset=other, resume=True, out=out), RunFolder(out))
+    for other in set(PRESETS) - {name}:
+        with pytest.raises(UserError, match=r"--task\.(gait\.tables|commands\.forward)"):
+            resumed(TrainConfig(preset=other, resume=True, out=out), RunFolder(out))
+
+
+@pytest.mark.parametrize("run", ["mixed-gaits"], indirect=True)
+def test_it_is_resumed_elsewhere(run, tmp_path):
+    """With the run's own copy of the fast gait. Control: without that copy its file is missed."""
+    _, out = run
+    moved = tmp_path / "moved"
+    shutil.copytree(out, moved)
+    assert cli.run(["train", "--resume", "--steps", str(3 * ITERATION), "--out", str(moved), *SMALL]) == 0
+    before, after = (json.loads((one / "policy.json").read_text()) for one in (out, moved))
+    assert before["gait_reference"] == after["gait_reference"] and before["layers"] != after["layers"]
+    (moved / COPY).unlink()
+    fast._copies.clear()
+    with pytest.raises(UserError, match=r"fast.json: no such file"):
+        build(read_config(RunFolder(moved)))
 
 
 def test_a_ready_task_is_written_out_in_the_configuration():

@@ -173,6 +173,8 @@ def _written(value: Any) -> str:
         return " ".join(map(_written, value))
     if isinstance(value, str):
         return value
+    if value is None or isinstance(value, Path):
+        return "none" if value is None else str(value)
     return ("off", "on")[value] if isinstance(value, bool) else f"{value:g}"
 
 

@@ -48,7 +48,7 @@ def command(
     and look at the page, which says how to train with it.
 
     Args:
-        source: a preset task (velocity-fs, stable-gait), a run folder, or any policy.json with a gait.
+        source: a preset task (velocity-fs, stable-gait, mixed-gaits), a run folder, or any policy.json with a gait.
         robot: The robot that a preset's gait is for; a policy file names its own robot.
         out: the page, HTML.
         save: also write the tables to this file, in the JSON form of a policy file.

@@ -23,6 +23,7 @@ from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import SimulatorName, make_simulator, nominal_params
 from walkies.tasks import mirror
+from walkies.tasks.gait import fast
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
 from walkies.tasks.randomization import named_set
@@ -109,8 +110,8 @@ class TrainConfig:
     randomization: Literal["none", "course", "walkies"] | None = None
     """Preset of the whole domain randomization, in place of --task.randomization; default: walkies."""
     preset: Preset | None = None
-    """Preset task of the Stanford course: velocity-fs; stable-gait with a reference gait; trick with a movement, which
-    --task.motion.file names. --task changes its numbers."""
+    """Preset task of the Stanford course: velocity-fs; stable-gait with a reference gait; mixed-gaits with another one
+    for fast walking; trick with a movement, which --task.motion.file names. --task changes its numbers."""
     task: WalkConfig = field(default_factory=WalkConfig)
     """The task."""
     recipe: Recipe = WALKING_RECIPE
@@ -213,7 +214,7 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
     folders.know_copy(folder.path)
     content = read_json(folder.config, "what `walkies train` wrote")
     try:
-        return from_dict(TrainConfig, content, str(folder.config), None if own_terms else RewardWeights)
+        config = from_dict(TrainConfig, content, str(folder.config), None if own_terms else RewardWeights)
     except UnknownField as error:
         if error.where.endswith(".task.rewards"):
             raise UserError(
@@ -222,6 +223,9 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
                 "that defines them, with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
             ) from error
         raise UserError(f"{error}. {_written_by(folder)}") from error
+    if config.task.gait.fast is not None:
+        fast.know_copy(config.task.gait.fast, folder.path)
+    return config
 
 
 def _written_by(folder: RunFolder) -> str:

@@ -17,7 +17,7 @@ from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import WalkConfig
 
-Preset = Literal["velocity-fs", "stable-gait", "trick"]
+Preset = Literal["velocity-fs", "stable-gait", "mixed-gaits", "trick"]
 T = TypeVar("T")
 
 FOLLOWING = (
@@ -60,6 +60,14 @@ If the gait does not dominate the reward at first, the robot learns to shuffle, 
 way, and never adopts the trot. One stride per cycle of the course's trot gives 0.22 m/s; to go three times as fast, a
 robot takes three steps per cycle, in time with it, and its joints move about half as far as the reference's."""
 
+MIXED_GAITS = replace(
+    STABLE_GAIT,
+    gait=replace(STABLE_GAIT.gait, frequency=4 / 3, gallop_speed=0.5),
+    commands=replace(STABLE_GAIT.commands, forward=1.5),
+)
+"""Three gaits: from 0.5 m/s on, forward and backward, a fast one, which is captured from a trained policy and given as
+a file (`walkies motion capture`, --task.gait.fast); without a file it is the trot."""
+
 TRICK = WalkConfig(
     observation=("motion_command", "motion_anchor", "gyro", "joint_position", "joint_velocity", "last_action"),
     observation_history=1,
@@ -78,7 +86,9 @@ TRICK = WalkConfig(
 )
 """A movement designed by keyframes (--task.motion.file): the course's frame of 69 numbers, without a command."""
 
-PRESETS: dict[Preset, WalkConfig] = {"velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT, "trick": TRICK}
+PRESETS: dict[Preset, WalkConfig] = {
+    "velocity-fs": VELOCITY_FS, "stable-gait": STABLE_GAIT, "mixed-gaits": MIXED_GAITS, "trick": TRICK
+}  # fmt: skip
 
 
 def with_preset(task: WalkConfig, name: Preset | None) -> WalkConfig:

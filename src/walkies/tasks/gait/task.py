@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from walkies.accel import random
 from walkies.bounds import Between, flag
 from walkies.errors import UserError
 from walkies.robots.base import Robot
+from walkies.tasks.gait import fast
 from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, on_ground, table
 from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.reference import GaitReference
@@ -36,6 +38,11 @@ class GaitConfig:
     """The gait for walking forward and, played in reverse, backward."""
     lift: Gait = LIFT
     """The gait for turning and going sideways; yours to design: `walkies gait` shows it."""
+    fast: Path | None = None
+    """A gait for fast walking, forward and backward, with a frequency of its own: a file of `walkies motion capture`.
+    Default: the trot."""
+    gallop_speed: Annotated[float, Between(0.0, 1e6)] = 1000.0
+    """m/s: the fast gait applies from this commanded speed on, forward or backward."""
     blend_speed: Annotated[float, Between(0.0, 100.0, "(]")] = 0.1
     """Norm of the command from which the reference has its full size; below, it shrinks to the default pose."""
     dir_threshold: Annotated[float, Between(0.0, 100.0)] = 0.05
@@ -57,7 +64,7 @@ def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = N
         model: of this robot, if there is one already.
 
     Raises:
-        UserError: there is no reference, or the gait does not fit the robot.
+        UserError: there is no reference, the gait does not fit the robot, or its file cannot be read.
     """
     if config.tables == "none":
         raise UserError(
@@ -68,10 +75,14 @@ def reference(config: GaitConfig, robot: Robot, model: mujoco.MjModel | None = N
         trot = np.tile(np.array(robot.default_pose, float), (SAMPLES, 1))
     else:
         trot = _table("trot", config.trot, legs)
+    quick = None if config.fast is None else fast.read(config.fast, robot, SAMPLES)
     return GaitReference(
         frequency=config.frequency,
         trot_table=trot,
-        gallop_table=trot,
+        gallop_table=trot if quick is None else np.array(quick.gallop_table),
+        gallop_back_table=None if quick is None else np.array(quick.gallop_back_table),
+        gallop_speed=config.gallop_speed,
+        gallop_freq_mult=1.0 if quick is None else quick.frequency / config.frequency,
         lift_table=_table("lift", config.lift, legs) if config.tables == "trot-lift" else None,
         blend_speed=config.blend_speed,
         dir_threshold=config.dir_threshold,
