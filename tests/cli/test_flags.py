@@ -18,6 +18,7 @@ from walkies.errors import UserError
 NEEDED = {"completion": ["bash"], "train": [], "replay": ["log", "policy"], "lab study": ["file"]} | {
     name: ["target"]
     for name in (
+        "motion capture",
         "robot add",
         "robot check",
         "robot view",

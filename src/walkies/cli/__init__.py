@@ -51,6 +51,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "explain": Command("walkies.cli.explain:command", "print a task as an MDP, or the contents of a policy file"),
     "gait": Command("walkies.cli.gait:command", "write a page that plays a reference gait, to design one"),
+    "motion capture": Command(
+        "walkies.cli.motion.capture:command", "capture a trained policy's gait, as a reference for other trainings"
+    ),
     "motion check": Command(
         "walkies.cli.motion.check:command", "see whether a movement fits a robot and holds up in physics"
     ),
