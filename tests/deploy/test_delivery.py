@@ -1,7 +1,7 @@
 """`walkies export` between the two formats and onto the robot: the policy stays the same, and a refusal says why."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_run_folder_gets_the_file_beside_its_own(policy, capsys):
     [
         (synthetic.gaits(1, (4,)), "one frame, gyro, gravity, .*; got .*gait_reference; write the format of 2026"),
         (synthetic.trick((4,)), "got motion_command"),
-        ({**synthetic.plain(1, (4,)), "heading_hold": HeadingHold().document()}, "does not hold heading_hold"),
+        ({**synthetic.plain(1, (4,)), "heading_hold": asdict(HeadingHold())}, "does not hold heading_hold"),
     ],
     ids=["gait", "trick", "hold"],
 )

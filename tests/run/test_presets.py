@@ -59,7 +59,7 @@ def run(request, tmp_path_factory) -> tuple[str, Path]:
     out = tmp_path_factory.mktemp("runs") / request.param
     line = ["train", "pupper", "--preset", request.param, "--task.observation-history", str(HISTORY)]
     if request.param == "mixed-gaits":
-        line += ["--task.gait.fast", str(fast_gait(out.parent / "fast.json"))]
+        line += ["--task.gait.fast", str(fast_gait(out.parent / "fast.json")), "--task.commands.heading-hold.kp", "1"]
     assert cli.run([*line, "--steps", str(2 * ITERATION), "--out", str(out), *SMALL]) == 0
     (out.parent / "fast.json").unlink(missing_ok=True)
     return request.param, out
@@ -77,7 +77,8 @@ def test_its_file_has_the_blocks_that_the_robot_needs(run):
     assert problems(document) == []
     assert document["single_observation_size"] == 48 and document["in_shape"] == [None, 48 * HISTORY]
     assert [part["name"] for part in document["obs_spec"]["components"]][-1] == "gait_reference"
-    assert document["heading_hold"]["kp"] == 0.0, "nothing held a heading in training"
+    held = {"kp": 1.0, "clip": 0.3, "yaw_threshold": 0.1, "walk_threshold": 0.05}
+    assert document["heading_hold"] == (held if name == "mixed-gaits" else {**held, "kp": 0.0}), "as in training"
     fastest = PRESETS[name].commands.forward
     assert document["command_clip"] == {"vx": [-fastest, fastest], "vy": [-0.5, 0.5], "wz": [-2.0, 2.0]}
     assert (document["kp"], document["kd"], document["action_scale"]) == (5.5, 0.25, 0.75)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from walkies.deploy import policy_file
-from walkies.deploy.blocks import NO_HOLD, Blocks
+from walkies.deploy.blocks import Blocks
 from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.run.training import Training
@@ -41,9 +41,9 @@ def export_policy(path: Path, training: Training) -> policy_file.PolicyFile:
         np.asarray(normalizer.scale) * env.informative,
         env.contract,
         command_range={name: (-most, most) for name, most in zip(COMMANDS, reach, strict=True)} if told else None,
-        # Training holds no heading, and a file with a gait that says nothing of it would have the robot hold one.
+        # Also where training holds none: a file with a gait that says nothing of it would have the robot hold one.
         blocks=Blocks(
-            heading_hold=NO_HOLD,
+            heading_hold=limits.heading_hold,
             gait_reference=env.gait_reference,
             trick=None if env.motion_reference is None else env.motion_reference.movement,
         ),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from walkies.bounds import Between, Share
 from walkies.errors import UserError
+from walkies.tasks.gait.heading import NO_HOLD, HeadingHold
 
 Array = jax.Array
 
@@ -37,6 +38,8 @@ class Commands:
     """The rewarded velocity follows a change of command at this rate, m/s²: abrupt braking does not pay."""
     yaw_acceleration: Annotated[float, Between(0.0, 1e6, "(]")] = 6.0
     """The same for the yaw rate, rad/s²."""
+    heading_hold: HeadingHold = NO_HOLD
+    """Part of the robot's controller of 2026, which then acts in training too."""
 
     def __post_init__(self) -> None:
         if self.zero_probability + self.axis_probability > 1.0:

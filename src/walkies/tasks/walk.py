@@ -23,7 +23,7 @@ from walkies import quaternions
 from walkies.accel import random
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
-from walkies.geometry import DOWN, quaternion_of, to_body
+from walkies.geometry import DOWN, quaternion_of, to_body, yaw_of
 from walkies.mdp import Box, Observation, Outcome
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, State, initial_state
@@ -35,6 +35,7 @@ from walkies.tasks.curriculum import Curriculum, Ramp
 from walkies.tasks.disturbances import Force
 from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.heading import HoldState, told
 from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
@@ -107,7 +108,7 @@ class WalkState(NamedTuple):
     factors: Array
     """(n, privileged_size)"""
     command: Array
-    """(n, 3): the commanded velocity."""
+    """(n, 3): the commanded velocity that the policy is told, the heading held where the task has that."""
     goal: Array
     """(n, 3): the rewarded velocity, approaching the command."""
     action: Array
@@ -137,6 +138,8 @@ class WalkState(NamedTuple):
     """Where the frame shows a reference gait."""
     motion: MotionState | None = None
     """Where the frame shows a movement."""
+    hold: HoldState | None = None
+    """Where a heading is held."""
 
 
 class Walk:
@@ -252,7 +255,8 @@ class Walk:
         qpos, qvel, moving = self._new_motion(key, as_robot, yaw, qpos, qvel)
         target = jnp.broadcast_to(self.default_pose, (n, joints))
 
-        command = commands.draw_command(chance[:, 2 : 2 + commands.DRAWS], self.config.commands)
+        given = commands.draw_command(chance[:, 2 : 2 + commands.DRAWS], self.config.commands)
+        command, hold = told(self.config.commands.heading_hold, None, given, yaw)
         quaternion = qpos[:, 3:7]
         action = jnp.zeros((n, joints))
         gravity = to_body(quaternion, DOWN if drawn.down is None else drawn.down)
@@ -284,6 +288,7 @@ class Walk:
             velocity=to_body(quaternion, qvel[:, :3]),
             gait=gait_state,
             motion=moving,
+            hold=hold,
             **self._outside(drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
         )
 
@@ -355,7 +360,9 @@ class Walk:
             terms["gait_tracking"] = self.gait_emphasis * terms["gait_tracking"]
         reward = sum(terms.values(), jnp.zeros(n))
 
-        command, _ = commands.change_command(state.command, new_command, cfg.commands, dt)
+        given = state.command if state.hold is None else state.hold.given
+        given, _ = commands.change_command(given, new_command, cfg.commands, dt)
+        command, hold = told(cfg.commands.heading_hold, state.hold, given, yaw_of(physics.qpos[:, 3:7]))
         imu, reading = actuation.sensed(state.imu, readings.imu, self._imu_age(state, reading))
         gait_state, shown = state.gait, None
         if gait_state is not None and self.gait_reference is not None:
@@ -386,6 +393,7 @@ class Walk:
             imu=imu,
             gait=gait_state,
             motion=moving,
+            hold=hold,
         )
         metrics = {
             "lin_vel_error": rewards.lin_vel_error(done, cfg.shape),

@@ -7,13 +7,14 @@ signal is present if and only if the signal is in the frame.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from walkies.deploy.blocks import gait, trick
-from walkies.deploy.blocks.command import NO_HOLD, CommandClip, HeadingHold
+from walkies.deploy.blocks.command import CommandClip, check_hold, parse_hold
 from walkies.deploy.blocks.jump import JumpSlot
 from walkies.deploy.json_values import Problem, is_finite
+from walkies.tasks.gait.heading import NO_HOLD, HeadingHold
 from walkies.tasks.gait.reference import GaitReference
 from walkies.tasks.motion.movement import Movement
 
@@ -48,7 +49,7 @@ class Blocks:
         if self.command_clip is not None:
             blocks["command_clip"] = self.command_clip.document()
         if self.heading_hold is not None:
-            blocks["heading_hold"] = self.heading_hold.document()
+            blocks["heading_hold"] = asdict(self.heading_hold)
         if self.gait_reference is not None:
             blocks[gait.KEY] = gait.document(self.gait_reference, joint_names)
         if self.jump_slot is not None:
@@ -63,7 +64,7 @@ def check(document: Mapping[str, Any], joints: int, frame: Sequence[str] | None,
     if "command_clip" in document:
         CommandClip.check(document["command_clip"], found)
     if "heading_hold" in document:
-        HeadingHold.check(document["heading_hold"], found)
+        check_hold(document["heading_hold"], found)
     if gait.KEY in document:
         gait.check(document[gait.KEY], joints, found)
     if "jump_slot" in document:
@@ -99,7 +100,7 @@ def parse(document: Mapping[str, Any]) -> Blocks:
     """The blocks of a document in which `check` finds nothing."""
     return Blocks(
         CommandClip.parse(document["command_clip"]) if "command_clip" in document else None,
-        HeadingHold.parse(document["heading_hold"]) if "heading_hold" in document else None,
+        parse_hold(document["heading_hold"]) if "heading_hold" in document else None,
         gait.parse(document[gait.KEY]) if gait.KEY in document else None,
         JumpSlot.parse(document["jump_slot"]) if "jump_slot" in document else None,
         trick.parse(document["trick"], document["motion"]) if "trick" in document and "motion" in document else None,

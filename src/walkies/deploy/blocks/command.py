@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from walkies.deploy.json_values import Problem, describe, describe_span, is_span, require_numbers
+from walkies.tasks.gait.heading import HeadingHold
 
 AXES = ("vx", "vy", "wz")
-HOLD = ("kp", "clip", "yaw_threshold", "walk_threshold")
+HOLD = tuple(one.name for one in fields(HeadingHold))
 
 
 @dataclass(frozen=True)
@@ -52,63 +53,14 @@ class CommandClip:
                 found.append(Problem("bad-block", f"command_clip.{axis}", got, "[low, high], low ≤ high"))
 
 
-class Heading(NamedTuple):
-    """State of the heading hold of n robots."""
-
-    held: np.ndarray
-    """(n,) bool: whether it did in the last step"""
-    target: np.ndarray
-    """(n,) rad"""
+def parse_hold(block: Mapping[str, Any]) -> HeadingHold:
+    """`heading_hold` of a file in which `check_hold` finds nothing."""
+    return HeadingHold(**{name: float(block[name]) for name in HOLD})
 
 
-@dataclass(frozen=True)
-class HeadingHold:
-    """`heading_hold`: while a robot walks without a turn command, a yaw command turns it back to its heading."""
-
-    kp: float = 1.0
-    """rad/s per rad; 0: it is off."""
-    clip: float = 0.3
-    """rad/s, the most that it commands."""
-    yaw_threshold: float = 0.1
-    """rad/s: a larger yaw command is one."""
-    walk_threshold: float = 0.05
-    """m/s: a robot told to go slower is not held."""
-
-    @property
-    def on(self) -> bool:
-        return self.kp > 0
-
-    def begin(self, n: int) -> Heading:
-        """No heading is held, as after activation."""
-        return Heading(np.zeros(n, bool), np.zeros(n))
-
-    def __call__(self, heading: Heading, command: np.ndarray, yaw: np.ndarray) -> tuple[Heading, np.ndarray]:
-        """The next state, and commands (n, 3) with their yaw rate replaced where the heading is held.
-
-        yaw: (n,) rad. The target is the heading at the moment in which holding begins, and stays until it ends.
-        """
-        walking = np.hypot(command[:, 0], command[:, 1]) > self.walk_threshold
-        held = walking & (np.abs(command[:, 2]) < self.yaw_threshold) & self.on
-        target = np.where(held & ~heading.held, yaw, heading.target)
-        error = target - yaw
-        back = np.clip(self.kp * np.arctan2(np.sin(error), np.cos(error)), -self.clip, self.clip)
-        turned = np.where(held, back, command[:, 2])
-        return Heading(held, target), np.concatenate([command[:, :2], turned[:, None]], axis=1)
-
-    @classmethod
-    def parse(cls, block: Mapping[str, Any]) -> HeadingHold:
-        return cls(**{name: float(block[name]) for name in HOLD})
-
-    def document(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in HOLD}
-
-    @staticmethod
-    def check(block: Any, found: list[Problem]) -> None:
-        if not isinstance(block, dict):
-            found.append(Problem("bad-block", "heading_hold", describe(block), f"an object with {', '.join(HOLD)}"))
-        else:
-            require_numbers(block, "heading_hold", HOLD, found)
-
-
-NO_HOLD = HeadingHold(kp=0.0)
-"""Explicitly off."""
+def check_hold(block: Any, found: list[Problem]) -> None:
+    """Everything that would make the robot refuse or misread the block."""
+    if not isinstance(block, dict):
+        found.append(Problem("bad-block", "heading_hold", describe(block), f"an object with {', '.join(HOLD)}"))
+    else:
+        require_numbers(block, "heading_hold", HOLD, found)

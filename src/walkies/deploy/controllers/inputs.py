@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from walkies.deploy.blocks.command import Heading
 from walkies.deploy.blocks.jump import Jumps, speed_cap
 from walkies.deploy.policy_file import PolicyFile
 from walkies.quaternions import yaw_of
+from walkies.tasks.gait.heading import Heading
 from walkies.tasks.motion.movement import Playback
 from walkies.tasks.signal import Sensed
 
