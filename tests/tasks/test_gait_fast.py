@@ -18,6 +18,7 @@ from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.robots import get_robot
 from walkies.run.folders import from_dict, to_dict
+from walkies.tasks import kept
 from walkies.tasks.gait import fast
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.capture import for_backward_phase
@@ -163,14 +164,14 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_run_keeps_its_copy(path, tmp_path, monkeypatch):
     """Which holds where the file has changed since, or is gone. Control: before the run is opened it is not read."""
-    monkeypatch.setattr(fast, "_copies", {})
+    monkeypatch.setattr(kept, "_copies", {})
     named = tmp_path / "elsewhere" / "fast.json"
     write_json(named, captured()._asdict())
-    fast.keep_copy(named, tmp_path / "run")
+    kept.keep(named, tmp_path / "run" / "fast_gait.json")
     write_json(named, {**captured()._asdict(), "frequency": 9.0})
-    fast.know_copy(named, tmp_path / "no-run")
+    kept.know(named, tmp_path / "no-run" / "fast_gait.json")
     assert fast.read(named, ROBOT, 100).frequency == 9.0
-    fast.know_copy(named, tmp_path / "run")
+    kept.know(named, tmp_path / "run" / "fast_gait.json")
     named.unlink()
     assert fast.read(named, ROBOT, 100) == captured()
 

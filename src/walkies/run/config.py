@@ -22,8 +22,7 @@ from walkies.robots import DEFAULT, folders, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import SimulatorName, make_simulator, nominal_params
-from walkies.tasks import mirror
-from walkies.tasks.gait import fast
+from walkies.tasks import kept, mirror
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
 from walkies.tasks.randomization import named_set
@@ -223,8 +222,8 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
                 "that defines them, with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
             ) from error
         raise UserError(f"{error}. {_written_by(folder)}") from error
-    if config.task.gait.fast is not None:
-        fast.know_copy(config.task.gait.fast, folder.path)
+    for copy, (named, _) in config.task.files().items():
+        kept.know(named, folder.path / copy)
     return config
 
 

@@ -29,7 +29,7 @@ from walkies.run.editions import upgraded
 from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions
 from walkies.run.interrupt import stop_on_signal
 from walkies.sim.native import NativeSimulator
-from walkies.tasks.gait import fast
+from walkies.tasks import kept
 from walkies.tasks.walk import Walk
 
 KEPT = 3
@@ -366,6 +366,6 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
     write_json(folder.versions, versions())
     if saved is None:  # a robot that was changed since is not the one that learned
         folders.keep_copy(config.robot, folder.path)
-        if (captured := config.task.gait.fast) is not None:
-            fast.keep_copy(captured, folder.path)
+        for copy, (_, place) in config.task.files().items():
+            kept.keep(place, folder.path / copy)
     return training

@@ -13,6 +13,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -94,6 +95,14 @@ class WalkConfig:
     def ramps(self) -> dict[str, tuple[Ramp, tuple[str, ...]]]:
         """The weights that may grow during training: each ramp by its name here, and the terms it is for."""
         return {"effort": (self.effort, rewards.EFFORT), "turning": (self.turning, rewards.TURNING)}
+
+    def files(self) -> dict[str, tuple[Path, Path]]:
+        """The files that it names: by the name of a run's copy, what it calls the file, and where that is."""
+        found = {"fast_gait.json": (self.gait.fast, self.gait.fast)} if self.gait.fast is not None else {}
+        moves = any(name in self.observation for name in motion.SIGNALS)
+        if moves and (place := motion.source(self.motion)) is not None:
+            found["motion.toml"] = Path(self.motion.file), place
+        return found
 
 
 class WalkState(NamedTuple):

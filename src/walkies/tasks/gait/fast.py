@@ -1,7 +1,4 @@
-"""A fast gait that was captured from a trained policy: the file of its tables, which a training reads.
-
-A run keeps a copy of the file, so that it can be resumed elsewhere and later with the same reference.
-"""
+"""A fast gait that was captured from a trained policy: the file of its tables, which a training reads."""
 
 from __future__ import annotations
 
@@ -12,15 +9,10 @@ import numpy as np
 
 from walkies import records
 from walkies.errors import UserError
-from walkies.files import write_bytes
 from walkies.robots.base import Robot
+from walkies.tasks import kept
 
 EXPECTED = "a file of `walkies motion capture`"
-COPY = "fast_gait.json"
-"""Name of the copy in a run's folder."""
-
-_copies: dict[Path, Path] = {}
-"""Of the files that the configurations of opened runs name: their copies."""
 
 
 class FastGait(NamedTuple):
@@ -47,7 +39,7 @@ def read(path: Path, robot: Robot, samples: int) -> FastGait:
     Raises:
         UserError: it cannot be read, or was captured from another robot or with other than `samples` rows.
     """
-    fast = records.read(_copies.get(path, path), FastGait, EXPECTED)
+    fast = records.read(kept.place(path), FastGait, EXPECTED)
     if (fast.robot, fast.joint_names) != (robot.name, list(robot.joint_names)):
         raise UserError(
             f"{path}: got a gait of {fast.robot} with {len(fast.joint_names)} joints, expected one of {robot.name} and "
@@ -63,14 +55,3 @@ def read(path: Path, robot: Robot, samples: int) -> FastGait:
     if not 0 < fast.frequency < np.inf:
         raise UserError(f"{path}: frequency: got {fast.frequency:g}, expected Hz above 0")
     return fast
-
-
-def keep_copy(path: Path, run: Path) -> None:
-    """Copy the file that a configuration names into the folder of its run."""
-    write_bytes(run / COPY, path.read_bytes())
-
-
-def know_copy(path: Path, run: Path) -> None:
-    """From now on, use a run's copy of the file that its configuration names."""
-    if (run / COPY).is_file():
-        _copies[path] = run / COPY

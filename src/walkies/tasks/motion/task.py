@@ -17,6 +17,7 @@ from walkies.errors import UserError
 from walkies.files import shown
 from walkies.quaternions import product, rotation_of
 from walkies.robots.base import Robot
+from walkies.tasks import kept
 from walkies.tasks.motion import design
 from walkies.tasks.motion.movement import Movement, seen_from
 from walkies.tasks.motion.terms import Deviation
@@ -53,14 +54,24 @@ def load(config: MotionConfig, robot: Robot, model: mujoco.MjModel) -> design.De
     Raises:
         UserError: there is none, or it does not fit the robot.
     """
-    own = {path.stem: path for path in design.places()}
-    path = own.get(config.file, Path(config.file))
-    if not config.file or not path.is_file():
+    path = source(config)
+    if path is None or not path.is_file():
+        own = [one.stem for one in design.places()]
         raise UserError(
             f"{flag('task.motion.file')}: got {shown(config.file) if config.file else 'nothing'}, expected one of "
             f"{', '.join(own)}, or a TOML file with the design of a movement (docs/tricks.md)"
         )
     return design.read(path, robot, model)
+
+
+def source(config: MotionConfig) -> Path | None:
+    """The file of the movement, if one is named."""
+    if not config.file:
+        return None
+    own = {path.stem: path for path in design.places()}
+    named = Path(config.file)
+    copy = kept.place(named)
+    return own.get(config.file, named) if copy == named else copy
 
 
 def check(weights: RewardWeights, shown: bool) -> None:
