@@ -82,10 +82,10 @@ def drive(
 
 
 def held(script: Script, command: tuple[float, float, float], start: int) -> Script:
-    """The script with one command from action number `start` on, and none before."""
+    """The script with one command from action number `start` on, and none before, when nothing counts as settled."""
     since = np.arange(script.command.shape[1]) - start
     given = np.where(since[:, None] >= 0, np.array(command), 0.0)
-    since = np.where(since >= 0, since, since + start)
+    since = np.maximum(since, 0)
     return script._replace(
         command=np.broadcast_to(given, script.command.shape),
         since_change=np.broadcast_to(since, script.since_change.shape),
