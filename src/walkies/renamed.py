@@ -24,6 +24,8 @@ COMMANDS = {name: f"lab {name}" for name in ("ablate", "bench", "benchmark", "co
 """Commands of the command line: measurements of walkies itself lie in one place."""
 
 MODULES = {
+    "tasks.disturbances": "tasks.randomization.disturbances",
+    "tasks.feet": "tasks.gait.feet",
     "native_library": "accel.library",
     "random": "accel.random",
     "cpu": "accel.cpu",

@@ -11,7 +11,7 @@ from walkies.deploy.blocks import Blocks
 from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.judge import report_card
 from walkies.judge.exam import examine
-from walkies.judge.movement import between, verdicts
+from walkies.judge.motion.replay import between, verdicts
 from walkies.judge.rehearsal.conditions import Condition
 from walkies.judge.rehearsal.drive import drive
 from walkies.quaternions import about_z

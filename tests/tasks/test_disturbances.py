@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
-from walkies.tasks import disturbances, signal
-from walkies.tasks.disturbances import Force
-from walkies.tasks.randomization import NONE, Range
+from walkies.tasks import signal
+from walkies.tasks.randomization import NONE, Range, disturbances
+from walkies.tasks.randomization.disturbances import Force
 
 DT = 0.02
 PUSHES = replace(

@@ -23,8 +23,8 @@ from walkies.deploy.policy_file import PolicyFile, read
 from walkies.deploy.policy_json import COMMANDS
 from walkies.errors import UserError
 from walkies.files import digest
-from walkies.judge import trick
 from walkies.judge.loop import Loop, Many, Sense, Simulation, nominal_plant, standing
+from walkies.judge.motion import trick
 from walkies.judge.parts import Parts
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, noisy
 from walkies.judge.record import Record, Recorder, empty

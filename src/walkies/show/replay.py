@@ -19,7 +19,7 @@ from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
-from walkies.judge.trick import Requests
+from walkies.judge.motion.trick import Requests
 from walkies.quaternions import rotation_of
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot

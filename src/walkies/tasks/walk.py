@@ -29,20 +29,20 @@ from walkies.mdp import Box, Observation, Outcome
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, State, initial_state
 from walkies.sim.base import Params, Readings, Simulator
-from walkies.tasks import commands, curriculum, disturbances, mirror, privileged, randomization, rewards, signal
+from walkies.tasks import commands, curriculum, mirror, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
 from walkies.tasks.curriculum import Curriculum, Ramp
-from walkies.tasks.disturbances import Force
-from walkies.tasks.feet import lowest
 from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.feet import lowest
 from walkies.tasks.gait.heading import HoldState, told
 from walkies.tasks.gait.task import GaitConfig, GaitState
 from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.motion import task as motion
 from walkies.tasks.motion.task import MotionConfig, MotionState
-from walkies.tasks.randomization import Randomization
+from walkies.tasks.randomization import Randomization, disturbances
+from walkies.tasks.randomization.disturbances import Force
 from walkies.tasks.randomization.draw import Drawn, draw, longest_imu_delay
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
@@ -328,6 +328,21 @@ class Walk:
         as_robot = as_robot[:, None]
         return jnp.where(as_robot, qpos, about), jnp.where(as_robot, qvel, qvel.at[:, 6:].add(speeds)), state
 
+    def _follow(
+        self, state: WalkState, sensed: Sensed, requests: Array, quaternion: Array
+    ) -> tuple[GaitState | None, MotionState | None, Sensed]:
+        """Gait and movement a control step later, and what is sensed with them; quaternion: (n, 4) of the base."""
+        gait_state, moving, dt = state.gait, state.motion, self.control_dt
+        if gait_state is not None and self.gait_reference is not None:
+            gait_state = gait.advance(
+                gait_state, self.gait_reference, dt, sensed.command, self.default_pose, self.gait_stances
+            )
+            sensed = sensed._replace(gait_reference=gait_state.reference)
+        if moving is not None and self.motion_reference is not None:
+            started = state.clock + dt >= state.fade_in
+            moving = motion.advance(self.config.motion, self.motion_reference, moving, requests, started, dt)
+        return gait_state, moving, self._refer(sensed, moving, quaternion)
+
     def _refer(self, sensed: Sensed, state: MotionState | None, quaternion: Array) -> Sensed:
         """What is sensed, with the movement's frame where there is one; quaternion: (n, 4) of the base."""
         if state is None:
@@ -373,21 +388,10 @@ class Walk:
         given, _ = commands.change_command(given, new_command, cfg.commands, dt)
         command, hold = told(cfg.commands.heading_hold, state.hold, given, yaw_of(physics.qpos[:, 3:7]))
         imu, reading = actuation.sensed(state.imu, readings.imu, self._imu_age(state, reading))
-        gait_state, shown = state.gait, None
-        if gait_state is not None and self.gait_reference is not None:
-            gait_state = gait.advance(
-                gait_state, self.gait_reference, dt, command, self.default_pose, self.gait_stances
-            )
-            shown = gait_state.reference
         sensed = Sensed(
-            reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed,
-            gait_reference=shown,
+            reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed
         )  # fmt: skip
-        moving = state.motion
-        if moving is not None and self.motion_reference is not None:
-            started = state.clock + dt >= state.fade_in
-            moving = motion.advance(cfg.motion, self.motion_reference, moving, requests, started, dt)
-            sensed = self._refer(sensed, moving, physics.qpos[:, 3:7])
+        gait_state, moving, sensed = self._follow(state, sensed, requests, physics.qpos[:, 3:7])
         frame = self._sense(sensed, state.sensor_bias, noise)
         next_state = state._replace(
             physics=physics,

@@ -9,7 +9,7 @@ import numpy as np
 from walkies.cli.tables import show, titled
 from walkies.errors import UserError
 from walkies.files import write_bytes
-from walkies.judge.movement import Verdict, verdicts
+from walkies.judge.motion.replay import Verdict, verdicts
 from walkies.robots import DEFAULT, get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.run.folders import refuse_unwritable

@@ -14,10 +14,10 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.exam import told
 from walkies.judge.falls import Falls
 from walkies.judge.loop import Loop, Many, Motion, standing
+from walkies.judge.motion.trick import Frames
 from walkies.judge.ranges import SETTLE
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import Condition, Script, scripts
-from walkies.judge.trick import Frames
 from walkies.quaternions import rotation_of
 from walkies.robots.base import Robot
 from walkies.sim import conditions as vocabulary

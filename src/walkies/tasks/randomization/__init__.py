@@ -1,7 +1,7 @@
 """Domain randomization as data: what differs from robot to robot, from episode to episode and from step to step.
 
 Six groups of quantities. Each quantity has a uniform distribution, with its unit and when it is drawn beside it.
-`walkies.tasks.randomization.draw` draws them; `walkies.tasks.disturbances` has those drawn per step.
+`walkies.tasks.randomization.draw` draws them; `walkies.tasks.randomization.disturbances` has those drawn per step.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ policy that walks?
 
 Every clip is asked for in turn, as a person with a gamepad would: where the last frame of a clip is held, half a second
 later; where a clip loops, while it plays. The marks are those by which the Stanford course of 2026 says whether a
-replayed movement holds up (`walkies.judge.movement`).
+replayed movement holds up (`walkies.judge.motion.replay`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from walkies.judge.loop import Loop, Motion
-from walkies.judge.movement import FAR, NEAR, between
+from walkies.judge.motion.replay import FAR, NEAR, between
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, STEPS, Conditions
 from walkies.judge.report import Mark, fall, results
 from walkies.judge.report_card import Card, uncertainty
