@@ -8,11 +8,15 @@ import pytest
 import walkies
 
 ROOT = Path(walkies.__file__).parent
-TRAINING = {"walkies.rl", "walkies.run", "walkies.gymnasium", "walkies.show", "walkies.lab", "walkies.cli"} | {
-    f"walkies.tasks.{path.stem}"
-    for path in (ROOT / "tasks").iterdir()
-    if path.suffix in (".py", "") and path.stem not in ("signal", "contract", "gait", "__pycache__")
-}
+TRAINING = (
+    {"walkies.rl", "walkies.run", "walkies.gymnasium", "walkies.show", "walkies.lab", "walkies.cli"}
+    | {
+        f"walkies.tasks.{path.stem}"
+        for path in (ROOT / "tasks").iterdir()
+        if path.suffix in (".py", "") and path.stem not in ("signal", "contract", "gait", "motion", "__pycache__")
+    }
+    | {"walkies.tasks.motion.task", "walkies.tasks.motion.terms"}
+)
 """What neither the judge nor what runs on the robot may know: of tasks, only contract, signals and references."""
 
 

@@ -14,8 +14,9 @@ from walkies.robots import get_robot, load_model
 from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.motion import design
 from walkies.tasks.motion.course_file import angular_velocity, packed
+from walkies.tasks.motion.heights import heights
 from walkies.tasks.motion.movement import Clip, Movement, seen_from
-from walkies.tasks.motion.task import MotionConfig, heights, load
+from walkies.tasks.motion.task import MotionConfig, load
 
 ROBOT = get_robot("pupper")
 MODEL = load_model(ROBOT, visuals=False)

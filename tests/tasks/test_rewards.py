@@ -14,12 +14,15 @@ from walkies.cli import explain
 from walkies.errors import UserError
 from walkies.tasks import rewards
 from walkies.tasks.curriculum import Ramp
+from walkies.tasks.motion.terms import Deviation
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import Stature
 from walkies.tasks.walk import WalkConfig
 
 SHAPE = RewardParams()
 STATURE = Stature(0.155, 0.1257, np.array([True, False, False, True]))
+EXACT = Deviation(np.zeros((1, 12)), np.zeros((1, 12)), *(np.zeros(1) for _ in range(3)))
+"""From the frame of a movement: none."""
 
 
 def motion(**changes) -> Motion:
@@ -34,8 +37,10 @@ def motion(**changes) -> Motion:
         gait_reference=np.zeros(12), gait_stance=np.ones(4, bool),
         idle=np.zeros(2),
     )  # fmt: skip
+    deviation = changes.pop("deviation", EXACT)
     assert set(changes) <= set(still)
-    return Motion(**{name: jnp.asarray(value)[None] for name, value in (still | changes).items()}, stature=STATURE)
+    values = {name: jnp.asarray(value)[None] for name, value in (still | changes).items()}
+    return Motion(**values, stature=STATURE, deviation=deviation)
 
 
 twelve = np.arange(12) / 10
@@ -80,6 +85,22 @@ CASES = {
     "gait_contacts": (
         dict(command=moving, foot_contact=[True, False, True, True], gait_stance=[True, False, False, True]),
         0.75,
+    ),
+    "motion_joints": (
+        dict(deviation=EXACT._replace(joints=twelve[None])),
+        np.exp(-np.mean(twelve**2) / SHAPE.motion_joints**2),
+    ),
+    "motion_speeds": (
+        dict(deviation=EXACT._replace(speeds=twelve[None])),
+        np.exp(-np.mean(twelve**2) / SHAPE.motion_speeds**2),
+    ),
+    "motion_orientation": (
+        dict(deviation=EXACT._replace(turned=np.array([0.3]))),
+        np.exp(-((0.3 / SHAPE.motion_orientation) ** 2)),
+    ),
+    "motion_height": (
+        dict(deviation=EXACT._replace(height=np.array([-0.1]))),
+        np.exp(-((0.1 / SHAPE.motion_height) ** 2)),
     ),
     "idle_joints": (dict(idle=np.array([0.3, -0.4])), 0.125),
     "alive": ({}, 1.0),

@@ -17,8 +17,8 @@ from walkies.judge.report import Mark, fall, results
 from walkies.judge.report_card import Card, uncertainty
 from walkies.quaternions import up_in_body
 from walkies.robots.units import growth, tidy
+from walkies.tasks.motion.heights import heights
 from walkies.tasks.motion.movement import Movement, Playback
-from walkies.tasks.motion.task import heights
 
 HELD, LOOPED = 0.5, 2.0
 """s for which a last frame is held, and a loop plays, before the next clip is asked for."""

@@ -11,7 +11,7 @@ from walkies.deploy.controllers.neural_controller import NeuralController
 from walkies.deploy.policy_file import PolicyFile
 from walkies.robots.base import Robot
 from walkies.tasks.gait.task import stances
-from walkies.tasks.motion.task import heights
+from walkies.tasks.motion.heights import heights
 from walkies.tasks.signal import GAIT
 
 

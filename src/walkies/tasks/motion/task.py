@@ -19,6 +19,7 @@ from walkies.quaternions import product, rotation_of
 from walkies.robots.base import Robot
 from walkies.tasks import kept
 from walkies.tasks.motion import design
+from walkies.tasks.motion.heights import heights
 from walkies.tasks.motion.movement import Movement, seen_from
 from walkies.tasks.motion.terms import Deviation
 from walkies.tasks.rewards import RewardWeights
@@ -86,18 +87,6 @@ def check(weights: RewardWeights, shown: bool) -> None:
                 f"{flag(f'task.rewards.{name}')}: got {weight:g} without a movement to follow; expected "
                 f"{' and '.join(SIGNALS)} in --task.observation, as --preset trick has them"
             )
-
-
-def heights(movement: Movement, robot: Robot, model: mujoco.MjModel) -> np.ndarray:
-    """(T,) m of the trunk's origin in each frame, with the robot's lowest collider on the ground."""
-    data, joints = mujoco.MjData(model), [model.joint(name).qposadr[0] for name in robot.joint_names]
-    geoms = [model.geom(name).id for name in (*robot.foot_geoms, *robot.knee_geoms, *robot.torso_geoms)]
-    found = []
-    for angles, orientation in zip(movement.joint_pos, movement.anchor_quat_wxyz, strict=True):
-        data.qpos[joints], data.qpos[:7] = angles, [0.0, 0.0, 0.0, *orientation]
-        mujoco.mj_kinematics(model, data)
-        found.append(-float((data.geom_xpos[geoms, 2] - model.geom_size[geoms, 0]).min()))
-    return np.array(found)
 
 
 class Reference(NamedTuple):
