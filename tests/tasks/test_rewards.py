@@ -14,6 +14,7 @@ from walkies.cli import explain
 from walkies.errors import UserError
 from walkies.tasks import rewards
 from walkies.tasks.curriculum import Ramp
+from walkies.tasks.motion.task import TERMS as FOLLOWING
 from walkies.tasks.motion.terms import Deviation
 from walkies.tasks.rewards import TERMS, Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import Stature
@@ -121,7 +122,7 @@ def test_term_is_its_formula(name):
 @pytest.mark.parametrize("name", TERMS)
 def test_standing_still_costs_nothing(name):
     """A robot that stands as told has error zero; only the tracking terms pay, and they pay their maximum."""
-    expected = 1.0 if "tracking" in name or name == "alive" else 0.0
+    expected = 1.0 if "tracking" in name or name in ("alive", *FOLLOWING) else 0.0
     np.testing.assert_allclose(TERMS[name](motion(), SHAPE), [expected], atol=2e-4)
 
 
