@@ -19,6 +19,7 @@ NEEDED = {"completion": ["bash"], "train": [], "replay": ["log", "policy"], "lab
     name: ["target"]
     for name in (
         "motion capture",
+        "motion check",
         "robot add",
         "robot check",
         "robot view",
