@@ -73,6 +73,7 @@ MAY_WRITE = {
     "deploy/runner.py": "a program of its own, which appends to its log",
     "deploy/wiggle.py": "into what `writing` gave",
     "show/pictures/theme.py": "into what `writing` gave",
+    "tasks/motion/course_file.py": "into memory",
     "run/loggers.py": "appends to the curves, a line per iteration",
 }
 

@@ -7,7 +7,7 @@ import pytest
 from walkies.robots import get_robot
 from walkies.run.config import build, of_robot
 from walkies.sim.base import Readings
-from walkies.tasks import feet
+from walkies.tasks.gait import feet
 
 
 @pytest.mark.parametrize("name", ["biped", "pupper"])
