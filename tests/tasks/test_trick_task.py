@@ -167,3 +167,15 @@ def test_a_reward_without_a_movement_is_refused():
             plain_walk(replace(WalkConfig(), rewards=replace(WalkConfig().rewards, **{name: 1.0})))
     with pytest.raises(UserError, match="got nothing, expected one of bow"):
         plain_walk(quiet(motion=MotionConfig()))
+
+
+def test_some_robots_clocks_run_fast_and_some_slow():
+    """Up to a twentieth off either way. Control: without the spread, nowhere."""
+    for spread, apart in ((0.05, True), (0.0, False)):
+        config = replace(SIT, clock_spread=spread)
+        walk = plain_walk(quiet(motion=config))
+        state = motion.begin(config, walk.motion_reference, KEY, jnp.ones(N, bool), jnp.zeros(N))
+        for _ in range(40):  # within the first clip
+            state = motion.advance(config, walk.motion_reference, state, jnp.ones((N, 2)), jnp.ones(N, bool), 0.02)
+        passed = np.array(state.frame + state.share) / 40.0
+        assert (np.ptp(passed) > 0.06) == apart and abs(passed - 1.0).max() <= spread + 1e-5

@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from walkies import quaternions
 from walkies.accel import random
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
@@ -319,14 +318,10 @@ class Walk:
             return qpos, qvel, None
         own = jax.random.fold_in(key, _MOTION_KEY)
         state = motion.begin(self.config.motion, self.motion_reference, own, as_robot, yaw)
-        # The height above the ground and the tilt that were drawn for a standing robot.
-        above = qpos[:, 2:3] - self.robot.reset_height[0] + state.height[:, None]
-        tilt = quaternions.product(quaternions.conjugate(quaternions.about_z(yaw)), qpos[:, 3:7])
-        angles, speeds = jnp.split(state.command, 2, axis=1)
-        joints = qpos[:, 7:] - self.default_pose + angles
-        about = jnp.concatenate([qpos[:, :2], above, quaternions.product(state.orientation, tilt), joints], axis=1)
+        standing = jnp.append(self.robot.reset_height[0], self.default_pose)
+        position, velocity = motion.about(state, yaw, standing, qpos, qvel)
         as_robot = as_robot[:, None]
-        return jnp.where(as_robot, qpos, about), jnp.where(as_robot, qvel, qvel.at[:, 6:].add(speeds)), state
+        return jnp.where(as_robot, qpos, position), jnp.where(as_robot, qvel, velocity), state
 
     def _follow(
         self, state: WalkState, sensed: Sensed, requests: Array, quaternion: Array

@@ -15,7 +15,7 @@ from walkies.accel import random
 from walkies.bounds import Between, flag
 from walkies.errors import UserError
 from walkies.files import shown
-from walkies.quaternions import product, rotation_of
+from walkies.quaternions import about_z, conjugate, product, rotation_of
 from walkies.robots.base import Robot
 from walkies.tasks import kept
 from walkies.tasks.motion import design
@@ -212,8 +212,17 @@ def deviation(state: Shown, qpos: Array, joint_velocity: Array, hip_height: floa
     )  # fmt: skip
 
 
-def tilted_by(orientation: Array, roll: Array, pitch: Array) -> Array:
-    """Orientations (n, 4), turned in their own frame by small angles (n,) rad."""
-    half = 0.5 * jnp.stack([roll, pitch], axis=-1)
-    turn = jnp.concatenate([jnp.ones_like(half[:, :1]), half, jnp.zeros_like(half[:, :1])], axis=-1)
-    return product(orientation, turn / jnp.linalg.norm(turn, axis=-1, keepdims=True))
+def about(state: MotionState, yaw: Array, offset: Array, qpos: Array, qvel: Array) -> tuple[Array, Array]:
+    """Positions and velocities about the frames of a movement, disturbed as those of robots that stand are.
+
+    Args:
+        state: of the robots' frames.
+        yaw: (n,) rad, their headings.
+        offset: (1 + nu,) height, m, and joint angles, rad, that `qpos` (n, nq) and `qvel` (n, nv) are about.
+    """
+    angles, speeds = jnp.split(state.command, 2, axis=1)
+    height = qpos[:, 2:3] - offset[0] + state.height[:, None]
+    tilt = product(conjugate(about_z(yaw)), qpos[:, 3:7])
+    joints = qpos[:, 7:] - offset[1:] + angles
+    position = jnp.concatenate([qpos[:, :2], height, product(state.orientation, tilt), joints], axis=1)
+    return position, qvel.at[:, 6:].add(speeds)
