@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,18 @@ class Program:
             self.process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+@contextmanager
+def driven(browser: Any, program: Program) -> Iterator[Page]:
+    """The page of `walkies play` without its 3-D view, which is too much for a test of every key where it is drawn in
+    software; its robot lives."""
+    opened = Page(browser)
+    opened.page.goto(program.address + "?view=off")
+    opened.page.wait_for_selector('body[data-kind="play"]')
+    until(lambda: program.state.get("pace", 0) > 0, 20, "the robot lives")
+    yield opened
+    opened.page.close()
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browsing import DRAWN, POLICY, Page, Program, free_port, until
+from browsing import DRAWN, POLICY, Page, Program, driven, free_port, until
 
 from made_policies import still_gait, still_trick
 from walkies.robots import get_robot
@@ -36,13 +36,8 @@ def program(run: Path) -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def shared(browser: object, program: Program) -> Iterator[Page]:
-    """The page without its 3-D view."""
-    opened = Page(browser)
-    opened.page.goto(program.address + "?view=off")
-    opened.page.wait_for_selector('body[data-kind="play"]')
-    until(lambda: program.state.get("pace", 0) > 0, 20, "the robot lives")
-    yield opened
-    opened.page.close()
+    with driven(browser, program) as opened:
+        yield opened
 
 
 @pytest.fixture

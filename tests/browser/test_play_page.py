@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import DRAWN, NAME, PICTURES, Page, Program, until
+from browsing import DRAWN, NAME, PICTURES, Page, Program, driven, until
 
 WALKS, STANDS = 0.25, 0.08
 """m/s: forward speed above which it walks, and below which it stands."""
@@ -17,13 +17,8 @@ WALKS, STANDS = 0.25, 0.08
 
 @pytest.fixture(scope="module")
 def page(browser: Any, player: Program) -> Iterator[Page]:
-    """The page without its 3-D view, which is too much for a test of every key where it is drawn in software."""
-    opened = Page(browser)
-    opened.page.goto(player.address + "?view=off")
-    opened.page.wait_for_selector('body[data-kind="play"]')
-    until(lambda: player.state.get("pace", 0) > 0, 20, "the robot lives")
-    yield opened
-    opened.page.close()
+    with driven(browser, player) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
