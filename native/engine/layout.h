@@ -142,6 +142,7 @@ struct WorldParams {
 template <class V>
 struct SurfaceParams {
   V friction;
+  V torsion;  // × the torsional friction of who touches
   V stiffness, damping;
   ImpedanceCurve<V> impedance;
 };

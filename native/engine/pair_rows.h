@@ -69,7 +69,7 @@ WALKIES_NOINLINE void start_pair_contact(const Model<Scalar<V>>& m, const Pair<S
   if (c.rows > 1) d = d / ((two * m.inverse_impratio) * mu2 * (one + mu2));
   c.weight = keep(depth < V{}, d);
   c.mu[0] = c.mu[1] = p.friction;
-  c.mu[2] = splat<V>(pair.spin), c.mu[3] = c.mu[4] = splat<V>(pair.roll);
+  c.mu[2] = p.torsion * pair.spin, c.mu[3] = c.mu[4] = splat<V>(pair.roll);
   V speed[kMaxPairEdges];
   const V moved = m.timestep * pair_edges(c, qd, speed), stiffness = p.stiffness * imp;
   for (int e = 0; e < c.edges(); e++) c.residual[e] = p.damping * speed[e] + stiffness * depth;

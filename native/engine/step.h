@@ -112,13 +112,13 @@ WALKIES_NOINLINE const Frame<V>* ground_frame(Physics<V>& w, const Collider<Scal
 
 // Edges beyond the fourth. turns: how fast the link turns about their axes.
 template <class V>
-WALKIES_NOINLINE void start_twist(Physics<V>& w, const Touch<Scalar<V>>& touch, Contact<V>& c, V turns[3]) {
+WALKIES_NOINLINE void start_twist(Physics<V>& w, const Touch<Scalar<V>>& touch, V torsion, Contact<V>& c, V turns[3]) {
   Twist<V>& twist = *w.twists++;
   c.twist = &twist;
   twist.axes = touch.condim == 4 ? 1 : 3;
   twist.link = w.motion.link;
   twist.axis[0] = c.frame->normal, twist.axis[1] = c.frame->first, twist.axis[2] = c.frame->second;
-  twist.mu[0] = splat<V>(touch.spin), twist.mu[1] = twist.mu[2] = splat<V>(touch.roll);
+  twist.mu[0] = torsion * touch.spin, twist.mu[1] = twist.mu[2] = splat<V>(touch.roll);
   const Vec3<V> omega = w.motion.velocity[0].angular;
   for (int i = 0; i < twist.axes; i++) {
     turns[i] = dot(twist.axis[i], omega);
@@ -150,8 +150,9 @@ WALKIES_INLINE Contact<V>& start_rows(Physics<V>& w, int i, const Touch<Scalar<V
     });
   });
   V turns[3];
-  if (touch.condim > 3) start_twist(w, touch, c, turns);
-  start_contact(w.model, w.params.surface[touch.surface], w.params.collider[i].inverse_weight, touch.condim, depth,
+  const SurfaceParams<V>& surface = w.params.surface[touch.surface];
+  if (touch.condim > 3) start_twist(w, touch, surface.torsion, c, turns);
+  start_contact(w.model, surface, w.params.collider[i].inverse_weight, touch.condim, depth,
                 velocity, turns, c);
   return c;
 }

@@ -19,11 +19,13 @@ from walkies import files
 from walkies.cli import train
 from walkies.deploy import policy_file
 from walkies.errors import UserError
+from walkies.robots import get_robot
 from walkies.run import folders
 from walkies.run.config import TrainConfig, build, expanded, resumed
 from walkies.run.folders import RunFolder
 from walkies.run.training import Training
 from walkies.tasks.randomization import SETS, Range, without
+from walkies.tasks.scale.units import task_of
 from walkies.tasks.walk import WalkConfig
 
 SMALL = [
@@ -240,3 +242,23 @@ def test_training_compiles_its_iteration_once():
     training.state = training.state._replace(actors=actors._replace(state=actors.state._replace(clock=number)))
     training.advance()
     assert training.iteration._cache_size() == 2
+
+
+def test_a_set_replaces_the_randomization_that_a_robot_brings() -> None:
+    """As on a command line, where it stands in the task already."""
+    task = task_of(get_robot("biped"))
+    assert task.randomization != WalkConfig().randomization
+    config = expanded(TrainConfig(robot="biped", task=task, randomization="none"))
+    assert config.task.randomization == SETS["none"]
+    other = replace(task, randomization=replace(task.randomization, robots="run"))
+    with pytest.raises(UserError, match="--randomization none"):
+        expanded(TrainConfig(robot="biped", task=other, randomization="none"))
+
+
+@pytest.mark.parametrize(("torsion", "condim"), [(Range(1.0, 1.0), 3), (Range(0.0, 2.0), 4)])
+def test_the_ground_resists_turning_feet_where_training_randomizes_it(torsion: Range, condim: int) -> None:
+    """Elsewhere that would be rows in the solver for nothing."""
+    contact = replace(SETS["walkies"].contact, torsion=torsion)
+    task = WalkConfig(randomization=replace(SETS["walkies"], contact=contact))
+    model = build(TrainConfig(task=task)).simulator.model
+    assert model.geom("floor").condim == condim

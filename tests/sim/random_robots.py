@@ -42,6 +42,7 @@ def random_params(model: mujoco.MjModel, num_envs: int, seed: int) -> Params:
         contact_solimp=scaled(nominal.contact_solimp, 0.8, 1),
         body_invweight0=scaled(nominal.body_invweight0, 0.7, 1.3),
         dof_invweight0=scaled(nominal.dof_invweight0, 0.7, 1.3),
+        torsion=jnp.asarray(rng.uniform(0.3, 3.0, num_envs)),
     )
     return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 

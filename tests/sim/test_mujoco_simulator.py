@@ -24,7 +24,7 @@ ROBOTS, CONTROL_STEPS, SUBSTEPS = 6, 60, 5
 
 @pytest.fixture(scope="module")
 def simulator() -> MujocoSimulator:
-    return make_simulator("mujoco", PUPPER, threads=2)
+    return make_simulator("mujoco", PUPPER, threads=2, torsion=True)
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def model_of(nominal: mujoco.MjModel, prepared: Prepared, robot: int) -> mujoco.
     model.geom_solmix[:], model.geom_solmix[floor] = 0, 1
     model.geom_solref[floor], model.geom_solimp[floor] = params.contact_solref, params.contact_solimp
     model.geom_friction[:, 0] = params.friction
+    model.geom_friction[:, 1] = params.torsion * model.geom(PUPPER.foot_geoms[0]).friction[1]
     return model
 
 
@@ -174,7 +175,7 @@ def test_parameters_mean_what_a_model_compiled_from_them_means(simulator: Mujoco
     after, _ = simulator.step(prepared, state, held(targets[0]))
     for i in range(20):
         p = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], params)
-        spec = mujoco.MjSpec.from_file(str(PUPPER.mjcf))
+        spec = load_spec(PUPPER, torsion=True)
         for body, mass, com, inertia in zip(spec.bodies[1:], p.body_mass, p.body_ipos, p.body_inertia, strict=True):
             body.mass, body.ipos, body.fullinertia = mass, com, inertia
             body.inertia, body.iquat = [0, 0, 0], [1, 0, 0, 0]
@@ -202,6 +203,7 @@ def _with_motors_and_contacts(model: mujoco.MjModel, p: Params) -> mujoco.MjMode
     model.geom_solimp[floor] = 2 * p.contact_solimp - model.geom_solimp[model.geom(PUPPER.foot_geoms[0]).id]
     model.geom_solref[floor] = 2 * p.contact_solref - model.geom_solref[model.geom(PUPPER.foot_geoms[0]).id]
     model.geom_friction[:, 0] = p.friction
+    model.geom_friction[:, 1] = p.torsion * model.geom(PUPPER.foot_geoms[0]).friction[1]
     return model
 
 

@@ -76,6 +76,7 @@ SHOWN = {
     # Stretch along z scales the second moment along z by its square; shear xy moves x with y.
     "stretch": (lambda r, m: np.sqrt(moment(r, 2, 2) / moment(m, 2, 2)), Range(0.8, 1.2)),
     "shear": (lambda r, m: (moment(r, 1, 2) - moment(m, 1, 2)) / moment(m, 2, 2), Range(-0.2, 0.2)),
+    "torsion": (lambda r, m: r.params.torsion, Range(0.0, 2.0)),
     "softness": (lambda r, m: (r.params.contact_solref / m.contact_solref)[:, 0], Range(0.6, 1.5)),
     "depth": (lambda r, m: (r.params.contact_solimp / m.contact_solimp)[:, 2], Range(0.5, 2.0)),
     "slope": (slope_of, Range(0.0, 0.1)),
@@ -283,8 +284,8 @@ def test_every_set_can_be_drawn_and_told_to_the_critic(nominal, name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(robots._replace(params=limited)))
 
 
-def test_the_critic_is_told_of_soft_ground_where_it_is_random(nominal):
-    config = only("contact", WALKIES, softness=Range(0.5, 1.5), depth=Range(0.5, 2.0))
+def test_the_critic_is_told_of_the_ground_where_it_is_random(nominal):
+    config = only("contact", WALKIES, torsion=Range(0.0, 2.0), softness=Range(0.5, 1.5), depth=Range(0.5, 2.0))
     robots = drawn(nominal, config, n=64)
-    assert robots.privileged.shape == (64, privileged_size(config)) == (64, PRIVILEGED + 2)
+    assert robots.privileged.shape == (64, privileged_size(config)) == (64, PRIVILEGED + 3)
     np.testing.assert_allclose(robots.privileged[:, -2], robots.params.contact_solref[:, 0] / 0.02 - 1, atol=1e-5)

@@ -22,7 +22,8 @@ WIDE = {
     "mass": Range(0.7, 1.4), "stretch": Range(0.7, 1.4), "shear": Range(-0.4, 0.4), "com_x": Range(-0.05, 0.05),
     "com_y": Range(-0.03, 0.03), "com_z": Range(-0.03, 0.03), "link_com": Range(-0.01, 0.01),
     "payload": Range(-0.3, 0.6), "payload_x": Range(-0.1, 0.1), "payload_height": Range(0.0, 0.2),
-    "friction": Range(0.1, 0.4), "softness": Range(0.5, 2.0), "depth": Range(0.3, 3.0), "slope": Range(0.1, 0.2),
+    "friction": Range(0.1, 0.4), "torsion": Range(3.0, 6.0),
+    "softness": Range(0.5, 2.0), "depth": Range(0.3, 3.0), "slope": Range(0.1, 0.2),
     "kp": Range(0.5, 1.5), "kd": Range(0.5, 2.0), "strength": Range(0.3, 1.5), "frictionloss": Range(0.2, 2.0),
     "damping": Range(0.0, 5.0), "armature": Range(0.3, 3.0), "command_delay": Range(0.004, 0.06),
     "imu_delay": Range(0.004, 0.016),
@@ -39,7 +40,9 @@ def test_all_that_changes_physics_is_here():
 @functools.cache
 def simulators():
     """Both, converged, without contacts between the robot's own parts."""
-    model = load_model(PUPPER, own_contacts=False, visuals=False, ground_sensors=True, solver_iterations=100)
+    model = load_model(
+        PUPPER, own_contacts=False, visuals=False, ground_sensors=True, solver_iterations=100, torsion=True
+    )
     model.opt.tolerance, model.opt.ls_tolerance = 0, 1e-10
     both = NativeSimulator(model, solver="exact", threads=1), MujocoSimulator(model, threads=1)
 

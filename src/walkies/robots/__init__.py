@@ -58,6 +58,7 @@ def load_model(
     solver_iterations: int | None = None,
     visuals: bool = True,
     ground_sensors: bool = False,
+    torsion: bool = False,
 ) -> mujoco.MjModel:
     """Compile a robot's MJCF; arguments and errors are those of `load_spec`."""
     spec = load_spec(
@@ -66,6 +67,7 @@ def load_model(
         solver_iterations=solver_iterations,
         visuals=visuals,
         ground_sensors=ground_sensors,
+        torsion=torsion,
     )
     return spec.compile()
 
@@ -77,6 +79,7 @@ def load_spec(
     solver_iterations: int | None = None,
     visuals: bool = True,
     ground_sensors: bool = False,
+    torsion: bool = False,
 ) -> mujoco.MjSpec:
     """A robot's model as an MjSpec, which can be changed before it is compiled.
 
@@ -88,6 +91,8 @@ def load_spec(
             and not ten times as much, so that thousands of copies are cheap; the physics is the same, masses included.
         ground_sensors: add a sensor per colliding sphere that reads the force of the ground on it, world frame, N
             (named `ground_force_` + the sphere's name; they cost time and change no motion).
+        torsion: let the ground resist feet that turn on the spot, by the model's coefficients (MuJoCo's condim 4; a
+            larger condim of the model remains).
 
     Raises:
         ValueError: a number of iterations below 1.
@@ -108,6 +113,9 @@ def load_spec(
         touch_only_the_ground(spec)
     if ground_sensors:
         _add_ground_sensors(spec)
+    if torsion:
+        for geom in spec.worldbody.geoms:
+            geom.condim = max(geom.condim, 4)
     return spec
 
 

@@ -169,7 +169,7 @@ def expanded(config: TrainConfig) -> TrainConfig:
     if config.randomization is None:
         return config
     chosen = named_set(config.randomization)
-    if config.task.randomization not in (WalkConfig().randomization, chosen):
+    if config.task.randomization not in (chosen, WalkConfig().randomization, task_of(robot).randomization):
         raise UserError(
             f"--randomization {config.randomization}: got values under --task.randomization as well; give one or the "
             "other (values start from the preset walkies)"
@@ -186,7 +186,11 @@ def build(config: TrainConfig) -> Walk:
     config = expanded(config)
     robot = get_robot(config.robot)
     simulator = make_simulator(
-        config.simulator, robot, threads=config.threads, self_contacts="all" if config.self_contacts else "none"
+        config.simulator,
+        robot,
+        threads=config.threads,
+        self_contacts="all" if config.self_contacts else "none",
+        torsion=config.task.randomization.contact.resists_turning,
     )
     return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
 

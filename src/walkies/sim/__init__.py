@@ -32,6 +32,7 @@ def make_simulator(
     threads: int | None = None,
     solver: str = "train",
     self_contacts: str | Sequence[tuple[str, str]] = "none",
+    torsion: bool = False,
 ) -> Simulator:
     """A simulator of `robot` on flat ground.
 
@@ -44,6 +45,8 @@ def make_simulator(
             (converged); the other engines have their own.
         self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
             `mujoco` has them all in any case, the other engines none.
+        torsion: whether the ground resists feet that turn on the spot (`walkies.robots.load_spec`); `bullet` and `dart`
+            do not have it.
 
     Raises:
         ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
@@ -58,18 +61,18 @@ def make_simulator(
     if name == "native":
         from walkies.sim.native import NativeSimulator
 
-        model = load_model(robot, own_contacts=self_contacts != "none", visuals=False)
+        model = load_model(robot, own_contacts=self_contacts != "none", visuals=False, torsion=torsion)
         return NativeSimulator(model, substeps, solver, threads, self_contacts=self_contacts)
     iterations = None if solver == "train" else EXACT_ITERATIONS
     if name == "mujoco":
         from walkies.sim.mujoco import MujocoSimulator
 
-        model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations)
+        model = load_model(robot, visuals=False, ground_sensors=True, solver_iterations=iterations, torsion=torsion)
         return MujocoSimulator(model, substeps=substeps, threads=threads)
     if name == "mjx":
         from walkies.sim.other.mjx import MjxSimulator
 
-        model = load_model(robot, own_contacts=False, visuals=False, solver_iterations=iterations)
+        model = load_model(robot, own_contacts=False, visuals=False, solver_iterations=iterations, torsion=torsion)
         return MjxSimulator(model, substeps)
     if name in SIMULATORS:
         from walkies.sim.other.simulator import OtherSimulator

@@ -50,6 +50,8 @@ class Params(NamedTuple):
     friction: Array
     """(n,), above 0: sliding friction of every contact with the ground (both geoms get it, so MuJoCo's maximum is
     it)."""
+    torsion: Array
+    """(n,), 0 or more, × the model's: torsional friction of every contact that has it (MuJoCo's condim 4 or 6)."""
     kp: Array
     """(n, nu) N m/rad"""
     kd: Array

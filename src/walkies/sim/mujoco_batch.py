@@ -11,6 +11,7 @@ import numpy as np
 from mujoco import batch
 
 from walkies.sim.base import Params, torque_range
+from walkies.sim.params import full_contact, sphere_geoms
 
 Array = Any
 """numpy.ndarray or jax.Array"""
@@ -61,7 +62,8 @@ def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
       wrong once a centre of mass moves. The same holds for bounding volumes, which are stored in the inertial frame:
       without the midphase they are not used.
     - The ground gets priority, so that its solref, solimp and friction are those of its contacts and need no mixing,
-      and contacts between the robot's own parts keep theirs.
+      and contacts between the robot's own parts keep theirs. It then decides alone in which directions there is
+      friction too, so it gets what the first sphere on it has.
     """
     model = copy.copy(model)
     model.body_sameframe[:] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
@@ -73,6 +75,8 @@ def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
     model.body_simple[1:] = 0
     model.dof_simplenum[:] = 0
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    contact = full_contact(model, ground, sphere_geoms(model)[0])
+    model.geom_condim[ground], model.geom_friction[ground] = contact.condim, contact.friction
     model.geom_priority[ground] = model.geom_priority.max() + 1
     return model
 
@@ -128,6 +132,8 @@ class Workspace(Kinematics):
         field["body_inertia"][:, 1:] = prepared.body_principal
         field["body_invweight0"][:, 1:, 0] = params.body_invweight0
         field["geom_friction"][:, [ground, *self._spheres], 0] = np.asarray(params.friction)[:, None]
+        torsion = self._own["geom_friction"][ground, 1] * np.asarray(params.torsion)
+        field["geom_friction"][:, ground, 1] = np.maximum(torsion, mujoco.mjMINMU)
         field["geom_solref"][:, ground] = params.contact_solref
         field["geom_solimp"][:, ground] = params.contact_solimp
         field["actuator_gainprm"][:, :, 0] = params.kp

@@ -260,6 +260,7 @@ def _params(model: mujoco.MjModel, ground: int, foot: int) -> Params:
         body_ipos=one(model.body_ipos[1:]),
         body_inertia=one([inertia_in_body_frame(model, body) for body in range(1, model.nbody)]),
         friction=one(friction),
+        torsion=one(1.0),
         kp=one(-model.actuator_biasprm[:, 1]),
         kd=one(-model.actuator_biasprm[:, 2]),
         torque_limit=one(limit),

@@ -33,7 +33,7 @@ MIN_FRICTION = 1e-5
 """MuJoCo's smallest friction (mjMINMU)."""
 
 MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, 34, 22, 7
-BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 10
+BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 11
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
 
@@ -317,8 +317,8 @@ def pack(model: LeggedModel, params: Params, num_rows: int, xp: ModuleType, dtyp
         )
         solimp = _clean_impedance(solimp, xp)
         stiffness, damping = spring_damper(solref, solimp, model.timestep, xp)
-        friction = surface.friction * rows(params.friction)
-        surfaces.append(xp.stack([friction, stiffness, damping], axis=-1))
+        friction, torsion = surface.friction * rows(params.friction), rows(params.torsion)
+        surfaces.append(xp.stack([friction, torsion, stiffness, damping], axis=-1))
         surfaces.append(impedance_curve(solimp, xp))
     return xp.concatenate(
         [

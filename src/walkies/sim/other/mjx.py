@@ -214,7 +214,7 @@ class MjxSimulator:
                 "body_iquat": model.body_iquat.at[1:].set(params.iquat),
                 "body_inertia": model.body_inertia.at[1:].set(params.moments),
                 "body_invweight0": model.body_invweight0.at[1:, 0].set(p.body_invweight0),
-                "geom_friction": model.geom_friction.at[feet, 0].set(p.friction),
+                "geom_friction": model.geom_friction.at[feet, 0].set(p.friction).at[ground, 1].multiply(p.torsion),
                 "geom_solref": model.geom_solref.at[ground].set(p.contact_solref),
                 "geom_solimp": model.geom_solimp.at[ground].set(p.contact_solimp),
                 "actuator_gainprm": model.actuator_gainprm.at[:, 0].set(p.kp),

@@ -106,12 +106,19 @@ class Body:
     )
 
 
+@renamed.added(torsion=ONE)
 @dataclass(frozen=True)
 class Contact:
     """The ground. It never bounces the robot: the damping ratio of contacts stays the model's."""
 
     friction: Annotated[Range, Between(0.0, 100.0, "(]")] = quantity(
         Range(0.4, 1.4), "1", "episode", "sliding friction of all contacts with the ground"
+    )
+    torsion: Annotated[Range, Between(0.0, 1000.0)] = quantity(
+        ONE,
+        "×",
+        "episode",
+        "torsional friction of the feet: it resists turning on the spot; where it is always 1, as the model has it",
     )
     softness: Annotated[Range, Between(0.0, 1000.0, "(]")] = quantity(
         ONE, "×", "episode", "time constant of ground contacts: a factor of 2 is a quarter of the stiffness"
@@ -122,6 +129,11 @@ class Contact:
     slope: Annotated[Range, Between(0.0, 1.0, "[)")] = quantity(
         Range(0.0, 0.09), "rad", "episode", "slope of the ground, in a uniformly drawn direction: gravity is tilted"
     )
+
+    @property
+    def resists_turning(self) -> bool:
+        """Whether the ground resists feet that turn, even where it does not in the model."""
+        return self.torsion != ONE
 
 
 @dataclass(frozen=True)
@@ -241,7 +253,7 @@ GROUPS = ("body", "contact", "motor", "latency", "sensing", "pushes")
 
 NONE = Randomization(
     body=Body(ONE, ONE, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
-    contact=Contact(ONE, ONE, ONE, ZERO),
+    contact=Contact(ONE, ONE, ONE, ONE, ZERO),
     motor=Motor(ONE, ONE, ONE, ONE, ONE, ONE),
     latency=Latency(ZERO, ZERO, ZERO, ZERO),
     sensing=Sensing(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),

@@ -77,6 +77,7 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
         body_ipos=com,
         body_inertia=inertia,
         friction=friction,
+        torsion=nominal.torsion * one(contact, "torsion"),
         kp=nominal.kp * kp * strength,
         kd=nominal.kd * kd * strength,
         torque_limit=nominal.torque_limit * strength,
@@ -177,4 +178,4 @@ def _softened(solref: Array, softness: Array) -> Array:
 
 def _told_contact(contact: Contact) -> list[str]:
     """What the critic observes of the ground besides its friction: the randomized quantities."""
-    return [name for name in ("softness", "depth") if not getattr(contact, name).fixed]
+    return [name for name in ("torsion", "softness", "depth") if not getattr(contact, name).fixed]
