@@ -13,11 +13,10 @@ from walkies.deploy.controllers import inputs
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
 from walkies.deploy.policy_file import PolicyFile, per_joint
 from walkies.robots.base import Robot
-from walkies.tasks.motion.movement import Playback
 from walkies.tasks.signal import Sensed
 
 
-class GenericController:
+class GenericController(inputs.Plays):
     """See the module and `Controller`."""
 
     action_ticks = 1
@@ -49,19 +48,6 @@ class GenericController:
         self.applied = self.action
         self.failed = np.zeros(n, bool)
         self.inputs = inputs.begin(self.policy, n)
-
-    @property
-    def playback(self) -> Playback | None:
-        """Where the policy's recorded movement is."""
-        return self.inputs.playback
-
-    def play(self, clip: str) -> None:
-        """Ask for a clip of the policy's recorded movement.
-
-        Raises:
-            ValueError: it has no such clip.
-        """
-        self.inputs = inputs.play(self.policy, self.inputs, clip)
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False

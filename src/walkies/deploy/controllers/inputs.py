@@ -65,16 +65,27 @@ def jump(policy: PolicyFile, inputs: Inputs, pressed: np.ndarray, seconds: float
     return inputs._replace(jumps=slot.trigger(inputs.jumps, pressed, seconds))
 
 
-def play(policy: PolicyFile, inputs: Inputs, clip: str) -> Inputs:
-    """Ask for a clip of the policy's recorded movement.
+class Plays:
+    """The part of a controller that plays a policy's recorded movement."""
 
-    Raises:
-        ValueError: it has no such clip.
-    """
-    movement = policy.blocks.trick
-    if movement is None or inputs.playback is None:
-        raise ValueError(f"clip {clip!r}: the policy has no recorded movement")
-    return inputs._replace(playback=movement.request(inputs.playback, clip))
+    policy: PolicyFile
+    inputs: Inputs
+
+    @property
+    def playback(self) -> Playback | None:
+        """Where the movement is; None: the policy has none."""
+        return self.inputs.playback
+
+    def play(self, clip: str) -> None:
+        """Ask for a clip of the movement.
+
+        Raises:
+            ValueError: there is no such clip, or no movement.
+        """
+        movement = self.policy.blocks.trick
+        if movement is None or self.inputs.playback is None:
+            raise ValueError(f"clip {clip!r}: the policy has no recorded movement")
+        self.inputs = self.inputs._replace(playback=movement.request(self.inputs.playback, clip))
 
 
 def told(

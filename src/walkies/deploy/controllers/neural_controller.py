@@ -18,13 +18,12 @@ import numpy as np
 
 from walkies.deploy.controllers import inputs
 from walkies.deploy.controllers.base import MotorCommand, Sensors, gravity_in_body
-from walkies.deploy.controllers.inputs import UNLIMITED, Inputs, Speeds
+from walkies.deploy.controllers.inputs import UNLIMITED, Inputs, Plays, Speeds
 from walkies.deploy.policy_file import PolicyFile
 from walkies.quaternions import up_in_body
 from walkies.robots.base import Robot
 from walkies.tasks import signal
 from walkies.tasks.contract import FADE_IN, OBSERVATION_CLIP
-from walkies.tasks.motion.movement import Playback
 from walkies.tasks.signal import Sensed
 
 
@@ -224,7 +223,7 @@ def board(robot: Robot, command: MotorCommand) -> MotorCommand:
     )
 
 
-class NeuralController:
+class NeuralController(Plays):
     """`tick` and `board` with their memory; see `walkies.deploy.controllers.Controller`."""
 
     failure = "controller failed"
@@ -295,17 +294,12 @@ class NeuralController:
         self.memory = self.memory._replace(inputs=self.memory.inputs._replace(running=held))
 
     @property
-    def playback(self) -> Playback | None:
-        """Where the policy's recorded movement is."""
-        return self.memory.inputs.playback
+    def inputs(self) -> Inputs:
+        return self.memory.inputs
 
-    def play(self, clip: str) -> None:
-        """Ask for a clip of the policy's recorded movement.
-
-        Raises:
-            ValueError: it has no such clip.
-        """
-        self.memory = self.memory._replace(inputs=inputs.play(self.policy, self.memory.inputs, clip))
+    @inputs.setter
+    def inputs(self, value: Inputs) -> None:
+        self.memory = self.memory._replace(inputs=value)
 
     def tick(
         self, sensors: Sensors, velocity_command: np.ndarray | None, emergency_stop: bool | np.ndarray = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from walkies.deploy.controllers.inputs import Plays
 from walkies.judge.loop import Loop, Motion
 from walkies.judge.motion.replay import FAR, NEAR, between
 from walkies.judge.ranges import CONTROL_DT, EPISODE_SECONDS, STEPS, Conditions
@@ -46,7 +47,8 @@ class Requests:
     """Asks the controller of a loop for the clips of a movement in turn, as a person with a gamepad would."""
 
     def __init__(self, loop: Loop, movement: Movement) -> None:
-        self.loop, self.movement = loop, movement
+        assert isinstance(loop.controller, Plays), "what plays a trick is one of walkies' controllers"
+        self.controller, self.movement = loop.controller, movement
         self.dt = loop.controller.action_ticks / loop.controller.tick_rate
         self.played = [movement.clips[0].name]
         """Clips, the one asked for last at the end."""
@@ -55,7 +57,9 @@ class Requests:
     @property
     def playback(self) -> Playback:
         """Of the loop's controller."""
-        return self.loop.controller.playback  # type: ignore[attr-defined]
+        playback = self.controller.playback
+        assert playback is not None, "its policy has the movement"
+        return playback
 
     def ask(self) -> None:
         """After an action: ask for the clip that was not played for longest, of those that may follow."""
@@ -72,7 +76,7 @@ class Requests:
         if others:
             name = min(others, key=lambda one: self.played.index(one) if one in self.played else -1)
             self.played = [*(one for one in self.played if one != name), name]
-            self.loop.controller.play(name)  # type: ignore[attr-defined]
+            self.controller.play(name)
             self.asked = True
 
 
