@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-Array = jax.Array
+from walkies.later import Array, jnp
 
 DOWN = np.array([0.0, 0.0, -1.0], np.float32)
 """Into the ground, world frame."""

@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import jax
+from walkies.later import Array, jax
 
-Array = jax.Array
-Key = jax.Array
+Key = Array
 S = TypeVar("S")
 
 

@@ -7,10 +7,10 @@ import functools
 import os
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.later import jax
 
 LIBRARY = "libwalkies_native.so"
 

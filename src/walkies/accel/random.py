@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from walkies.accel import library
 from walkies.accel.threads import most_threads
+from walkies.later import Array, jax, jnp
 
-Array = jax.Array
 Permutation = Callable[[Array, int], Array]
 """(key, count) → 0 … count − 1 in random order (count,), int32."""
 

@@ -20,18 +20,18 @@ from walkies.cli.arguments import configured, presets
 from walkies.cli.arguments.flags import starting_from
 from walkies.cli.robots.named import strained, taken
 from walkies.errors import UserError
-from walkies.rl.finite import REMEDY, Diverged
 from walkies.robots import get_robot
 from walkies.run.config import TrainConfig, default_minutes, devices_of, load_terms, of_robot, resumed
 from walkies.run.folders import RUNS, LockedRun, RunFolder, locked, refuse_unwritable, to_dict
 from walkies.run.interrupt import exit_status
-from walkies.run.training import Training, learn, prepare
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.scale.units import task_of
 from walkies.terminal import PROGRAM, called, narrowed, say
 
-if TYPE_CHECKING:  # TensorBoard and what else logs is loaded by who trains
+if TYPE_CHECKING:  # what trains is imported by who trains
+    from walkies.rl.finite import Diverged
     from walkies.run.loggers import Logger
+    from walkies.run.training import Training
 
 
 def _start(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -57,6 +57,7 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
     report.html, curves, checkpoints and a video. Ctrl-C ends training early and still exports; --resume continues it.
     """
     started = time.monotonic()
+    get_robot(config.robot)  # a name that nobody has is said at once
     if config.resume and config.out is None:
         raise UserError("--resume: name the run to continue with --out FOLDER")
     if config.wandb is not None and importlib.util.find_spec("wandb") is None:
@@ -77,6 +78,8 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
 
 def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     """Train, export, and upload if asked; returns why it ended (`walkies.run.training.learn`)."""
+    from walkies.run.training import prepare
+
     minutes = default_minutes(config)
     seconds = None if minutes is None else 60.0 * minutes
     for line in strained(get_robot(config.robot)):
@@ -93,9 +96,11 @@ def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
 
 def _learn(config: TrainConfig, training: Training, folder: RunFolder, seconds: float | None, started: float) -> str:
     """Train for so many seconds from `started`, export, and upload if asked; returns why it ended."""
+    from walkies.rl.finite import Diverged
     from walkies.run import stages
     from walkies.run.loggers import open_loggers
     from walkies.run.progress import Progress
+    from walkies.run.training import learn
 
     title = f"{config.robot}, seed {config.seed}, {config.simulator} simulator, into {folder.path}"
 
@@ -130,6 +135,8 @@ def _deliver(training: Training, folder: RunFolder, loggers: list[Logger]) -> No
 
 def _diverged(error: Diverged, training: Training, folder: RunFolder, loggers: list[Logger]) -> Diverged:
     """The error to end with after a training that diverged; the last policy kept before it is exported."""
+    from walkies.rl.finite import REMEDY, Diverged
+
     if (last := folder.latest_checkpoint()) is None:
         return Diverged(f"{error}, the first of this run; {REMEDY}")
     training.restore(last)

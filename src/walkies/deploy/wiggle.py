@@ -10,10 +10,10 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.files import writing
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.robots.base import Robot
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies import memory
@@ -30,6 +28,7 @@ from walkies.judge.ranges import CONTROL_DT, TIMESTEP, Conditions, apply, draw, 
 from walkies.judge.record import Record, Recorder, empty
 from walkies.judge.report import report, scale_of
 from walkies.judge.report_card import EPISODES, SEED, Card
+from walkies.later import mujoco
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
 from walkies.sim.conditions import bodies_of

@@ -15,11 +15,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import Controller, MotorCommand, Sensors
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.sim import conditions
 from walkies.sim.base import torque_range

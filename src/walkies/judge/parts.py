@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import mujoco
 import numpy as np
 
 from walkies.judge.loop import Loop, Motion
 from walkies.judge.report_card import OwnContacts, Pair, Resting
+from walkies.later import mujoco
 
 EVERY = 5
 """Control steps between checks of contacts: the share of the time is as accurate, at a fifth of the cost."""

@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-import mujoco.batch
 import numpy as np
 
 from walkies.bounds import Between, refuse
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.robots.units import SHIFTS, growth, shift
 from walkies.sim import conditions

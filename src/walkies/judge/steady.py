@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers.generic import GenericController
@@ -13,6 +12,7 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.falls import Falls
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
 from walkies.judge.ranges import CONTROL_DT, TIMESTEP
+from walkies.later import mujoco
 from walkies.quaternions import rotation_of
 from walkies.robots import load_model
 from walkies.robots.base import Robot

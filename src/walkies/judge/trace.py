@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import MotorCommand
@@ -17,6 +16,7 @@ from walkies.deploy.controllers.neural_controller import CONFIGS, ControllerConf
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, model_for
 from walkies.deploy.policy_file import PolicyFile
 from walkies.judge.loop import Loop, Many, nominal_plant, standing
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 
 Joystick = Callable[[float], "np.ndarray | None"]

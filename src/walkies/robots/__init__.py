@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import shown
+from walkies.later import mujoco
 from walkies.robots import folders, record
 from walkies.robots.base import Robot
 from walkies.robots.pupper import PUPPER
-
-if TYPE_CHECKING:  # who only asks for a robot does not load MuJoCo
-    import mujoco
 
 ROBOTS: dict[str, Robot] = {PUPPER.name: PUPPER}
 """Robots whose record is code, by name; others have folders (`walkies.robots.folders`)."""
@@ -97,8 +93,6 @@ def load_spec(
     Raises:
         ValueError: a number of iterations below 1.
     """
-    import mujoco
-
     spec = mujoco.MjSpec.from_file(str(robot.mjcf))
     if robot.joints is not None:
         record.impose(spec, robot)
@@ -119,6 +113,11 @@ def load_spec(
     return spec
 
 
+def shape_name(model: mujoco.MjModel, geom: int) -> str:
+    """What MuJoCo calls the shape of a geom: sphere, capsule, ellipsoid, cylinder, box, mesh, plane, hfield."""
+    return mujoco.mjtGeom(model.geom_type[geom]).name.removeprefix("mjGEOM_").lower()
+
+
 def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
     """Leave no contacts of the robot's parts with one another."""
     ground = [geom for geom in spec.worldbody.geoms if geom.contype or geom.conaffinity]
@@ -132,8 +131,6 @@ def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
 
 def _discard_visuals(spec: mujoco.MjSpec) -> None:
     """Let the compiler drop visual shapes, after adding their mass to the bodies' inertias."""
-    import mujoco
-
     inertia_from_geoms = mujoco.mjtInertiaFromGeom
     if spec.compiler.inertiafromgeom == inertia_from_geoms.mjINERTIAFROMGEOM_TRUE:
         # The compiler could not state inertias where geoms overrule what is stated. It infers the same ones where
@@ -148,8 +145,6 @@ def _discard_visuals(spec: mujoco.MjSpec) -> None:
 
 def _add_ground_sensors(spec: mujoco.MjSpec) -> None:
     """One contact sensor per colliding sphere: net force of the ground on it, in world axes."""
-    import mujoco
-
     colliders = [geom for geom in spec.geoms if geom.contype or geom.conaffinity]
     ground = next(geom for geom in colliders if geom.type == mujoco.mjtGeom.mjGEOM_PLANE)
     for number, geom in enumerate(colliders):

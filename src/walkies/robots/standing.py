@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
 
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.robots.reading.anatomy import Anatomy, Limb, lowest, posed
 from walkies.robots.reading.check import LOWER, torque_limits, torques
@@ -91,6 +90,8 @@ def standing(model: mujoco.MjModel, robot: Robot, angles: np.ndarray) -> Standin
 
 def corners(points: np.ndarray) -> np.ndarray:
     """Corners of the convex hull of points (n, 2), counterclockwise; of points on a line its two ends."""
+    from scipy.spatial import ConvexHull, QhullError
+
     try:
         return points[ConvexHull(points).vertices]
     except (QhullError, ValueError):  # fewer than three, or on a line

@@ -11,24 +11,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from walkies.judge import report_card
-from walkies.robots import VISUAL_GROUP, get_robot, load_model, units
+from walkies.later import mujoco
+from walkies.robots import VISUAL_GROUP, get_robot, load_model, shape_name, units
 from walkies.show import replay
 
 PLAYER_FPS = 25.0
 """Poses per second in a page; the player draws between them."""
 DISTANCE = 1.0
 """m, from which the reference robot is seen; others from as much further as they are larger."""
-SHAPES = {
-    mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
-    mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
-    mujoco.mjtGeom.mjGEOM_ELLIPSOID: "sphere",
-    mujoco.mjtGeom.mjGEOM_CYLINDER: "cylinder",
-    mujoco.mjtGeom.mjGEOM_BOX: "box",
-}
+
+SHAPES = {"sphere": "sphere", "capsule": "capsule", "ellipsoid": "sphere", "cylinder": "cylinder", "box": "box"}
 """MuJoCo's primitive shapes by the names that webgl.js has for them."""
 
 ASSETS = Path(__file__).parent
@@ -174,7 +169,7 @@ def scene(motion: replay.Trajectory, fps: float = PLAYER_FPS) -> dict[str, Any]:
 
 def drawn(model: mujoco.MjModel) -> list[int]:
     """Geoms that show the robot; where these are meshes, of which the page knows nothing, its colliders do."""
-    plain = [geom for geom in range(model.ngeom) if int(model.geom_type[geom]) in map(int, SHAPES)]
+    plain = [geom for geom in range(model.ngeom) if shape_name(model, geom) in SHAPES]
     seen = [geom for geom in plain if model.geom_group[geom] == VISUAL_GROUP]
     meshes = np.any((model.geom_type == mujoco.mjtGeom.mjGEOM_MESH) & (model.geom_group == VISUAL_GROUP))
     return [geom for geom in plain if model.geom_bodyid[geom]] if meshes or not seen else seen
@@ -182,9 +177,8 @@ def drawn(model: mujoco.MjModel) -> list[int]:
 
 def shape(model: mujoco.MjModel, geom: int) -> dict[str, Any]:
     """One visual primitive in its body's frame."""
-    kind = mujoco.mjtGeom(int(model.geom_type[geom]))
-    size = model.geom_size[geom].tolist()
-    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+    kind, size = shape_name(model, geom), model.geom_size[geom].tolist()
+    if kind == "sphere":
         size = [size[0]] * 3
     material = int(model.geom_matid[geom])
     colour = model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom]

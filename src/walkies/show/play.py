@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import mujoco
 import numpy as np
 import tyro
 
@@ -18,16 +17,14 @@ from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.judge.exam import robot_of
 from walkies.judge.falls import FALL_TILT
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.run.folders import RunFolder, find_policy
 from walkies.show.pictures import theme
 from walkies.show.viewer.gauges import Gauges
 from walkies.show.viewer.listener import Listener, Port, announce, has_screen, listen
 from walkies.show.viewer.request import Ray, Request
-from walkies.show.viewer.scene import Scene
-from walkies.show.viewer.server import PageServer
 from walkies.show.viewer.settings import LOAD_SIDE, PAYLOAD_BODY, PUSH, SLIDERS
-from walkies.show.viewer.view import View
 from walkies.show.viewer.walker import Moment, Walker, command_range
 from walkies.tasks.walk import WalkConfig
 
@@ -58,6 +55,10 @@ class Play:
 
     def __init__(self, stages: list[Stage], task: WalkConfig, title: str, listener: Listener) -> None:
         """stages: at least one; the last is the one to begin with. task: whose rewards are plotted."""
+        from walkies.show.viewer.scene import Scene
+        from walkies.show.viewer.server import PageServer
+        from walkies.show.viewer.view import View
+
         self.title = title
         self.stages = stages
         self.chosen = len(stages) - 1

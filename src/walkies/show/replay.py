@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import MotorCommand
@@ -20,6 +18,7 @@ from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
 from walkies.judge.motion.trick import Requests
+from walkies.later import mujoco
 from walkies.quaternions import rotation_of
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from walkies.later import Array, jax, jnp
 from walkies.sim import base
 from walkies.sim.base import MAX_NUMBER, Readings, Simulator
-
-Array = jax.Array
 
 TARGET_MEMORY = 4
 """Targets kept in the state, newest first."""

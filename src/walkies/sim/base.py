@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-import jax
-import mujoco
 import numpy as np
 
-Array = jax.Array
+from walkies.later import Array, mujoco
 
 MAX_SPEED = 1e3
 """m/s and rad/s: a robot with any speed above this has blown up."""

@@ -12,15 +12,12 @@ from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
+from walkies.later import Array, jax, jnp, mujoco
 from walkies.sim.base import MAX_NUMBER, MAX_SPEED, Params, Readings, State
 from walkies.sim.params import ground_geom, sphere_geoms, usable
 
-Array = jax.Array
 R = TypeVar("R")
 
 MAX_WORKSPACES = 4

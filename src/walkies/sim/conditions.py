@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.sim.base import inertia_in_body_frame
 
@@ -25,7 +24,7 @@ GAP = "_gap"
 GAP_ARMATURE, GAP_DAMPING, GAP_SOLREF = 1e-5, 1e-3, (0.004, 1.0)
 """kg m², N m s/rad and (s, 1): next to nothing between the ends of the play, and hard at them."""
 
-Physics: TypeAlias = mujoco.MjModel | mujoco.batch.Batch
+Physics: TypeAlias = "mujoco.MjModel | mujoco.batch.Batch"
 """What conditions are written into: one robot, or n of them."""
 
 

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from walkies.accel.cpu import available_cores
+from walkies.later import Array, jax, jnp, mujoco
 from walkies.sim.base import Params
 from walkies.sim.callback import CallbackSimulator, Rollout
 from walkies.sim.mujoco_batch import Prepared, Workspace, engine_model
 from walkies.sim.params import actuated_dofs
 from walkies.sim.principal import principal_inertia
-
-Array = jax.Array
 
 
 class MujocoSimulator(CallbackSimulator):

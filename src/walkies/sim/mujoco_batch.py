@@ -6,10 +6,9 @@ import contextlib
 import copy
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
-from mujoco import batch
 
+from walkies.later import mujoco
 from walkies.sim.base import Params, torque_range
 from walkies.sim.params import full_contact, sphere_geoms
 
@@ -87,7 +86,7 @@ class Kinematics:
     def __init__(self, model: mujoco.MjModel, spheres: list[int], num_envs: int, threads: int) -> None:
         """threads: 0 for all."""
         self._model, self._spheres = model, spheres
-        self._batch = batch.Batch(model, num_envs, threads)
+        self._batch = mujoco.batch.Batch(model, num_envs, threads)
         self._position, self._twist, self._centre = (self._batch.bind(f) for f in ("geom_xpos", "cvel", "subtree_com"))
         self._bodies = model.geom_bodyid[spheres]
 
@@ -194,7 +193,7 @@ class Workspace(Kinematics):
         n, steps = control.shape[:2]
         out = {name: np.zeros((n, steps, size)) for name, size in self._sizes.items()}
         # After an error the other robots ran to the end, and `status` tells which did not.
-        with contextlib.suppress(batch.SimulationError):
+        with contextlib.suppress(mujoco.batch.SimulationError):
             self._batch.rollout(steps, control, record=RECORDS, out=out)
         # A warning counter is (information, count): MuJoCo counts bad states, which it resets, and full buffers.
         warnings = self._batch.warning[:, :, 1].sum(axis=1, dtype=np.int64)

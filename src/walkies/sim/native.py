@@ -11,18 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from walkies.accel.library import TARGETS, constants_attribute, library
 from walkies.accel.threads import most_threads
+from walkies.later import Array, jax, jnp, mujoco
 from walkies.sim.base import Params, Readings, State
 from walkies.sim.engine.model import pack, read_model
 from walkies.sim.params import usable
-
-Array = jax.Array
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ import itertools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
+from walkies.later import jax, jnp, mujoco
 from walkies.robots.base import Robot
 from walkies.sim.base import MAX_NUMBER, Params, inertia_in_body_frame
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import jax
-import jax.numpy as jnp
-
 from walkies.bounds import Between, Share
 from walkies.errors import UserError
+from walkies.later import Array, jax, jnp
 from walkies.tasks.gait.heading import NO_HOLD, HeadingHold
-
-Array = jax.Array
 
 Speed = Annotated[float, Between(0.0, 100.0)]
 """m/s or rad/s"""

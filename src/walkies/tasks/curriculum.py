@@ -15,13 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
-
 from walkies.bounds import Between, Share
+from walkies.later import Array, jnp
 from walkies.tasks.randomization import GROUPS, NONE, Randomization, Range
-
-Array = jax.Array
 
 
 @dataclass(frozen=True)

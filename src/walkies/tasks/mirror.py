@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
+from walkies.later import Array
 from walkies.mdp import Observation
 from walkies.robots.base import Robot
 from walkies.tasks import signal
 from walkies.tasks.contract import Contract
 from walkies.tasks.privileged import Privileged, Task
 from walkies.tasks.signal import Image
-
-Array = jax.Array
 
 
 class Mirror(NamedTuple):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from walkies.geometry import DOWN, to_body
+from walkies.later import jnp, mujoco
 from walkies.robots.base import Robot
 from walkies.sim.base import Simulator
 from walkies.tasks.randomization import Randomization

@@ -13,17 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 from walkies import renamed
 from walkies.bounds import ABOUT, AtMost, Between, fields_of
 from walkies.errors import UserError
+from walkies.later import Array, jnp
 from walkies.tasks.curriculum import Ramp  # noqa: F401  (its old name is looked up here)
 from walkies.tasks.motion.terms import Deviation, motion_height, motion_joints, motion_orientation, motion_speeds
 from walkies.tasks.scale.stature import Stature
-
-Array = jax.Array
 
 
 class Motion(NamedTuple):

@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from walkies.accel import random
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
 from walkies.geometry import DOWN, quaternion_of, to_body, yaw_of
+from walkies.later import Array, jax, jnp
 from walkies.mdp import Box, Observation, Outcome
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY, TARGET_MEMORY, Delays, State, initial_state
@@ -47,8 +46,6 @@ from walkies.tasks.rewards import Motion, RewardParams, RewardWeights
 from walkies.tasks.scale.stature import stature
 from walkies.tasks.signal import FRAME, Errors, Sensed
 from walkies.tasks.start import Start
-
-Array = jax.Array
 
 _GAIT_KEY, _MOTION_KEY = 5, 6
 """Folded into the key of new episodes for what belongs to their gait or movement; not below the number of keys that

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.robots.base import Robot
 

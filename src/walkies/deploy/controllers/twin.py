@@ -5,9 +5,8 @@ Physics takes steps of half a tick, since 520 Hz does not divide the usual 4 ms.
 
 from __future__ import annotations
 
-import mujoco
-
 from walkies.deploy.controllers.neural_controller import ControllerConfig
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.robots.base import Robot
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.later import mujoco
 from walkies.sim import conditions
 from walkies.sim.conditions import VOCABULARY
 from walkies.sim.params import actuated_dofs

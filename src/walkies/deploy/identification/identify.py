@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.twin import model_for
@@ -26,6 +25,7 @@ from walkies.deploy.identification.windows import HELD, WALKING, Cut, Measured, 
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.recordings.align import Log, require_signals
 from walkies.errors import UserError
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.sim.conditions import VOCABULARY
 from walkies.sim.params import actuated_dofs

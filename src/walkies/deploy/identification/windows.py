@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.identification.fit import MAX_DELAY, Windows
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.recordings.align import Log
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 
 HELD_ARMATURE = 1e6

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import MotorCommand, Sensors
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
 from walkies.judge.loop import Loop, Many, Motion, nominal_plant, standing
+from walkies.later import mujoco
 from walkies.quaternions import conjugate, product
 from walkies.robots import load_model
 from walkies.robots.base import Robot

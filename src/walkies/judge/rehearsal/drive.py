@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import mujoco.batch
 import numpy as np
 
 from walkies import memory
@@ -18,6 +17,7 @@ from walkies.judge.motion.trick import Frames
 from walkies.judge.ranges import SETTLE
 from walkies.judge.rehearsal import world
 from walkies.judge.rehearsal.conditions import Condition, Script, scripts
+from walkies.later import mujoco
 from walkies.quaternions import rotation_of
 from walkies.robots.base import Robot
 from walkies.sim import conditions as vocabulary

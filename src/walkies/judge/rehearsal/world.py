@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
 from walkies.judge.loop import Plant, Sense
 from walkies.judge.rehearsal.conditions import Script
+from walkies.later import mujoco
 from walkies.quaternions import product, rotation_of
 from walkies.robots import load_spec
 from walkies.robots.base import Robot

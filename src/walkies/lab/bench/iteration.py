@@ -12,14 +12,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from walkies.accel import cache
 from walkies.accel.cpu import Threads, settle_jax, use_cpu
 from walkies.bounds import Between
 from walkies.child import environment, python
+from walkies.later import jax, jnp
 from walkies.robots import DEFAULT, get_robot
 
 PARTS = ("acting", "physics", "task", "update")

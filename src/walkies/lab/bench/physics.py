@@ -13,17 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 import tyro
-from mujoco.batch import Batch
 
 from walkies.accel import library
 from walkies.accel.cpu import Threads, available_cores, use_cpu
 from walkies.bounds import Between
 from walkies.errors import UserError
+from walkies.later import jax, jnp, mujoco
 from walkies.robots import DEFAULT, get_robot, load_model, touch_only_the_ground
 from walkies.robots.base import Robot
 from walkies.sim import nominal_params
@@ -295,7 +292,7 @@ def policy_driver(path: str, robot: Robot, robots: int, rng: np.random.Generator
 def mujoco_run(model: mujoco.MjModel, walking: Walking, threads: int | None) -> Callable[[], None]:
     """A function that advances the walking robots by CONTROL_STEPS in `mujoco.batch.Batch`."""
     state, controls = walking.state, np.repeat(walking.targets, SUBSTEPS, axis=0)
-    batch = Batch(model, len(state.qpos), threads or 0)
+    batch = mujoco.batch.Batch(model, len(state.qpos), threads or 0)
     qpos, qvel, warmstart = (np.asarray(x, np.float64) for x in (state.qpos, state.qvel, state.qacc_warmstart))
     control = np.ascontiguousarray(controls.transpose(1, 0, 2), np.float64)
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from time import process_time
 from typing import Annotated, NamedTuple
 
-import mujoco
-import mujoco.batch
 import numpy as np
 
 from walkies.accel.cpu import MujocoThreads
@@ -30,6 +28,7 @@ from walkies.deploy.recordings.logs import Messages, Recording
 from walkies.errors import UserError
 from walkies.judge.loop import Loop, Many, Sense, layout, nominal_plant, standing
 from walkies.judge.trace import Joystick
+from walkies.later import mujoco
 from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 from walkies.sim import conditions

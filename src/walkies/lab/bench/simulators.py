@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -30,6 +28,7 @@ from walkies.lab import row_file, runner
 from walkies.lab.bench.physics import SUBSTEPS, Walking, held, mujoco_run, walk
 from walkies.lab.row_file import Row
 from walkies.lab.study.trials import commit
+from walkies.later import jax, jnp
 from walkies.markdown import table as markdown_table
 from walkies.robots import DEFAULT, get_robot, load_model
 from walkies.sim import EXACT_ITERATIONS, SIMULATORS, SimulatorName, make_simulator, nominal_params

@@ -6,16 +6,17 @@ import json as json_module
 import statistics
 import subprocess
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import viser
 
 from walkies import child
 from walkies.accel.cpu import Threads, use_cpu
 from walkies.bounds import Between
 from walkies.run.config import TrainConfig, devices_of
-from walkies.run.training import Training
+
+if TYPE_CHECKING:
+    from walkies.run.training import Training
 
 SETTLE = 1.0
 """s after a page has come or gone before a block is timed."""
@@ -63,6 +64,7 @@ def command(
 
 def measure(blocks: int, seconds: float, threads: int | None, config: TrainConfig | None = None) -> dict[str, Any]:
     """Control steps/s alone and watched, and the median over pairs of blocks of the relative slow-down."""
+    from walkies.run.training import Training
     from walkies.show.viewer.learn import Watch
 
     training = Training(config or TrainConfig(threads=threads))
@@ -107,6 +109,8 @@ def _watched(address: str, training: Training, watch: Any, seconds: float) -> fl
 
 
 def _client(address: str) -> subprocess.Popen[str]:
+    import viser
+
     command = child.python("-c", CLIENT, address, viser.__version__)
     client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child.environment())
     assert client.stdout is not None

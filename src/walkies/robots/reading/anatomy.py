@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import shown
+from walkies.later import mujoco
 
 LEG = 0.2
 """A limb is a leg if its lowest point is above the lowest of all by at most so much of its own height."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
-from scipy.optimize import nnls
 
+from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy, limits, lowest, posed
 from walkies.robots.reading.stand import KEYFRAME, Stand
 
@@ -120,6 +119,8 @@ def _contacts(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Prob
 
 def torques(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> np.ndarray:
     """N m that each joint needs to stand, the ground carrying the robot straight upward wherever a foot touches it."""
+    from scipy.optimize import nnls
+
     data = posed(model, parts.joints, stance.angles)
     mujoco.mj_forward(model, data)
     gravity = np.zeros(model.nv)

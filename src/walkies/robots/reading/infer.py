@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import write_bytes, write_text
+from walkies.later import mujoco
 from walkies.robots import record
 from walkies.robots.base import Robot
 from walkies.robots.folders import HERE, MODEL, NAME, name_of

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
+from walkies.robots import shape_name
 from walkies.robots.reading.anatomy import Anatomy
 from walkies.robots.reading.shapes import Sphere
 
@@ -24,14 +25,8 @@ MOST_FACES = 200_000
 """Of one mesh that only shows the robot; such a part is shown by its other shapes then, or not at all."""
 GROUND, OWN = 1, 2
 """Bits of what touches the ground, and of the robot's parts that touch one another."""
-SHELLS = {
-    int(mujoco.mjtGeom.mjGEOM_SPHERE): ("sphere", 1),
-    int(mujoco.mjtGeom.mjGEOM_CAPSULE): ("capsule", 2),
-    int(mujoco.mjtGeom.mjGEOM_ELLIPSOID): ("ellipsoid", 3),
-    int(mujoco.mjtGeom.mjGEOM_CYLINDER): ("cylinder", 2),
-    int(mujoco.mjtGeom.mjGEOM_BOX): ("box", 3),
-}
-"""What a shape is called, and how many numbers its size has."""
+SHELLS = {"sphere": 1, "capsule": 2, "ellipsoid": 3, "cylinder": 2, "box": 3}
+"""How many numbers the size of a shape has."""
 IMU = "imu"
 """The site of the IMU: where the model has one of this name, else the base's origin."""
 
@@ -250,12 +245,11 @@ class _Writer:
         turn = np.zeros(9)
         mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
         place = Pose(at.place + at.turn @ model.geom_pos[geom], at.turn @ turn.reshape(3, 3))
-        kind, material = int(model.geom_type[geom]), int(model.geom_matid[geom])
+        material = int(model.geom_matid[geom])
         rgba = model.mat_rgba[material] if material >= 0 else model.geom_rgba[geom]
-        if kind in SHELLS:
-            word, count = SHELLS[kind]
-            shape = f' type="{word}"{_numbers("size", model.geom_size[geom][:count])}'
-        elif kind == mujoco.mjtGeom.mjGEOM_MESH:
+        if (word := shape_name(model, geom)) in SHELLS:
+            shape = f' type="{word}"{_numbers("size", model.geom_size[geom][: SHELLS[word]])}'
+        elif word == "mesh":
             shape = self._mesh(int(model.geom_dataid[geom]), collides)
         else:
             shape = ""

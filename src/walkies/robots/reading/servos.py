@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy
 from walkies.robots.reading.check import torque_limits, torques, torques_alone
 from walkies.robots.reading.stand import Stand

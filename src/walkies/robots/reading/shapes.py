@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy, lowest
 from walkies.robots.reading.stand import Stand
 

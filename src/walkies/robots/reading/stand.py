@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
-from scipy.optimize import least_squares
 
+from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy, Limb, first_pose, limits, lowest, posed
 
 STRETCH, UPRIGHT = 0.75, 0.95
@@ -101,6 +100,8 @@ def _pose(model: mujoco.MjModel, parts: Anatomy, start: np.ndarray, shift: float
 
 def _leg(model: mujoco.MjModel, parts: Anatomy, leg: Limb, start: np.ndarray, shift: float) -> np.ndarray:
     """Angles of one leg's joints."""
+    from scipy.optimize import least_squares
+
     own = [parts.joints.index(joint) for joint in leg.joints]
     first = hip(model, leg)
     data = posed(model, parts.joints, start)

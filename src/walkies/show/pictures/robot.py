@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mujoco
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.patches import Circle, Polygon
-from scipy.spatial import ConvexHull
 
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.robots.base import Robot
 from walkies.show.pictures import theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 VIEWS = (("from the left", 0, 2, "forward, m", "up, m"), ("from above", 0, 1, "forward, m", "to the left, m"),
          ("from the front", 1, 2, "to the left, m", "up, m"))  # fmt: skip
@@ -41,6 +42,9 @@ def draw(robot: Robot, path: Path) -> None:
 def _view(
     axes: Axes, robot: Robot, model: mujoco.MjModel, data: mujoco.MjData, view: tuple[str, int, int, str, str]
 ) -> None:
+    from matplotlib.patches import Circle, Polygon
+    from scipy.spatial import ConvexHull
+
     title, right, up, across, along = view
     for body in range(2, model.nbody):
         ends = np.array([data.xpos[model.body_parentid[body]], data.xpos[body]])

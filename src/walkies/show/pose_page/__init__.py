@@ -9,18 +9,17 @@ import webbrowser
 from collections.abc import Mapping
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from walkies.errors import UserError
 from walkies.files import parse_json
-from walkies.robots import get_robot, load_model, pose
+from walkies.later import mujoco
+from walkies.robots import get_robot, load_model, pose, shape_name
 from walkies.robots.base import Robot
 from walkies.robots.reading.check import STRAINED
 from walkies.robots.standing import Standing, parts_of, standing
 from walkies.show.page import SHAPES
 from walkies.show.pictures.robot import COLOURS
-from walkies.show.pose_page.server import PoseServer
 from walkies.show.viewer.access import LOOPBACK
 from walkies.show.viewer.listener import Port, announce, has_screen, listen
 
@@ -133,20 +132,20 @@ def request(text: str | bytes) -> tuple[str, Any]:
 
 def drawn(model: mujoco.MjModel, base: int) -> list[int]:
     """Shapes of the robot that a page can draw; of a mesh it draws the box about it."""
-    kinds = {*map(int, SHAPES), int(mujoco.mjtGeom.mjGEOM_MESH)}
+    kinds = {*SHAPES, "mesh"}
     return [
         geom for geom in range(model.ngeom)
-        if int(model.geom_type[geom]) in kinds and model.body_rootid[model.geom_bodyid[geom]] == base
+        if shape_name(model, geom) in kinds and model.body_rootid[model.geom_bodyid[geom]] == base
     ]  # fmt: skip
 
 
 def shape(model: mujoco.MjModel, geom: int, role: str) -> dict[str, Any]:
     """A shape in its own frame. m; size as MuJoCo's, middle: of its box, for a mesh."""
-    kind, size = mujoco.mjtGeom(int(model.geom_type[geom])), model.geom_size[geom]
+    kind, size = shape_name(model, geom), model.geom_size[geom]
     middle = np.zeros(3)
-    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+    if kind == "mesh":
         middle, size = model.geom_aabb[geom][:3], model.geom_aabb[geom][3:]
-    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+    if kind == "sphere":
         size = np.repeat(size[:1], 3)
     return {"kind": SHAPES.get(kind, "box"), "size": size.tolist(), "middle": middle.tolist(), "role": role}
 
@@ -202,6 +201,8 @@ def command(name: str, /, port: Port | None = None, open: bool = True) -> None:
         port: Port of the page; default: 8012, or the next free one if that is taken.
         open: Open the page in a browser.
     """
+    from walkies.show.pose_page.server import PoseServer
+
     poser = Poser(name)
     listener = listen(LOOPBACK, port)
     server = PoseServer(poser.hello, poser.answer, listener)

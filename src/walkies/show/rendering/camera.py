@@ -18,11 +18,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies import child
 from walkies.errors import UserError
+from walkies.later import mujoco
 from walkies.show.rendering import gl
 
 NO_GL = 3

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots import get_robot, load_model
 from walkies.show import replay
 from walkies.show.rendering.camera import Camera, View

@@ -7,13 +7,13 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.blocks.jump import speed_cap
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.policy_file import PolicyFile, PolicyFileError
 from walkies.judge.falls import FALL_TILT
+from walkies.later import mujoco
 from walkies.quaternions import product
 from walkies.robots import load_model, units
 from walkies.robots.base import Robot

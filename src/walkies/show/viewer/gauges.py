@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from walkies.judge.falls import FALL_TILT
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.show.viewer.reference import Frame
 from walkies.show.viewer.walker import Moment, Walker

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.neural_controller import NeuralController
 from walkies.deploy.policy_file import PolicyFile
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.tasks.gait.task import stances
 from walkies.tasks.motion.heights import heights

@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 import trimesh
 import viser
 from trimesh.visual.material import PBRMaterial
 
+from walkies.later import mujoco
 from walkies.robots import VISUAL_GROUP
 
 FOLLOW = 0.35

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.neural_controller import ControllerConfig
 from walkies.deploy.controllers.twin import PHYSICS_PER_TICK, SOLVER_ITERATIONS
+from walkies.later import mujoco
 from walkies.robots import load_spec
 from walkies.robots.base import Robot
 from walkies.sim import conditions

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 
 from walkies.deploy.controllers.neural_controller import CONFIGS, ControllerConfig, NeuralController, multiplex
@@ -16,6 +15,7 @@ from walkies.deploy.controllers.twin import PHYSICS_PER_TICK
 from walkies.deploy.policy_file import PolicyFile
 from walkies.deploy.policy_json import COMMANDS
 from walkies.judge.loop import Loop, One, nominal_plant
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.show.viewer import settings as world
 from walkies.show.viewer.reference import Reference

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
+from walkies.robots import shape_name
 from walkies.sim.params import full_contact, on_ground, on_itself, static_geoms
 
 MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 256
@@ -18,18 +19,11 @@ ACTUATOR_GROUPS = 31
 SELF_CONTACTS = ("none", "all")
 """Settings for contacts between the robot's own parts, besides a list of pairs."""
 
-SHAPES = {
-    int(mujoco.mjtGeom.mjGEOM_SPHERE): 0,
-    int(mujoco.mjtGeom.mjGEOM_CAPSULE): 1,
-    int(mujoco.mjtGeom.mjGEOM_BOX): 2,
-    int(mujoco.mjtGeom.mjGEOM_CYLINDER): 3,
-}
+SHAPES = {"sphere": 0, "capsule": 1, "box": 2, "cylinder": 3}
 """Shapes of colliders that it supports, as the engine numbers them."""
 
 
-STATIC_SHAPES = tuple(
-    int(shape) for shape in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_HFIELD)
-)
+STATIC_SHAPES = ("plane", "box", "hfield")
 """Shapes of the world's colliding geoms that it supports."""
 
 
@@ -182,9 +176,9 @@ def _check_colliders(model: mujoco.MjModel) -> None:
     planes = [geom for geom in static if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE]
     touching: set[int] = set()
     for geom in static:
-        name, kind = geom_name(model, geom), model.geom_type[geom]
-        if int(kind) not in STATIC_SHAPES:
-            unfit(name, f"a colliding {_shape(kind)} in the world", "the ground, boxes and height fields alone")
+        name, kind = geom_name(model, geom), shape_name(model, geom)
+        if kind not in STATIC_SHAPES:
+            unfit(name, f"a colliding {kind} in the world", "the ground, boxes and height fields alone")
         upright = np.zeros(9)
         mujoco.mju_quat2Mat(upright, model.geom_quat[geom])
         if geom in planes and (geom != planes[0] or model.geom_pos[geom, 2] != 0 or abs(upright[8] - 1) > 1e-12):
@@ -205,9 +199,9 @@ def _check_pair(model: mujoco.MjModel, ground: int, geom: int) -> None:
     """A static geom, and one of the robot that can touch it."""
     name, shape = geom_name(model, geom), model.geom_type[geom]
     gap = bool(model.geom_gap[geom] or model.geom_gap[ground])
-    if int(shape) not in SHAPES:
+    if shape_name(model, geom) not in SHAPES:
         shapes = "spheres, capsules, boxes and cylinders on the robot (others need contype=0 conaffinity=0)"
-        unfit(name, f"a colliding {_shape(shape)}", shapes)
+        unfit(name, f"a colliding {shape_name(model, geom)}", shapes)
     for one in (geom, ground):
         if model.geom_adhesion[one] or np.any(model.geom_surfacevel[one]):
             unfit(geom_name(model, one), "adhesion or surfacevel", "neither")
@@ -220,10 +214,10 @@ def _check_pair(model: mujoco.MjModel, ground: int, geom: int) -> None:
             # MuJoCo takes four corners of those within margin and gap, the engine of those within the margin.
             unfit(name, "a box with a gap", "gap 0")
         return
-    static = f"the {_shape(model.geom_type[ground])} {model.geom(ground).name!r}"
+    static = f"the {shape_name(model, ground)} {model.geom(ground).name!r}"
     allowed = ("sphere", "capsule") if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_BOX else ("sphere",)
-    if _shape(shape) not in allowed:
-        unfit(name, f"a {_shape(shape)} that can touch {static}", f"a {' or a '.join(allowed)}")
+    if shape_name(model, geom) not in allowed:
+        unfit(name, f"a {shape_name(model, geom)} that can touch {static}", f"a {' or a '.join(allowed)}")
     if model.geom_type[ground] == mujoco.mjtGeom.mjGEOM_HFIELD and gap:
         unfit(name, f"a gap between it and {static}", "gap 0")
 
@@ -264,14 +258,10 @@ def check_pairs(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, 
         of_two = "the contact of geoms {!r} and {!r}".format(*(model.geom(geom).name for geom in geoms))
         kinds = model.geom_type[geoms]
         if not np.isin(kinds, (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)).all():
-            given = f"{_shape(kinds[0])} and {_shape(kinds[1])}"
+            given = f"{shape_name(model, geoms[0])} and {shape_name(model, geoms[1])}"
             unfit(of_two, given, "spheres and capsules; list the pairs that count in self_contacts")
     if len(pairs) > MAX_PAIRS:
         unfit(
             "contacts of the robot's parts with one another", f"{len(pairs)} pairs", f"at most {MAX_PAIRS}; list them"
         )
     return pairs
-
-
-def _shape(kind: int) -> str:
-    return mujoco.mjtGeom(kind).name.removeprefix("mjGEOM_").lower()

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
+from walkies.robots import shape_name
 from walkies.sim.base import Params
 from walkies.sim.engine.check import MAX_SURFACES, SHAPES, check, check_pairs
 from walkies.sim.engine.static import Static, read_static
@@ -96,7 +97,7 @@ def read_model(model: mujoco.MjModel, self_contacts: str | Sequence[tuple[str, s
         position = rotation[body] @ model.geom_pos[geom] + offset[body]
         turned = np.zeros(9)
         mujoco.mju_quat2Mat(turned, model.geom_quat[geom])
-        numbers += [link[body] - 1, SHAPES[int(model.geom_type[geom])], *position]
+        numbers += [link[body] - 1, SHAPES[shape_name(model, geom)], *position]
         numbers += [*(rotation[body] @ turned.reshape(3, 3)).ravel(), *model.geom_size[geom], *rest]
     for row in pair_numbers:
         numbers += row

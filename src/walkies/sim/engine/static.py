@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.sim.engine.check import geom_name, unfit
 
 MAX_KINDS, MAX_BOXES, MAX_NEAR, MAX_CELLS, MAX_FIELDS, MAX_PRISMS = 8, 4096, 16, 1 << 14, 4, 50

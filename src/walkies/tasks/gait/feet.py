@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from walkies.later import Array, jnp
 from walkies.sim.base import Readings
-
-Array = jax.Array
 
 
 class Feet(NamedTuple):

@@ -6,10 +6,10 @@ it (Levenberg 1944, Marquardt 1963), so that no robot needs formulas of its own.
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
 from walkies.errors import UserError
+from walkies.later import mujoco
 from walkies.robots import load_model
 from walkies.robots.base import Robot
 

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from walkies.accel import random
 from walkies.bounds import Between, flag
 from walkies.errors import UserError
+from walkies.later import Array, jnp, mujoco
 from walkies.robots.base import Robot
 from walkies.tasks.gait import fast
 from walkies.tasks.gait.generator import LIFT, SAMPLES, TROT, Gait, on_ground, table
@@ -21,8 +19,6 @@ from walkies.tasks.gait.kinematics import Legs
 from walkies.tasks.gait.reference import GaitReference
 from walkies.tasks.rewards import RewardWeights
 from walkies.tasks.signal import GAIT
-
-Array = jax.Array
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.tasks.motion.design import Design
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-import mujoco
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
 from walkies.errors import UserError
 from walkies.files import read_toml, shown
+from walkies.later import mujoco
 from walkies.quaternions import rotation_of
 from walkies.robots.base import Robot
 from walkies.tasks.gait.kinematics import Legs
@@ -148,6 +147,8 @@ def _key(key: Mapping[str, Any], where: str, stance: Stance) -> tuple[float, np.
 
 def _frames(sketch: Sketch, stance: Stance, where: str) -> tuple[np.ndarray, ...]:
     """Of each frame (T, …): joint angles, their speeds, orientation and place of the trunk."""
+    from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
+
     count = round(float(sketch.seconds[-1]) * FPS) + 1
     times = np.minimum(np.arange(count) / FPS, sketch.seconds[-1])
     smooth = PchipInterpolator(sketch.seconds, sketch.values)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.tasks.motion.movement import Movement
 

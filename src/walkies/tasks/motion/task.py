@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
-import jax
-import jax.numpy as jnp
-import mujoco
 import numpy as np
 
 from walkies.accel import random
 from walkies.bounds import Between, flag
 from walkies.errors import UserError
 from walkies.files import shown
+from walkies.later import Array, jnp, mujoco
 from walkies.quaternions import about_z, conjugate, product, rotation_of
 from walkies.robots.base import Robot
 from walkies.tasks import kept
@@ -24,7 +22,6 @@ from walkies.tasks.motion.movement import Movement, seen_from
 from walkies.tasks.motion.terms import Deviation
 from walkies.tasks.rewards import RewardWeights
 
-Array = jax.Array
 SIGNALS = ("motion_command", "motion_anchor")
 """Which show a movement to a policy."""
 TERMS = ("motion_joints", "motion_speeds", "motion_orientation", "motion_height")

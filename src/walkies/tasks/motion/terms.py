@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-import jax.numpy as jnp
+from walkies.later import Array, jnp
 
 if TYPE_CHECKING:
     from walkies.tasks.rewards import Motion, RewardParams
-
-Array = jax.Array
 
 
 class Deviation(NamedTuple):

@@ -9,10 +9,7 @@ words: each body is moved by an affine map of its material, x â†¦ c + s + A (x â
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-
-Array = jax.Array
+from walkies.later import Array, jnp
 
 
 def transform_bodies(

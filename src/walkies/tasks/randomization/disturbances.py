@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
+from walkies.later import Array, jnp
 from walkies.tasks.randomization import Pushes
-
-Array = jax.Array
-
 
 KICK_DRAWS = 3
 """Number of uniform random numbers that a kick takes."""

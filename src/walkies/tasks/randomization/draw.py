@@ -9,16 +9,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 from walkies.accel import random
+from walkies.later import Array, jax, jnp
 from walkies.sim.actuation import Delays
 from walkies.sim.base import Params
 from walkies.tasks.randomization import Contact, Randomization, Range
 from walkies.tasks.randomization.bodies import add_payload, transform_bodies
-
-Array = jax.Array
 
 RUN_SEED = 123
 """Of robots that are drawn once for the run."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 
+from walkies.later import mujoco
 from walkies.robots.base import Robot
 from walkies.tasks.gait.kinematics import Legs
 
