@@ -11,7 +11,6 @@ import errno
 import io
 import itertools
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from walkies import markdown
 from walkies.files import printable
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def narrowed(text: str) -> str:
     for is_table, block in itertools.groupby(text.split("\n"), lambda line: line.startswith("|")):
         found = list(block)
         if is_table and max(map(len, found)) > width:
-            head, _, *rows = ([cell.strip() for cell in _BAR.split(line)[1:-1]] for line in found)
+            head, _, *rows = map(markdown.cells, found)
             found = "\n\n".join("\n".join(_listed(head, row, width)) for row in rows).split("\n")
         lines += found
     return "\n".join(lines)
@@ -193,10 +193,6 @@ def _listed(head: list[str], row: list[str], width: int) -> list[str]:
     """The cells of a row below each other, each after its column's name, wrapped."""
     cells = [f"{name}: {cell}" if name else cell for name, cell in zip(head, row, strict=True) if cell]
     return [line for cell in cells for line in textwrap.wrap(cell, width, subsequent_indent="  ")]
-
-
-_BAR = re.compile(r"(?<!\\)\|")
-"""What separates cells of a Markdown table; an escaped one is text."""
 
 
 class Outlet(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_a_gait_played_by_the_clock_is_captured(policy, tmp_path, capsys):
     out = tmp_path / "fast.json"
     status, text = said(capsys, policy, "--speed", "0.3", "--out", out)
     assert status == 0 and "forward" in text and str(out) in text
+    status, text_of_table = said(capsys, policy, "--speed", "0.3", "--out", out, "--json")
+    assert status == 0 and [row["told"] for row in json.loads(text_of_table)["Captured"]] == ["0.3 m/s", "-0.3 m/s"]
     found = fast.read(out, ROBOT, 100)
     np.testing.assert_allclose([found.frequency, found.back_frequency], HERTZ, rtol=1e-3)
     assert found.back_speed < -0.02 < 0.02 < found.speed, "slower than its feet go, but in their directions"

@@ -55,7 +55,7 @@ def shake(one, robot, clock):
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch):
+def told(tmp_path, monkeypatch, capsys):
     """What `walkies replay` says of a robot by its name, from its log."""
     monkeypatch.setattr(module, "HELD", Cut(40, 10, 0, 4))
     clock = [0.0]
@@ -66,7 +66,9 @@ def told(tmp_path, monkeypatch):
         assert cli.run(["excite", name, "--out", str(policy)]) == 0
         assert cli.run(["export", str(policy), "--runner", "--out", str(tmp_path / "robot")]) == 0
         shake(runner.Runner(str(tmp_path / "robot" / "contract.yaml"), log=str(log)), get_robot(name), clock)
-        assert cli.run(["replay", str(log), str(policy), "--out", str(found), "--threads", "1"]) == 0
+        capsys.readouterr()
+        assert cli.run(["replay", str(log), str(policy), "--out", str(found), "--threads", "1", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads(found.read_text())
         return json.loads(found.read_text())
 
     return tell

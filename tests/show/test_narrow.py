@@ -1,8 +1,15 @@
-"""Every table that a command prints is readable on 58 columns: no line is longer, and no word is cut or broken."""
+"""Every table that a command prints is readable on 58 columns: no line is longer, and no word is cut or broken.
 
+And every command that prints one prints JSON instead with `--json`.
+"""
+
+import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.table import Table
 from run_folders import CARD, a_run
@@ -10,10 +17,12 @@ from standing import standing_policy
 
 from deploy import synthetic
 from walkies import cli, terminal
-from walkies.cli import doctor, exam
+from walkies.cli import completion, doctor, exam
 from walkies.cli.tables import titled
 from walkies.deploy import policy_file
 from walkies.files import write_json
+from walkies.judge.rehearsal import cells
+from walkies.lab.bench import iteration, physics, view
 
 NARROW, WIDE = 58, 400
 FALL = {
@@ -33,7 +42,37 @@ COMMANDS = {
     "runs compare runs/a-run-of-a-long-name runs/b": 0,
     "exam runs/b": 0,
     "excite go --wiggle": 0,
+    "lint policy.json": 0,
+    "motion check bow": 0,
+    "rehearse runs/b --only friction payload --robots 4": 0,
+    "rehearse runs/b --box course --robots 4": 0,
+    "lab ablate --list": 0,
+    "lab bench physics": 0,
+    "lab bench train": 0,
+    "lab bench view": 0,
+    "lab benchmark trpo-zoo_CartPole --out benchmark": 0,
+    "lab benchmark trpo-zoo_CartPole --out benchmark --list": 0,
+    "lab compare double-integrator --list": 0,
+    "lab study seeds.toml --out seeds.csv --table": 0,
+    "lab study seeds.toml --out seeds.csv --list": 0,
+    "lab transfer --out transfer.csv --episodes 8 --table": 0,
 }
+SENTENCES = ("lint policy.json", "lab bench train", "lab bench view")
+"""Which print lines of text, no tables; terminals wrap these."""
+ELSEWHERE = {
+    "motion capture": "tests/cli/test_motion_capture.py",
+    "replay": "tests/deploy/test_replay_generic.py",
+    "lab bench replay": "tests/deploy/test_replay_log.py",
+    "lab bench simulators": "tests/lab/bench/test_simulators_bench.py",
+}
+"""Whose JSON other tests read."""
+NO_TABLE = {
+    "train": "prints the report card, which it writes as report.json",
+    "play": "a page", "share": "a page", "gait": "a page", "robot view": "a page", "report": "a page",
+    "film": "a video", "export": "files", "robot add": "files", "completion": "a script",
+}  # fmt: skip
+"""Commands without --json, and what they make."""
+HERE = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -50,7 +89,33 @@ def folder(tmp_path, monkeypatch):
         "note", "no library draws here (tried egl, osmesa)", "Install one: see /usr/share/doc/some/where"
     )
     monkeypatch.setattr(doctor, "CHECKS", {"JAX's settings": lambda: found, "disk": doctor.disk})
+    monkeypatch.setattr(cells, "drive", driven)
+    for module, name in ((physics, "run"), (iteration, "measure"), (view, "measure")):
+        monkeypatch.setattr(module, name, lambda *_, **__: Made())
+    shutil.copytree(HERE / "docs/benchmarks/rows", "benchmark/rows")
+    for name in ("seeds.toml", "seeds.csv", "transfer.csv"):
+        shutil.copy(HERE / "benchmarks" / name, name)
     return tmp_path
+
+
+class Made(dict):
+    """Results of a measurement that took no time: every number is 1.5."""
+
+    def __init__(self):
+        super().__init__(slowdowns=[0.1, 0.2], isa="avx512", start=[1.0, 2.0])
+
+    def __missing__(self, key):
+        return 1.5
+
+
+def driven(policy, robot, conditions, seeds, seconds, threads):
+    """A rehearsal that took no time."""
+    fell = np.where([one.friction < 0.15 for one in conditions], 0.5, seconds)
+    number = np.full(len(fell), 0.1)
+    return SimpleNamespace(
+        cause=np.where(fell < seconds, "tilt", ""), fell_at=fell, lin_vel_error=number, yaw_rate_error=number,
+        power=number, turning=number,
+    )  # fmt: skip
 
 
 def words(printed: str) -> set[str]:
@@ -65,7 +130,7 @@ def broken(narrow: str, wide: str) -> list[str]:
     return too_long + lost
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line not in SENTENCES])
 def test_a_table_on_a_narrow_terminal(line, folder, monkeypatch, capsys):
     printed = {}
     for width in (WIDE, NARROW):
@@ -73,6 +138,25 @@ def test_a_table_on_a_narrow_terminal(line, folder, monkeypatch, capsys):
         assert cli.run(line.split()) == COMMANDS[line]
         printed[width] = capsys.readouterr().out
     assert broken(printed[NARROW], printed[WIDE]) == []
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_table_as_json(line, folder, capsys):
+    """One JSON value and nothing else; the control: without the flag it is no JSON."""
+    said = []
+    for flag in ([], ["--json"]):
+        assert cli.run([*line.split(), *flag]) == COMMANDS[line]
+        said.append(capsys.readouterr().out)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(said[0])
+    assert json.loads(said[1])
+
+
+def test_every_command_prints_json_or_no_table():
+    takes = {name for name in cli.COMMANDS if "--json" in completion.flags(cli.load(name))}
+    assert takes == set(cli.COMMANDS) - set(NO_TABLE)
+    assert takes == {cli.resolve(line.split())[0] for line in COMMANDS} | set(ELSEWHERE)
+    assert [path for path in ELSEWHERE.values() if "--json" not in (HERE / path).read_text()] == []
 
 
 def test_the_check_finds_a_table_as_rich_prints_it(monkeypatch, capsys):

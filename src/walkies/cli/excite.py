@@ -10,7 +10,7 @@ import tyro
 from rich.table import Table
 
 from walkies.cli.robots.named import ENDINGS, added
-from walkies.cli.tables import titled
+from walkies.cli.tables import show, titled
 from walkies.deploy.excite import excitation
 from walkies.deploy.policy_file import write
 from walkies.deploy.wiggle import Wiggle, sequence, wiggles, write_csv
@@ -18,7 +18,7 @@ from walkies.errors import UserError
 from walkies.robots import DEFAULT, get_robot
 from walkies.robots.base import Robot
 from walkies.tasks.contract import Damping, Stiffness
-from walkies.terminal import print_tables, say
+from walkies.terminal import say
 
 
 def command(
@@ -29,6 +29,7 @@ def command(
     kp: Stiffness | None = None,
     kd: Damping | None = None,
     contract: Literal[2025, 2026] = 2026,
+    json: bool = False,
 ) -> None:
     """Write a policy that shakes the legs of a robot held in the air, so that `walkies replay` can measure its servos.
 
@@ -43,8 +44,11 @@ def command(
         kp: N m/rad, servo stiffness to measure with; default: the one that policies are trained with.
         kd: N m s/rad, servo damping to measure with; default: the one that policies are trained with.
         contract: edition of the policy file format. Robots with the software of 2025 load that of 2026 too.
+        json: with --wiggle, print what you should see as JSON.
     """
     one = added(Path(robot)) if robot.lower().endswith(ENDINGS) and Path(robot).is_file() else get_robot(robot)
+    if json and not wiggle:
+        raise UserError("--json: only --wiggle prints a table; give both, or leave --json out")
     if not wiggle:
         out = out or Path("excite.json")
         write(out, excitation(one, kp, kd, contract))
@@ -54,7 +58,9 @@ def command(
         raise UserError("--kp and --kd: the table of --wiggle holds only joint targets; leave them out")
     out, moves = out or Path("wiggle.csv"), wiggles(one)
     write_csv(out, one, moves)
-    print_tables(table(one, moves))
+    show([table(one, moves)], json)
+    if json:
+        return
     seconds = sequence(one, moves)[-1][0]
     say(f"{out}: {seconds:.0f} s of joint targets (rad), one column per joint. Hold the robot in the air, legs free.")
     say("If another joint moves, or it moves the other way, fix it in the robot's own program: docs/your-robot.md")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from walkies.errors import UserError
 from walkies.files import write_json
 from walkies.judge.exam import robot_of
 from walkies.run.folders import find_policy
+from walkies.terminal import say
 
 SHARE_PAIRED = 0.5
 """Share of the observations whose action must also be in the log for the comparison to mean something."""
@@ -29,6 +31,7 @@ def command(
     held: bool | None = None,
     out: Path | None = None,
     threads: MujocoThreads = 0,
+    json: bool = False,
 ) -> int:
     """Compare a log of the robot with its policy and fit the simulator to it; exit status 1 if the policy is another.
 
@@ -41,6 +44,7 @@ def command(
         held: whether the robot was held in the air with its legs free; default: detected from the motion of its trunk.
         out: also write the result as JSON to this file.
         threads: CPU threads for MuJoCo, 0 for all cores.
+        json: print the result as JSON.
     """
     path = find_policy(policy)
     ran = read_policy(path)
@@ -52,9 +56,11 @@ def command(
             f"{log}: only {reproduction.compared} of {aligned.received} observations have their policy_output in the "
             "log; record both topics, from the same controller"
         )
-    print(describe_log(aligned, reproduction))
+    if not json:
+        say(describe_log(aligned, reproduction))
     found = identify(aligned, ran, robot, held, threads)
-    print(describe_robot(found, robot))
+    result = as_json(aligned, reproduction, found)
+    say(dumps(result, indent=2) if json else describe_robot(found, robot))
     if out is not None:
-        write_json(out, as_json(aligned, reproduction, found), indent=1)
+        write_json(out, result, indent=1)
     return 0 if reproduction.reproduced else 1

@@ -28,7 +28,7 @@ def show(tables: Sequence[Table], as_json: bool = False) -> None:
 
 
 def rows(table: Table) -> list[dict[str, str]]:
-    """The rows of a table, each with its cells by column."""
-    names = [str(column.header) for column in table.columns]
+    """The rows of a table, each with its cells by column; a column without a name is the note."""
+    names = [str(column.header) or "note" for column in table.columns]
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]

@@ -83,6 +83,8 @@ class AblateConfig:
     """CPU threads. Default: all cores."""
     list: bool = False
     """Only list the rows, finished and missing."""
+    json: bool = False
+    """Print the result as JSON; with --list the list of rows."""
     picture: Path | None = None
     """Also write the picture to this file."""
 
@@ -115,10 +117,13 @@ def command(config: Annotated[AblateConfig, tyro.conf.arg(name="")]) -> int:
 
     rows = [row(*key, folder) for key, folder in folders.items()]
     if config.list:
-        say(runner.listing(rows))
+        say(runner.listing(rows, config.json))
         return 0
     runner.make(rows, config.out)
     write(config, folders)
+    if config.json:
+        say((config.out / "ablation.json").read_text(encoding="utf-8"))
+        return 0
     say(narrowed((config.out / "ablation.md").read_text(encoding="utf-8")))
     say(f"Written to {config.out}/ablation.json, .md and .png.")
     return 0

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 
 from walkies.run.folders import locked
@@ -52,10 +53,12 @@ def make(rows: Sequence[Row], folder: Path) -> None:
             raise
 
 
-def listing(rows: Sequence[Row]) -> str:
-    """A line for each row, and how many are finished."""
-    width = max((len(row.name) for row in rows), default=0)
+def listing(rows: Sequence[Row], as_json: bool = False) -> str:
+    """A line for each row, and how many are finished; or the same as a JSON list."""
     state = [(row, row.finished()) for row in rows]
+    if as_json:
+        return dumps([{"row": row.name, "finished": there, "note": row.note()} for row, there in state], indent=2)
+    width = max((len(row.name) for row in rows), default=0)
     lines = [
         f"{row.name:<{width}}  {'finished' if there else 'missing '}  {row.note()}".rstrip() for row, there in state
     ]

@@ -64,12 +64,12 @@ def command(
         show: Only list the rows, finished and missing.
         table_only: Print the matrix of finished rows, and examine nothing.
         picture: Draw the matrix into this file.
-        json: Print the rows as JSON.
+        json: Print the rows as JSON; with --list the list of them.
     """
     chosen = simulators or installed()
     asked = as_rows(runs, chosen, episodes, seed, out)
     if show:
-        return say(runner.listing(asked))
+        return say(runner.listing(asked, json))
     if not table_only:
         runner.make(asked, out.parent / f"{out.stem}.lock")
     found = [

@@ -107,10 +107,11 @@ def command(
         targets: run folders, or folders that contain some; default: runs.
         out: where compare writes its page; default: compare.html beside the first run.
         yes: delete; without it, clean only shows what it would delete.
-        json: list as JSON: the configuration of each run, the last row of its curves, and its report cards.
+        json: list as JSON: the configuration of each run, the last row of its curves, and its report cards. With
+            compare, the settings that differ too.
     """
-    if json and action != "list":
-        raise UserError(f"--json: {action} prints no table of runs; give it with `walkies runs list`")
+    if json and action == "clean":
+        raise UserError("--json: clean prints no table; give it with `walkies runs list` or `walkies runs compare`")
     runs = [run for target in targets or (Path(RUNS),) for run in find(target)]
     if not runs:
         raise UserError("no runs here; `walkies train pupper` makes one")
@@ -119,27 +120,43 @@ def command(
         _clean([run for run in runs if RunFolder(run).config.is_file()], yes)
         return
     summaries = [summarize(run) for run in runs]
-    if json:
-        say(dumps([one._asdict() for one in summaries], ensure_ascii=False, indent=2))
-        return
-    print_tables(table(summaries))
-    for problem in (problem for one in summaries for problem in one.problems):
-        say(problem)
+    listed = [one._asdict() for one in summaries]
+    if not json:
+        print_tables(table(summaries))
+        for problem in (problem for one in summaries for problem in one.problems):
+            say(problem)
+    elif action == "list":
+        say(dumps(listed, ensure_ascii=False, indent=2))
     if action == "compare":
         if len(runs) < 2:
             raise UserError(f"compare needs at least two runs, got {runs[0]}")
-        _compare(runs, summaries, out or runs[0].parent / "compare.html")
+        out = out or runs[0].parent / "compare.html"
+        if out.suffix != ".html":
+            raise UserError(f"--out {out}: expected a name that ends with .html")
+        names = labels(runs, summaries)
+        differ = differences(dict(zip(names, (one.config for one in summaries), strict=True)))
+        if json:
+            settings = {key: dict(zip(names, values, strict=True)) for key, values in differ.items()}
+            say(dumps({"runs": listed, "settings": settings}, ensure_ascii=False, indent=2))
+        else:
+            print_tables(table_of(names, differ))
+        picture = _compare(runs, summaries, names, differ, out)
+        if not json:
+            say(f"Comparison: {out}" + ("" if picture is None else f" and {picture}"))
 
 
-def _compare(runs: list[Path], summaries: list[Summary], out: Path) -> None:
-    if out.suffix != ".html":
-        raise UserError(f"--out {out}: expected a name that ends with .html")
-    names = labels(runs, summaries)
-    rows = differences(dict(zip(names, (one.config for one in summaries), strict=True)))
+def table_of(names: Sequence[str], rows: dict[str, list[str]]) -> Table:
+    """Settings in which runs of these names differ."""
     made = Table("setting", *names)
     for row in ([key, *values] for key, values in rows.items()):
         made.add_row(*map(printable, row))
-    print_tables(made)
+    return made
+
+
+def _compare(
+    runs: list[Path], summaries: list[Summary], names: list[str], rows: dict[str, list[str]], out: Path
+) -> Path | None:
+    """Write the page; the picture of the curves, if there are any."""
     picture = _draw(runs, names, summaries, out.with_suffix(".png"))
     sections = [page.table(["", *names], [[name, *values] for name, values in _facts(summaries).items()])]
     if picture is not None:
@@ -157,7 +174,7 @@ def _compare(runs: list[Path], summaries: list[Summary], out: Path) -> None:
         for name, one in zip(names, summaries, strict=True)
     ]
     write_text(out, page.document(f"{len(runs)} runs compared", sections))
-    say(f"Comparison: {out}" + ("" if picture is None else f" and {picture}"))
+    return picture
 
 
 def labels(runs: Sequence[Path], summaries: Sequence[Summary]) -> list[str]:

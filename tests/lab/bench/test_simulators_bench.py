@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from walkies.cli import run as cli
@@ -31,6 +33,8 @@ def test_each_simulator_is_measured_once_for_each_number_of_robots(tmp_path, mon
     assert "| `native` | 16 | 1,234,567 | 3.5 | 0.02 | 1.5 | 12 | 1e-05 | 0.0001 |" in capsys.readouterr().out
     assert cli([*call, "--list"]) == 0
     assert "4 of 4 rows finished" in capsys.readouterr().out
+    assert cli([*call, "--table", "--json"]) == 0
+    assert {row["robots"] for row in json.loads(capsys.readouterr().out)} == {"4", "16"}
     assert cli(["lab", "bench", "simulators", "go", "--table"]) == 2
     assert "has no row of go yet" in capsys.readouterr().err
 

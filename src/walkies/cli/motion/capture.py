@@ -10,7 +10,7 @@ import tyro
 from rich.table import Table
 
 from walkies.bounds import Between
-from walkies.cli.tables import titled
+from walkies.cli.tables import show, titled
 from walkies.deploy import policy_file
 from walkies.deploy.policy_file import PolicyFile
 from walkies.errors import UserError
@@ -22,7 +22,7 @@ from walkies.judge.steady import Steady
 from walkies.run.folders import find_policy, refuse_unwritable
 from walkies.tasks.gait.capture import Cycle, capture, for_backward_phase
 from walkies.tasks.gait.fast import FastGait
-from walkies.terminal import print_tables, say
+from walkies.terminal import say
 
 Speed = Annotated[float, Between(0.0, 100.0, "(]")]
 """m/s"""
@@ -36,6 +36,7 @@ def command(
     backward: Speed | None = None,
     out: Path = Path("fast.json"),
     mirror: bool = True,
+    json: bool = False,
 ) -> None:
     """Capture the gait of a trained policy at a steady speed, forward and backward, as a reference for other trainings.
 
@@ -48,6 +49,7 @@ def command(
         backward: commanded backward speed, m/s; default: as forward.
         out: the file, JSON: tables of joint angles over one cycle, the gait's frequency, and the speeds reached.
         mirror: average each gait with its left-right mirror image half a cycle later.
+        json: print the table as JSON.
     """
     refuse_unwritable(out.parent)
     path = find_policy(target)
@@ -67,9 +69,10 @@ def command(
             cycles.append(capture(walked.joints[i], TIMESTEP, robot, mirror))
         except UserError as error:
             raise UserError(f"{path}, {direction} at {abs(speeds[i]):g} m/s: {error}") from error
-    print_tables(table(speeds, walked, cycles))
+    show([table(speeds, walked, cycles)], json)
     write_json(out, document(robot.name, list(robot.joint_names), walked, cycles)._asdict(), indent=None)
-    say(str(out))
+    if not json:
+        say(str(out))
 
 
 def refuse_clipped(policy: PolicyFile, speeds: np.ndarray) -> None:

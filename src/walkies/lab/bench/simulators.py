@@ -74,13 +74,13 @@ def command(
         out: The CSV file with the rows.
         show: Only list the rows, finished and missing.
         table_only: Print the table of finished rows, and measure nothing.
-        json: Print the rows as JSON.
+        json: Print the rows as JSON; with --list the list of them.
     """
     use_cpu(threads)
     chosen = simulators or installed(robot)
     asked = as_rows(robot, robots, chosen, rounds, threads, out)
     if show:
-        return say(runner.listing(asked))
+        return say(runner.listing(asked, json))
     if not table_only:
         runner.make(asked, out.parent / f"{out.stem}.lock")
     found = [row for row in row_file.read(out, COLUMNS, EXPECTED) if row["robot"] == robot]

@@ -43,6 +43,7 @@ def command(
     train: bool = True,
     show: Annotated[bool, tyro.conf.arg(name="list")] = False,
     threads: Threads | None = None,
+    json: bool = False,
 ) -> int:
     """Compare the ladder of algorithms on one problem: learning curves, noise of the gradient, value of old samples.
 
@@ -57,6 +58,7 @@ def command(
         train: Run what is missing; otherwise only write the page from the finished parts.
         show: Only list the rows, finished and missing.
         threads: CPU threads. Default: all cores.
+        json: Print the results as JSON; with --list the list of rows.
     """
     use_cpu(threads)
     from walkies.lab.ladder import rungs
@@ -69,7 +71,7 @@ def command(
     claim(folder, {"problem": problem, "samples": samples, "points": POINTS, "world": found.world, "recipes": settings})
     rows = as_rows(folder, found, chosen, seeds, samples)
     if show:
-        say(runner.listing(rows))
+        say(runner.listing(rows, json))
         return 0
     if train:
         runner.make(rows, folder)
@@ -78,7 +80,8 @@ def command(
     flags += f" --recipes {' '.join(chosen)}" if chosen != tuple(RECIPES) else ""
     flags += f" --threads {threads}" if threads is not None else ""
     write_page(folder, problem, f"walkies lab compare {problem}{flags}", samples, seeds, chosen)
-    say(f"The comparison: {folder / 'README.md'}")
+    page = folder / "README.md"
+    say((folder / "compare.json").read_text(encoding="utf-8") if json else f"The comparison: {page}")
     return 0
 
 

@@ -48,12 +48,12 @@ def command(
         show: Only list the rows, finished and missing.
         table_only: Print the table of finished rows, and train nothing.
         each: A line per seed.
-        json: Print the rows as JSON.
+        json: Print the rows as JSON; with --list the list of them.
     """
     plan = narrowed_to(read_plan(file, seeds=seeds, minutes=minutes, steps=steps), only)
     out = out or RUNS / f"{file.stem}.csv"
     if show:
-        return say(runner.listing(of_plan(plan, out)))
+        return say(runner.listing(of_plan(plan, out), json))
     if not table_only:
         make(plan, out)
     found = rows.of_plan(plan, out)
