@@ -81,6 +81,8 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+	@built=$$(git ls-files --cached --ignored --exclude-standard 2>/dev/null); test -z "$$built" || \
+		{ echo "git keeps what .gitignore says is built here: $$built" >&2; exit 1; }
 
 sanitize: $(STAMP)
 	.ci/sanitize $(ARGS)
