@@ -54,7 +54,8 @@ def test_the_test_sees_what_bash_offers(script):
 def test_flags_are_those_of_the_help(name, capsys):
     """tyro's own list, which the help prints in full."""
     assert cli.run([*name.split(), "--help", "all"]) == 0
-    lines = re.findall(r"^\W? (?:-\w, )?(--.*)", capsys.readouterr().out, re.M)
+    _, _, boxes = capsys.readouterr().out.partition(" options ")  # below the description
+    lines = re.findall(r"^\W? (?:-\w, )?(--.*)", boxes, re.M)
     told = {flag for line in lines for flag in re.findall(r"--[a-z][\w.-]*", line.split("  ")[0])}
     assert told - {"--help"} == set(completion.flags(cli.load(name)))
 

@@ -193,3 +193,15 @@ def test_markdown_keeps_its_tables_where_they_fit(monkeypatch):
     monkeypatch.setenv("COLUMNS", "24")
     listed = "name: a \\| b\nvalue: 1\n\nname: c\nvalue: a sentence of\n  some words"
     assert terminal.narrowed(text) == f"# Title\n\n{listed}\n\nEnd\n"
+
+
+@pytest.mark.parametrize("line", [*cli.COMMANDS, "train --help task", "train --help all"])
+def test_help_on_a_narrow_terminal(line, monkeypatch, capsys):
+    """No line is longer than the terminal, which would break it within a word; but tyro's one of the usage."""
+    said = {}
+    for width in (WIDE, NARROW):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert cli.run([*line.split(), *(() if "--help" in line else ("--help",))]) == 0
+        said[width] = capsys.readouterr().out
+    assert [one for one in said[NARROW].splitlines() if len(one) > NARROW and not one.startswith("usage:")] == []
+    assert said[WIDE].splitlines() != said[NARROW].splitlines()

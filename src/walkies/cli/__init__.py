@@ -40,7 +40,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("walkies.cli.train:command", "teach a robot to walk, examine it, film it"),
     "exam": Command("walkies.cli.exam:command", "examine a policy in MuJoCo and print its report card"),
     "play": Command("walkies.show.play:command", "drive a trained robot in the browser"),
-    "share": Command("walkies.show.share.command:command", "write a robot into one HTML file that anybody drives"),
+    "share": Command("walkies.show.share.command:command", "write a robot into one HTML file that anybody can drive"),
     "film": Command("walkies.show.film:command", "make a video of a policy walking"),
     "rehearse": Command("walkies.cli.rehearse:command", "test a policy in the robot's own control loop"),
     "lint": Command("walkies.cli.lint:command", "check a policy file before it reaches a robot"),

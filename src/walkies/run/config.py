@@ -82,9 +82,9 @@ class TrainConfig:
     """Simulate contacts between the robot's own parts in the native simulator too, as the examination does: for robots
     whose legs cross. Slower; mujoco always simulates these contacts."""
     threads: Threads | None = None
-    """CPU threads; with --workers of each, by default 1. Default: all cores."""
+    """CPU threads; with --workers, those of each worker, 1 by default. Default: all cores."""
     workers: Annotated[int | None, Between(1, 1024)] = None
-    """Train in so many processes, which Ray starts and restarts, on this machine or a cluster; needs the extra `ray`
+    """Train in this many processes, which Ray starts and restarts, on this machine or a cluster; needs the extra `ray`
     (docs/workers.md). Another number is another training."""
     address: str | None = None
     """With --workers: a Ray cluster, as `ray start` names it. Default: this machine, on its loopback interface."""

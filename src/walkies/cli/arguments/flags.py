@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -72,10 +73,11 @@ def read(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> i
     def receive(*args: Any, **kwargs: Any) -> inspect.BoundArguments:
         return signature.bind(*args, **kwargs)
 
-    receive.__doc__ = function.__doc__
+    receive.__doc__ = _flowing(function.__doc__ or "")
     receive.__signature__ = signature  # type: ignore[attr-defined]
     receive.__annotations__ = {name: _described(hint) for name, hint in hints.items()}
-    return tyro.cli(receive, prog=prog, args=_today(function, arguments), registry=_registry())
+    about = _wrapped(receive.__doc__)
+    return tyro.cli(receive, prog=prog, description=about, args=_today(function, arguments), registry=_registry())
 
 
 def _print_help(about: str, signature: inspect.Signature, hints: dict[str, Any], prog: str, topic: str) -> NoReturn:
@@ -95,10 +97,11 @@ def _print_help(about: str, signature: inspect.Signature, hints: dict[str, Any],
 
     def receive() -> None: ...
 
-    receive.__doc__ = "\n\n".join(filter(None, (inspect.cleandoc(about), topics.listed(topic, found, prog))))
+    receive.__doc__ = _flowing(about)
+    about = "\n\n".join(filter(None, (_wrapped(receive.__doc__), topics.listed(topic, found, prog))))
     receive.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     receive.__annotations__ = {name: _hidden(_described(hint), names.get(name)) for name, hint in hints.items()}
-    tyro.cli(receive, prog=prog, args=["--help"], registry=_registry(hidden=True))
+    tyro.cli(receive, prog=prog, description=about, args=["--help"], registry=_registry(hidden=True))
     raise SystemExit(0)
 
 
@@ -164,6 +167,31 @@ def _made(value: Any, hint: Any, path: str) -> Any:
         raise UserError(f"{bounds.flag(path)}: {error}" if path else str(error)) from error
 
 
+def _flowing(text: str) -> str:
+    """A docstring without the line breaks of its source: a terminal breaks paragraphs, and entries of Args, itself."""
+    lines: list[str] = []
+    for line in inspect.cleandoc(text).splitlines():
+        indent = len(line) - len(line.lstrip())
+        goes_on = bool(line and lines and lines[-1]) and lines[-1] != "Args:" and (indent == 0 or indent > ENTRY)
+        if goes_on:
+            lines[-1] += f" {line.lstrip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    """The description in a docstring without line breaks, wrapped; tyro leaves lines alone that begin with a space, and
+    puts two empty ones between them where there is one."""
+    wrapper = textwrap.TextWrapper(topics.width(), initial_indent="  ", subsequent_indent="  ")
+    about = text.partition("\n\nArgs:")[0]
+    return "\n".join(wrapper.fill(line) for line in about.split("\n") if line)
+
+
+ENTRY = 4
+"""Spaces before an entry of Args; the lines that continue it have more."""
+
+
 def _hidden(hint: Any, path: str | None = None) -> Any:
     """A type that help leaves out if it is a record; not one whose fields stand alone, without a path."""
     record = dataclasses.is_dataclass(bounds.unwrapped(hint)[0])
@@ -179,11 +207,14 @@ def _registry(hidden: bool = False) -> ConstructorRegistry:
     registry, asking = ConstructorRegistry(), False
 
     def described(kind: Any, spec: StructFieldSpec) -> StructFieldSpec:
-        """The field with what its metadata say of it as its help, where they do."""
+        """The field with what its metadata say of it as its help, where they do; else its docstring."""
         about = next(
             (one.metadata.get(bounds.ABOUT) for one in dataclasses.fields(kind) if one.name == spec.name), None
         )
-        return spec if about is None else dataclasses.replace(spec, helptext=str(about))
+        if about is not None:
+            return dataclasses.replace(spec, helptext=str(about))
+        text = spec.helptext  # read from the source where it is a function, which takes its time
+        return dataclasses.replace(spec, helptext=lambda: _flowing((text() if callable(text) else text) or ""))
 
     @registry.struct_rule
     def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
@@ -214,7 +245,7 @@ def _with_range(field: StructFieldSpec) -> StructFieldSpec:
     kind, within, _ = bounds.unwrapped(field.type)
     if within is None or not dataclasses.is_dataclass(kind):
         return dataclasses.replace(field, type=_described(field.type))
-    text = field.helptext  # read from the source where it is a function, which takes its time
+    text = field.helptext
     return dataclasses.replace(field, helptext=lambda: f"{(text() if callable(text) else text) or ''} (each {within})")
 
 

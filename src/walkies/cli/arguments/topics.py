@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import shutil
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -63,7 +65,8 @@ def _within(hint: Any, value: Any, path: str, about: str = "") -> Iterator[tuple
     if value is inspect.Parameter.empty:
         value = kind()  # type: ignore[operator]
     if path:
-        yield path, Topic(hint, value, about or (kind.__doc__ or "").partition("\n")[0])
+        first = (kind.__doc__ or "").partition("\n\n")[0]
+        yield path, Topic(hint, value, about or " ".join(first.split()))
     for name, inner in bounds.fields_of(kind).items():  # type: ignore[arg-type]
         yield from _within(inner, getattr(value, name), bounds.joined(path, name))
 
@@ -86,7 +89,23 @@ def listed(topic: str, found: dict[str, Topic], prog: str) -> str:
     inside = [name for name in found if name.rpartition(".")[0] == topic]
     if not inside:
         return ""
-    width = max(map(len, inside))
-    lines = [f"  {prog} --help {name:<{width}}  {found[name].about}" for name in inside]
-    whole = [] if topic else [f"  {prog} --help {ALL:<{width}}  every flag at once"]
-    return "\n".join(["More flags:", *lines, *whole])
+    longest = max(map(len, inside))
+    abouts = {name: found[name].about for name in inside} | ({} if topic else {ALL: "every flag at once"})
+    starts = {name: f"  {prog} --help {name:<{longest}}  " for name in abouts}
+    return "\n".join(["More flags:", *(_hanging(starts[name], about) for name, about in abouts.items())])
+
+
+def _hanging(start: str, text: str) -> str:
+    """A text after a start, its lines below each other; below the start where there is no room beside it."""
+    if width() - len(start) < READABLE:
+        return start.rstrip() + "\n" + textwrap.indent(textwrap.fill(text, width() - 4), "    ")
+    return textwrap.fill(text, width(), initial_indent=start, subsequent_indent=" " * len(start))
+
+
+def width() -> int:
+    """Characters in a line of help."""
+    return shutil.get_terminal_size().columns
+
+
+READABLE = 24
+"""Characters in which a text can be read."""

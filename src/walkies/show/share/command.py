@@ -63,7 +63,7 @@ def html(policy: PolicyFile, robot: Robot, title: str) -> str:
 
 
 def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None = None) -> None:
-    """Write a trained robot into one HTML file that anybody drives: on a phone or a laptop, without a network.
+    """Write a trained robot into one HTML file that anybody can drive: on a phone or a laptop, without a network.
 
     The file holds the engine, compiled to WebAssembly, the policy and the robot, at most 8 MB. It is driven with
     keyboard, touch or gamepad, can be pushed and loaded, and stands up again when it falls.
