@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from browsing import POLICY, Page, until
 
+from made_policies import still_trick
 from walkies.deploy import policy_file
 from walkies.robots import get_robot
 from walkies.show.share.command import html
@@ -96,6 +97,37 @@ def test_it_fits_a_phone_and_is_driven_by_touch(
     until(lambda: where()[0] > start[0] + FORWARD, 60, "the joystick drives it forward")
     page.page.mouse.up()
     page.picture(f"share-{size[0]}")
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("size", [(1280, 800), *PHONES])
+def test_a_trick_plays_its_clips(size: tuple[int, int], open_page: Callable[..., Page], tmp_path: Path) -> None:
+    """A policy that stands, whatever clip it is shown, and no command: there is nothing to drive it with."""
+    file, robot = tmp_path / "trick.html", get_robot("pupper")
+    file.write_text(html(still_trick(tmp_path / "policy.json", robot), robot, "a trick"), encoding="utf-8")
+    page = open_page(size=size)
+    opened(page, file)
+    clips = page.page.locator("#clips button")
+    pressed = '#clips button[aria-pressed="true"]'
+
+    def playing() -> str:
+        return "".join(letter for letter in page.page.inner_text(pressed) if letter.isalpha())
+
+    until(lambda: page.page.locator(pressed).count() == 1, 60, "a clip plays")
+    assert playing() == "stand" and clips.count() == 3
+    assert not page.page.locator("#move").is_visible() and not page.page.locator("#turn").is_visible()
+    page.page.click("summary")
+    assert page.page.evaluate(OUTSIDE.replace(".pad, ", "")) == [], "nothing hangs out of the window"
+    assert page.page.evaluate(COVERED.replace(", .pad", "")) == [], "nothing lies over a control"
+    page.page.click("summary")
+    page.page.click("#clips button:nth-child(2)")
+    until(lambda: playing() == "bow", 60, "it bows, once the clip before has ended")
+    until(lambda: playing() == "stand", 60, "and stands again")
+    page.page.keyboard.press("3")
+    until(lambda: playing() == "sit", 60, "a key does the same")
+    page.page.wait_for_timeout(1500)
+    assert playing() == "sit", "whose last frame is held"
+    page.picture(f"share-trick-{size[0]}")
     assert page.complaints == []
 
 

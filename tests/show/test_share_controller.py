@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from in_node import in_node
 
-from made_policies import tiny
+from made_policies import movement, tiny
 from walkies.deploy import policy_file
 from walkies.deploy.blocks import Blocks, CommandClip, GaitReference, HeadingHold
 from walkies.deploy.controllers import Sensors
@@ -21,6 +21,7 @@ from walkies.robots import get_robot
 from walkies.robots.base import Robot
 from walkies.show.share import content
 from walkies.show.share.command import HERE
+from walkies.tasks.gait.presets import TRICK
 from walkies.tasks.signal import FRAME, GAIT
 
 TICKS = 120
@@ -30,10 +31,15 @@ MODULES = tuple(HERE / name for name in ("engine.js", "network.js", "controller.
 ACT = """
   const controller = makeController(data.policy);
   return data.sensed.map((sensed, i) => {
+    for (const clip of data.requests[i] ?? []) controller.movement?.request(clip);
     const targets = [...controller.act(sensed, data.commands[i])];
     return { targets, applied: [...controller.applied], observation: [...controller.observation] };
   });
 """
+
+
+REQUESTS = {55: [1], 58: [2], 90: [1, 0, 0, 0, 0, 2]}
+"""Clips that are asked for before an action: one after the other, and more than may wait."""
 
 
 def readings(robot: Robot) -> tuple[list[dict[str, Any]], np.ndarray]:
@@ -58,7 +64,9 @@ def readings(robot: Robot) -> tuple[list[dict[str, Any]], np.ndarray]:
 
 def in_page(folder: Path, policy: dict[str, Any], robot: Robot) -> dict[str, np.ndarray]:
     sensed, commands = readings(robot)
-    rows = in_node(folder, MODULES, ACT, {"policy": policy, "sensed": sensed, "commands": commands.tolist()})
+    rows = in_node(
+        folder, MODULES, ACT, {"policy": policy, "sensed": sensed, "commands": commands.tolist(), "requests": REQUESTS}
+    )
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -69,6 +77,9 @@ def in_examination(controller: GenericController, robot: Robot) -> dict[str, np.
         sensors = Sensors(**{name: np.array([value]) for name, value in one.items()})
         if i == 0:
             controller.activate(sensors)
+        if controller.playback is not None:
+            for clip in REQUESTS.get(i, []):
+                controller.play(controller.policy.blocks.trick.names[clip])
         targets = controller.tick(sensors, command[None]).position[0]
         rows.append((targets, controller.applied[0], controller.history[0]))
     names = ("targets", "applied", "observation")
@@ -96,12 +107,13 @@ def policies() -> dict[str, tuple[PolicyFile, Robot]]:
     return {
         "walker": (walker, pupper),
         "gait": (shown, pupper),
+        "trick": (tiny(pupper, 2, TRICK.observation, blocks=Blocks(trick=movement(pupper))), pupper),
         "held": (replace(tiny(biped, 4), blocks=Blocks(clip, HeadingHold(clip=0.2))), biped),
         "layers": (replace(walker, layers=tuple(layers), use_imu=False), pupper),
     }
 
 
-@pytest.mark.parametrize("name", ["walker", "gait", "held", "layers"])
+@pytest.mark.parametrize("name", ["walker", "gait", "trick", "held", "layers"])
 def test_the_page_acts_as_the_examination_does(name: str, tmp_path: Path) -> None:
     given, robot = policies()[name]
     controller = GenericController(given, robot)
@@ -119,6 +131,8 @@ def test_the_page_acts_as_the_examination_does(name: str, tmp_path: Path) -> Non
         ("walker", {"fade_in": 0.9}),
         ("walker", {"frame": "swapped"}),
         ("gait", {"heading_hold": None}),
+        ("trick", {"movement": {"most_queued": 0}}),
+        ("trick", {"movement": {"fps": 49.0}}),
         ("held", {"command_clip": [[-1.0, 1.0]] * 3}),
         ("held", {"observation_clip": 0.5}),
     ],
@@ -130,6 +144,8 @@ def test_another_contract_is_noticed(name: str, change: dict[str, Any], tmp_path
     policy = content.policy(controller)
     if change == {"frame": "swapped"}:
         change = {"frame": [policy["frame"][1], policy["frame"][0], *policy["frame"][2:]]}
+    if name == "trick":
+        change = {"movement": policy["movement"] | change["movement"]}
     shown, expected = in_page(tmp_path, policy | change, robot), in_examination(controller, robot)
     assert np.abs(shown["targets"] - expected["targets"]).max() > 100 * AGREE
 
@@ -142,7 +158,8 @@ def test_an_action_that_is_no_number_leaves_the_default_pose(tmp_path: Path) -> 
     np.testing.assert_allclose(shown["targets"], np.tile(GenericController(given, robot).standing(1), (TICKS, 1)))
 
 
-def test_a_policy_that_follows_a_recorded_movement_is_refused() -> None:
-    given, robot = policies()["walker"]
-    with pytest.raises(PolicyFileError, match="motion_anchor_ori_b"):
-        content.policy(GenericController(replace(given, observation=(*FRAME, "motion_anchor")), robot))
+def test_a_policy_that_is_shown_what_the_page_cannot_make_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, robot = policies()["trick"]
+    monkeypatch.setattr(content, "MADE", FRAME)
+    with pytest.raises(PolicyFileError, match=r"observes .*motion_anchor_ori_b.* expected signals among gyro, gravity"):
+        content.policy(GenericController(given, robot))

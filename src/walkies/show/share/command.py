@@ -23,7 +23,9 @@ from walkies.terminal import say
 MAX_BYTES = 8_000_000
 """Of a page: what can be mailed."""
 NAME = "share.html"
-HINT = "W S walk · A D sidestep · Q E turn, or the arrows · Space push · R stand up · drag to look"
+DRIVEN = "W S walk · A D sidestep · Q E turn, or the arrows · "
+CLIPS = "1 … 9 play a clip · "
+HINT = "Space push · R stand up · drag to look"
 HERE, STATIC = Path(__file__).parent, page.ASSETS / "viewer" / "static"
 SCRIPT = (
     page.ASSETS / "webgl.js",
@@ -47,15 +49,19 @@ def html(policy: PolicyFile, robot: Robot, title: str) -> str:
     except ValueError as error:
         raise UserError(f"walkies share: the robot {robot.name} does not run in the page: {error}") from error
     content["wasm"] = packed(np.frombuffer(engine_wasm(), np.uint8), "u1")
+    driven = "command" in policy.slices
+    hidden = "" if driven else " hidden"
+    hint = (DRIVEN if driven else "") + (CLIPS if policy.blocks.trick is not None else "") + HINT
     parts = [
         "<canvas></canvas>",
         '<p id="notice" role="alert" hidden></p>',
-        '<div class="pad" id="move" role="application" aria-label="joystick: walk"><i></i></div>',
-        '<div class="pad" id="turn" role="application" aria-label="joystick: turn"><i></i></div>',
+        f'<div class="pad" id="move" role="application" aria-label="joystick: walk"{hidden}><i></i></div>',
+        f'<div class="pad" id="turn" role="application" aria-label="joystick: turn"{hidden}><i></i></div>',
+        '<div id="clips" role="group" aria-label="clips" hidden></div>',
         '<div class="tools"><button type="button" id="push">Push</button>',
         '<button type="button" id="reset">Stand up</button>',
         '<details><summary>World</summary><div id="world"></div></details></div>',
-        f'<p class="hint">{HINT}</p>',
+        f'<p class="hint">{hint}</p>',
         f'<script type="application/json" class="content">{page.embedded(content)}</script>',
         f"<script>{page.bundle(*SCRIPT)}</script>",
     ]
@@ -65,8 +71,9 @@ def html(policy: PolicyFile, robot: Robot, title: str) -> str:
 def command(target: Annotated[Path, tyro.conf.Positional], /, out: Path | None = None) -> None:
     """Write a trained robot into one HTML file that anybody can drive: on a phone or a laptop, without a network.
 
-    The file holds the engine, compiled to WebAssembly, the policy and the robot, at most 8 MB. It is driven with
-    keyboard, touch or gamepad, can be pushed and loaded, and stands up again when it falls.
+    The file holds the engine, compiled to WebAssembly, the policy and the robot, at most 8 MB. The robot is driven with
+    keyboard, touch or gamepad, or plays the clips of its movement. It can be pushed and loaded, and stands up again
+    when it falls.
 
     Args:
         target: a run folder, or any policy.json.

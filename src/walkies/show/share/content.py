@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from walkies.deploy.blocks import MOTION_SIGNALS
 from walkies.deploy.blocks.jump import speed_cap
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.policy_file import PolicyFile, PolicyFileError
 from walkies.judge.falls import FALL_TILT
+from walkies.judge.motion.replay import FAR
 from walkies.later import mujoco
 from walkies.quaternions import product
 from walkies.robots import load_model, units
@@ -26,11 +28,16 @@ from walkies.sim.native import SOLVERS
 from walkies.sim.params import nominal_params
 from walkies.tasks import signal
 from walkies.tasks.contract import OBSERVATION_CLIP
+from walkies.tasks.motion.heights import heights
+from walkies.tasks.motion.movement import INSTANT, MAX_QUEUE
 from walkies.tasks.randomization.bodies import add_payload
 
 WORLD = ("friction", "payload")
 """Which of SLIDERS the page has."""
-MADE = ("gyro", "gravity", "command", "desired_up", "joint_position", "joint_velocity", "last_action", signal.GAIT)
+MADE = (
+    "gyro", "gravity", "command", "desired_up", "joint_position", "joint_velocity", "last_action", signal.GAIT,
+    *MOTION_SIGNALS,
+)  # fmt: skip
 """Signals that controller.js can make."""
 LIMITLESS = 1e6
 """m/s and rad/s: infinity, which JSON lacks."""
@@ -55,15 +62,24 @@ def page_content(given: PolicyFile, robot: Robot) -> dict[str, Any]:
         "range": list(command_range(given, robot).values()),
         "sliders": [slider_content(slider, legged, params, robot) for slider in SLIDERS if slider.name in WORLD],
         "start": [0.0, 0.0, robot.reset_height[0], 1.0, 0.0, 0.0, 0.0, *controller.standing(1)[0].tolist()],
-        "falls": {
-            "tilt": FALL_TILT,
-            "torso": [i for i, name in enumerate(legged.spheres) if name in robot.torso_geoms],
-        },
+        "falls": falls(given, robot, model, legged),
         "push": {"speed": PUSH * units.growth(robot, "m/s"), "mass": robot.mass},
         "load": {"at": load_place(params, robot)[0].tolist(), "side": LOAD_SIDE},
         "size": page.DISTANCE * units.growth(robot, "m"),
         "shapes": shapes(robot, legged),
     }
+
+
+def falls(given: PolicyFile, robot: Robot, model: mujoco.MjModel, legged: LeggedModel) -> dict[str, Any]:
+    """When the robot has fallen: tilt, rad, and spheres that may not touch the ground; if it follows a movement, tilt
+    away from its frame, and how far, m, the trunk may be from its height in it."""
+    recorded = given.blocks.trick
+    if recorded is None:
+        torso = [i for i, name in enumerate(legged.spheres) if name in robot.torso_geoms]
+        return {"tilt": FALL_TILT, "torso": torso, "heights": None, "far": 0.0}
+    far, tilt = FAR
+    far *= units.growth(robot, "m")
+    return {"tilt": tilt, "torso": [], "heights": packed(heights(recorded, robot, model), "<f8"), "far": far}
 
 
 def steps_per_action(controller: GenericController, model: mujoco.MjModel) -> int:
@@ -93,8 +109,8 @@ def policy(controller: GenericController) -> dict[str, Any]:
     given, contract = controller.policy, controller.contract
     if unknown := [one.in_files for one in given.signals if one.name not in MADE]:
         raise PolicyFileError(
-            f"walkies share: the policy is shown {', '.join(unknown)}, frames of a recorded movement, which the page "
-            "does not play; expected a policy that is driven by commands"
+            f"walkies share: the policy observes {', '.join(unknown)}, which the page cannot make; expected signals "
+            f"among {', '.join(MADE)}"
         )
     blocks = given.blocks
     clip, cap = blocks.command_clip, speed_cap(blocks.jump_slot, 0.0, False)
@@ -122,6 +138,7 @@ def policy(controller: GenericController) -> dict[str, Any]:
         "speed_cap": min(cap, LIMITLESS),
         "heading_hold": asdict(blocks.hold) if given.use_imu and blocks.hold.on else None,
         "gait_reference": gait(given),
+        "movement": movement(given),
     }
 
 
@@ -138,6 +155,18 @@ def gait(given: PolicyFile) -> dict[str, Any] | None:
     names = ("frequency", "blend_speed", "gallop_speed", "gallop_freq_mult", "dir_threshold")
     numbers = {name: getattr(reference, name) for name in names}
     return {**numbers, "tables": [packed(table, "<f8") for table in reference.stacked]}
+
+
+def movement(given: PolicyFile) -> dict[str, Any] | None:
+    """The recorded movement, where there is one."""
+    if (recorded := given.blocks.trick) is None:
+        return None
+    clips = [
+        {"name": clip.name, "start": clip.start, "end": clip.end, "following": recorded.following(index)}
+        for index, clip in enumerate(recorded.clips)
+    ]
+    tables = {name: packed(getattr(recorded, name), "<f8") for name in ("joint_pos", "joint_vel", "anchor_quat_wxyz")}
+    return {"fps": recorded.fps, "clips": clips, **tables, "most_queued": MAX_QUEUE, "instant": INSTANT}
 
 
 def slider_content(slider: Slider, legged: LeggedModel, params: Params, robot: Robot) -> dict[str, Any]:

@@ -41,6 +41,60 @@ function makeGait(gait, pose) {
   };
 }
 
+const times = ([aw, ax, ay, az], [bw, bx, by, bz]) => [
+  aw * bw - ax * bx - ay * by - az * bz, aw * bx + ax * bw + ay * bz - az * by,
+  aw * by - ax * bz + ay * bw + az * bx, aw * bz + ax * by - ay * bx + az * bw,
+];
+
+/** A recorded movement cut into clips (walkies.tasks.motion.movement), and where it is. */
+function makeMovement({ fps, clips, joint_pos, joint_vel, anchor_quat_wxyz, most_queued, instant }) {
+  const [angles, speeds, anchors] = [joint_pos, joint_vel, anchor_quat_wxyz].map((table) => numbers(table, Float64Array));
+  const frames = anchors.length / 4, joints = angles.length / frames;
+  const anchorOf = (frame) => anchors.subarray(4 * frame, 4 * frame + 4);
+  const now = { clip: 0, since: 0, queue: [], held: false, turn: null, frame: 0 };
+
+  /** The frame that is shown `seconds` after the end of the fade-in (negative: before it). */
+  function at(seconds) {
+    if (seconds < 0) return clips[now.clip].start;
+    for (;;) {
+      const { start, end, following } = clips[now.clip];
+      const length = (end - start - 1) / fps, played = seconds - now.since;
+      if (played < length - instant) return start + Math.floor(played * fps + instant);
+      const next = now.queue.length ? now.queue.shift() : following;
+      if (next === null) { now.held = true; return end - 1; }
+      Object.assign(now, { clip: next, since: now.held ? seconds : now.since + length, held: false });
+    }
+  }
+
+  return {
+    now,
+    names: clips.map(({ name }) => name),
+    begin: () => Object.assign(now, { clip: 0, since: 0, queue: [], held: false, turn: null, frame: 0 }),
+
+    /** Ask for a clip, which begins when the present one has ended. */
+    request(clip) { if (now.queue.length < most_queued) now.queue.push(clip); },
+
+    show(seconds, orientation) {
+      now.frame = at(seconds);
+      now.turn ??= yawOf(orientation) - yawOf(anchors);
+    },
+
+    command: () => [angles, speeds].flatMap((table) => [...table.subarray(now.frame * joints, (now.frame + 1) * joints)]),
+
+    /** Of the base, w x y z, in the frame that is shown. */
+    orientation: () => times([Math.cos(now.turn / 2), 0, 0, Math.sin(now.turn / 2)], anchorOf(now.frame)),
+
+    /** Two columns of the rotation of that orientation as the robot sees it, row by row. */
+    anchor(robot) {
+      const [w, x, y, z] = times([robot[0], -robot[1], -robot[2], -robot[3]], this.orientation());
+      return [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * y + w * z), 1 - 2 * (x * x + z * z),
+        2 * (x * z - w * y), 2 * (y * z + w * x),
+      ];
+    },
+  };
+}
+
 /**
  * A controller for one robot. policy: what `walkies.show.share.content.policy` writes.
  * Call `begin`, then `act` once per control step.
@@ -50,6 +104,7 @@ export function makeController(policy) {
   const history = new Float32Array(policy.frame.reduce((sum, part) => sum + part.size, 0) * policy.history);
   const initial = policy.frame.flatMap((part) => part.initial), size = initial.length;
   const gait = policy.gait_reference && makeGait(policy.gait_reference, pose);
+  const movement = policy.movement && makeMovement(policy.movement);
   const applied = new Float32Array(pose.length), targets = new Float64Array(pose.length);
   let actions = 0, tell = null;
 
@@ -58,6 +113,7 @@ export function makeController(policy) {
     applied.fill(0);
     actions = 0;
     tell = makeCommand(policy);
+    movement?.begin();
   }
 
   /** The signals of a frame by name, from what the sensors say. */
@@ -70,6 +126,8 @@ export function makeController(policy) {
     joint_velocity: (sensed) => sensed.joint_velocity,
     last_action: () => applied,
     gait_reference: (sensed, told, seconds) => gait(seconds, told),
+    motion_command: () => movement.command(),
+    motion_anchor: (sensed) => movement.anchor(sensed.orientation),
   };
 
   /**
@@ -79,6 +137,7 @@ export function makeController(policy) {
   function act(sensed, command) {
     const seconds = actions * policy.control_dt;
     const told = tell(command, yawOf(sensed.orientation));
+    movement?.show(seconds - policy.fade_in, sensed.orientation);
     const frame = policy.frame.flatMap(({ name }) => [...signals[name](sensed, told, seconds)]);
     history.copyWithin(size, 0); // newest first
     frame.forEach((value, i) => { history[i] = clamp(value, -policy.observation_clip, policy.observation_clip); });
@@ -93,5 +152,5 @@ export function makeController(policy) {
   }
 
   begin();
-  return { begin, act, applied, observation: history };
+  return { begin, act, applied, movement, observation: history };
 }

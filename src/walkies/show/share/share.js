@@ -1,7 +1,7 @@
 // A robot that is driven in this very page: policy, physics and picture, in real time.
 import { gravityOf, makeController, yawOf } from "./controller.js";
 import { listen, scaled } from "./drive.js";
-import { makeEngine } from "./engine.js";
+import { makeEngine, numbers } from "./engine.js";
 import { makePicture, multiply } from "./webgl.js";
 
 const LATE = 0.1; // s of simulated time made up for at most, where the device could not keep up
@@ -12,7 +12,8 @@ const $ = (id) => document.getElementById(id);
 async function makeRobot(content) {
   const engine = await makeEngine(content.robot, content.wasm), controller = makeController(content.policy);
   const before = new Float32Array(engine.qpos.length), shown = new Float32Array(engine.qpos.length);
-  const dt = engine.dt;
+  const dt = engine.dt, { movement } = controller, { tilt, torso, far } = content.falls;
+  const heights = content.falls.heights && numbers(content.falls.heights, Float64Array);
   let fallen = false;
 
   /** Stand up, where it is and as it looks. */
@@ -39,9 +40,11 @@ async function makeRobot(content) {
       engine.qpos.fill(NaN); // stands up where it was born
       stand();
     }
-    const upright = -gravityOf(engine.qpos.subarray(3, 7))[2];
-    const lies = content.falls.torso.some((i) => engine.distance[i] <= 0);
-    fallen ||= lies || Math.acos(Math.min(Math.max(upright, -1), 1)) > content.falls.tilt;
+    const down = gravityOf(engine.qpos.subarray(3, 7)), wanted = movement ? gravityOf(movement.orientation()) : [0, 0, -1];
+    const upright = down.reduce((sum, part, i) => sum + part * wanted[i], 0);
+    const lost = heights && Math.abs(engine.qpos[2] - heights[movement.now.frame]) > far;
+    const lies = lost || torso.some((i) => engine.distance[i] <= 0);
+    fallen ||= lies || Math.acos(Math.min(Math.max(upright, -1), 1)) > tilt;
   }
 
   /** Matrices of the links between the last two states, `share` of the way to the newer one. */
@@ -80,6 +83,22 @@ function makeSliders(content, engine, moved) {
   }
 }
 
+/** A button for each clip of the policy's movement, which asks for it; returns what shows which one plays. */
+function makeClips(movement) {
+  const clips = $("clips");
+  movement.names.forEach((name, i) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", onclick: () => movement.request(i) });
+    if (i < 9) button.append(Object.assign(document.createElement("kbd"), { textContent: i + 1 }));
+    button.append(` ${name}`);
+    clips.append(button);
+  });
+  clips.hidden = false;
+  return () => [...clips.children].forEach((button, i) => {
+    button.setAttribute("aria-pressed", i === movement.now.clip);
+    button.classList.toggle("queued", movement.now.queue.includes(i));
+  });
+}
+
 async function main() {
   const content = JSON.parse(document.querySelector(".content").textContent);
   const canvas = document.querySelector("canvas"), notice = $("notice");
@@ -93,7 +112,9 @@ async function main() {
     push = [content.push.speed * Math.cos(angle), content.push.speed * Math.sin(angle)];
   };
   const stand = () => { robot.stand(); lain = 0; };
-  listen((shares) => { command = scaled(shares, content.range); }, { Space: kick, KeyR: stand });
+  const { movement } = robot.controller, showClips = movement ? makeClips(movement) : () => {};
+  const digits = [...Array(9).keys()].map((i) => [`Digit${i + 1}`, () => $("clips").children[i]?.click()]);
+  listen((shares) => { command = scaled(shares, content.range); }, { Space: kick, KeyR: stand, ...Object.fromEntries(digits) });
   $("push").onclick = kick;
   $("reset").onclick = stand;
   makeSliders(content, robot.engine, (name, value) => { if (name === "payload") payload = value; });
@@ -119,6 +140,7 @@ async function main() {
     const matrices = robot.place(budget / robot.dt), links = content.robot.joints + 1;
     picture.follow(robot.shown.subarray(0, 3), passed);
     picture.render((body) => (body < links ? matrices.subarray(16 * body, 16 * body + 16) : load(matrices.subarray(0, 16))));
+    showClips();
     notice.textContent = robot.fallen ? "It fell, and stands up again." : "";
     notice.hidden = !notice.textContent;
     canvas.dataset.place = [...robot.engine.qpos.subarray(0, 3)].map((value) => value.toFixed(4)).join(" ");
