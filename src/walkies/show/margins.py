@@ -102,7 +102,7 @@ def markdown(margins: Margins, run: Path) -> list[str]:
     return lines
 
 
-HEAD = ["box", "robots", "survival", "asked for", ""]
+HEAD = ["box", "robots", "survival", "required", ""]
 
 
 def _row(box: Box) -> list[str]:

@@ -167,7 +167,7 @@ def box_markdown(data: Mapping[str, Any]) -> str:
         "",
         f"{data['about'][0].upper()}{data['about'][1:]}. {_about(data)}",
         "",
-        f"Survival {_percent(data['survival'])}; {data['required']:.0%} is asked for.",
+        f"Survival {_percent(data['survival'])}; {data['required']:.0%} is required.",
         "",
         *_table(["all"], [data], None),
         *_turned(data),
