@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "docs" / "site"))
 import site_check  # noqa: E402
 import site_pages  # noqa: E402
 
+from walkies.show.pictures import theme  # noqa: E402
+
 FINE = """<link rel="stylesheet" href="style.css"><link rel="canonical" href="https://example.org/a.html">
 <script src="inner/code.js?v=1"></script><img src="data:image/png;base64,AAAA"><a href="https://example.org">there</a>
 <h2 id="here">Here</h2><a href="#here">up</a> <a href="inner/b.html#lines">b</a> <a href="inner/">no file, but:</a>"""
@@ -93,6 +95,18 @@ def test_every_link_of_the_repository_has_its_place_on_the_site(made: tuple[dict
 def test_every_page_is_in_the_navigation(made: tuple[dict[str, str], list[str]]) -> None:
     listed = re.findall(r"^ +- (?:\w+: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.M)
     assert sorted(listed) == sorted(page for page in made[0] if not page.startswith(f"{site_pages.SOURCE}/"))
+
+
+def wide(folder: Path) -> list[str]:
+    """PNG files that are wider than a picture of walkies may be; their width stands at a fixed place."""
+    widths = {path: int.from_bytes(path.read_bytes()[16:20], "big") for path in sorted(folder.rglob("*.png"))}
+    return [f"{path.relative_to(folder)}: {width}" for path, width in widths.items() if width > theme.WIDEST]
+
+
+def test_pictures_are_as_narrow_as_those_that_are_drawn_today(tmp_path: Path) -> None:
+    assert wide(ROOT / "docs") == []
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (theme.WIDEST + 1).to_bytes(4, "big"))
+    assert wide(tmp_path) == [f"a.png: {theme.WIDEST + 1}"], "the control"
 
 
 def test_the_reference_names_modules_that_there_are() -> None:
