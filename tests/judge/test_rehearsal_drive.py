@@ -265,7 +265,7 @@ def test_backlash_is_play_between_motor_and_link():
     assert np.all(gaps <= [[0.023], [0.004]])
 
 
-def test_sensors_are_askew_and_biased_by_what_was_asked(monkeypatch):
+def test_sensors_are_misaligned_and_biased_by_what_was_asked(monkeypatch):
     from walkies.deploy.controllers import neural_controller
 
     seen = []

@@ -115,7 +115,7 @@ def save(name: str, content: Any) -> Saved:
         new = replaced(text, {place: value for place, (_, value) in changed.items()})
         if record.flat(record.in_text(new, path)) != after:
             raise UserError(
-                f"{path} is laid out otherwise than walkies writes it; write there by hand: "
+                f"{path} is not laid out as walkies writes it; write into it by hand: "
                 + ", ".join(f"{place} = {value}" for place, (_, value) in changed.items())
             )
         write_text(path, new)

@@ -162,7 +162,7 @@ def expanded(config: TrainConfig) -> TrainConfig:
     config = replace(config, recipe=replace(recipe, groups=groups))
     if config.workers and groups % config.workers:
         raise UserError(
-            f"--workers {config.workers}: --recipe.num-envs {recipe.num_envs} cannot be divided among so many"
+            f"--workers {config.workers}: --recipe.num-envs {recipe.num_envs} cannot be divided equally among them"
         )
     if config.recipe.symmetry == "equivariant" and not mirror.exists(robot, held(robot, config.task.hold)):
         config = replace(config, recipe=replace(config.recipe, symmetry="none"))

@@ -91,7 +91,7 @@ AXES = (
     Axis("speed", "speed without torque", ("no_load_speed",), (10.0, 15.0, 20.0, 30.0, np.inf), "{:g} rad/s"),
     Axis("backlash", "backlash to either side", ("backlash",), (0.0, 0.005, 0.01, 0.02, 0.03), "{:g} rad"),
     Axis("noise", "sensor noise", ("noise",), (0.0, 1.0, 2.0, 3.0), "×{:g}"),
-    Axis("imu-tilt", "IMU askew", ("imu_tilt",), tuple(d * DEGREE for d in (0, 2, 4, 6, 8)), "{:g}°", 1 / DEGREE),
+    Axis("imu-tilt", "IMU misaligned", ("imu_tilt",), tuple(d * DEGREE for d in (0, 2, 4, 6, 8)), "{:g}°", 1 / DEGREE),
     Axis("encoder", "joint zeros off by", ("encoder_bias",), (0.0, 0.02, 0.05, 0.1), "{:g} rad"),
     Axis("rate", "controller rate", ("tick_rate",), (440.0, 480.0, 500.0, 520.0, 560.0), "{:g} Hz"),
 )

@@ -81,12 +81,12 @@ def pushes(given: Given, script: Script, dt: float) -> np.ndarray:
 def senses(given: Given, script: Script) -> Sense:
     """Readings with noise and IMU misalignment, of an IMU that measures the slope."""
     level = conditions.level(given["slope"], script.slope_direction)
-    askew = _turn(given["imu_tilt"], script.imu_axis)
-    turn, bias = rotation_of(askew), given["gyro_bias"][:, None] * script.gyro_sign
+    misaligned = _turn(given["imu_tilt"], script.imu_axis)
+    turn, bias = rotation_of(misaligned), given["gyro_bias"][:, None] * script.gyro_sign
 
     def sense(action: int | None, sensors: Sensors) -> Sensors:
         noise = script.noise[:, action or 0] * (given["noise"] * (action is not None))[:, None]
-        body = product(askew, _turn_xy(noise[:, 3:5]))
+        body = product(misaligned, _turn_xy(noise[:, 3:5]))
         return sensors._replace(
             gyro=np.einsum("nij,ni->nj", turn, sensors.gyro) + noise[:, :3] + bias,
             orientation=product(product(level, sensors.orientation), body),

@@ -329,7 +329,7 @@ def write_page(page: Path, out: Path, chosen: Sequence[Row]) -> None:
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise UserError(f"{page} has no place for the table; put the lines {BEGIN} and {END} where it shall be")
+        raise UserError(f"{page} has no place for the table; put the lines {BEGIN} and {END} where it should go")
     picture = draw(out / "curves.png", out, chosen)
     parts = [
         table(out, chosen),

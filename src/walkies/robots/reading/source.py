@@ -180,7 +180,7 @@ def _require_tree(path: Path, root: ElementTree.Element) -> None:
     for end in ("parent", "child"):
         for one in root.findall(f"joint/{end}"):
             if one.get("link") not in links:
-                raise UserError(f"{path}: a joint names the link {shown(str(one.get('link')))}, which there is not")
+                raise UserError(f"{path}: a joint names the link {shown(str(one.get('link')))}, which does not exist")
     if len(roots := [name for name in links if name not in children]) != 1:
         raise UserError(
             f"{path}: {len(roots)} links hang from none ({', '.join(map(shown, roots))}); expected one base"

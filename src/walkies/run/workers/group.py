@@ -35,7 +35,7 @@ class Group:
             address: of a Ray cluster, as `ray start` prints it; None: this machine alone, on its loopback interface.
 
         Raises:
-            UserError: Ray is not installed, there is no such cluster, or it has not so many cores.
+            UserError: Ray is not installed, there is no such cluster, or it lacks the cores.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if address is None:  # Ray reads this once; with it, its servers listen on the loopback interface only
