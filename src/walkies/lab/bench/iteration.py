@@ -23,7 +23,7 @@ from walkies.robots import DEFAULT, get_robot
 
 PARTS = ("acting", "physics", "task", "update")
 """Of an iteration, in the order of the table."""
-START = {"python": "pass", "imports": "import walkies.cli.train, walkies.run.training"}
+START = {"python": "pass", "imports": "import walkies.cli.train, walkies.run.training, mujoco.batch"}
 """What passes before anything is compiled → the program that takes so long, each with what the one before takes."""
 
 
