@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import processes
 import walkies
 from walkies import child
 
@@ -60,3 +63,29 @@ def test_python_is_started_in_no_other_way() -> None:
     assert [str(path) for path in sources if STARTS.search(path.read_text(encoding="utf-8"))] == []
     assert STARTS.search('run([sys.executable, "-m", "walkies"])'), "what the pattern is for"
     assert not STARTS.search('run([sys.executable, "-P", "-m", "walkies"])')
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_bound_process_ends_with_its_parent_however_that_ends(bound: bool) -> None:
+    """Control: another one goes on."""
+    own = f"{'child.end_with(os.getppid()); ' if bound else ''}print(os.getpid(), flush=True); time.sleep(60)"
+    code = f"import os, time; from walkies import child; {own}"
+    parent = subprocess.Popen(
+        child.python("-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"),
+        env=child.environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    try:
+        if bound:
+            processes.awaited(lambda: not processes.running([pid]), seconds=5.0)
+        else:
+            time.sleep(0.3)
+            assert processes.running([pid])
+    finally:
+        if processes.running([pid]):
+            os.kill(pid, signal.SIGKILL)
+        parent.stdout.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +17,24 @@ def python(*arguments: str) -> list[str]:
     Without -P a `numpy.py` in that folder would run: with `-c` and `-m` Python looks there first.
     """
     return [sys.executable, "-P", *arguments]
+
+
+def program(*arguments: str) -> list[str]:
+    """The command that starts `walkies` with `arguments` as a child that ends with this process, however that ends."""
+    code = f"from walkies import child; child.end_with({os.getpid()}); from walkies.cli import main; main()"
+    return python("-c", code, *arguments)
+
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2): the signal that a process gets when its parent ends."""
+
+
+def end_with(parent: int) -> None:
+    """Have this process killed once its parent, the process `parent`, is gone. Only Linux can; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from walkies.accel.cpu import MujocoThreads
 from walkies.judge import report_card
 from walkies.judge.exam import ExamSimulator, examine_file
 from walkies.judge.ranges import Episodes, EvaluationSeed
@@ -26,6 +27,7 @@ def command(
     out: Path | None = None,
     json: bool = False,
     simulator: ExamSimulator = "mujoco",
+    threads: MujocoThreads = 0,
 ) -> None:
     """Examine a policy in MuJoCo, on robots, floors and latencies it never saw in training, and print its report card.
 
@@ -40,6 +42,7 @@ def command(
         json: print the report card as JSON.
         simulator: bullet and dart: the same conditions in another engine, which takes seconds per episode. Its card is
             only printed, unless --out says where to write it.
+        threads: CPU threads for MuJoCo, 0 for all cores. The card is the same.
     """
     path = find_policy(target)
     if simulator != "mujoco" and out is None:
@@ -48,7 +51,7 @@ def command(
     if folder is not None:
         refuse_unwritable(report_card.place(folder, episodes, seed)[0].parent)
     started = time.perf_counter()
-    card = examine_file(path, episodes, seed, simulator=simulator)
+    card = examine_file(path, episodes, seed, threads, simulator)
     seconds = time.perf_counter() - started
     files = deliver(card, folder, json_module.dumps(card, indent=2) if json else narrowed(report_card.markdown(card)))
     if not json:

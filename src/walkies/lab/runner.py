@@ -9,7 +9,8 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
@@ -41,16 +42,24 @@ def make(rows: Sequence[Row], folder: Path) -> None:
         missing = [row for row in rows if not row.finished()]
         done = len(rows) - len(missing)
         seconds: list[float] = []
-        try:
+        with counted(rows):
             for row in missing:
                 say(f"{done + 1} of {len(rows)}: {row.name}{_left(seconds, len(rows) - done)}", sys.stderr)
                 started = time.monotonic()
                 row.make()
                 seconds.append(time.monotonic() - started)
                 done += 1
-        except KeyboardInterrupt:
-            say(f"{done} of {len(rows)} rows are finished; the same command makes the others", sys.stderr)
-            raise
+
+
+@contextmanager
+def counted(rows: Sequence[Row]) -> Iterator[None]:
+    """If the block is stopped by Ctrl-C, say how many rows are finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = sum(row.finished() for row in rows)
+        say(f"{done} of {len(rows)} rows are finished; the same command makes the others", sys.stderr)
+        raise
 
 
 def listing(rows: Sequence[Row], as_json: bool = False) -> str:

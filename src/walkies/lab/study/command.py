@@ -8,11 +8,12 @@ from typing import Annotated
 
 import tyro
 
+from walkies.accel.cpu import Threads
 from walkies.bounds import Between
 from walkies.errors import UserError
 from walkies.lab import runner
-from walkies.lab.study import rows, table, trials
-from walkies.lab.study.plan import Plan, Trial, narrowed_to, planned, read_plan
+from walkies.lab.study import placed, rows, table, trials
+from walkies.lab.study.plan import Plan, Trial, narrowed_to, on_cores, planned, read_plan
 from walkies.terminal import narrowed, say
 
 RUNS = Path("runs/study")
@@ -30,6 +31,9 @@ def command(
     table_only: Annotated[bool, tyro.conf.arg(name="table")] = False,
     each: bool = False,
     json: bool = False,
+    ray: bool = False,
+    address: str | None = None,
+    threads: Threads | None = None,
 ) -> None:
     """Train variants of a training with several seeds, and judge every policy.
 
@@ -49,13 +53,24 @@ def command(
         table_only: Print the table of finished rows, and train nothing.
         each: A line per seed.
         json: Print the rows as JSON; with --list the list of them.
+        ray: Several trainings at once, placed by Ray; needs the extra `ray` (docs/workers.md).
+        address: With --ray: a Ray cluster, as `ray start` names it. Default: this machine, on its loopback interface.
+        threads: CPU threads of each training, added to the flags of variants that have no --threads. Default: all
+            cores, and with --ray 1.
     """
+    if address is not None and not ray:
+        raise UserError(f"--address {address}: names a cluster for --ray; add --ray, or leave it out")
     plan = narrowed_to(read_plan(file, seeds=seeds, minutes=minutes, steps=steps), only)
+    if ray or threads is not None:
+        plan = on_cores(plan, threads or 1)
     out = out or RUNS / f"{file.stem}.csv"
     if show:
         return say(runner.listing(of_plan(plan, out), json))
     if not table_only:
-        make(plan, out)
+        if ray:
+            placed.make(plan, of_plan(plan, out), out, RUNS / out.stem, address, trials.run)
+        else:
+            make(plan, out)
     found = rows.of_plan(plan, out)
     if json:
         say(dumps(found, indent=2))

@@ -107,6 +107,27 @@ def narrowed_to(plan: Plan, only: Sequence[str]) -> Plan:
     return plan._replace(variants={name: plan.variants[name] for name in only or plan.variants})
 
 
+THREADS = "--threads"
+"""The flag of a training that says how many cores it takes."""
+
+
+def threads_of(plan: Plan, trial: Trial) -> int | None:
+    """How many cores the flags of its variant give a trial; None: all."""
+    given = " ".join(words(plan.variants[trial.variant], trial.variant)).replace(f"{THREADS}=", f"{THREADS} ").split()
+    return int(given[given.index(THREADS) + 1]) if THREADS in given else None
+
+
+def on_cores(plan: Plan, threads: int) -> Plan:
+    """The plan, with so many cores for every trial whose variant does not say how many: they are part of its flags."""
+
+    def flags(variant: str) -> str:
+        given = plan.variants[variant]
+        there = threads_of(plan, Trial(variant, "", 0, DEFAULT))
+        return f"{given} {THREADS} {threads}".strip() if there is None else given
+
+    return plan._replace(variants={variant: flags(variant) for variant in plan.variants})
+
+
 def words(flags: str, where: str) -> list[str]:
     """The words of a command line."""
     try:

@@ -19,7 +19,7 @@ from walkies import child
 from walkies.accel import cache
 from walkies.accel.cpu import machine
 from walkies.errors import UserError
-from walkies.lab.study.plan import Plan, Trial, words
+from walkies.lab.study.plan import Plan, Trial, threads_of, words
 from walkies.run.folders import RunFolder
 
 VERDICTS = (0, 1)
@@ -42,7 +42,7 @@ def run(plan: Plan, trial: Trial, folder: Path, later: bool, cwd: Path | None = 
     seconds = train(plan, trial, out, later, call)
     return {
         **trial._asdict(), "flags": plan.variants[trial.variant], "steps": taken(out), "seconds": round(seconds, 1),
-        **judge(plan, out, call),
+        **judge(plan, out, call, threads_of(plan, trial)),
         "commit": commit(), "machine": machine(), "date": datetime.now(UTC).date().isoformat(),
     }  # fmt: skip
 
@@ -74,15 +74,16 @@ def taken(out: Path) -> int:
         return [int(float(row["steps"])) for row in csv.DictReader(file)][-1]
 
 
-def judge(plan: Plan, out: Path, call: Callable[..., str]) -> dict[str, object]:
-    """What the examination, the rehearsal and lint say of a run's policy."""
+def judge(plan: Plan, out: Path, call: Callable[..., str], threads: int | None = None) -> dict[str, object]:
+    """What the examination, the rehearsal and lint say of a run's policy. threads: of these; None for all cores."""
+    few = () if threads is None else ("--threads", str(threads))
 
     def said(*words: str) -> Any:
         return json.loads(call(*words, "--json", statuses=VERDICTS))
 
-    card = said("exam", str(out), "--seed", str(plan.exam_seed), "--episodes", str(plan.episodes))
+    card = said("exam", str(out), "--seed", str(plan.exam_seed), "--episodes", str(plan.episodes), *few)
     marks = {mark["key"]: mark["pass_mark"] for mark in card["marks"]}
-    boxes = {box: said("rehearse", str(out), "--box", box)["survival"]["value"] for box in plan.boxes}
+    boxes = {box: said("rehearse", str(out), "--box", box, *few)["survival"]["value"] for box in plan.boxes}
     findings = sorted({one["code"] for one in said("lint", str(out))}) if plan.lint else []
     return {
         "passed": card["passed"], **{key: card[key] for key in ("survival", "lin_vel_error", "yaw_rate_error")},
@@ -99,9 +100,8 @@ def command(*arguments: str, statuses: Sequence[int] = (0,), cold: bool = False,
     Raises:
         UserError: it ended with another status than these.
     """
-    program = child.python("-c", "from walkies.cli import main; main()", *arguments)
     environment = child.environment(**({cache.SWITCH: "0"} if cold else {}))
-    done = subprocess.run(program, text=True, stdout=subprocess.PIPE, env=environment, cwd=cwd)
+    done = subprocess.run(child.program(*arguments), text=True, stdout=subprocess.PIPE, env=environment, cwd=cwd)
     if done.returncode not in statuses:
         raise UserError(f"walkies {' '.join(arguments)} ended with {done.returncode}; run it to see why")
     return done.stdout

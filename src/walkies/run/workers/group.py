@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from walkies.errors import UserError
 from walkies.run.config import TrainConfig
+from walkies.run.workers.cluster import connect
 from walkies.run.workers.state import together
 from walkies.run.workers.worker import Leaves, Worker
 
-ANSWERED = 10.0
-"""s, within which the machine of an address answers."""
 PLACED = 30.0
 """s, after which a cluster that has not found room for all processes is taken to have none."""
 
@@ -37,14 +33,7 @@ class Group:
         Raises:
             UserError: Ray is not installed, there is no such cluster, or it lacks the cores.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        if address is None:  # Ray reads this once; with it, its servers listen on the loopback interface only
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        self._ray = ray = _ray()
-        if address is not None:
-            _refuse_silent(address)
-        here = {"num_cpus": workers * threads} if address is None else {}
-        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level="error", **here)
+        self._ray = ray = connect(address, workers * threads, "--workers")
         self.workers, self._threads = workers, threads
         self._places = ray.util.placement_group([{"CPU": threads}] * workers, strategy="SPREAD")
         if not self._places.wait(PLACED):
@@ -117,30 +106,6 @@ class Group:
                     raise Died(str(error.cause).splitlines()[0]) from error
                 raise error.as_instanceof_cause() from None
         return list(self._ray.get(list(asked)))
-
-
-def _refuse_silent(address: str) -> None:
-    """Raise a UserError where nothing answers: Ray would ask for minutes. Names such as `auto` are Ray's."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWERED).close()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--address {address}: there is no Ray cluster ({error}); expected HOST:PORT, as `ray start` prints it"
-        ) from error
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError(
-            f"--workers: needs the package ray, which is not installed; install it with: {sys.executable} -m pip "
-            "install 'walkies[ray]'"
-        ) from error
-    return ray
 
 
 def _is_of_others(error: Any) -> bool:
