@@ -9,7 +9,8 @@
 #   make aarch64  the native tests of an aarch64 build, under qemu (Debian)
 #   make wasm     the engine for browsers, which `walkies share` puts into its pages
 #   make bench    physics and training speed on this machine
-#   make proof    the long proof of the native engine, hours on two cores; goes on where it was stopped
+#   make proof    the tests that take minutes, and the long proof of the native engine, hours on two cores, which goes on
+#                 where it was stopped
 #   make wheel    build dist/*.whl and try it in fresh environments without a compiler
 #   make setup    only .venv;   make clean   remove everything made here
 
@@ -100,6 +101,7 @@ bench: $(STAMP)
 	$(BIN)/walkies lab bench train
 
 proof: $(STAMP)
+	$(BIN)/python -m pytest -m proof
 	$(BIN)/python benchmarks/proof.py $(ARGS)
 
 # Built against an old glibc by the Clang of the ziglang wheel, so that it installs on other Linux systems than this one;

@@ -1,5 +1,5 @@
-"""Runs in a process of its own: trains with two workers, kills one in the midst of an iteration, and prints as JSON
-what came of it."""
+"""Runs in a process of its own: trains with so many workers, kills one in the midst of an iteration, and prints as JSON
+what came of it: workers_script.py WORKERS."""
 
 from __future__ import annotations
 
@@ -20,42 +20,24 @@ use_cpu(None)
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
+sys.path.append(str(Path(__file__).parents[1]))
+import processes  # noqa: E402
 from walkies.run.config import WALKING_RECIPE, TrainConfig, expanded  # noqa: E402
 from walkies.run.workers.state import packed  # noqa: E402
 from walkies.run.workers.together import Together  # noqa: E402
 
-SMALL = replace(WALKING_RECIPE, num_envs=32, horizon=4, minibatches=4, hidden=(16,), critic_hidden=(16,))
-
-
-LISTENS, MAPPED = "0A", "0000000000000000FFFF0000"
-"""A socket's state, and what an IPv4 address begins with as IPv6, in Linux's tables."""
-
-
-def listening() -> list[str]:
-    """Addresses at which this machine listens."""
-    lines = [
-        line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-        if line.split()[3] == LISTENS
-    ]  # fmt: skip
-    return [address(line.split()[1].partition(":")[0].removeprefix(MAPPED)) for line in lines]
-
-
-def address(words: str) -> str:
-    """Little-endian words in hexadecimal → numbers and dots, or as they are where they are IPv6."""
-    return ".".join(str(byte) for byte in bytes.fromhex(words)[::-1]) if len(words) == 8 else words
+WORKERS = int(sys.argv[1])
+SMALL = replace(WALKING_RECIPE, num_envs=16 * WORKERS, horizon=4, minibatches=4, hidden=(16,), critic_hidden=(16,))
 
 
 def main() -> None:
-    before = listening()
-    training = Together(expanded(TrainConfig(workers=2, recipe=SMALL)))
+    training = Together(expanded(TrainConfig(workers=WORKERS, recipe=SMALL)))
     first = packed(training.state)
     records, states = [], []
     for _ in range(3):
         records.append(training.advance())
         states.append(packed(training.state))
-    opened = list(listening())
-    for address in before:
-        opened.remove(address)
+    listening = processes.listening(processes.below(os.getpid()) | {os.getpid()})
 
     # Back to the state after two iterations, and a worker is killed while the third is under way.
     training.state, training._iterations = jax.tree.unflatten(jax.tree.structure(training.state), states[1]), 2
@@ -78,7 +60,7 @@ def main() -> None:
             "same_state": same(packed(training.state), states[2]),
             "learns": not same(first, states[0]) and not same(states[1], states[2]),
             "samples": records[0]["samples"],
-            "listening": opened,
+            "listening": sorted(listening),
         },
         sys.stdout,
     )

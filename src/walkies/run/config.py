@@ -284,7 +284,8 @@ def resumed(config: TrainConfig, folder: RunFolder) -> TrainConfig:
     Raises:
         UserError: a setting differs from the run's. The training would no longer be the same bit for bit.
     """
-    config, old = expanded(config), read_config(folder)
+    # Groups of the run are those of its own number of workers.
+    config, old = replace(expanded(replace(config, workers=None)), workers=config.workers), read_config(folder)
     asked, default, there = (settings(to_dict(c)) for c in (config, TrainConfig(), old))
     other = [
         f"{name} {asked[name]} (the run has {there.get(name)})"
