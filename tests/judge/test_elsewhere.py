@@ -10,6 +10,7 @@ import pytest
 from walkies.deploy.policy_file import read
 from walkies.judge import exam, ranges, report_card
 from walkies.robots import PUPPER
+from walkies.sim.other.install import PACKAGES, installs
 
 POLICY = Path(__file__).parents[1] / "browser" / "policy.json"
 
@@ -22,12 +23,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{module}.STEPS", 100, raising=False)
 
 
-@pytest.mark.parametrize(
-    "engine", [("mjx", "mujoco.mjx"), ("dart", "dartpy"), ("bullet", "pybullet")], ids=lambda pair: pair[0]
-)
-def test_a_policy_walks_there_too_under_the_same_conditions(engine: tuple[str, str], short: None) -> None:
-    name, package = engine
-    pytest.importorskip(package, reason=f"pip install 'walkies[{name}]'")
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_policy_walks_there_too_under_the_same_conditions(name: str, short: None) -> None:
+    pytest.importorskip(PACKAGES[name], reason=installs(name))
     policy = read(POLICY)
     record, drawn = exam.drive(policy, PUPPER, 2, 0, simulator=name)
     there, same = exam.drive(policy, PUPPER, 2, 0)

@@ -21,8 +21,6 @@ from walkies.sim.base import Params, Readings, Simulator, State
 from walkies.sim.params import read_params
 
 ENGINES: tuple[str, ...] = SIMULATORS
-PACKAGES = {"mjx": "mujoco.mjx", "bullet": "pybullet", "dart": "dartpy"}
-"""What an engine needs besides walkies."""
 
 TOLERANCES: dict[str, dict[str, float]] = {
     "free fall": {"native": 1e-6, "mujoco": 1e-6, "mjx": 1e-6, "bullet": 1e-6, "dart": 1e-6},

@@ -7,21 +7,19 @@ engine.
 
 from __future__ import annotations
 
-import importlib.util
-
 import jax
 import numpy as np
 import pytest
 
 from sim import conformance as laws
-from sim.conformance import ENGINES, PACKAGES, TOLERANCES, simulator
+from sim.conformance import ENGINES, TOLERANCES, simulator
+from walkies.sim.other.install import PACKAGES, installs, is_installed
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    package = PACKAGES.get(request.param)
-    if package is not None and importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed: pip install 'walkies[{request.param}]'")
+    if not is_installed(request.param):
+        pytest.skip(f"not installed: {installs(request.param)}")
     return request.param
 
 
@@ -60,7 +58,7 @@ def test_a_batch_of_one_is_a_row_of_a_batch(engine: str) -> None:
 
 def test_residue_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """DART's detector, unless it is a new one, finds contacts in an order that depends on earlier ones."""
-    pytest.importorskip("dartpy", reason="pip install 'walkies[dart]'")
+    pytest.importorskip(PACKAGES["dart"], reason=installs("dart"))
     made = laws.fresh("dart")
 
     class Remembers:

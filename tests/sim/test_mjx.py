@@ -10,8 +10,9 @@ import pytest
 
 from walkies.rl.train import make_init, make_iteration
 from walkies.run.config import WALKING_RECIPE, TrainConfig, build
+from walkies.sim.other.install import PACKAGES, installs
 
-pytest.importorskip("mujoco.mjx", reason="pip install 'walkies[mjx]'")
+pytest.importorskip(PACKAGES["mjx"], reason=installs("mjx"))
 
 SMALL = replace(WALKING_RECIPE, num_envs=16, groups=1, minibatches=2, hidden=(16,), critic_hidden=(16,))
 
@@ -35,7 +36,7 @@ def test_nothing_of_an_iteration_stays_on_the_processor(platform: str, monkeypat
 def test_other_simulators_stay_there(simulator: str) -> None:
     """The control: the program is searched for the right names."""
     if simulator == "dart":
-        pytest.importorskip("dartpy", reason="pip install 'walkies[dart]'")
+        pytest.importorskip(PACKAGES["dart"], reason=installs("dart"))
     assert host_calls(simulator, "cpu")
 
 

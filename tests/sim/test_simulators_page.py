@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from sim.conformance import ENGINES, PACKAGES, TOLERANCES
+from sim.conformance import ENGINES, TOLERANCES
 from walkies.errors import UserError
 from walkies.robots import PUPPER
 from walkies.sim import make_simulator
 from walkies.sim.other import contacts
+from walkies.sim.other.install import PACKAGES, is_installed
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
 
@@ -36,6 +38,18 @@ def test_a_missing_engine_says_how_to_install_it(engine: str, package: str, monk
     with pytest.raises(UserError, match=rf"pip install 'walkies\[{engine}\]'") as error:
         make_simulator(engine, PUPPER)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_installed_is_found_and_what_is_not_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_installed("native") and is_installed("mujoco")
+    for package, there in (("json.decoder", True), ("json.nothing", False), ("nothing.at.all", False)):
+        monkeypatch.setitem(PACKAGES, "mjx", package)
+        assert is_installed("mjx") == there
+
+
+def test_every_package_is_an_extra_of_its_simulators_name() -> None:
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert extras["project"]["optional-dependencies"].keys() >= PACKAGES.keys() <= set(ENGINES)
 
 
 def test_a_solref_becomes_a_share_of_depth() -> None:

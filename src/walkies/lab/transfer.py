@@ -6,7 +6,6 @@ examination seed. What differs between two cells of a line is the physics alone.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from walkies.lab.study import trials
 from walkies.markdown import escape
 from walkies.markdown import table as markdown_table
 from walkies.run.folders import RunFolder
+from walkies.sim.other.install import is_installed
 from walkies.terminal import narrowed, say
 
 NUMBERS = ("survival", "lin_vel_error", "yaw_rate_error")
@@ -35,8 +35,6 @@ COLUMNS = (
     *("passed", *NUMBERS, "policy", "seconds", "commit", "machine", "date"),
 )
 EXPECTED = "the rows of a transfer matrix"
-PACKAGES = {"mjx": "mujoco.mjx", "bullet": "pybullet", "dart": "dartpy"}
-"""What a simulator needs."""
 
 
 def command(
@@ -66,7 +64,7 @@ def command(
         picture: Draw the matrix into this file.
         json: Print the rows as JSON; with --list the list of them.
     """
-    chosen = simulators or installed()
+    chosen = simulators or tuple(filter(is_installed, get_args(ExamSimulator)))
     asked = as_rows(runs, chosen, episodes, seed, out)
     if show:
         return say(runner.listing(asked, json))
@@ -83,18 +81,6 @@ def command(
     if picture is not None:
         draw(found, picture)
     say(dumps(found, indent=2) if json else narrowed(table(found)))
-
-
-def installed() -> tuple[ExamSimulator, ...]:
-    """The simulators that can examine here."""
-    return tuple(name for name in get_args(ExamSimulator) if name not in PACKAGES or _there(PACKAGES[name]))
-
-
-def _there(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def as_rows(runs: Sequence[Path], simulators: Sequence[str], episodes: int, seed: int, out: Path) -> list[runner.Row]:

@@ -77,7 +77,7 @@ def command(
         json: Print the rows as JSON; with --list the list of them.
     """
     use_cpu(threads)
-    chosen = simulators or installed(robot)
+    chosen = simulators or usable(robot)
     asked = as_rows(robot, robots, chosen, rounds, threads, out)
     if show:
         return say(runner.listing(asked, json))
@@ -89,8 +89,8 @@ def command(
     say(json_module.dumps(found, indent=2) if json else narrowed(table(found)))
 
 
-def installed(robot: str) -> tuple[SimulatorName, ...]:
-    """The simulators that can be made here. Others say why on the way."""
+def usable(robot: str) -> tuple[SimulatorName, ...]:
+    """The simulators that are installed and take the robot. Others say why on the way."""
     found = []
     for name in SIMULATORS:
         try:

@@ -75,7 +75,7 @@ class Bullet:
     """The engine `bullet` (`walkies.sim.other.simulator.Engine`)."""
 
     def __init__(self, model: mujoco.MjModel, spheres: list[int]) -> None:
-        self._bullet = needed("pybullet", "bullet")
+        self._bullet = needed("bullet")
         self._model = model
         self._bodies = model.geom_bodyid[spheres]
         self._places = model.geom_pos[spheres] - model.jnt_pos[model.body_jntadr[self._bodies]]

@@ -21,7 +21,7 @@ class Dart:
     """The engine `dart` (`walkies.sim.other.simulator.Engine`)."""
 
     def __init__(self, model: mujoco.MjModel, spheres: list[int]) -> None:
-        dart = self._dart = needed("dartpy", "dart")
+        dart = self._dart = needed("dart")
         loader = dart.utils.DartLoader()
         robot = self._robot = loader.parseSkeletonString(urdf(model), dart.common.Uri(""))
         robot.disableSelfCollisionCheck()

@@ -75,7 +75,7 @@ class MjxSimulator:
         if substeps < 1:
             raise ValueError(f"substeps must be at least 1, not {substeps}")
         urdf.check(model, self.name)
-        self._mjx = needed("mujoco.mjx", self.name)
+        self._mjx = needed(self.name)
         self.model, self.substeps, self.timestep = model, substeps, float(model.opt.timestep)
         self._ground, self._ids = ground_geom(model), sphere_geoms(model)
         self._dofs = actuated_dofs(model)
