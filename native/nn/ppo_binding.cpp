@@ -67,7 +67,7 @@ bool read_settings(ffi::Dictionary& attributes, Settings& with) {
     return found.has_value();
   };
   return get("bounded", with.bounded) && get("standardize", with.standardize) && get("adaptive", with.adaptive) &&
-         get("value_clipped", with.value_clipped) && get("clip", with.clip) &&
+         get("value_clipped", with.value_clipped) && get("gradient_only", with.gradient_only) && get("clip", with.clip) &&
          get("entropy_coefficient", with.entropy_coefficient) && get("value_clip", with.value_clip) &&
          get("stop_kl", with.stop_kl) && get("low_kl", with.low_kl) && get("high_kl", with.high_kl) &&
          get("kl_factor", with.kl_factor) && get("min_rate", with.min_rate) && get("max_rate", with.max_rate) &&
@@ -104,6 +104,9 @@ struct Results {
 // observations of policy and critic (samples, features), of samples and of old means; the rest of the Batch, of all
 // devices; then for policy and critic step size, number of Adam's steps, and all arrays of parameters, of first and of
 // second moments. Results: metrics (epochs, minibatches, kMetrics), then for both step size, number of steps and arrays.
+//
+// With `gradient_only` there is one minibatch, on one device; of both networks there are only the parameters, and in the
+// results the gradients by them.
 ffi::Error update(ffi::ThreadPool pool, ffi::RunId run, ffi::RemainingArgs args, ffi::RemainingRets rets,
                   ffi::Dictionary attributes) {
   const Kernels kernels = {network_kernel(), WALKIES_CHOSEN(losses), WALKIES_CHOSEN(adam)};
@@ -135,7 +138,10 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RunId run, ffi::RemainingArgs args,
   for (const float** numbers : {&batch.advantage, &batch.target, &batch.value, &batch.mask}) {
     *numbers = in.read<ffi::F32>(number_shape);
   }
+  batch.old_log_std = in.read<ffi::F32>({batch.actions});
+  if (with.gradient_only && product(order_shape) != order_shape[2]) return wrong("a gradient is of one minibatch");
   const int64_t devices = here > 0 ? batch.samples / here : 1;
+  if (with.gradient_only && devices != 1) return wrong("a gradient is of one device");
   if (devices * here != batch.samples || *device < 0 || *device >= devices) return wrong("parts of unequal size");
   float* metrics = out.read<ffi::F32>({order_shape[0], order_shape[1], kMetrics});
   Side side[kRoles];
@@ -143,25 +149,33 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RunId run, ffi::RemainingArgs args,
   int32_t* new_steps[kRoles];
   for (int role = 0; role < kRoles; role++) {
     Side& s = side[role];
-    const float* rate = in.read<ffi::F32>(std::vector<int64_t>{});
-    const int32_t* steps = in.read<ffi::S32>(std::vector<int64_t>{});
-    new_rate[role] = out.read<ffi::F32>(std::vector<int64_t>{});
-    new_steps[role] = out.read<ffi::S32>(std::vector<int64_t>{});
-    if (!in.error.empty() || !out.error.empty()) return wrong(in.error + out.error);
-    s.rate = *rate, s.steps = *steps, s.observations = observations[role];
+    if (!with.gradient_only) {
+      const float* rate = in.read<ffi::F32>(std::vector<int64_t>{});
+      const int32_t* steps = in.read<ffi::S32>(std::vector<int64_t>{});
+      new_rate[role] = out.read<ffi::F32>(std::vector<int64_t>{});
+      new_steps[role] = out.read<ffi::S32>(std::vector<int64_t>{});
+      if (!in.error.empty() || !out.error.empty()) return wrong(in.error + out.error);
+      s.rate = *rate, s.steps = *steps;
+    }
+    s.observations = observations[role];
     s.call.layers = *layers[role], s.call.activation = *activation;
     if (s.call.layers < 1 || s.call.layers > kMaxLayers) return wrong("too many layers");
     if (*activation < kRelu || *activation > kTanh) return wrong("unknown activation");
     s.arrays.resize(size_t(2 * s.call.layers + (role == kPolicy)));
     std::vector<std::vector<int64_t>> shapes(s.arrays.size());
     for (float* Array::*set : {&Array::params, &Array::first, &Array::second}) {
+      if (with.gradient_only && set != &Array::params) break;
       for (size_t i = 0; i < s.arrays.size(); i++) {
         std::vector<int64_t> shape;
-        const float* old = in.read<ffi::F32>(&shape);
+        float* old = in.read<ffi::F32>(&shape);
         if (set == &Array::params) shapes[i] = shape, s.arrays[i].count = product(shape);
         float* data = out.read<ffi::F32>(shapes[i]);
         if (!in.error.empty() || !out.error.empty()) return wrong(in.error + out.error);
         if (shape != shapes[i]) return wrong("moments do not match the parameters");
+        if (with.gradient_only) {
+          s.arrays[i].params = old, s.arrays[i].gradient = data;  // only read
+          continue;
+        }
         if (data != old) std::copy_n(old, s.arrays[i].count, data);
         s.arrays[i].*set = data;
       }
@@ -219,6 +233,7 @@ ffi::Error update(ffi::ThreadPool pool, ffi::RunId run, ffi::RemainingArgs args,
   for (int64_t i = 0; i < steps; i++) {
     update.minibatch(team, order + i * rows, commons[size_t(i)], metrics + i * kMetrics);
   }
+  if (with.gradient_only) return ffi::Error::Success();
   for (int role = 0; role < kRoles; role++) *new_rate[role] = side[role].rate, *new_steps[role] = side[role].steps;
   if (meeting) {
     meeting->results = &results;

@@ -31,15 +31,17 @@ struct Kernels {
 // What the recipe asks for: attributes of the call, of the same names.
 struct Settings {
   int64_t bounded = 0, standardize = 0, adaptive = 0, value_clipped = 0;
+  int64_t gradient_only = 0;  // nothing moves: the caller has the gradients of others to add first
   float clip = 0, entropy_coefficient = 0, value_clip = 0, stop_kl = 0;
   float low_kl = 0, high_kl = 0, kl_factor = 0, min_rate = 0, max_rate = 0;
   AdamConstants adam{};
 };
 
-// One array of parameters with Adam's moments, renewed in place, and its gradient.
+// One array of parameters with Adam's moments, renewed in place, and its gradient; with `gradient_only` no moments, and a
+// gradient that is the call's result.
 struct Array {
   int64_t count;
-  float *params, *first, *second, *gradient;
+  float *params, *first = nullptr, *second = nullptr, *gradient = nullptr;
 };
 
 // Some rows of a layer's weights; those that end it bring its bias.
@@ -65,6 +67,7 @@ struct Side {
 struct Batch {
   int64_t samples, actions;
   const float *sample, *old_mean, *old_log_prob, *advantage, *target, *value, *mask;
+  const float* old_log_std;  // of all samples
 };
 
 // What a minibatch's samples have in common: how many count, and how advantages are centred and scaled.
@@ -100,12 +103,12 @@ class Update {
       : k_(kernels), with_(with), batch_(batch), rows_(rows), side_(side) {
     for (Side& s : side_) prepare(s);
     const size_t n = size_t(batch.actions);
-    old_log_std_.assign(log_std().params, log_std().params + n);
+    old_log_std_.assign(batch.old_log_std, batch.old_log_std + n);
     inverse_std_.resize(n), ratio_.resize(n);
     for (Sums& part : sums_) part.log_std_gradient.resize(n);
   }
 
-  // One step on these rows of the batch.
+  // One step on these rows of the batch, or its gradient.
   void minibatch(Team& team, const int32_t* row, const Common& common, float* metrics) {
     for (size_t j = 0; j < inverse_std_.size(); j++) {
       inverse_std_[j] = std::exp(-log_std().params[j]);
@@ -114,6 +117,7 @@ class Update {
     team.run(kRoles * kParts, [&](int64_t i) { learn(Role(i % kRoles), i / kRoles, row, common); });
     const double log_std_squares = add_sums(common, metrics);
     team.run(kRoles * kParts, [&](int64_t i) { add_parts(side_[i % kRoles], i / kRoles); });
+    if (with_.gradient_only) return;
     const float kl = metrics[kKl];
     Side& policy = side_[kPolicy];
     if (with_.adaptive) policy.rate = adapted(policy.rate, kl);
@@ -151,7 +155,9 @@ class Update {
     for (const Array& array : s.arrays) numbers += size_t(array.count);
     s.gradient = memory(numbers);
     float* at = s.gradient.get();
-    for (Array& array : s.arrays) array.gradient = at, at += array.count;
+    for (Array& array : s.arrays) {
+      if (!array.gradient) array.gradient = at, at += array.count;
+    }
     s.call.samples = rows_;
     for (int64_t l = 0; l < s.call.layers; l++) {
       const Array &weights = s.arrays[size_t(2 * l)], &bias = s.arrays[size_t(2 * l + 1)];

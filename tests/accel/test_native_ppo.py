@@ -22,6 +22,7 @@ from walkies.rl import train, updates
 from walkies.rl.objectives import Batch
 from walkies.rl.policy import Policy, PolicyParams
 from walkies.rl.recipes import Recipe
+from walkies.rl.samples import shares
 from walkies.run.config import WALKING_RECIPE
 
 ONE_STEP = replace(WALKING_RECIPE, epochs=1, minibatches=1, target_kl=0.02)
@@ -188,6 +189,49 @@ def test_one_step_is_that_of_the_definition(case, definition):
     if recipe.schedule == "kl":
         assert float(found[0].learning_rate) != pytest.approx(RATE), "the KL is such that the step size changes"
     assert 0.0 < float(found[1]["clip_fraction"][0, 0]) < 1.0 and float(found[1]["kl"][0, 0]) > 1e-3
+
+
+def gradient_of(recipe: Recipe, policy: Policy, learner, batch, rows, native: bool):
+    """Gradient and metrics of a minibatch as a share of several, by parameters that have moved since the learner acted:
+    by the native call, or by what it replaces."""
+    found = []
+
+    def moved(learner):
+        return learner._replace(params=jax.tree.map(lambda x: 0.97 * x, learner.params))
+
+    def noticed(tree):
+        found.append(tree)
+        return tree
+
+    def once_apart(learner, batch, orders):
+        with pytest.MonkeyPatch.context() as patch, shares.apart("nobody"):
+            patch.setattr(shares, "average", noticed)
+            patch.setattr(updates, "over_rows", lambda update, learner, orders: update(moved(learner), orders[0, 0]))
+            updates.minibatch_steps(recipe, policy, learner, batch, orders)
+        return found.pop()
+
+    assert (library.PPO_TARGET in str(jax.make_jaxpr(once_apart)(learner, batch, rows[None, None]))) == native
+    return once(once_apart, learner, batch, rows[None, None])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_of_a_share_is_that_of_the_definition(case, monkeypatch):
+    """Of some rows of a batch. Control: other rows have another."""
+    recipe, sizes, samples = CASES[case]
+    policy, learner, batch = made(recipe, sizes, samples)
+    rows = order(recipe, samples)[0, 0, : max(2, samples // 2)]
+    found, metrics = gradient_of(recipe, policy, learner, batch, rows, native=True)
+    other, _ = gradient_of(recipe, policy, learner, batch, jnp.flip(rows) // 2, native=True)
+    for module in (library, networks):
+        monkeypatch.setattr(module, "available", lambda: False)
+    expected, expected_metrics = gradient_of(recipe, policy, learner, batch, rows, native=False)
+    assert jax.tree.structure(found) == jax.tree.structure(expected) and metrics.keys() == expected_metrics.keys()
+    for a, b, c in zip(*map(jax.tree.leaves, (found, expected, other)), strict=True):
+        largest = float(jnp.abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=0.0, atol=MOMENT_TOLERANCE * largest)
+        assert float(jnp.abs(a - c).max()) > 1e-2 * largest
+    for name in metrics:
+        np.testing.assert_allclose(metrics[name], expected_metrics[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 CHANGES = {

@@ -23,8 +23,8 @@ from walkies.run.workers.state import packed, share, together, unpacked
 
 @pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.proof)])
 def test_a_worker_killed_in_an_iteration_changes_nothing(workers, tmp_path):
-    """The group starts again from the last iteration's state, and the result has the same bits, also with more processes
-    than cores; and all servers listen on the loopback interface only."""
+    """The group starts again from the last iteration's state, and the result has the same bits, also with more
+    processes than cores; and all servers listen on the loopback interface only."""
     pytest.importorskip("ray", reason="pip install 'walkies[ray]'")
     script = Path(__file__).with_name("workers_script.py")
     done = subprocess.run(

@@ -14,7 +14,7 @@ from walkies.later import jax
 
 LIBRARY = "libwalkies_native.so"
 
-EDITION = 2
+EDITION = 3
 """Of what custom calls take and give: the number that the library of this code gives (`walkies_edition`)."""
 
 TARGETS = {"float32": "walkies_terrain_physics_float32", "float64": "walkies_terrain_physics_float64"}
@@ -39,7 +39,7 @@ ADAM_TARGET = "walkies_adam"
 """Custom call of Adam's step; also the library's symbol."""
 
 PPO_TARGET = "walkies_ppo"
-"""Custom call of all minibatches of PPO's update; also the library's symbol."""
+"""Custom call of all minibatches of PPO's update, or of the gradient of one; also the library's symbol."""
 
 SWITCH = "WALKIES_ACCEL"
 """Environment variable: 0 computes everything but the native simulator by its definition in JAX."""

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -30,6 +31,9 @@ Steps = Callable[[Any, Any, Array], tuple[Any, dict[str, Array]]]
 The learner has `params` and `moments`, both of `policy` and `critic`, and two step sizes: `walkies.rl.updates.Learner`.
 The batch is `walkies.rl.objectives.Batch`.
 """
+
+Gradient = Callable[[Any, Array], tuple[Any, dict[str, Array]]]
+"""(parameters, rows of a minibatch (size,) int32) → gradient of the losses by them, metrics ()."""
 
 METRICS = ("policy_loss", "kl", "entropy", "clip_fraction", "value_loss")
 """Columns of what the custom call reports."""
@@ -112,12 +116,8 @@ def steps(settings: Settings, learner: Any, batch: Any, orders: Array) -> tuple[
     samples and parameters of distributions, and all numbers of the rest: what they do together is the same on each.
     """
     parts = batch.mask.shape[0] // batch.sample.shape[0]
-    of_batch = [
-        jax.lax.axis_index(DEVICES) if parts > 1 else jnp.int32(0),
-        orders,
-        *jax.tree.leaves((batch.policy_observation, batch.critic_observation)),
-        batch.sample, batch.dist_params, batch.log_prob, batch.advantage, batch.target, batch.value, batch.mask,
-    ]  # fmt: skip
+    device = jax.lax.axis_index(DEVICES) if parts > 1 else jnp.int32(0)
+    of_batch = [device, orders, *_of_batch(batch, learner.params.policy)]
     both = (
         (learner.learning_rate, learner.params.policy, learner.moments.policy),
         (learner.critic_learning_rate, learner.params.critic, learner.moments.critic),
@@ -130,8 +130,7 @@ def steps(settings: Settings, learner: Any, batch: Any, orders: Array) -> tuple[
     # Parameters and moments are renewed in place, where nobody needs the old ones.
     here = {len(of_batch) + i: 1 + i for i in range(len(given))}
     call = jax.ffi.ffi_call(library.PPO_TARGET, results, vmap_method="sequential", input_output_aliases=here)
-    layers = {"layers": len(learner.params.policy.layers), "critic_layers": len(learner.params.critic)}
-    told, *new = call(*of_batch, *given, **_attributes(settings, layers))
+    told, *new = call(*of_batch, *given, **_attributes(settings, learner.params))
     moved = []
     for _, params, (nothing, _) in both:
         structure, each = jax.tree.structure(params), len(jax.tree.leaves(params))
@@ -149,8 +148,41 @@ def steps(settings: Settings, learner: Any, batch: Any, orders: Array) -> tuple[
     return learner, {name: told[..., i] for i, name in enumerate(METRICS)}
 
 
-def _attributes(settings: Settings, layers: dict[str, int]) -> dict[str, Any]:
+def faster_gradient(definition: Gradient, settings: Settings | None, learner: Any, batch: Any) -> Gradient:
+    """`definition`, which is of minibatches of this batch, by the native library where it fits; settings: as in
+    `faster`; learner: the one that acted.
+    """
+    if settings is None or not fits(settings, learner, batch):
+        return definition
+    return partial(gradient, settings, _of_batch(batch, learner.params.policy))
+
+
+def gradient(settings: Settings, of_batch: list[Array], params: Any, rows: Array) -> tuple[Any, dict[str, Array]]:
+    """The gradient that `steps` would take its step along, before it is clipped, and the minibatch's metrics ().
+
+    For who adds other gradients to it first.
+    """
+    leaves, structure = jax.tree.flatten((params.policy, params.critic))
+    results = [jax.ShapeDtypeStruct((1, 1, len(METRICS)), jnp.float32)]
+    results += [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
+    call = jax.ffi.ffi_call(library.PPO_TARGET, results, vmap_method="sequential")
+    attributes = _attributes(settings, params) | {"gradient_only": np.int64(True)}
+    told, *found = call(jnp.int32(0), rows[None, None], *of_batch, *leaves, **attributes)
+    return type(params)(*jax.tree.unflatten(structure, found)), {name: told[0, 0, i] for i, name in enumerate(METRICS)}
+
+
+def _of_batch(batch: Any, old: Any) -> list[Array]:
+    """The batch as the custom call takes it; old: the policy that acted."""
+    return [
+        *jax.tree.leaves((batch.policy_observation, batch.critic_observation)),
+        batch.sample, batch.dist_params, batch.log_prob, batch.advantage, batch.target, batch.value, batch.mask,
+        old.log_std,
+    ]  # fmt: skip
+
+
+def _attributes(settings: Settings, params: Any) -> dict[str, Any]:
     """What the custom call is told, in the types in which it reads it."""
+    layers = {"layers": len(params.policy.layers), "critic_layers": len(params.critic)}
     numbers = dataclasses.asdict(settings)
     first, second = numbers.pop("decay")
     numbers |= {
@@ -158,6 +190,7 @@ def _attributes(settings: Settings, layers: dict[str, int]) -> dict[str, Any]:
         "stop_kl": math.inf if settings.stop_kl is None else settings.stop_kl,
     }
     choices = layers | {
+        "gradient_only": False,
         "activation": ACTIVATIONS[numbers.pop("activation")],
         "value_clipped": settings.value_clip is not None,
         **{name: numbers.pop(name) for name in ("bounded", "standardize", "adaptive")},

@@ -24,17 +24,18 @@ def epochs(
 
     Each epoch has a new permutation and sees each sample exactly once.
     """
-    return over_orders(update, carry, batch, orders(key, batch.mask.shape[0], recipe))
+    take = taker(batch)
+    return over_rows(lambda carry, rows: update(carry, take(rows)), carry, orders(key, batch.mask.shape[0], recipe))
 
 
-def over_orders(update: Callable[[Any, Batch], tuple[Any, Any]], carry: Any, batch: Batch, orders: Array) -> Any:
-    """Apply `update` to the samples of every row of `orders` (epochs, minibatches, size), as `epochs`."""
-    take = faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
+def over_rows(update: Callable[[Any, Array], tuple[Any, Any]], carry: Any, orders: Array) -> Any:
+    """Apply `update` to every row (size,) of `orders` (epochs, minibatches, size)."""
+    return jax.lax.scan(lambda carry, order: jax.lax.scan(update, carry, order), carry, orders)
 
-    def epoch(carry: Any, order: Array) -> tuple[Any, Any]:
-        return jax.lax.scan(lambda carry, part: update(carry, take(part)), carry, order)
 
-    return jax.lax.scan(epoch, carry, orders)
+def taker(batch: Batch) -> Callable[[Array], Batch]:
+    """Gives the samples of some rows (size,) of a batch."""
+    return faster_taker(lambda batch: lambda rows: jax.tree.map(lambda leaf: leaf[rows], batch))(batch)
 
 
 def orders(key: Array, count: int, recipe: Recipe) -> Array:

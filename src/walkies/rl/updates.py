@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from walkies import renamed
 from walkies.accel import ppo
 from walkies.mdp import Box
-from walkies.rl.epochs import epochs, orders, over_orders
+from walkies.rl.epochs import epochs, orders, over_rows, taker
 from walkies.rl.objectives import METRICS, Batch, critic_loss, policy_loss, standardize
 from walkies.rl.optimizer import DECAY, adam, start
 from walkies.rl.policy import Policy, PolicyParams
@@ -121,7 +121,8 @@ def minibatch_epochs(
     """Adam steps of both networks on minibatches, each sample once per epoch (Schulman et al. 2017, algorithm 1)."""
     if recipe.normalize_advantage == "batch":
         batch = batch._replace(advantage=standardize(batch.advantage, batch.mask))
-    steps = ppo.faster(partial(minibatch_steps, recipe, policy), fused(recipe, policy))
+    whole = None if shares.are_apart() else fused(recipe, policy)
+    steps = ppo.faster(partial(minibatch_steps, recipe, policy), whole)
     order = orders(key, batch.mask.shape[0], recipe)
     learner, metrics = steps(learner._replace(stopped=jnp.asarray(False)), batch, order)
     means = jax.tree.map(jnp.mean, metrics)
@@ -143,10 +144,19 @@ def minibatch_steps(
         critic_part = critic_loss(recipe, params.critic, part)
         return policy_part + critic_part, metrics | {"value_loss": critic_part}
 
-    def update(learner: Learner, part: Batch) -> tuple[Learner, dict[str, Array]]:
+    take = taker(batch)
+
+    def by_jax(params: Params, rows: Array) -> tuple[Params, dict[str, Array]]:
+        part = take(rows)
         if recipe.normalize_advantage == "minibatch":
             part = part._replace(advantage=standardize(part.advantage, part.mask))
-        gradient, metrics = shares.average(jax.grad(loss, has_aux=True)(learner.params, part))
+        return jax.grad(loss, has_aux=True)(params, part)
+
+    native = fused(recipe, policy) if shares.are_apart() else None
+    gradient_in = ppo.faster_gradient(by_jax, native, learner, batch)
+
+    def update(learner: Learner, rows: Array) -> tuple[Learner, dict[str, Array]]:
+        gradient, metrics = shares.average(gradient_in(learner.params, rows))
         if recipe.schedule == "kl":
             learner = learner._replace(learning_rate=adapt_learning_rate(recipe, learner.learning_rate, metrics["kl"]))
         before = (learner.params.policy, learner.moments.policy)
@@ -160,7 +170,7 @@ def minibatch_steps(
         learner = learner._replace(params=Params(params, critic), moments=Params(moments, critic_moments))
         return learner, metrics
 
-    return over_orders(update, learner, batch, orders)
+    return over_rows(update, learner, orders)
 
 
 def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
@@ -172,7 +182,6 @@ def fused(recipe: Recipe, policy: Policy) -> ppo.Settings | None:
         and recipe.baseline
         and isinstance(policy.action_space, Box)
         and policy.bound != "sample"
-        and not shares.are_apart()
     ):
         return None
     return ppo.Settings(
