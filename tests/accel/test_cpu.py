@@ -150,3 +150,15 @@ def test_in_a_process_of_the_users_such_settings_are_refused_by_name():
         jax.config.update("jax_platforms", before)
     with jax.enable_x64(True):
         cpu.refuse_foreign_jax()
+
+
+@pytest.mark.parametrize(("given", "devices"), [("", 1), ("--xla_force_host_platform_device_count=3", 3)])
+def test_flags_of_the_environment_are_added_to_our_own(given, devices):
+    """Which count where they contradict ours. A second call changes nothing."""
+    code = "import os; from walkies.accel import cpu; cpu.use_cpu(None); cpu.use_cpu(None); import jax; "
+    code += "print(jax.local_device_count(), os.environ['XLA_FLAGS'])"
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {"XLA_FLAGS": given}
+    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    count, flags = told.stdout.strip().split(" ", 1)
+    assert int(count) == devices and flags.startswith(cpu.XLA_FLAGS) and flags.endswith(given)
+    assert flags.count(cpu.XLA_FLAGS) == 1

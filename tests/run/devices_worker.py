@@ -1,4 +1,5 @@
-"""Runs in a process of its own, in which JAX sees four devices: trains on one, two and four, and saves what came of it.
+"""Runs in a process of its own, in which JAX sees four devices: trains on one, two and four, and saves what came of it;
+or with MJX on one and on so many: devices_worker.py FILE [mjx COUNT].
 
 The processor may have fewer cores: then threads of several devices take turns.
 """
@@ -92,6 +93,21 @@ def walked(folder: Path, count: int) -> tuple[list[np.ndarray], list[float]]:
     return leaves, list(metrics.values())
 
 
+def mjx(file: Path, count: int) -> None:
+    """The state after an iteration with MJX on one device and on several, and after another iteration on these."""
+    recipe = replace(WALKING_RECIPE, num_envs=8, groups=4, horizon=4, minibatches=2, hidden=(8,), critic_hidden=(8,))
+    found = {}
+    for name, here in (("one", 1), ("several", count)):
+        devices.devices_for = lambda recipe, here=here: jax.local_devices()[:here]
+        training = Training(expanded(TrainConfig(simulator="mjx", recipe=recipe)))
+        for after in (name, "later"):
+            training.advance()
+            leaves = jax.tree.leaves(training.state._replace(key=None))
+            found |= {f"{after}/{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        assert len(training.state.discounted_return.sharding.device_set) == here
+    np.savez(file, **found)
+
+
 def swapped(*arguments):
     """The native call with each device's part of the batch in the other's place."""
     index = jax.lax.axis_index
@@ -127,4 +143,7 @@ def main(file: Path) -> None:
 if __name__ == "__main__":
     use_cpu(COUNT, COUNT)
     jax.monitoring.register_event_duration_secs_listener(listen)
-    main(Path(sys.argv[1]))
+    if sys.argv[2:3] == ["mjx"]:
+        mjx(Path(sys.argv[1]), int(sys.argv[3]))
+    else:
+        main(Path(sys.argv[1]))

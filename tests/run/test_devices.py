@@ -73,6 +73,24 @@ def test_groups_have_random_numbers_of_their_own(trained):
     assert max(float(np.abs(a - b).max()) for a, b in zip(four[:4], two[:4], strict=True)) > 1e-3
 
 
+@pytest.mark.proof
+@pytest.mark.parametrize("count", [2, 4])
+def test_mjx_learns_on_several_devices_what_it_learns_on_one(count, tmp_path):
+    """Robots that MJX simulates, sharded over virtual devices of the processor. Compiling takes minutes. Control: an
+    iteration later is something else."""
+    environment = {name: value for name, value in child.environment().items() if name not in ("XLA_FLAGS", "NPROC")}
+    environment |= {"PYTHONPATH": str(HERE.parent)}
+    file = tmp_path / "trained.npz"
+    script = str(HERE / "devices_worker.py")
+    subprocess.run([sys.executable, script, str(file), "mjx", str(count)], check=True, env=environment)
+    found = dict(np.load(file))
+    one, several, later = (of(found, name) for name in ("one", "several", "later"))
+    assert len(one) == len(several) > 60
+    for a, b in zip(one, several, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+    assert max(float(np.abs(1.0 * a - b).max()) for a, b in zip(several, later, strict=True)) > 0.01
+
+
 def test_groups_are_divided_equally_among_the_devices_there_are(monkeypatch):
     for there, groups, used in ((1, 2, 1), (2, 1, 1), (2, 2, 2), (3, 4, 2), (8, 6, 6), (4, 6, 3)):
         monkeypatch.setattr(jax, "local_devices", lambda there=there: [*range(there)])
@@ -88,7 +106,7 @@ def test_environments_that_cannot_be_divided_are_refused():
 
 
 def test_simulators_that_are_called_back_get_one_device():
-    assert devices_of(TrainConfig()) == WALKING_RECIPE.groups == 2
+    assert devices_of(TrainConfig()) == devices_of(TrainConfig(simulator="mjx")) == WALKING_RECIPE.groups == 2
     assert devices_of(TrainConfig(simulator="mujoco")) == 1
 
 

@@ -35,7 +35,7 @@ def use_cpu(threads: int | None, devices: int = 1) -> None:
 
     `threads` bounds XLA's pool, in which the native engine works too. What is compiled is kept for the next process
     (`walkies.accel.cache`). JAX sees the CPU as so many devices, but not as more than it has threads
-    (`walkies.run.devices`).
+    (`walkies.run.devices`). Flags in the environment's XLA_FLAGS come after walkies' own, and so overrule them.
 
     Raises:
         UserError: a number of threads that is none, or a switch of the cache that is none.
@@ -45,7 +45,10 @@ def use_cpu(threads: int | None, devices: int = 1) -> None:
     refuse(threads, Threads | None, "threads")
     keep_memory()
     devices = min(devices, available_cores() if threads is None else threads)
-    os.environ.setdefault("XLA_FLAGS", f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices}")
+    given = os.environ.get("XLA_FLAGS", "")
+    if XLA_FLAGS not in given:  # otherwise they are ours, of this process or of the one that started it
+        # Of a flag that stands there twice, the last counts.
+        os.environ["XLA_FLAGS"] = f"{XLA_FLAGS} --xla_force_host_platform_device_count={devices} {given}".strip()
     if threads is not None:
         os.environ["NPROC"] = str(threads)  # what XLA sizes its pool by
     keep_compiled()

@@ -198,7 +198,7 @@ def build(config: TrainConfig) -> Walk:
 def devices_of(config: TrainConfig) -> int:
     """As how many devices the CPU serves a training (`walkies.accel.cpu.use_cpu`). Simulators that JAX calls back step
     one group after the other anyway."""
-    return config.recipe.groups if config.simulator == "native" and config.workers is None else 1
+    return config.recipe.groups if config.simulator in ("native", "mjx") and config.workers is None else 1
 
 
 def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
