@@ -7,12 +7,15 @@ engine.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 
 from sim import conformance as laws
 from sim.conformance import ENGINES, TOLERANCES, simulator
+from walkies.robots import get_robot
 from walkies.sim.other.install import PACKAGES, installs, is_installed
 
 
@@ -33,6 +36,21 @@ def test_a_law_holds(engine: str, law: str) -> None:
 def test_wrong_physics_is_noticed(engine: str, law: str) -> None:
     error = laws.MEASURES[law](engine, wrong=True)
     assert error > 2 * TOLERANCES[law][engine], f"{law}: {error:g}"
+
+
+def slow(engine: str) -> Any:
+    """MJX is compiled for every robot, which takes a minute."""
+    return pytest.param(engine, marks=pytest.mark.proof) if engine == "mjx" else engine
+
+
+@pytest.mark.parametrize("name", laws.OTHERS)
+@pytest.mark.parametrize("engine", [slow(engine) for engine in ENGINES], indirect=True)
+def test_laws_hold_of_other_robots(engine: str, name: str) -> None:
+    """Control: wrong physics is noticed."""
+    robot = get_robot(name)
+    for law, (measure, tolerances) in laws.ANY_ROBOT.items():
+        right, wrong = measure(engine, robot=robot), measure(engine, wrong=True, robot=robot)
+        assert right < tolerances[engine] < wrong / 2, f"{law}: {right:g}, wrong {wrong:g}"
 
 
 def test_the_same_call_gives_the_same_bits_whatever_came_before(engine: str) -> None:
