@@ -3,7 +3,8 @@
 #
 # In an environment with `pip install -e '.[mjx]' 'jax[cuda12]'`. Leaves simulators.csv (agreement with MuJoCo, steps/s,
 # memory), a run and its examination in FOLDER, runs/gpu by default. Stopped, it goes on where it was. It has not been
-# run on a GPU yet; `WALKIES_DEVICE=cpu ROBOTS="16 64" STEPS=4000 bash benchmarks/gpu.sh /tmp/try` tries it without one.
+# run on a GPU yet, only on a processor, to its end:
+# WALKIES_DEVICE=cpu ROBOTS="16 64" STEPS=4000 ENVS=64 bash benchmarks/gpu.sh /tmp/try
 set -eu
 OUT=${1:-runs/gpu}
 export WALKIES_DEVICE="${WALKIES_DEVICE:-cuda}"
@@ -13,6 +14,8 @@ mkdir -p "$OUT"
 walkies lab bench simulators --simulators mjx --robots ${ROBOTS:-1024 4096 16384 65536} --out "$OUT/simulators.csv"
 
 # One training to an examination, which is MuJoCo's, on the processor.
-[ -e "$OUT/run/policy.json" ] || walkies train pupper --simulator mjx --recipe.num-envs "${ENVS:-4096}" \
-    --steps "${STEPS:-30000000}" --minutes 6 --exam-episodes 0 --no-film --out "$OUT/run"
+WHAT="pupper --simulator mjx --recipe.num-envs ${ENVS:-4096}"
+[ -d "$OUT/run/checkpoints" ] && WHAT=--resume
+[ -e "$OUT/run/policy.json" ] || walkies train $WHAT --steps "${STEPS:-30000000}" --minutes 6 --exam-episodes 0 --no-film \
+    --out "$OUT/run"
 WALKIES_DEVICE=cpu walkies exam "$OUT/run" --episodes 1000 || [ $? = 1 ]  # 1: examined, and not passed
