@@ -187,7 +187,6 @@ class MjxSimulator:
     def _physics_step(self, model: Any, params: Params, now: Moving, target: Array, force: Array) -> Moving:
         """One robot, of which `model` is from `_of_robot`, through one physics step."""
         base = int(self.model.jnt_bodyid[0])
-        limits = torque_range(params.torque_limit, params.torque_speed, now.qvel[self._dofs])
         data = self._still.replace(
             qpos=now.qpos,
             qvel=now.qvel,
@@ -195,12 +194,29 @@ class MjxSimulator:
             ctrl=target,
             xfrc_applied=self._still.xfrc_applied.at[base, :3].set(force),
         )
-        data = self._mjx.step(model.replace(actuator_forcerange=jnp.stack(limits, axis=-1)), data)
+        data = self._mjx.step(self._with_motors(model, params, now, target), data)
         pushed = self._contact_force(model, data)
         return Moving(data.qpos, data.qvel, data.qacc_warmstart, data.qacc, data.actuator_force, pushed)
 
+    def _with_motors(self, model: Any, params: Params, now: Moving, target: Array) -> Any:
+        """The robot with its motors' limits at this speed. A motor at its limit has no damping of its own, which
+        MuJoCo's implicit integrators take into account and MJX's do not: it is one of constant torque."""
+        angle, speed = now.qpos[self._dofs + 1], now.qvel[self._dofs]
+        low, high = torque_range(params.torque_limit, params.torque_speed, speed)
+        torque = params.kp * (target - angle) - params.kd * speed
+        free = (low < torque) & (torque < high)
+        bias = [
+            jnp.where(free, 0.0, jnp.clip(torque, low, high)),
+            *(jnp.where(free, -k, 0.0) for k in (params.kp, params.kd)),
+        ]
+        return model.replace(
+            actuator_forcerange=jnp.stack([low, high], axis=-1),
+            actuator_gainprm=model.actuator_gainprm.at[:, 0].set(jnp.where(free, params.kp, 0.0)),
+            actuator_biasprm=model.actuator_biasprm.at[:, :3].set(jnp.stack(bias, axis=-1)),
+        )
+
     def _of_robot(self, params: Prepared) -> Any:
-        """MJX's model of one robot."""
+        """MJX's model of one robot, all but the motors."""
         model, p, dofs = self._model, params.params, self._dofs
         feet, ground = np.array([self._ground, *self._ids]), self._ground
         subtree = [jnp.zeros(()), *p.body_mass]
@@ -217,8 +233,6 @@ class MjxSimulator:
                 "geom_friction": model.geom_friction.at[feet, 0].set(p.friction).at[ground, 1].multiply(p.torsion),
                 "geom_solref": model.geom_solref.at[ground].set(p.contact_solref),
                 "geom_solimp": model.geom_solimp.at[ground].set(p.contact_solimp),
-                "actuator_gainprm": model.actuator_gainprm.at[:, 0].set(p.kp),
-                "actuator_biasprm": model.actuator_biasprm.at[:, 1].set(-p.kp).at[:, 2].set(-p.kd),
                 "dof_damping": model.dof_damping.at[dofs].set(p.dof_damping),
                 "dof_frictionloss": model.dof_frictionloss.at[dofs].set(
                     jnp.maximum(p.dof_frictionloss, LEAST_FRICTION)
