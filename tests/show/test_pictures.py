@@ -20,8 +20,6 @@ TEXT = 4.5
 MARGIN = 0.02
 """Pictures are of 8 bits per colour."""
 DOCS = Path(__file__).parents[2] / "docs"
-OF_BEFORE = {"docs/pictures/rehearsal.png"}
-"""Wider than the rule, since the policy that was rehearsed is gone."""
 
 
 def contrasts(made):
@@ -119,8 +117,3 @@ def test_the_measure_finds_what_is_hard_to_read():
         assert contrasts(made)["label"] < TEXT
     for shade in (*theme.COLOURS, "white", "black"):
         assert contrast(to_rgb(theme.ink(shade)), to_rgb(shade)) >= TEXT
-
-
-def test_no_picture_of_the_docs_is_wider_than_a_telephone_can_show():
-    wide = {str(path.relative_to(DOCS.parent)) for path in DOCS.rglob("*.png") if Image.open(path).width > theme.WIDEST}
-    assert wide == OF_BEFORE
