@@ -84,7 +84,7 @@ def folder(tmp_path, monkeypatch):
         (Path("runs") / name / "policy.json").unlink()  # no replay of it need be drawn
     policy_file.write(Path("runs/b/policy.json"), standing_policy())
     write_json(Path("policy.json"), synthetic.gaits(history=2, hidden=(4,)))
-    monkeypatch.setattr(exam, "examine_file", lambda path, episodes, seed, **_: {**CARD, "seed": seed, "falls": [FALL]})
+    monkeypatch.setattr(exam, "examine_file", lambda path, episodes, seed, *_: {**CARD, "seed": seed, "falls": [FALL]})
     found = doctor.Finding(
         "note", "no library draws here (tried egl, osmesa)", "Install one: see /usr/share/doc/some/where"
     )
