@@ -25,10 +25,12 @@ _ROTOR = Use("converted", "inertia of the link about the joint's axis, so that i
 _NONE_OF_SOLIMP = Use("ignored", "contacts are rigid at any depth")
 _MUJOCO_ONLY = Use("ignored", "the engine's own effective masses")
 _GRAVITY = Use("exact", "of the world")
+_SLIDING_ALONE = Use("ignored", "friction resists sliding alone")
 
 _SAME: dict[str, Use] = {
     **dict.fromkeys(("body_mass", "body_ipos", "body_inertia"), _INERTIAS),
     **dict.fromkeys(("kp", "kd", "torque_limit", "torque_speed"), _MOTOR),
+    "torsion": _SLIDING_ALONE,
     "dof_damping": Use("exact", "a torque against the speed, explicit in the state"),
     "dof_armature": _ROTOR,
     "gravity": _GRAVITY,
