@@ -23,6 +23,7 @@ LARGEST_ROOM = 2000
 SIZES = {12: "joints", 18: "velocities", 19: "coordinates", 33: "frame without a constant", 36: "frame"}
 """Of the first robot."""
 NOT_A_ROBOT: dict[str, tuple[int, str]] = {
+    "accel/cpu.py": (1, "the largest nice value"),
     "envs/classic.py": (1, "the pole's 12 degrees"),
     "run/config.py": (1, "12 minibatches"),
     "sim/native.py": (1, "12 points of a line search"),

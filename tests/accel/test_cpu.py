@@ -152,6 +152,25 @@ def test_in_a_process_of_the_users_such_settings_are_refused_by_name():
         cpu.refuse_foreign_jax()
 
 
+def test_threads_that_come_last_are_those_that_were_just_made():
+    """On Linux; elsewhere all go on as they were."""
+    wait = threading.Event()
+    other = threading.Thread(target=wait.wait, daemon=True)
+    other.start()
+
+    def make(name, *, daemon):
+        thread = threading.Thread(target=wait.wait, name=name, daemon=daemon)
+        thread.start()
+        return thread
+
+    made = cpu.with_last_threads(make, "made", daemon=True)
+    if sys.platform == "linux":
+        assert os.getpriority(os.PRIO_PROCESS, made.native_id) == cpu.LAST
+        assert os.getpriority(os.PRIO_PROCESS, other.native_id) == os.getpriority(os.PRIO_PROCESS, 0) < cpu.LAST
+    wait.set()
+    assert made.name == "made"
+
+
 @pytest.mark.parametrize(("given", "devices"), [("", 1), ("--xla_force_host_platform_device_count=3", 3)])
 def test_flags_of_the_environment_are_added_to_our_own(given, devices):
     """Which count where they contradict ours. A second call changes nothing."""

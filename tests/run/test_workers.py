@@ -77,10 +77,13 @@ def test_shares_of_a_state_make_it_whole():
     assert whole[0] is first[0] and whole[1].tolist() == [[0, 0], [0, 0], [1, 1]]
 
 
-def test_shares_are_averaged_by_one_exchange():
-    """The mean of three shares, each array of its own type; without shares nothing happens. Control: not the sum, and
-    not what one of them had."""
-    tree = {"a": jnp.array([[0.0, 1.0], [3.0, 1.0], [6.0, 4.0]]), "n": jnp.array([1, 2, 3])}
+@pytest.mark.parametrize(
+    ("count", "exchange"), [(3, "all_gather"), (shares.FEW, "all_gather"), (shares.FEW + 1, "psum")]
+)
+def test_shares_are_averaged_by_one_exchange(count, exchange):
+    """The mean of shares, each array of its own type; without shares nothing happens. Control: not the sum, and not
+    what one of them had."""
+    tree = {"a": 3.0 * jnp.arange(2.0 * count).reshape(count, 2) ** 2, "n": 2 * jnp.arange(count)}
     assert shares.average(tree) is tree and not shares.are_apart()
 
     def mean(own):
@@ -89,9 +92,11 @@ def test_shares_are_averaged_by_one_exchange():
             return shares.average(own)
 
     found = jax.vmap(mean, axis_name="shares")(tree)
-    assert found["a"].tolist() == [[3.0, 2.0]] * 3
-    assert found["n"].tolist() == [2, 2, 2] and found["n"].dtype == tree["n"].dtype
-    assert str(jax.make_jaxpr(jax.vmap(mean, axis_name="shares"))(tree)).count("psum") == 1
+    for name in tree:
+        expected = np.asarray(tree[name], np.float64).mean(axis=0)
+        assert np.allclose(found[name], [expected] * count, rtol=1e-6) and found[name].dtype == tree[name].dtype
+    said = str(jax.make_jaxpr(mean, axis_env=[("shares", count)])(jax.tree.map(lambda x: x[0], tree)))
+    assert said.count("= psum") + said.count("= all_gather") == said.count(f"= {exchange}") == 1
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):

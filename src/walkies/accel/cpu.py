@@ -7,12 +7,14 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
+
+Made = TypeVar("Made")
 
 
 def available_cores() -> int:
@@ -177,6 +179,23 @@ def step_back(threads: Iterable[threading.Thread]) -> None:
                 os.setpriority(os.PRIO_PROCESS, thread.native_id, STEPPED_BACK)
 
 
+def with_last_threads(make: Callable[..., Made], *arguments: Any, **named: Any) -> Made:
+    """What `make` gives for the arguments; threads that it starts come after all others, where Linux is."""
+    before = set(_threads())
+    made = make(*arguments, **named)
+    for thread in set(_threads()) - before:
+        os.setpriority(os.PRIO_PROCESS, thread, LAST)
+    return made
+
+
+def _threads() -> list[int]:
+    """Of this process, Python's and others; none where the system does not tell."""
+    return [int(path.name) for path in TASKS.iterdir()] if TASKS.exists() else []
+
+
+TASKS = Path("/proc/self/task")
+LAST = 19
+"""The largest nice value."""
 CPUINFO = Path("/proc/cpuinfo")
 STEPPED_BACK = 10
 """The nice value: a tenth of the others' share where all want the same core."""

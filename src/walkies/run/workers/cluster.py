@@ -27,6 +27,7 @@ def connect(address: str | None, cores: int, flag: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None:  # Ray reads this once; with it, its servers listen on the loopback interface only
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_worker_niceness", "0")  # it would be 15, behind everything else on this machine
     ray = _ray(flag)
     if address is not None:
         _refuse_silent(address)

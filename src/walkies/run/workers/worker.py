@@ -46,9 +46,12 @@ class Worker:
         import ray
         from jax._src.lib import xla_client
 
-        # Otherwise sockets for the exchange of arrays listen where this machine's name leads.
-        gloo = xla_client._xla.make_gloo_tcp_collectives
-        xla_client._xla.make_gloo_tcp_collectives = partial(gloo, hostname=ray.util.get_node_ip_address())
+        from walkies.accel.cpu import with_last_threads
+
+        # Otherwise sockets for the exchange of arrays listen where this machine's name leads. Gloo's thread asks again
+        # and again for a lock that the computing thread has, and meanwhile keeps the core that this one waits for.
+        gloo, host = xla_client._xla.make_gloo_tcp_collectives, ray.util.get_node_ip_address()
+        xla_client._xla.make_gloo_tcp_collectives = partial(with_last_threads, gloo, hostname=host)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(
             address, num_processes=size, process_id=rank, coordinator_bind_address=address, local_device_ids=[0]
@@ -74,12 +77,15 @@ class Worker:
         import numpy as np
         from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+        from walkies.rl.samples import shares
+
         mesh, apart = Mesh(np.array(jax.devices()), ("all",)), PartitionSpec("all")
-        mean = jax.jit(
-            jax.shard_map(
-                lambda x: jax.lax.pmean(x, "all"), mesh=mesh, in_specs=apart, out_specs=PartitionSpec(), check_vma=False
-            )
-        )
+
+        def average(x: Any) -> Any:
+            with shares.apart("all"):
+                return shares.average(x)
+
+        mean = jax.jit(jax.shard_map(average, mesh=mesh, in_specs=apart, out_specs=PartitionSpec(), check_vma=False))
         size = (numbers * len(jax.devices()),)
         x = jax.make_array_from_callback(size, NamedSharding(mesh, apart), lambda at: np.zeros(size, np.float32)[at])
         times = []
