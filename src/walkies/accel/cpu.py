@@ -8,6 +8,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -184,7 +185,8 @@ def with_last_threads(make: Callable[..., Made], *arguments: Any, **named: Any) 
     before = set(_threads())
     made = make(*arguments, **named)
     for thread in set(_threads()) - before:
-        os.setpriority(os.PRIO_PROCESS, thread, LAST)
+        with suppress(ProcessLookupError):  # it has ended
+            os.setpriority(os.PRIO_PROCESS, thread, LAST)
     return made
 
 
