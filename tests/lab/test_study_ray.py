@@ -45,7 +45,7 @@ def test_a_trial_whose_worker_is_killed_is_made_again(tmp_path):
         processes.awaited(lambda: not processes.running([first]), seconds=2.0)
         second = processes.awaited(partial(training, 1))
         all_of_it |= processes.below(study.pid)
-        out, said = study.communicate(timeout=60)
+        out, said = study.communicate(timeout=200)
     finally:
         study.kill()
     assert study.returncode == 0, said

@@ -191,7 +191,7 @@ def test_a_record_that_is_laid_out_otherwise_is_left_alone_and_said(robot):
     before = path.read_text()
     assert poses(get_robot("mine")).keys() == poses(robot).keys()
     order = {name: 0.01 if name == joint else angle for name, angle in poses(robot).items()}
-    with pytest.raises(UserError, match=rf"write there by hand: .*joints\.{joint}\.pose = 0\.01"):
+    with pytest.raises(UserError, match=rf"write into it by hand: .*joints\.{joint}\.pose = 0\.01"):
         pose.save("mine", order)
     assert path.read_text() == before
 

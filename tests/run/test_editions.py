@@ -18,14 +18,14 @@ N, BODIES, HINGES = 3, 13, 12
 def rows():
     """(simulator, rows of today, rows as the engine for legs of equal length had them) of robots that differ."""
     model = load_model(PUPPER, own_contacts=False, visuals=False)
-    params = jax.tree.map(np.asarray, random_params(model, N, seed=0))
+    params = jax.tree.map(np.asarray, random_params(model, N, seed=0)._replace(torsion=np.ones(N, np.float32)))
     simulator = NativeSimulator(model)
     today = np.array(simulator.prepare(params, N))
     start, end = 10 * BODIES, 10 * BODIES + 8 * HINGES
     spheres = len(simulator.legged.sphere_bodies)
     inverse = 1 / params.body_invweight0.astype(np.float32)
     bodies = np.concatenate([today[:, :start].reshape(N, BODIES, 10), inverse[:, :, None]], axis=2)
-    gravity, friction, rest = np.split(today[:, end + spheres :], [3, 4], axis=1)
+    gravity, friction, _, rest = np.split(today[:, end + spheres :], [3, 4, 5], axis=1)
     legs = np.concatenate([bodies.reshape(N, -1), today[:, start:end], friction, gravity, rest], axis=1)
     return simulator, today, legs
 
@@ -35,7 +35,7 @@ OTHERS = {f"{ROBOTS}.physics.targets": np.zeros((N, 4, HINGES), np.float32), "le
 
 def test_a_row_of_the_engine_for_legs_is_that_of_the_engine_for_trees(rows):
     simulator, today, legs = rows
-    assert legs.shape == (N, 252) and today.shape == (N, 255)
+    assert legs.shape == (N, 252) and today.shape == (N, 256)
     known = OTHERS | {f"{ROBOTS}.params": legs, f"{ROBOTS}.delays.command": np.zeros(N, np.int32)}
     found = upgraded(known, simulator.legged.sphere_bodies)
     np.testing.assert_allclose(found[f"{ROBOTS}.params"], today, rtol=1e-6)
@@ -43,6 +43,21 @@ def test_a_row_of_the_engine_for_legs_is_that_of_the_engine_for_trees(rows):
     assert upgraded(known) is known, "another simulator's parameters stay as they are"
     swapped = upgraded(known, simulator.legged.sphere_bodies[::-1])[f"{ROBOTS}.params"]
     assert np.abs(swapped - today).max() > 0.1, "the control"
+
+
+def test_contacts_of_before_had_the_models_torsional_friction(rows):
+    """Of one kind of contact, and of two."""
+    simulator, today, _ = rows
+    bodies = simulator.legged.sphere_bodies
+    before = np.delete(today, -10, axis=1)
+    found = upgraded(OTHERS | {f"{ROBOTS}.params": before}, bodies)
+    np.testing.assert_array_equal(found[f"{ROBOTS}.params"], today)
+    assert (today[:, -10] == 1).all() and (np.abs(np.delete(before, -10, axis=1)[:, -9:] - 1) > 1e-3).any()
+    twice = [np.concatenate([row, row[:, -size:]], axis=1) for row, size in ((before, 10), (today, 11))]
+    found = upgraded(OTHERS | {f"{ROBOTS}.params": twice[0]}, bodies, surfaces=2)
+    np.testing.assert_array_equal(found[f"{ROBOTS}.params"], twice[1])
+    known = OTHERS | {f"{ROBOTS}.params": twice[0]}
+    assert upgraded(known, bodies) is known, "control: not with another number of kinds"
 
 
 def test_a_late_imu_of_before_is_read_as_it_was():

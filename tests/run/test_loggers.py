@@ -187,8 +187,10 @@ def train_like(folder, monkeypatch, reason, wandb_project, **options):
     """`walkies train` without its training: what is left is when which file goes where."""
     from walkies.cli import train
 
-    monkeypatch.setattr(train, "prepare", lambda config, folder: SimpleNamespace(steps=7, close=lambda: None))
-    monkeypatch.setattr(train, "learn", lambda *_: reason)
+    monkeypatch.setattr(
+        "walkies.run.training.prepare", lambda config, folder: SimpleNamespace(steps=7, close=lambda: None)
+    )
+    monkeypatch.setattr("walkies.run.training.learn", lambda *_: reason)
     monkeypatch.setattr("walkies.run.export.export_policy", lambda path, training: path.write_text("the policy"))
     config = TrainConfig(out=folder, wandb=wandb_project, exam_episodes=0, film=False, **options)
     folder.mkdir(parents=True)
@@ -237,8 +239,8 @@ def test_after_a_divergence_the_last_sound_policy_is_uploaded(tmp_path, wandb, m
     def diverges(*_):
         raise Diverged("iteration 3: reward is NaN")
 
-    monkeypatch.setattr(train, "prepare", lambda config, folder: training)
-    monkeypatch.setattr(train, "learn", diverges)
+    monkeypatch.setattr("walkies.run.training.prepare", lambda config, folder: training)
+    monkeypatch.setattr("walkies.run.training.learn", diverges)
     monkeypatch.setattr("walkies.run.export.export_policy", lambda path, training: path.write_text("sound"))
     with pytest.raises(Diverged, match="the policy after 7 steps"):
         train._train(TrainConfig(out=folder.path, wandb="walks"), folder, 0.0)

@@ -12,6 +12,7 @@ import pytest
 
 from sim import native_cases as cases
 from sim.random_robots import held
+from walkies.robots import PUPPER, load_model
 from walkies.sim.base import Params
 
 BOUND = 1e-9
@@ -69,7 +70,7 @@ def test_random_robot_equals_mujoco(legs: int, joints: int) -> None:
 
 @pytest.fixture(scope="module")
 def plain_case() -> tuple[mujoco.MjModel, tuple[np.ndarray, ...], np.ndarray]:
-    model = cases.pupper()
+    model = load_model(PUPPER, own_contacts=False, visuals=False, torsion=True)
     states = cases.random_states(model, 200, np.random.default_rng(2), cases.POSE)
     return model, states, cases.reference(cases.converged(model), states)
 

@@ -231,8 +231,11 @@ def _refuse_wrong(state: train.TrainState, where: str) -> None:
 def _upgrade(env: Walk) -> checkpoint.Upgrade:
     """Of checkpoints of this task."""
     simulator = env.simulator
-    bodies = simulator.legged.sphere_bodies if isinstance(simulator, NativeSimulator) else ()
-    return partial(upgraded, sphere_bodies=bodies, imu_rows=env.imu_rows, substeps=simulator.substeps)
+    legged = simulator.legged if isinstance(simulator, NativeSimulator) else None
+    bodies, surfaces = (legged.sphere_bodies, len(legged.surfaces)) if legged else ((), 1)
+    return partial(
+        upgraded, sphere_bodies=bodies, surfaces=surfaces, imu_rows=env.imu_rows, substeps=simulator.substeps
+    )
 
 
 def _refuse_foreign(path: Path, header: dict[str, Any], config: TrainConfig) -> None:
