@@ -13,7 +13,7 @@ import numpy as np
 from toys import Target
 from walkies.rl import train
 from walkies.rl.recipes import RECIPES, Recipe
-from walkies.run import checkpoint
+from walkies.run.saved import checkpoint
 
 ENV = Target()
 

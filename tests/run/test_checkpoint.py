@@ -16,7 +16,7 @@ import resume_worker as worker
 
 from walkies.errors import UserError
 from walkies.rl.recipes import RECIPES
-from walkies.run import checkpoint
+from walkies.run.saved import checkpoint
 
 HERE = Path(__file__).parent
 ITERATIONS = 3

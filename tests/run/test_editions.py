@@ -7,7 +7,7 @@ import pytest
 
 from sim.random_robots import random_params
 from walkies.robots import PUPPER, load_model
-from walkies.run.editions import ROBOTS, upgraded
+from walkies.run.saved.editions import ROBOTS, upgraded
 from walkies.sim.actuation import sensed
 from walkies.sim.native import NativeSimulator
 

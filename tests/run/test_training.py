@@ -20,9 +20,9 @@ from walkies.deploy import policy_file
 from walkies.errors import UserError
 from walkies.rl import finite
 from walkies.rl.finite import Diverged
-from walkies.run import checkpoint
 from walkies.run.config import TrainConfig
 from walkies.run.folders import RunFolder, locked, to_dict
+from walkies.run.saved import checkpoint
 from walkies.run.training import KEPT, Training, few_collections, learn, prepare
 
 RECIPE = replace(

@@ -16,7 +16,7 @@ from walkies.errors import UserError
 from walkies.rl import train
 from walkies.rl.recipes import PPO
 from walkies.robots import PUPPER, load_model
-from walkies.run import checkpoint
+from walkies.run.saved import checkpoint
 from walkies.sim import nominal_params
 from walkies.sim.mujoco import MujocoSimulator
 from walkies.sim.native import NativeSimulator

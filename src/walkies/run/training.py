@@ -23,11 +23,12 @@ from walkies.errors import UserError
 from walkies.files import shown, write_json
 from walkies.rl import finite, train
 from walkies.robots import folders
-from walkies.run import checkpoint, devices
+from walkies.run import devices
 from walkies.run.config import TrainConfig, build, expanded, newest_checkpoint, read_config, refuse, settings
-from walkies.run.editions import upgraded
 from walkies.run.folders import RunFolder, current_names, refuse_unwritable, to_dict, versions
 from walkies.run.interrupt import stop_on_signal
+from walkies.run.saved import checkpoint
+from walkies.run.saved.editions import upgraded
 from walkies.sim.native import NativeSimulator
 from walkies.tasks import kept
 from walkies.tasks.walk import Walk

@@ -24,7 +24,7 @@ from walkies.gymnasium.state import load_state, save_state
 from walkies.lab.published.protocols import Protocol, Row
 from walkies.rl import train
 from walkies.rl.rollout import Rollout
-from walkies.run import checkpoint
+from walkies.run.saved import checkpoint
 
 RECENT = 100
 """Training episodes whose mean is the training score (CleanRL's openrlbenchmark)."""

@@ -66,12 +66,12 @@ def _checksum(told: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str
 def load(path: Path, like: Tree, upgrade: Upgrade = lambda tensors: tensors) -> tuple[Tree, dict[str, Any]]:
     """Read a tree with the structure, shapes and dtypes of `like` (arrays or ShapeDtypeStructs), and the header.
 
-    upgrade: converts the tensors of an older version to today's (`walkies.run.editions`).
+    upgrade: converts the tensors of an older version to today's (`walkies.run.saved.editions`).
 
     Raises:
         DamagedCheckpoint: the file is not a checkpoint, or does not match the checksum written with it.
-        UserError: it holds another tree; apart from the conversions in `walkies.run.editions`, nothing is converted or
-            filled in.
+        UserError: it holds another tree; apart from the conversions in `walkies.run.saved.editions`, nothing is
+            converted or filled in.
     """
     header, keys, tensors = _read(path)
     tensors = upgrade(tensors)
