@@ -48,6 +48,7 @@ def finished(process: subprocess.Popen) -> None:
     assert process.returncode == 0, said
 
 
+@pytest.mark.proof
 def test_ctrl_c_leaves_a_whole_run_and_no_process_and_resume_gives_the_same_bits(tmp_path, capsys):
     """The last iteration before Ctrl-C, made again from the checkpoint before it, has the same bits. Control: that
     checkpoint has others. With another number of workers the run is not resumed."""
