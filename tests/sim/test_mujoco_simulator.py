@@ -18,6 +18,7 @@ from walkies.robots import PUPPER, load_model, load_spec
 from walkies.sim import make_simulator
 from walkies.sim.base import Params, Readings, State
 from walkies.sim.mujoco import MujocoSimulator, Prepared
+from walkies.sim.mujoco_batch import engine_model
 
 ROBOTS, CONTROL_STEPS, SUBSTEPS = 6, 60, 5
 
@@ -289,3 +290,15 @@ def test_64_bits_of_one_thread_are_refused(simulator: MujocoSimulator) -> None:
                     simulator.prepare(params, ROBOTS)
             else:
                 assert simulator.prepare(params, ROBOTS).body_iquat.dtype == np.float64
+
+
+@pytest.mark.parametrize("condim", [3, 6])
+def test_the_ground_that_decides_alone_resists_feet_as_the_model_has_it(condim: int) -> None:
+    """3 is the control: what the model's feet do not have, the ground does not add."""
+    model = load_model(PUPPER, visuals=False)
+    floor, feet = model.geom("floor").id, [model.geom(name).id for name in PUPPER.foot_geoms]
+    model.geom_condim[feet] = condim
+    ready = engine_model(model, floor)
+    assert ready.geom_priority[floor] > ready.geom_priority[feet].max()
+    assert ready.geom_condim[floor] == condim and ready.geom_friction[floor, 1] == model.geom_friction[feet[0], 1]
+    assert model.geom_friction[floor, 1] < model.geom_friction[feet[0], 1], "the floor's own would be less"

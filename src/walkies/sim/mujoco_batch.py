@@ -62,7 +62,7 @@ def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
       without the midphase they are not used.
     - The ground gets priority, so that its solref, solimp and friction are those of its contacts and need no mixing,
       and contacts between the robot's own parts keep theirs. It then decides alone in which directions there is
-      friction too, so it gets what the first sphere on it has.
+      friction too, so it gets what the sphere with most of them has; the other spheres get that too.
     """
     model = copy.copy(model)
     model.body_sameframe[:] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
@@ -74,7 +74,8 @@ def engine_model(model: mujoco.MjModel, ground: int) -> mujoco.MjModel:
     model.body_simple[1:] = 0
     model.dof_simplenum[:] = 0
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    contact = full_contact(model, ground, sphere_geoms(model)[0])
+    contacts = [full_contact(model, ground, sphere) for sphere in sphere_geoms(model)]
+    contact = max(contacts, key=lambda one: one.condim)
     model.geom_condim[ground], model.geom_friction[ground] = contact.condim, contact.friction
     model.geom_priority[ground] = model.geom_priority.max() + 1
     return model
