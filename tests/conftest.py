@@ -27,8 +27,8 @@ else:
 
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
-# Tables take the form that the terminal has room for. In tests none has a width unless the test gives it one, however wide
-# the terminal is in which the suite was started; processes that a test starts inherit it.
+# Tables take the form that the terminal has room for. In tests none has a width unless the test gives it one, however
+# wide the terminal is in which the suite was started; processes that a test starts inherit it.
 os.environ.pop("COLUMNS", None)
 
 # What runs in the background of a shell, or behind nohup, ignores these signals, and so does all that it starts. Tests
