@@ -21,8 +21,17 @@ from walkies.sim import nominal_params
 from walkies.sim.mujoco import MujocoSimulator
 from walkies.sim.native import NativeSimulator
 from walkies.tasks import curriculum
-from walkies.tasks.curriculum import Curriculum, Narrowed, narrowed
-from walkies.tasks.randomization import COURSE, NONE, WALKIES, Latency, Randomization, Range, quantities
+from walkies.tasks.curriculum import FULL, Curriculum, Narrowed, Ramp, narrowed
+from walkies.tasks.randomization import (
+    COURSE,
+    NONE,
+    WALKIES,
+    Latency,
+    Randomization,
+    Range,
+    quantities,
+    turning_freely,
+)  # fmt: skip
 from walkies.tasks.randomization.draw import draw
 from walkies.tasks.walk import Walk, WalkConfig
 
@@ -113,6 +122,35 @@ def test_the_ends_move_in_a_straight_line(difficulty, low, width, nominal):
     moving = Narrowed(low, low + width, Range(nominal, nominal), jnp.float32(difficulty))
     for uniform, end in ((0.0, low), (1.0, low + width)):
         np.testing.assert_allclose(moving.value(uniform), nominal + difficulty * (end - nominal), atol=3e-6)
+
+
+def test_torsional_friction_grows_with_the_steps_and_with_nothing_else():
+    """From none to the range as given, at any difficulty. Whoever has it in full from the start gets a range like the
+    others."""
+    config = WalkConfig(twisting=Ramp(start=0.0, steps=100))
+    walk, full = plain_walk(config), plain_walk(replace(config, twisting=FULL))
+    high = WALKIES.contact.torsion.high
+
+    def most(task: Walk, steps: int, difficulty: float) -> float:
+        found = task.at(jnp.float32(steps), jnp.float32(difficulty)).randomization.contact.torsion
+        np.testing.assert_allclose(found.value(0.5), (found.value(0.0) + found.value(1.0)) / 2, rtol=1e-6)
+        return float(found.value(1.0))
+
+    for steps, share in ((0, 0.0), (25, 0.25), (100, 1.0), (10**6, 1.0)):
+        assert most(walk, steps, 0.0) == most(walk, steps, 1.0) == pytest.approx(share * high)
+        assert (most(full, steps, 0.0), most(full, steps, 1.0)) == pytest.approx((1.0, high))
+    before, after = (quantities(walk.at(jnp.float32(n), jnp.float32(0.5)).randomization) for n in (0, 100))
+    moved = [a.name for a, b in zip(before, after, strict=True) if a.range.value(1.0) != b.range.value(1.0)]
+    assert moved == ["torsion"]
+    drawn = draw(KEY, 64, walk.at(jnp.float32(0)).randomization, nominal_params(load_model(PUPPER), PUPPER), DT)
+    assert not np.any(drawn.params.torsion)
+
+
+def test_ground_that_never_resists_turning_stays_so():
+    """A range of one value costs nothing: it does not begin to grow."""
+    walk = plain_walk(WalkConfig(randomization=turning_freely(WALKIES)))
+    assert walk.at(jnp.float32(0)).randomization.contact.torsion == Range(1.0, 1.0)
+    assert plain_walk(WalkConfig()).at(jnp.float32(0)).randomization.contact.torsion != Range(1.0, 1.0)
 
 
 def test_the_critic_is_told_what_was_drawn(nominal):

@@ -279,7 +279,8 @@ def test_robots_drawn_for_the_run_are_the_same_at_every_reset(nominal):
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_can_be_drawn_and_told_to_the_critic(nominal, name):
     robots = drawn(nominal, SETS[name], n=64)
-    assert robots.privileged.shape == (64, PRIVILEGED) and np.abs(robots.privileged).max() < 2.0
+    assert robots.privileged.shape == (64, privileged_size(SETS[name]))
+    assert np.abs(robots.privileged).max() < 2.0
     limited = robots.params._replace(torque_speed=robots.params.torque_limit)  # ∞ is a limit that does not fall
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(robots._replace(params=limited)))
 

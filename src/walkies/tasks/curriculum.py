@@ -1,7 +1,7 @@
-"""What changes during training: weights that grow, and ranges of the randomization that widen while the policy passes
-and narrow while it fails.
+"""What changes during training: what grows, and ranges of the randomization that widen while the policy passes and
+narrow while it fails.
 
-Weights grow with the number of control steps (`Ramp`).
+Weights, and the ground's torsional friction, grow with the number of control steps (`Ramp`).
 
 One number, the difficulty, scales all ranges: 0 is the nominal robot (the preset `none`), 1 the ranges as given. After
 every rollout it goes up or down a little. It is part of the training state and depends only on what happened in
@@ -17,25 +17,25 @@ from typing import Annotated, Any
 
 from walkies.bounds import Between, Share
 from walkies.later import Array, jnp
-from walkies.tasks.randomization import GROUPS, NONE, Randomization, Range
+from walkies.tasks.randomization import GROUPS, NONE, ZERO, Randomization, Range
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """Weights that grow during training: first walk, then walk well."""
+    """What grows during training: first walk, then walk well."""
 
     start: Share = 0.2
-    """Share of the weights at the start of training, also with --init-from; 1: in full."""
+    """Share at the start of training, also with --init-from; 1: in full."""
     steps: Annotated[int, Between(0, 10**12)] = 3_000_000
-    """Control steps over all robots until they count in full; linear in between."""
+    """Control steps over all robots until all of it counts; linear in between."""
 
     @property
     def constant(self) -> bool:
-        """Whether the weights count in full from the start."""
+        """Whether all of it counts from the start."""
         return self.start == 1.0 or self.steps == 0
 
     def share(self, steps: Array) -> Array:
-        """Share () of the weights after this many control steps () of training."""
+        """Share () after this many control steps () of training."""
         return self.start + (1.0 - self.start) * jnp.minimum(steps / max(self.steps, 1), 1.0)
 
 
@@ -85,6 +85,11 @@ class Narrowed(Range):
         low = rest * self.nominal.low + share * self.low
         width = rest * (self.nominal.high - self.nominal.low) + share * (self.high - self.low)
         return low + width * uniform
+
+
+def grown(value: Range, share: Array) -> Narrowed:
+    """That share () of a range, of its low and its high end."""
+    return Narrowed(value.low, value.high, ZERO, share)
 
 
 def narrowed(randomization: Randomization, difficulty: Array) -> Randomization:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from walkies import renamed
 from walkies.accel import random
 from walkies.bounds import Between, refuse
 from walkies.errors import UserError
@@ -30,7 +31,7 @@ from walkies.sim.base import Params, Readings, Simulator
 from walkies.tasks import commands, curriculum, mirror, privileged, randomization, rewards, signal
 from walkies.tasks.commands import Commands
 from walkies.tasks.contract import ACTION_SCALE, OBSERVATION_CLIP, Contract, Damping, Stiffness
-from walkies.tasks.curriculum import Curriculum, Ramp
+from walkies.tasks.curriculum import FULL, Curriculum, Ramp
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.feet import lowest
 from walkies.tasks.gait.heading import HoldState, told
@@ -52,6 +53,7 @@ _GAIT_KEY, _MOTION_KEY = 5, 6
 `reset` splits it into, since those may be such folds too."""
 
 
+@renamed.added(twisting=FULL)
 @dataclass(frozen=True)
 class WalkConfig:
     """The walking task as data."""
@@ -63,6 +65,9 @@ class WalkConfig:
     """How the costs of effort grow."""
     turning: Ramp = field(default_factory=lambda: Ramp(start=0.667))
     """How the weights of following the commanded yaw rate grow."""
+    twisting: Ramp = field(default_factory=lambda: Ramp(start=0.0, steps=20_000_000))
+    """How the torsional friction of `randomization` grows: on ground that holds its feet a robot learns to turn later.
+    What counts in full from the start narrows and widens like the other ranges."""
     randomization: Randomization = field(default_factory=Randomization)
     curriculum: Curriculum = field(default_factory=Curriculum)
     start: Start = field(default_factory=Start)
@@ -216,9 +221,9 @@ class Walk:
     def at(self, steps: Array, difficulty: Array | None = None) -> Walk:
         """The task after `steps` () control steps of training over all robots.
 
-        Weights grow with the number of steps, and the emphasis on gait tracking falls; the ranges of the
-        randomization widen with the difficulty (), if there is one. It depends only on these two, so a resumed training
-        finds the same task.
+        Weights and torsional friction grow with the number of steps, and the emphasis on gait tracking falls; the other
+        ranges of the randomization widen with the difficulty (), if there is one. It depends only on these two, so a
+        resumed training finds the same task.
         """
         task = copy.copy(self)
         task.shares = {
@@ -231,6 +236,11 @@ class Walk:
             task.gait_emphasis = gait.emphasis(self.config.gait, steps)
         if difficulty is not None:
             task.randomization = curriculum.narrowed(self.config.randomization, difficulty)
+        if self.config.randomization.contact.resists_turning and not self.config.twisting.constant:
+            torsion = curriculum.grown(self.config.randomization.contact.torsion, self.config.twisting.share(steps))
+            task.randomization = replace(
+                task.randomization, contact=replace(task.randomization.contact, torsion=torsion)
+            )
         return task
 
     def advance(self, difficulty: Array, metrics: Mapping[str, Array], steps: int) -> tuple[Array, dict[str, Array]]:

@@ -13,6 +13,7 @@ from walkies.tasks.commands import Commands
 from walkies.tasks.curriculum import FULL, Curriculum
 from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.motion.task import MotionConfig
+from walkies.tasks.randomization import WALKIES, turning_freely
 from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME, GAIT
 from walkies.tasks.walk import WalkConfig
@@ -27,6 +28,7 @@ FOLLOWING = (
 """Rewards of walking, which a movement does not have."""
 
 VELOCITY_FS = WalkConfig(
+    randomization=turning_freely(WALKIES),
     observation=(*FRAME, GAIT),
     gait=GaitConfig(tables="zero", frequency=4 / 3),
     commands=Commands(forward=0.7),
@@ -75,6 +77,7 @@ gait's own speed; and following the yaw rate half as much again, or that suffers
 but not the trot; with gait_tracking=4 it follows both, and commands less exactly (docs/lab-2026.md)."""
 
 TRICK = WalkConfig(
+    randomization=turning_freely(WALKIES),
     observation=("motion_command", "motion_anchor", "gyro", "joint_position", "joint_velocity", "last_action"),
     observation_history=1,
     motion=MotionConfig(file="wave"),

@@ -115,7 +115,7 @@ class Contact:
         Range(0.4, 1.4), "1", "episode", "sliding friction of all contacts with the ground"
     )
     torsion: Annotated[Range, Between(0.0, 1000.0)] = quantity(
-        ONE,
+        Range(0.0, 2.0),
         "×",
         "episode",
         "torsional friction of the feet: it resists turning on the spot; where it is always 1, as the model has it",
@@ -294,6 +294,11 @@ WALKIES = Randomization()
 """The default."""
 
 SETS = {"none": NONE, "course": COURSE, "walkies": WALKIES}
+
+
+def turning_freely(randomization: Randomization) -> Randomization:
+    """`randomization` with ground that resists turning feet only where the model does."""
+    return replace(randomization, contact=replace(randomization.contact, torsion=ONE))
 
 
 def without(randomization: Randomization, group: str) -> Randomization:

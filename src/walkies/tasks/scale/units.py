@@ -17,7 +17,7 @@ from walkies.robots.units import REFERENCE, SHIFTS, growth, measures, shift, tid
 from walkies.tasks import rewards
 from walkies.tasks.curriculum import Ramp
 from walkies.tasks.hold import IDLE
-from walkies.tasks.randomization import Randomization, Range
+from walkies.tasks.randomization import Randomization, Range, turning_freely
 from walkies.tasks.rewards import RewardWeights, terms_of
 from walkies.tasks.walk import WalkConfig
 
@@ -53,8 +53,10 @@ def plain(kind: str) -> WalkConfig:
         turning=Ramp(start=tidy(1.0 / TURNING), steps=40_000_000),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
         curriculum=replace(task.curriculum, steps=4_000_000, lin_vel_error=0.2),
+        # Where they stand on several points of a foot, sliding friction resists turning it already.
         randomization=replace(
-            task.randomization, pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3))
+            turning_freely(task.randomization),
+            pushes=replace(task.randomization.pushes, kick_speed=Range(0.0, 0.3)),
         ),
         start=replace(task.start, tilt=0.05, joint_position=0.05, joint_velocity=0.3, velocity=0.1),
     )
