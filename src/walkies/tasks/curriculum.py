@@ -28,6 +28,8 @@ class Ramp:
     """Share at the start of training, also with --init-from; 1: in full."""
     steps: Annotated[int, Between(0, 10**12)] = 3_000_000
     """Control steps over all robots until all of it counts; linear in between."""
+    after: Annotated[int, Between(0, 10**12)] = 0
+    """Control steps over all robots before it begins to grow."""
 
     @property
     def constant(self) -> bool:
@@ -36,7 +38,8 @@ class Ramp:
 
     def share(self, steps: Array) -> Array:
         """Share () after this many control steps () of training."""
-        return self.start + (1.0 - self.start) * jnp.minimum(steps / max(self.steps, 1), 1.0)
+        grown = jnp.clip((steps - self.after) / max(self.steps - self.after, 1), 0.0, 1.0)
+        return self.start + (1.0 - self.start) * grown
 
 
 FULL = Ramp(start=1.0)
