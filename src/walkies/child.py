@@ -1,4 +1,7 @@
-"""Python subprocesses of walkies: how they are started, and their environment."""
+"""Python subprocesses of walkies: how they are started, and their environment.
+
+It imports the standard library alone: `walkies.sim.other.newton_child` reads it where walkies is not installed.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-
-import walkies
 
 
 def python(*arguments: str) -> list[str]:
@@ -41,5 +42,5 @@ def environment(**changes: str) -> dict[str, str]:
     """Our environment with `changes`, in which a subprocess finds the running walkies."""
     ours = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     # An empty name on this path, left by a colon at its end, means the working folder too.
-    found = [str(Path(walkies.__file__).parents[1]), *filter(None, ours)]
+    found = [str(Path(__file__).parents[1]), *filter(None, ours)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(found), **changes}

@@ -32,7 +32,7 @@ LINES = {
     "walkies runs co": {"compare"},
     "walkies train --steps 5 pu": {"pupper"},
     "walkies exam --ep": {"--episodes"},
-    "walkies train pupper --simulator ": {"native", "mujoco", "mjx", "bullet", "dart"},
+    "walkies train pupper --simulator ": {"native", "mujoco", "mjx", "bullet", "dart", "newton"},
     "walkies train --task.effort.st": {"--task.effort.start", "--task.effort.steps"},
     "walkies completion ": {"bash", "zsh"},
     "walkies exam runs/": set(),

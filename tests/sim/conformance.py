@@ -24,14 +24,14 @@ from walkies.sim.params import read_params
 ENGINES: tuple[str, ...] = SIMULATORS
 
 TOLERANCES: dict[str, dict[str, float]] = {
-    "free fall": {"native": 1e-6, "mujoco": 1e-6, "mjx": 1e-6, "bullet": 1e-6, "dart": 1e-6},
-    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "mjx": 0.01, "bullet": 0.01, "dart": 0.01},
-    "static stand": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-4, "dart": 1e-4},
-    "friction holds": {"native": 8e-3, "mujoco": 8e-3, "mjx": 8e-3, "bullet": 3e-3, "dart": 3e-3},
-    "friction slides": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-3, "dart": 1e-3},
-    "step response": {"native": 1e-5, "mujoco": 1e-5, "mjx": 1e-5, "bullet": 1e-4, "dart": 1e-4},
-    "joint limit": {"native": 0.02, "mujoco": 0.02, "mjx": 0.02, "bullet": 1e-3, "dart": 1e-4},
-    "torque limit": {"native": 1e-4, "mujoco": 1e-4, "mjx": 1e-4, "bullet": 1e-3, "dart": 1e-3},
+    "free fall": {"native": 1e-6, "mujoco": 1e-6, "mjx": 1e-6, "bullet": 1e-6, "dart": 1e-6, "newton": 1e-6},
+    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "mjx": 0.01, "bullet": 0.01, "dart": 0.01, "newton": 0.04},
+    "static stand": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-4, "dart": 1e-4, "newton": 1e-3},
+    "friction holds": {"native": 8e-3, "mujoco": 8e-3, "mjx": 8e-3, "bullet": 3e-3, "dart": 3e-3, "newton": 8e-3},
+    "friction slides": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-3, "dart": 1e-3, "newton": 1e-3},
+    "step response": {"native": 1e-5, "mujoco": 1e-5, "mjx": 1e-5, "bullet": 1e-4, "dart": 1e-4, "newton": 1e-5},
+    "joint limit": {"native": 0.02, "mujoco": 0.02, "mjx": 0.02, "bullet": 1e-3, "dart": 1e-4, "newton": 0.02},
+    "torque limit": {"native": 1e-4, "mujoco": 1e-4, "mjx": 1e-4, "bullet": 1e-3, "dart": 1e-3, "newton": 1e-4},
 }
 """By law and engine; units: see each law."""
 
@@ -278,7 +278,7 @@ def _unlimited(engine: str) -> Any:
     model.jnt_limited[1:] = 0
     if engine in ("native", "mujoco"):
         return type(made)(model, threads=1)
-    if engine == "mjx":
+    if engine in ("mjx", "newton"):
         return type(made)(model)
     return type(made)(engine, model)
 
@@ -315,11 +315,11 @@ ANY_ROBOT: dict[str, tuple[Callable[..., float], dict[str, float]]] = {
     "free fall": (free_fall, dict.fromkeys(ENGINES, 1e-6)),
     "momentum in flight": (momentum, dict.fromkeys(ENGINES, 0.02)),
     "static stand": (static_stand, dict.fromkeys(ENGINES, 5e-3)),
-    "motors": (motors, dict.fromkeys(ENGINES, 1e-4) | {"bullet": 0.06, "dart": 0.06}),
+    "motors": (motors, dict.fromkeys(ENGINES, 1e-4) | {"bullet": 0.06, "dart": 0.06, "newton": 0.04}),
 }
 """Laws for other robots than the one above, and the tolerance of each engine: a biped still sways when it is measured,
 and its heavy legs fly about so fast that a step of the engines shows in the momentum. Rotors turn with the trunk too in
-Bullet and DART, which motors then notice."""
+Bullet and DART, which motors then notice; and there as in Newton damping is explicit, and not as in MuJoCo implicit."""
 OTHERS = ("servo-dog", "biped")
 
 

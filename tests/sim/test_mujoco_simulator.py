@@ -272,7 +272,7 @@ def test_models_that_do_not_fit_are_refused() -> None:
 
 
 def test_make_simulator_names_the_choices() -> None:
-    with pytest.raises(ValueError, match="native, mujoco, mjx, bullet, dart"):
+    with pytest.raises(ValueError, match="native, mujoco, mjx, bullet, dart, newton"):
         make_simulator("havok", PUPPER)
     with pytest.raises(ValueError, match="train, exact"):
         make_simulator("mujoco", PUPPER, solver="fast")

@@ -34,7 +34,7 @@ from walkies.robots.base import Robot
 from walkies.sim.conditions import bodies_of
 from walkies.tasks import signal
 
-ExamSimulator: TypeAlias = Literal["mujoco", "mjx", "bullet", "dart"]
+ExamSimulator: TypeAlias = Literal["mujoco", "mjx", "bullet", "dart", "newton"]
 """Where a policy may be examined. The examination is MuJoCo's; elsewhere it shows what depends on the simulator."""
 
 STAND = round(0.6 / CONTROL_DT)
@@ -148,6 +148,10 @@ def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simul
         from walkies.sim.other.mjx import MjxSimulator
 
         return Elsewhere(batch, MjxSimulator(model))
+    if simulator == "newton":
+        from walkies.sim.other.newton import NewtonSimulator
+
+        return Elsewhere(batch, NewtonSimulator(model))
     from walkies.sim.other.simulator import OtherSimulator
 
     return Elsewhere(batch, OtherSimulator(simulator, model))

@@ -13,7 +13,7 @@ from walkies.sim.params import nominal_params
 
 __all__ = ["SIMULATORS", "SimulatorName", "make_simulator", "nominal_params"]
 
-SimulatorName: TypeAlias = Literal["native", "mujoco", "mjx", "bullet", "dart"]
+SimulatorName: TypeAlias = Literal["native", "mujoco", "mjx", "bullet", "dart", "newton"]
 """Names that `make_simulator` accepts."""
 
 SIMULATORS: tuple[SimulatorName, ...] = get_args(SimulatorName)
@@ -38,15 +38,15 @@ def make_simulator(
 
     Args:
         name: `native` (fast, on CPUs), `mujoco` (the reference), `mjx` (MuJoCo's equations in JAX, on any device),
-            `bullet` or `dart` (other engines).
+            `bullet`, `dart` or `newton` (other engines).
         substeps: physics steps per control step.
         threads: how many threads step robots; None for one per available core.
         solver: `train` (few iterations from a warm start: for `mujoco` and `mjx` the model's own number) or `exact`
             (converged); the other engines have their own.
         self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
             `mujoco` has them all in any case, the other engines none.
-        torsion: whether the ground resists feet that turn on the spot (`walkies.robots.load_spec`); `bullet` and `dart`
-            do not have it.
+        torsion: whether the ground resists feet that turn on the spot (`walkies.robots.load_spec`); `bullet`, `dart`
+            and `newton` do not have it.
 
     Raises:
         ValueError: no such simulator or solver setting; or such contacts do not fit (`NativeSimulator`).
@@ -74,6 +74,10 @@ def make_simulator(
 
         model = load_model(robot, own_contacts=False, visuals=False, solver_iterations=iterations, torsion=torsion)
         return MjxSimulator(model, substeps)
+    if name == "newton":
+        from walkies.sim.other.newton import NewtonSimulator
+
+        return NewtonSimulator(load_model(robot, own_contacts=False, visuals=False), substeps, threads)
     if name in SIMULATORS:
         from walkies.sim.other.simulator import OtherSimulator
 

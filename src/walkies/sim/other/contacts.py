@@ -54,6 +54,15 @@ USES: dict[str, dict[str, Use]] = {
         "dof_frictionloss": Use("exact", "Coulomb friction of the joint"),
         "contact_solref": Use("ignored", "DART's own error reduction, which its Python API does not reach"),
     },
+    "newton": _SAME
+    | {
+        "friction": Use("exact", "of the robot's shapes, which decide alone"),
+        "dof_frictionloss": Use("exact", "MuJoCo's, of the joint"),
+        "dof_armature": Use("exact", "of the joint"),
+        "contact_solref": Use("exact", "MuJoCo's, of the robot's shapes, which decide alone"),
+        "contact_solimp": Use("exact", "MuJoCo's, of the robot's shapes, which decide alone"),
+        **dict.fromkeys(("body_invweight0", "dof_invweight0"), Use("converted", "recomputed of the robot's inertias")),
+    },
 }
 """By engine, what becomes of each field of `Params`."""
 

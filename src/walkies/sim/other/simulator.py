@@ -17,11 +17,10 @@ from walkies.sim.base import Params, torque_range
 from walkies.sim.callback import CallbackSimulator, Given, Rollout
 from walkies.sim.mujoco_batch import Kinematics
 from walkies.sim.other import urdf
-from walkies.sim.other.contacts import USES
 from walkies.sim.other.urdf import Bodies
 from walkies.sim.params import actuated_dofs, read_params
 
-ENGINES = tuple(USES)
+ENGINES = ("bullet", "dart")
 """The engines there are."""
 
 
