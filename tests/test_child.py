@@ -53,8 +53,8 @@ def test_changes_of_the_environment_count_last(monkeypatch: pytest.MonkeyPatch) 
     assert child.environment(MUJOCO_GL="egl")["MUJOCO_GL"] == "egl"
 
 
-STARTS = re.compile(r"(?:sys\.executable|str\(python\)), (?!\"-P\")")
-"""Python as the beginning of a command, but without -P."""
+STARTS = re.compile(r"(?:sys\.executable|str\((?:self\._)?python\)), (?!\"-[PI]\")")
+"""Python as the beginning of a command, but without -P, or -I, which is -P and more."""
 
 
 def test_python_is_started_in_no_other_way() -> None:
@@ -62,7 +62,9 @@ def test_python_is_started_in_no_other_way() -> None:
     assert len(sources) > 100
     assert [str(path) for path in sources if STARTS.search(path.read_text(encoding="utf-8"))] == []
     assert STARTS.search('run([sys.executable, "-m", "walkies"])'), "what the pattern is for"
-    assert not STARTS.search('run([sys.executable, "-P", "-m", "walkies"])')
+    assert STARTS.search('run([str(self._python), "-E", "-m", "walkies"])')
+    for flag in ("-P", "-I"):
+        assert not STARTS.search(f'run([sys.executable, "{flag}", "-m", "walkies"])')
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +49,17 @@ def test_a_measurement(simulator):
     assert 0 < found["error_p50"] <= found["error_p90"] < 5e-3
     assert 8 * 0.3 < found["cpu_us"] * found["steps_per_s"] / 1e6 * 8 < 8 * 1.5, "one thread"
     assert (found["ratio"] < 0.5) == (simulator == "native"), found["ratio"]
+
+
+def test_a_simulators_own_process_counts() -> None:
+    """As much processor time and memory as it says it has taken; control: nothing without it."""
+    before = simulators.children_cpu(), simulators.children_peak()
+    busy = "import time\nheld = bytearray(b'x') * (100 << 20)\nwhile time.process_time() < 0.5: pass"
+    code = f"{busy}\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdin is not None
+        process.stdout.readline()
+        assert 0.4 < simulators.children_cpu() - before[0] < 0.7
+        assert 100 < simulators.children_peak() - before[1] < 200
+        process.stdin.write(b"\n")
+    assert (simulators.children_cpu(), simulators.children_peak()) == pytest.approx(before, abs=1e-3)

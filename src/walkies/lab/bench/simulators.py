@@ -7,6 +7,8 @@ turns with `mujoco.batch.Batch`, since the clock of a shared machine moves: comp
 from __future__ import annotations
 
 import json as json_module
+import os
+import re
 import resource
 import statistics
 import subprocess
@@ -150,8 +152,9 @@ def measure(robot: str, simulator: str, robots: int, rounds: int, threads: int |
 
     steps_per_s: control steps of all robots together. cpu_us: processor time of one control step of one robot. ratio:
     time that the simulator takes for what takes MuJoCo's batch 1, in turns with it. compile_s: until its first call
-    has ended. memory_mib: by which the process has grown. error_p50, error_p90: quantiles over robots of the largest
-    error of a joint angle, rad, after one control step, against MuJoCo's converged solver.
+    has ended. memory_mib: by which the process has grown; `newton`'s own process counts, here and in cpu_us.
+    error_p50, error_p90: quantiles over robots of the largest error of a joint angle, rad, after one control step,
+    against MuJoCo's converged solver.
     """
     record = get_robot(robot)
     model = load_model(record, own_contacts=False, visuals=False)
@@ -165,18 +168,18 @@ def measure(robot: str, simulator: str, robots: int, rounds: int, threads: int |
     step = jax.jit(lambda params, state, targets: made.step(params, state, targets)[0])
     after = jax.block_until_ready(step(params, start, targets))
     compile_s = time.perf_counter() - begun
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + children_peak() - before
     errors = joint_errors(robot, walking, after)
     theirs = mujoco_run(model, walking, threads)
     theirs()
     wall, cpu, ratio = [], [], []
     for _ in range(rounds):
-        calls, spent, busy = 0, time.perf_counter(), time.process_time()
+        calls, spent, busy = 0, time.perf_counter(), time.process_time() + children_cpu()
         while calls == 0 or time.perf_counter() - spent < LEAST_SECONDS:
             jax.block_until_ready(step(params, start, targets))
             calls += 1
         wall.append((time.perf_counter() - spent) / calls)
-        cpu.append((time.process_time() - busy) / calls)
+        cpu.append((time.process_time() + children_cpu() - busy) / calls)
         spent = time.perf_counter()
         theirs()
         ratio.append(wall[-1] * len(walking.targets) / (time.perf_counter() - spent))
@@ -192,6 +195,24 @@ def resident() -> float:
     """MiB of memory that this process has now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def children() -> list[Path]:
+    """Folders in /proc of this process' children."""
+    listed = (path.read_text().split() for path in Path("/proc/self/task").glob("*/children"))
+    return [Path("/proc") / pid for pids in listed for pid in pids]
+
+
+def children_cpu() -> float:
+    """s of processor time that they have taken."""
+    times = ((one / "stat").read_text().rpartition(")")[2].split()[11:13] for one in children())
+    return sum(int(ticks) for pair in times for ticks in pair) / os.sysconf("SC_CLK_TCK")
+
+
+def children_peak() -> float:
+    """MiB of memory that they have had at most, together."""
+    found = (re.search(r"VmHWM:\s*(\d+) kB", (one / "status").read_text()) for one in children())
+    return sum(int(match[1]) for match in found if match) / 1024
 
 
 def joint_errors(robot: str, walking: Walking, after: State) -> np.ndarray:

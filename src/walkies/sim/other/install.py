@@ -77,9 +77,11 @@ def newton_python() -> Path:
     """
     python = _newton_path()
     if not _has_newton(python):
+        named = f"{NEWTON} names {python}, which is" if os.environ.get(NEWTON) else f"{python} is"
+        unset = f"unset {NEWTON} and " if os.environ.get(NEWTON) else ""
         raise UserError(
-            f"the simulator 'newton' needs an environment of its own, and {python} (${NEWTON}, or the default) is no "
-            f"Python with Newton; install it with: {installs('newton')}"
+            f"the simulator 'newton' needs an environment of its own, and {named} no Python with Newton; "
+            f"{unset}install it with: {installs('newton')}"
         )
     return python
 

@@ -215,25 +215,31 @@ class _Newton:
 
     def _exchange(self, kind: int, robots: int, content: bytes, length: int) -> bytes:
         """A request, and the content of its reply, which has so many bytes."""
-        requests, replies = self._process.stdin, self._process.stdout
-        assert requests is not None and replies is not None
-        with suppress(BrokenPipeError):  # that it has ended is seen when it is read from
-            newton_child.send(requests, kind, robots, content)
         try:
-            head = newton_child.receive_header(replies)
-            if head is None:
-                raise ProtocolError(self._last_words())
-            if head[0] == ERROR:
-                raise ProtocolError(newton_child.receive(replies, head[2], 0, newton_child.TEXT_LIMIT).decode())
-            if head[:2] != (kind, robots):
-                raise ProtocolError(f"expected a reply of kind {kind} for {robots} robots, got {head[0]} for {head[1]}")
-            return newton_child.receive(replies, head[2], length, length)
+            return self._reply(kind, robots, content, length)
         except ProtocolError as error:
             self.close()
             raise UserError(
                 f"the simulator 'newton' failed in {self._python}: {' '.join(str(error).split())}; the environment "
                 f"that walkies is tested with comes with: {installs('newton')}"
             ) from error
+        except BaseException:  # Ctrl-C between a request and its reply: the next would get this one's
+            self.close()
+            raise
+
+    def _reply(self, kind: int, robots: int, content: bytes, length: int) -> bytes:
+        requests, replies = self._process.stdin, self._process.stdout
+        assert requests is not None and replies is not None
+        with suppress(BrokenPipeError):  # that it has ended is seen when it is read from
+            newton_child.send(requests, kind, robots, content)
+        head = newton_child.receive_header(replies)
+        if head is None:
+            raise ProtocolError(self._last_words())
+        if head[0] == ERROR:
+            raise ProtocolError(newton_child.receive(replies, head[2], 0, newton_child.TEXT_LIMIT).decode())
+        if head[:2] != (kind, robots):
+            raise ProtocolError(f"expected a reply of kind {kind} for {robots} robots, got {head[0]} for {head[1]}")
+        return newton_child.receive(replies, head[2], length, length)
 
     def _last_words(self) -> str:
         """Of a process that has ended."""
