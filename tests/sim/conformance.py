@@ -25,7 +25,7 @@ ENGINES: tuple[str, ...] = SIMULATORS
 
 TOLERANCES: dict[str, dict[str, float]] = {
     "free fall": {"native": 1e-6, "mujoco": 1e-6, "mjx": 1e-6, "bullet": 1e-6, "dart": 1e-6, "newton": 1e-6},
-    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "mjx": 0.01, "bullet": 0.01, "dart": 0.01, "newton": 0.04},
+    "momentum in flight": {"native": 0.01, "mujoco": 0.01, "mjx": 0.01, "bullet": 0.01, "dart": 0.01, "newton": 0.01},
     "static stand": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-4, "dart": 1e-4, "newton": 1e-3},
     "friction holds": {"native": 8e-3, "mujoco": 8e-3, "mjx": 8e-3, "bullet": 3e-3, "dart": 3e-3, "newton": 8e-3},
     "friction slides": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-3, "dart": 1e-3, "newton": 1e-3},

@@ -40,8 +40,8 @@ def command(
         seed: seed of the examination; each one draws different robots and commands, none of them used in training.
         out: folder for the report card; default: the run folder, if the target is one.
         json: print the report card as JSON.
-        simulator: bullet and dart: the same conditions in another engine, which takes seconds per episode. Its card is
-            only printed, unless --out says where to write it.
+        simulator: bullet, dart and newton: the same conditions in another engine, which takes seconds per episode. Its
+            card is only printed, unless --out says where to write it.
         threads: CPU threads for MuJoCo, 0 for all cores. The card is the same.
     """
     path = find_policy(target)

@@ -51,7 +51,7 @@ def command(
     """Examine policies in every simulator, and print the matrix: trained in, examined in.
 
     A row is kept as soon as an examination is over, and the same command makes those that are missing. An episode of 20
-    seconds takes some seconds of processor time in bullet and dart.
+    seconds takes some seconds of processor time in bullet, dart and newton.
 
     Args:
         runs: Folders of runs. Default: those of the rows that are there.

@@ -77,7 +77,7 @@ class TrainConfig:
     """Run folder. Default: runs/<robot>-<seed>, with a number appended if that is taken."""
     simulator: SimulatorName = "native"
     """native: fast on CPUs. mujoco: the reference, about 30 times slower. mjx: MuJoCo's equations in JAX, for other
-    devices than CPUs. bullet and dart: other engines, slower still (docs/simulators.md)."""
+    devices than CPUs. bullet, dart and newton: other engines, slower still (docs/simulators.md)."""
     self_contacts: bool = False
     """Simulate contacts between the robot's own parts in the native simulator too, as the examination does: for robots
     whose legs cross. Slower; mujoco always simulates these contacts."""
