@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,14 +21,18 @@ import pytest
 
 import processes
 from sim import conformance as laws
+from sim.random_robots import random_params
 from walkies import child
 from walkies.errors import UserError
 from walkies.robots import PUPPER, get_robot, load_model
 from walkies.sim import make_simulator
+from walkies.sim.base import Params
 from walkies.sim.mujoco import MujocoSimulator
 from walkies.sim.other import install, newton_child
 from walkies.sim.other.newton import NewtonSimulator, _Newton
 from walkies.sim.other.newton_child import ERROR, HEADER, MAGIC, MODEL, START, STEP, ProtocolError, Sizes
+from walkies.sim.params import actuated_dofs
+from walkies.sim.principal import principal_inertia
 
 HERE = install.is_installed("newton")
 installed = pytest.mark.skipif(not HERE, reason=f"not installed: {install.installs('newton')}")
@@ -219,6 +224,7 @@ def pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         ("sys.exit('no space\\nleft on device')", "ended with status 1: left on device"),
         ("os.kill(os.getpid(), 9)", "ended with status -9"),
         ("reply(4, 0, b'ValueError: the robot\\nhas no legs')", "ValueError: the robot has no legs"),
+        ("reply(4, 0, b'K\\xf6rper')", "K\N{REPLACEMENT CHARACTER}rper"),
         ("reply(2, n, b'1234')", "frame of 0 to 0 bytes, got one of 4"),
         ("reply(2, n, b'', 1 << 50)", "got one of 1125899906842624"),
         ("reply(4, 0, b'', 1 << 50)", "got one of 1125899906842624"),
@@ -301,6 +307,47 @@ def test_motors_differ_from_mujocos_by_explicit_damping_alone(name: str) -> None
     assert np.abs(ours - other).max() > 1e-3  # the control
 
 
+def recomputed(model: mujoco.MjModel, params: Params) -> Params:
+    """The parameters with the weights of constraints that follow from each robot's inertias, as Newton has them."""
+    bodies, dofs, driven = [], [], actuated_dofs(model)
+    for robot in range(len(params.body_mass)):
+        own = model.__copy__()
+        own.body_mass[1:], own.body_ipos[1:] = params.body_mass[robot], params.body_ipos[robot]
+        own.body_inertia[1:], own.body_iquat[1:] = principal_inertia(params.body_inertia[robot])
+        own.dof_armature[driven] = params.dof_armature[robot]
+        mujoco.mj_setConst(own, mujoco.MjData(own))
+        bodies.append(own.body_invweight0[1:, 0])
+        dofs.append(own.dof_invweight0[driven])
+    return params._replace(body_invweight0=np.float32(bodies), dof_invweight0=np.float32(dofs))  # type: ignore[arg-type]
+
+
+@installed
+def test_robots_with_parameters_of_their_own_move_as_mujocos_do() -> None:
+    """On the ground and in the air, four different robots at once. Control: one parameter of another robot's."""
+    n, rng = 4, np.random.default_rng(3)
+    params = random_params(laws.simulator("mujoco").model, n, seed=0)
+    params = jax.tree.map(np.asarray, params)
+    targets = np.repeat(laws.POSE[None], n, axis=0) + rng.normal(0, 0.2, (n, len(laws.POSE)))
+    noticed = dict.fromkeys(set(Params._fields) - {"torsion", "body_invweight0", "dof_invweight0"}, 0.0)
+    for height in (PUPPER.standing_height - 0.002, 1.0):
+        start = np.repeat(laws.pose(height), n, axis=0)
+
+        def moved(engine: str, params: Params, start: np.ndarray = start) -> tuple[np.ndarray, np.ndarray]:
+            positions, _, readings = laws.run(laws.simulator(engine), params, start, targets, calls=2)
+            assert np.asarray(readings.ok).all()
+            return positions[-1], np.asarray(readings.contact_force)
+
+        expected = moved("mujoco", recomputed(laws.simulator("mujoco").model, params))
+        found = moved("newton", params)
+        assert np.abs(found[0] - expected[0]).max() < 1e-5
+        assert np.abs(found[1] - expected[1]).max() < 1e-2
+        for name in noticed:
+            leaf = np.repeat(getattr(params, name)[:1], n, axis=0)
+            difference = np.abs(moved("newton", params._replace(**{name: leaf}))[0] - expected[0]).max()
+            noticed[name] = max(noticed[name], float(difference))
+    assert min(noticed.values()) > 1e-4, noticed
+
+
 @installed
 def test_a_robot_that_blows_up_leaves_nothing_behind_and_harms_no_other() -> None:
     made = laws.simulator("newton")
@@ -315,12 +362,20 @@ def test_a_robot_that_blows_up_leaves_nothing_behind_and_harms_no_other() -> Non
 
 
 @installed
-def test_a_process_that_was_killed_is_started_again_and_knows_the_same() -> None:
-    made: Any = laws.fresh("newton")
-    before = laws.tumble(made)
-    made._newton._process.kill()
-    made._newton._process.wait()
-    assert laws.same_bits(before, laws.tumble(made))
+@pytest.mark.parametrize("how", ["killed", "forked", "by a thread that has ended"])
+def test_a_process_that_is_gone_is_started_again_and_knows_the_same(how: str) -> None:
+    """Linux ends a process with the thread that started it; and a fork's is its parent's."""
+    with ThreadPoolExecutor(1) as threads:
+        made: Any = threads.submit(laws.fresh, "newton").result()
+    first = made._newton._process
+    if how == "killed":
+        first.kill()
+    if how == "forked":
+        made._newton._owner = -1
+    else:
+        first.wait(5.0)
+    assert laws.same_bits(laws.tumble(laws.simulator("newton")), laws.tumble(made))
+    assert made._newton._process is not first
 
 
 @installed

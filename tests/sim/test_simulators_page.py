@@ -14,7 +14,7 @@ from walkies.errors import UserError
 from walkies.robots import PUPPER
 from walkies.sim import make_simulator
 from walkies.sim.other import contacts
-from walkies.sim.other.install import PACKAGES, is_installed
+from walkies.sim.other.install import NEWTON_PACKAGES, PACKAGES, is_installed, newton_folder
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
 
@@ -58,6 +58,12 @@ def test_what_is_installed_is_found_and_what_is_not_is_not(monkeypatch: pytest.M
 def test_every_package_is_an_extra_of_its_simulators_name() -> None:
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     assert extras["project"]["optional-dependencies"].keys() >= PACKAGES.keys() <= set(ENGINES)
+
+
+def test_the_page_installs_what_newton_needs_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    folder = f"~/{newton_folder().relative_to(Path.home())}"
+    assert f"python3 -m venv {folder}\n{folder}/bin/python -m pip install {' '.join(NEWTON_PACKAGES)}\n" in PAGE
 
 
 def test_a_solref_becomes_a_share_of_depth() -> None:

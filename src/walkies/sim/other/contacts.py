@@ -61,7 +61,9 @@ USES: dict[str, dict[str, Use]] = {
         "dof_armature": Use("exact", "of the joint"),
         "contact_solref": Use("exact", "MuJoCo's, of the robot's shapes, which decide alone"),
         "contact_solimp": Use("exact", "MuJoCo's, of the robot's shapes, which decide alone"),
-        **dict.fromkeys(("body_invweight0", "dof_invweight0"), Use("converted", "recomputed of the robot's inertias")),
+        **dict.fromkeys(
+            ("body_invweight0", "dof_invweight0"), Use("converted", "computed by Newton from the robot's inertias")
+        ),
     },
 }
 """By engine, what becomes of each field of `Params`."""

@@ -236,7 +236,8 @@ class _Newton:
         if head is None:
             raise ProtocolError(self._last_words())
         if head[0] == ERROR:
-            raise ProtocolError(newton_child.receive(replies, head[2], 0, newton_child.TEXT_LIMIT).decode())
+            said = newton_child.receive(replies, head[2], 0, newton_child.TEXT_LIMIT)
+            raise ProtocolError(said.decode(errors="replace"))
         if head[:2] != (kind, robots):
             raise ProtocolError(f"expected a reply of kind {kind} for {robots} robots, got {head[0]} for {head[1]}")
         return newton_child.receive(replies, head[2], length, length)
