@@ -19,6 +19,9 @@ WALKIES_INLINE V impedance(V x, const ImpedanceCurve<V>& c) {
   return c.low + y * (c.high - c.low);
 }
 
+// The residual of an edge that carries nothing, whatever the robot does.
+constexpr double kUnreached = 1e15;
+
 // Further edges of a contact, where friction also resists turning: a pair for each axis, z ± μ times the rate of turning
 // about it. The first axis is the normal (torsional friction), the others are the tangents (rolling friction).
 template <class V>
@@ -196,6 +199,12 @@ WALKIES_INLINE void start_contact(const Model<Scalar<V>>& m, const SurfaceParams
     const V r = c.twist->mu[i] * turns[i];
     c.twist->residual[2 * i] = p.damping * (speed + r) + stiffness * depth;
     c.twist->residual[2 * i + 1] = p.damping * (speed - r) + stiffness * depth;
+  }
+  if (condim == 4 && c.twist) {
+    // Without torsional friction a lane's contact is one of condim 3: nothing reaches these edges.
+    for (int e = 0; e < 2; e++) {
+      c.twist->residual[e] = p.torsion > V{} ? c.twist->residual[e] : splat<V>(Scalar<V>(kUnreached));
+    }
   }
 }
 

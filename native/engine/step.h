@@ -96,6 +96,13 @@ WALKIES_NOINLINE void start_joints(Physics<V>& w, const V* target) {
   }
 }
 
+// Whether a contact has edges beyond the fourth in some lane. One of condim 4 has none, and costs no more than one of
+// condim 3, while no robot of the block has torsional friction.
+template <class V>
+WALKIES_INLINE bool twists(const Physics<V>& w, const Touch<Scalar<V>>& touch) {
+  return touch.condim > 4 || (touch.condim == 4 && any(w.params.surface[touch.surface].torsion > V{}));
+}
+
 // The frame of a contact with the ground: a capsule's first tangent lies along its axis.
 template <class V>
 WALKIES_NOINLINE const Frame<V>* ground_frame(Physics<V>& w, const Collider<Scalar<V>>& s, const Placed<V>* placed) {
@@ -151,7 +158,7 @@ WALKIES_INLINE Contact<V>& start_rows(Physics<V>& w, int i, const Touch<Scalar<V
   });
   V turns[3];
   const SurfaceParams<V>& surface = w.params.surface[touch.surface];
-  if (touch.condim > 3) start_twist(w, touch, surface.torsion, c, turns);
+  if (twists(w, touch)) start_twist(w, touch, surface.torsion, c, turns);
   start_contact(w.model, surface, w.params.collider[i].inverse_weight, touch.condim, depth,
                 velocity, turns, c);
   return c;
@@ -163,7 +170,7 @@ WALKIES_INLINE void start_point(Physics<V>& w, int i, const Placed<V>* placed, V
   const Collider<Scalar<V>>& s = w.model.collider[i];
   const V depth = distance - s.ground.margin;
   if (!any(depth < V{})) return;
-  const bool framed = s.shape == kCapsule || s.ground.condim > 3;
+  const bool framed = s.shape == kCapsule || twists(w, s.ground);
   start_rows(w, i, s.ground, {at.x, at.y, at.z - Scalar<V>(0.5) * distance}, depth,
              framed ? ground_frame(w, s, placed) : nullptr);
 }

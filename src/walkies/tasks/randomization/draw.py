@@ -18,6 +18,8 @@ from walkies.tasks.randomization.bodies import add_payload, transform_bodies
 
 RUN_SEED = 123
 """Of robots that are drawn once for the run."""
+_TORSION_KEY = 7
+"""Folded into the key of a draw for torsional friction."""
 
 
 class Drawn(NamedTuple):
@@ -73,7 +75,7 @@ def draw(key: Array, num_envs: int, config: Randomization, nominal: Params, time
         body_ipos=com,
         body_inertia=inertia,
         friction=friction,
-        torsion=nominal.torsion * one(contact, "torsion"),
+        torsion=nominal.torsion * _torsion(key, n, contact.torsion),
         kp=nominal.kp * kp * strength,
         kd=nominal.kd * kd * strength,
         torque_limit=nominal.torque_limit * strength,
@@ -118,7 +120,7 @@ class _Draws:
         start = 0
         for record in (config.body, config.contact, config.motor, config.latency, config.sensing):
             for field in fields(record):
-                if not getattr(record, field.name).fixed and not field.name.endswith(("_noise", "_jitter")):
+                if not getattr(record, field.name).fixed and not field.name.endswith(("_noise", "_jitter", "torsion")):
                     self._where[field.name] = slice(start, start := start + self._size.get(field.name, 1))
         self._uniform = random.uniform(key, (num_envs, start if config.contact.slope.off else start + 1))
 
@@ -155,6 +157,14 @@ def _bodies(nominal: Params, draws: _Draws, config: Randomization) -> tuple[Arra
     return mass.at[:, 0].set(base_mass), com.at[:, 0].set(base_com), inertia.at[:, 0].set(base_inertia)
 
 
+def _torsion(key: Array, num_envs: int, torsion: Range) -> Array:
+    """(n,) torsional friction, ×, from random numbers of its own: all else is the same with and without it."""
+    if torsion.fixed:
+        return jnp.full(num_envs, torsion.value(0.0))
+    own = jax.random.fold_in(key, _TORSION_KEY)
+    return torsion.value(random.uniform(own, (num_envs, 1))[:, 0])
+
+
 def _tilted(angle: Array, direction: Array) -> Array:
     """Unit vectors (n, 3) of gravity on ground that falls by `angle` (n,) rad towards `direction` (n,) rad."""
     sin = jnp.sin(angle)
@@ -173,5 +183,8 @@ def _softened(solref: Array, softness: Array) -> Array:
 
 
 def _told_contact(contact: Contact) -> list[str]:
-    """What the critic observes of the ground besides its friction: the randomized quantities."""
-    return [name for name in ("torsion", "softness", "depth") if not getattr(contact, name).fixed]
+    """What the critic observes of the ground besides its friction: the randomized quantities.
+
+    Not the torsional friction: until it grows (`WalkConfig.twisting`) training is the same with and without it.
+    """
+    return [name for name in ("softness", "depth") if not getattr(contact, name).fixed]
