@@ -24,7 +24,8 @@ from walkies.tasks.gait.task import GaitConfig
 from walkies.tasks.randomization import NONE
 from walkies.tasks.rewards import EFFORT
 from walkies.tasks.signal import FRAME, GAIT
-from walkies.tasks.walk import Start, WalkConfig
+from walkies.tasks.start import Start
+from walkies.tasks.walk import WalkConfig
 
 KEY = jax.random.key(3)
 ROBOT = get_robot("pupper")

@@ -16,7 +16,8 @@ from walkies.tasks import mirror
 from walkies.tasks.contract import Contract
 from walkies.tasks.hold import ARMS, IDLE, WAIST, groups, held
 from walkies.tasks.randomization import NONE
-from walkies.tasks.walk import Start, WalkConfig
+from walkies.tasks.start import Start
+from walkies.tasks.walk import WalkConfig
 
 QUIET = WalkConfig(randomization=NONE, start=Start(fade_probability=0.0, stale_history=0.0))
 HOLDING = replace(QUIET, hold=("front_r", "leg_back_l_3"))

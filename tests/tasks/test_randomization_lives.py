@@ -14,7 +14,8 @@ from pupper_frame import SLICES
 from walkies.rl.policy import Policy
 from walkies.rl.rollout import rollout, start
 from walkies.tasks.randomization import NONE, WALKIES, Randomization, Range, quantities
-from walkies.tasks.walk import Start, WalkConfig
+from walkies.tasks.start import Start
+from walkies.tasks.walk import WalkConfig
 
 KEY = jax.random.key(5)
 CALM = Start(fade_probability=0.0, stale_history=0.0, tilt=0.0, joint_position=0.0, joint_velocity=0.0, velocity=0.0)

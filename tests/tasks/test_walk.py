@@ -14,7 +14,8 @@ from walkies.rl.recipes import PPO
 from walkies.tasks import signal
 from walkies.tasks.curriculum import FULL, Ramp
 from walkies.tasks.randomization import NONE, ZERO, Pushes, Randomization, Range, Sensing
-from walkies.tasks.walk import Start, WalkConfig
+from walkies.tasks.start import Start
+from walkies.tasks.walk import WalkConfig
 
 QUIET = WalkConfig(
     randomization=NONE,
