@@ -87,8 +87,8 @@ def test_a_policy_for_the_full_stick_is_examined_at_the_full_stick():
         replace(tiny(robot), blocks=Blocks(command_clip=CommandClip(vx=(-most, most), vy=(-0.4, 0.4), wz=(-2.0, 2.0))))
         for most in (1.5, 0.3)
     )
-    assert exam.told(fast, robot).gamepad == (1.5, robot.gamepad[1], robot.gamepad[2])
-    assert exam.told(slow, robot) == robot
+    assert exam.at_full_stick(fast, robot).gamepad == (1.5, robot.gamepad[1], robot.gamepad[2])
+    assert exam.at_full_stick(slow, robot) == robot
     cards = [exam.examine(policy, episodes=2, seed=3) for policy in (fast, slow)]
     assert cards[0]["commands"] == [1.5, *robot.gamepad[1:]] and "commands" not in cards[1]
     assert [mark["pass_mark"] for mark in cards[0]["marks"]] == [mark["pass_mark"] for mark in cards[1]["marks"]]

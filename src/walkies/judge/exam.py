@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from walkies import memory
+from walkies import memory, renamed
 from walkies.deploy.controllers import MotorCommand, Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.controllers.twin import SOLVER_ITERATIONS
@@ -50,7 +50,7 @@ def robot_of(policy: PolicyFile) -> Robot:
         raise UserError(f"walkies.robot in the policy file: {error}") from error
 
 
-def told(policy: PolicyFile, robot: Robot) -> Robot:
+def at_full_stick(policy: PolicyFile, robot: Robot) -> Robot:
     """The robot with a gamepad that asks for all that its policy was trained to follow, if that is more than its own
     does: a policy for the full stick is examined at the full stick."""
     reach = zip(robot.gamepad, (policy.command_range.get(name) for name in COMMANDS), strict=True)
@@ -72,7 +72,7 @@ def _drawn(policy: PolicyFile, robot: Robot, episodes: int, seed: int) -> tuple[
     Raises:
         UserError: so many episodes do not fit into memory.
     """
-    robot = told(policy, robot)
+    robot = at_full_stick(policy, robot)
     model = load_model(robot, own_contacts=True, solver_iterations=SOLVER_ITERATIONS, visuals=False)
     model.opt.timestep = TIMESTEP
     # The midphase's bounding boxes are stored about the nominal centre of mass; where that moves they miss contacts.
@@ -190,7 +190,7 @@ def examine(
     else:
         record, drawn = drive(policy, robot, episodes, seed, threads, simulator)
         card = report(drawn, record, seed, robot.name, scale_of(robot))
-        if (reach := told(policy, robot).gamepad) != robot.gamepad:
+        if (reach := at_full_stick(policy, robot).gamepad) != robot.gamepad:
             card["commands"] = list(reach)
     return card if simulator == "mujoco" else {**card, "simulator": simulator}
 
@@ -204,3 +204,6 @@ def examine_file(
 ) -> Card:
     """As `examine`, of a policy.json; the card says which file it was."""
     return {**examine(read(path), episodes, seed, threads, simulator), "policy": digest(path)}
+
+
+renamed.names(globals(), told="at_full_stick")

@@ -10,7 +10,7 @@ import numpy as np
 from walkies import memory
 from walkies.deploy.controllers import CONTROLLERS
 from walkies.deploy.policy_file import PolicyFile
-from walkies.judge.exam import told
+from walkies.judge.exam import at_full_stick
 from walkies.judge.falls import Falls
 from walkies.judge.loop import Loop, Many, Motion, standing
 from walkies.judge.motion.trick import Frames
@@ -65,7 +65,7 @@ def drive(
         raise ValueError("tick_rate: expected the same for all robots of a call")
     controller = CONTROLLERS[robot.protocol](policy, robot, float(given["tick_rate"][0]) or None)
     dt = controller.action_ticks / controller.tick_rate
-    script = scripts(told(policy, robot), seeds, round(seconds / dt), dt, controller.fade_in)
+    script = scripts(at_full_stick(policy, robot), seeds, round(seconds / dt), dt, controller.fade_in)
     if command is not None:
         script = held(script, command, round(controller.fade_in / dt))
     model = world.model_for(robot, controller.tick_rate, backlash=bool(given["backlash"].any()))
