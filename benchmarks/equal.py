@@ -87,7 +87,7 @@ def _name(path: Any) -> str:
 def _upgraded(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The recorded state as this tree has it."""
     try:
-        from walkies.run.editions import upgraded
+        from walkies.run.saved.editions import upgraded
     except ImportError:
         return tensors
     return upgraded(tensors)
@@ -152,7 +152,9 @@ def main(before: tyro.conf.Positional[Path], before_library: Path | None = None,
             out = Path(folder) / f"{name}.npz"
             environment = os.environ | {"PYTHONPATH": str(tree.resolve() / "src"), "JAX_PLATFORMS": "cpu"}
             environment |= {} if engine is None else {"WALKIES_NATIVE_LIB": str(engine.resolve())}
-            subprocess.run([sys.executable, "-P", __file__, "--probe", out, states], env=environment, check=True)
+            subprocess.run(
+                [sys.executable, "-P", __file__, "--probe", out, states, tree.resolve()], env=environment, check=True
+            )
             with np.load(out) as file:
                 results.append({key: file[key] for key in file.files})
     return report(*results)
@@ -184,8 +186,19 @@ def report(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> int:
     return int(failed > 0)
 
 
+def import_from(tree: Path) -> None:
+    """Import walkies from a tree, also where another is installed as editable, whose finder comes before every path."""
+    sys.meta_path[:] = [one for one in sys.meta_path if not type(one).__module__.startswith("_editable_")]
+    import walkies
+
+    found = Path(walkies.__file__).resolve()
+    if not found.is_relative_to(tree):
+        sys.exit(f"equal.py: walkies came from {found}, expected {tree}")
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--probe"]:
+        import_from(Path(sys.argv[4]))
         probe(Path(sys.argv[2]), Path(sys.argv[3]))
     else:
         sys.exit(tyro.cli(main))

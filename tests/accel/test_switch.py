@@ -22,9 +22,9 @@ from dataclasses import replace
 import jax
 from walkies.accel import library, random
 from walkies.rl import train
-from walkies.run.config import PUPPER_RECIPE, TrainConfig, build
+from walkies.run.config import WALKING_RECIPE, TrainConfig, build
 
-recipe = replace(PUPPER_RECIPE, num_envs=16)
+recipe = replace(WALKING_RECIPE, num_envs=16)
 env = build(TrainConfig(recipe=recipe))
 program = ""
 for recipe in (recipe, replace(recipe, objective="surrogate")):  # which the call of all of PPO's update does not know
