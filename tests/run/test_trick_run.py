@@ -17,7 +17,6 @@ from walkies.deploy.checks.lint import lint
 from walkies.errors import UserError
 from walkies.run.config import build, read_config
 from walkies.run.folders import RunFolder
-from walkies.tasks import kept
 
 NOD = """name = "nod"
 [[clips]]
@@ -42,7 +41,7 @@ def test_its_file_is_what_the_robot_plays(run):
     """No command and no clip of it; the movement of the training, frame by frame. Control: another clip is refused."""
     out, _ = run
     policy, document = policy_file.read(out / "policy.json"), json.loads((out / "policy.json").read_text())
-    movement = build(read_config(RunFolder(out))).motion_reference.movement
+    movement = build(read_config(RunFolder(out)), out).motion_reference.movement
     assert policy.frame_size == document["single_observation_size"] == 69 and policy.observation_history == 1
     assert "command_clip" not in document and policy.blocks.trick.names == ["nod"]
     np.testing.assert_array_equal(policy.blocks.trick.joint_pos, movement.joint_pos)
@@ -63,8 +62,8 @@ def test_it_goes_on_without_the_file_that_it_was_designed_in(run, tmp_path):
     assert cli.run(["train", "--resume", "--steps", str(3 * ITERATION), "--out", str(moved), *SMALL]) == 0
     before, after = (json.loads((one / "policy.json").read_text()) for one in (out, moved))
     assert before["motion"] == after["motion"] and before["layers"] != after["layers"]
-    (moved / "motion.toml").unlink()
-    kept._copies.clear()
     design.unlink()
+    build(read_config(RunFolder(moved)), moved)
+    (moved / "motion.toml").unlink()
     with pytest.raises(UserError, match=r"task.motion.file: got .*nod.toml, expected one of bow"):
-        build(read_config(RunFolder(moved)))
+        build(read_config(RunFolder(moved)), moved)

@@ -15,18 +15,19 @@ from walkies.deploy.blocks import gait as gait_block
 from walkies.deploy.controllers import inputs
 from walkies.deploy.policy_file import Layer, PolicyFile
 from walkies.errors import UserError
-from walkies.files import write_json
+from walkies.files import write_bytes, write_json
 from walkies.robots import get_robot
 from walkies.run.folders import from_dict, to_dict
-from walkies.tasks import kept
 from walkies.tasks.gait import fast
 from walkies.tasks.gait import task as gait
 from walkies.tasks.gait.capture import for_backward_phase
 from walkies.tasks.gait.fast import FastGait
-from walkies.tasks.gait.presets import MIXED_GAITS
+from walkies.tasks.gait.presets import MIXED_GAITS, TRICK
 from walkies.tasks.gait.reference import GaitReference
 from walkies.tasks.gait.task import GaitConfig
+from walkies.tasks.motion import task as motion
 from walkies.tasks.signal import Sensed
+from walkies.tasks.walk import WalkConfig
 
 ROBOT = get_robot("pupper")
 HERTZ = 3.1
@@ -162,18 +163,29 @@ def test_a_missing_file_is_named(tmp_path):
         gait.reference(GaitConfig(tables="zero", fast=tmp_path / "fast.json"), ROBOT)
 
 
-def test_a_run_keeps_its_copy(path, tmp_path, monkeypatch):
-    """Which holds where the file has changed since, or is gone. Control: before the run is opened it is not read."""
-    monkeypatch.setattr(kept, "_copies", {})
+def test_a_run_reads_its_copy(path, tmp_path):
+    """Where it has one, in place of the file that its task names. Controls: a run without copies; and the task that was
+    read with copies leaves the one that it was read from alone."""
     named = tmp_path / "elsewhere" / "fast.json"
-    write_json(named, captured()._asdict())
-    kept.keep(named, tmp_path / "run" / "fast_gait.json")
     write_json(named, {**captured()._asdict(), "frequency": 9.0})
-    kept.know(named, tmp_path / "no-run" / "fast_gait.json")
-    assert fast.read(named, ROBOT, 100).frequency == 9.0
-    kept.know(named, tmp_path / "run" / "fast_gait.json")
-    named.unlink()
-    assert fast.read(named, ROBOT, 100) == captured()
+    task = WalkConfig(gait=replace(MIXED_GAITS.gait, fast=named))
+    copies = tmp_path / "run"
+    for copy, source in task.files().items():
+        write_bytes(copies / copy, source.read_bytes())
+    write_json(named, captured()._asdict())
+    read = {run: fast.read(task.with_copies(tmp_path / run).gait.fast, ROBOT, 100) for run in ("run", "no-run")}
+    assert read["run"].frequency == 9.0 and read["no-run"] == captured()
+    assert task.gait.fast == named and fast.read(named, ROBOT, 100) == captured()
+
+
+def test_a_copy_of_a_movement_holds_before_one_of_that_name(tmp_path):
+    """A design that comes with walkies may change. Control: a task that shows no movement has no file of one."""
+    task = replace(TRICK, motion=replace(TRICK.motion, file="bow"))
+    (copy,) = task.files()
+    (tmp_path / copy).write_text("ours")
+    assert motion.source(task.with_copies(tmp_path).motion) == tmp_path / copy
+    assert motion.source(task.motion) == task.files()[copy] != tmp_path / copy
+    assert replace(WalkConfig(), motion=task.motion).files() == {}
 
 
 def test_the_clock_runs_at_the_captured_frequency(reference):

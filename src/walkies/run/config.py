@@ -22,7 +22,7 @@ from walkies.robots import DEFAULT, folders, get_robot
 from walkies.robots.base import Robot
 from walkies.run.folders import RunFolder, UnknownField, from_dict, to_dict
 from walkies.sim import SimulatorName, make_simulator, nominal_params
-from walkies.tasks import kept, mirror
+from walkies.tasks import mirror
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
 from walkies.tasks.randomization import named_set
@@ -177,22 +177,27 @@ def expanded(config: TrainConfig) -> TrainConfig:
     return replace(config, randomization=None, task=replace(config.task, randomization=chosen))
 
 
-def build(config: TrainConfig) -> Walk:
+def build(config: TrainConfig, run: Path | None = None) -> Walk:
     """The environment that a configuration describes.
 
     Trains with the model's own small number of solver iterations. Contacts between the robot's own parts are simulated
     in `mujoco`, and elsewhere if requested.
+
+    Args:
+        config: of the training.
+        run: folder of the run that it was read from; its copies take the place of the files that the task names.
     """
     config = expanded(config)
+    task = config.task if run is None else config.task.with_copies(run)
     robot = get_robot(config.robot)
     simulator = make_simulator(
         config.simulator,
         robot,
         threads=config.threads,
         self_contacts="all" if config.self_contacts else "none",
-        torsion=config.task.randomization.contact.resists_turning,
+        torsion=task.randomization.contact.resists_turning,
     )
-    return Walk(robot, simulator, nominal_params(simulator.model, robot), config.task)
+    return Walk(robot, simulator, nominal_params(simulator.model, robot), task)
 
 
 def devices_of(config: TrainConfig) -> int:
@@ -226,8 +231,6 @@ def read_config(folder: RunFolder, own_terms: bool = True) -> TrainConfig:
                 "that defines them, with walkies.cli.train.command(TrainConfig(resume=True, out=…))"
             ) from error
         raise UserError(f"{error}. {_written_by(folder)}") from error
-    for copy, (named, _) in config.task.files().items():
-        kept.know(named, folder.path / copy)
     return config
 
 

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from walkies.errors import UserError
-from walkies.files import shown, write_json
+from walkies.files import shown, write_bytes, write_json
 from walkies.rl import finite, train
 from walkies.robots import folders
 from walkies.run import devices
@@ -30,7 +30,6 @@ from walkies.run.interrupt import stop_on_signal
 from walkies.run.saved import checkpoint
 from walkies.run.saved.editions import upgraded
 from walkies.sim.native import NativeSimulator
-from walkies.tasks import kept
 from walkies.tasks.walk import Walk
 
 KEPT = 3
@@ -68,15 +67,17 @@ class Training:
         saved: Path | None = None,
         ahead: bool = False,
         state: Callable[[train.TrainState], train.TrainState] | None = None,
+        run: Path | None = None,
     ):
         """A new training, or one that continues exactly where the checkpoint `saved` was written (see `restore`).
 
         Args:
             ahead: compile the iteration while the first state is made, for callers that will `advance`.
             state: given the state's shapes, a state to continue from.
+            run: folder of the run that it continues, for `build`.
         """
         self.config = config
-        self.env = build(config)
+        self.env = build(config, run)
         self.iteration = devices.make_iteration(config.recipe, self.env, Stacked.of)
         self.steps_per_iteration = config.recipe.num_envs * config.recipe.horizon
         self.seconds = 0.0
@@ -167,7 +168,7 @@ class Training:
         """
         folder, path = newest_checkpoint(source)
         there = read_config(folder, own_terms=False)
-        env = build(there)
+        env = build(there, folder.path)
         shape = train.shapes(there.recipe, env, jax.random.key(0))
         with _naming_whole_ones(folder, path, "--init-from"):
             old, _ = checkpoint.load(path, shape, _upgrade(env))
@@ -358,18 +359,18 @@ def prepare(config: TrainConfig, folder: RunFolder) -> Training:
             f"deleting the folder discards it"
         )
     saved = config.checkpoint or folder.latest_checkpoint() if config.resume else None
-    kind = kind_of(config)
+    kind, run = kind_of(config), folder.path if config.resume else None
     if saved is None:
-        training = kind(config, ahead=True)
+        training = kind(config, ahead=True, run=run)
         if config.init_from is not None:
             training.start_from(config.init_from)
     else:
         with _naming_whole_ones(folder, saved, "--resume --checkpoint"):
-            training = kind(config, saved, ahead=True)
+            training = kind(config, saved, ahead=True, run=run)
     write_json(folder.config, to_dict(replace(config, resume=False, checkpoint=None)))
     write_json(folder.versions, versions())
     if saved is None:  # a robot that was changed since is not the one that learned
         folders.keep_copy(config.robot, folder.path)
-        for copy, (_, place) in config.task.files().items():
-            kept.keep(place, folder.path / copy)
+        for copy, path in training.env.config.files().items():
+            write_bytes(folder.path / copy, path.read_bytes())
     return training

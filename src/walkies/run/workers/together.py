@@ -23,8 +23,8 @@ class Together(Training):
     """As `Training`. This process has the state after each iteration, and saves and exports it; should one of the group
     die, the group starts again from there, with the same result, bit for bit."""
 
-    def __init__(self, config: TrainConfig, saved: Path | None = None, ahead: bool = False):
-        super().__init__(config, saved, ahead=False)
+    def __init__(self, config: TrainConfig, saved: Path | None = None, ahead: bool = False, run: Path | None = None):
+        super().__init__(config, saved, ahead=False, run=run)
         assert config.workers is not None
         jax.block_until_ready(self.state)  # Ray forks: nothing should be computed meanwhile
         self.group = Group(config.workers, config.threads or 1, config.address)
@@ -40,7 +40,8 @@ class Together(Training):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if not self._running:
-                    self.group.begin(replace(self.config, workers=None), packed(self.state))
+                    own = replace(self.config, workers=None, task=self.env.config)
+                    self.group.begin(own, packed(self.state))
                     self._running = True
                 record, leaves = self.group.advance()
                 break

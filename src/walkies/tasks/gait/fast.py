@@ -10,7 +10,6 @@ import numpy as np
 from walkies import records
 from walkies.errors import UserError
 from walkies.robots.base import Robot
-from walkies.tasks import kept
 
 EXPECTED = "a file of `walkies motion capture`"
 
@@ -34,12 +33,12 @@ class FastGait(NamedTuple):
 
 
 def read(path: Path, robot: Robot, samples: int) -> FastGait:
-    """The fast gait in a file, or in a run's copy of it.
+    """The fast gait in a file.
 
     Raises:
         UserError: it cannot be read, or was captured from another robot or with other than `samples` rows.
     """
-    fast = records.read(kept.place(path), FastGait, EXPECTED)
+    fast = records.read(path, FastGait, EXPECTED)
     if (fast.robot, fast.joint_names) != (robot.name, list(robot.joint_names)):
         raise UserError(
             f"{path}: got a gait of {fast.robot} with {len(fast.joint_names)} joints, expected one of {robot.name} and "

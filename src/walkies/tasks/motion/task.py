@@ -15,7 +15,6 @@ from walkies.files import shown
 from walkies.later import Array, jnp, mujoco
 from walkies.quaternions import about_z, conjugate, product, rotation_of
 from walkies.robots.base import Robot
-from walkies.tasks import kept
 from walkies.tasks.motion import design
 from walkies.tasks.motion.heights import heights
 from walkies.tasks.motion.movement import Movement, seen_from
@@ -67,9 +66,7 @@ def source(config: MotionConfig) -> Path | None:
     if not config.file:
         return None
     own = {path.stem: path for path in design.places()}
-    named = Path(config.file)
-    copy = kept.place(named)
-    return own.get(config.file, named) if copy == named else copy
+    return own.get(config.file, Path(config.file))
 
 
 def check(weights: RewardWeights, shown: bool) -> None:

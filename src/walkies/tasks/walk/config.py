@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +21,9 @@ from walkies.tasks.randomization import Randomization
 from walkies.tasks.rewards import RewardParams, RewardWeights
 from walkies.tasks.signal import FRAME
 from walkies.tasks.start import Start
+
+FAST, MOVEMENT = "fast_gait.json", "motion.toml"
+"""A run's copies of the files that its task names: the run goes on elsewhere, and later, as it began."""
 
 
 @renamed.added(twisting=FULL)
@@ -67,10 +70,18 @@ class WalkConfig:
         """The weights that may grow during training: each ramp by its name here, and the terms it is for."""
         return {"effort": (self.effort, rewards.EFFORT), "turning": (self.turning, rewards.TURNING)}
 
-    def files(self) -> dict[str, tuple[Path, Path]]:
-        """The files that it names: by the name of a run's copy, what it calls the file, and where that is."""
-        found = {"fast_gait.json": (self.gait.fast, self.gait.fast)} if self.gait.fast is not None else {}
+    def files(self) -> dict[str, Path]:
+        """The files that it names, by the name of a run's copy."""
         moves = any(name in self.observation for name in motion.SIGNALS)
-        if moves and (place := motion.source(self.motion)) is not None:
-            found["motion.toml"] = Path(self.motion.file), place
-        return found
+        found = {FAST: self.gait.fast, MOVEMENT: motion.source(self.motion) if moves else None}
+        return {copy: path for copy, path in found.items() if path is not None}
+
+    def with_copies(self, run: Path) -> WalkConfig:
+        """The same task with the copies in a run's folder, where there are any, in place of the files that it names."""
+        copies = {copy: run / copy for copy in self.files() if (run / copy).is_file()}
+        gait, movement = self.gait, self.motion
+        if FAST in copies:
+            gait = replace(gait, fast=copies[FAST])
+        if MOVEMENT in copies:
+            movement = replace(movement, file=str(copies[MOVEMENT]))
+        return replace(self, gait=gait, motion=movement)
