@@ -70,7 +70,7 @@ MAY_WRITE = {
     "deploy/recordings/logs.py": "into what `writing` gave",
     "deploy/onnx_file.py": "into what `writing` gave",
     "lab/published/trials.py": "into what `writing` gave",
-    "deploy/runner.py": "a program of its own, which appends to its log",
+    "deploy/log.py": "a part of the robot's own program, which appends to its log",
     "deploy/wiggle.py": "into what `writing` gave",
     "show/pictures/theme.py": "into what `writing` gave",
     "tasks/motion/course_file.py": "into memory",

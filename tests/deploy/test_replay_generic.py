@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from walkies import cli
+from walkies.deploy import log as log_file
 from walkies.deploy import runner
 from walkies.deploy.controllers.twin import model_for
 from walkies.deploy.identification import identify as module
@@ -37,7 +38,7 @@ def held(robot):
     return model, data
 
 
-def shake(one, robot, clock):
+def shake(one, log, robot, clock):
     """Run it as a program on the robot would."""
     model, data = held(robot)
     rng, late = np.random.default_rng(0), round(HIDDEN["latency"] / model.opt.timestep)
@@ -47,6 +48,7 @@ def shake(one, robot, clock):
         gyro, up = 0.01 * rng.normal(size=3), np.array([0, 0, -1]) + 0.003 * rng.normal(size=3)
         angles = data.qpos[7:] + 0.001 * rng.normal(size=model.nu)
         targets = one.step(gyro, up, np.zeros(3), angles, np.zeros(model.nu))
+        log.write(one)
         for _ in range(SUBSTEPS):
             sent = [*sent[1:], targets]
             data.ctrl[:] = sent[0]
@@ -59,13 +61,14 @@ def told(tmp_path, monkeypatch, capsys):
     """What `walkies replay` says of a robot by its name, from its log."""
     monkeypatch.setattr(module, "HELD", Cut(40, 10, 0, 4))
     clock = [0.0]
-    monkeypatch.setattr(runner.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(log_file.time, "monotonic", lambda: clock[0])
 
     def tell(name):
         policy, log, found = tmp_path / "excite.json", tmp_path / "log.csv", tmp_path / "found.json"
         assert cli.run(["excite", name, "--out", str(policy)]) == 0
         assert cli.run(["export", str(policy), "--runner", "--out", str(tmp_path / "robot")]) == 0
-        shake(runner.Runner(str(tmp_path / "robot" / "contract.yaml"), log=str(log)), get_robot(name), clock)
+        one = runner.Runner(str(tmp_path / "robot" / "contract.yaml"))
+        shake(one, log_file.Log(str(log)), get_robot(name), clock)
         capsys.readouterr()
         assert cli.run(["replay", str(log), str(policy), "--out", str(found), "--threads", "1", "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == json.loads(found.read_text())

@@ -13,6 +13,7 @@ import made_policies
 from deploy import synthetic
 from walkies import cli
 from walkies.deploy import contract_file, runner
+from walkies.deploy import log as log_file
 from walkies.deploy.controllers.base import Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.deploy.identification.replay import reproduce
@@ -40,7 +41,7 @@ def made(request, tmp_path_factory):
     return robot, policy, folder / "robot"
 
 
-def drive(made, change=lambda runner: None, permute=None, **options):
+def drive(made, change=lambda runner: None, permute=None, log=None, **options):
     """Targets (STEPS, nu) of runner and twin on the same random readings; the slow start comes first."""
     robot, policy, folder = made
     one, twin = runner.Runner(str(folder / "contract.yaml"), **options), GenericController(policy, robot)
@@ -49,6 +50,8 @@ def drive(made, change=lambda runner: None, permute=None, **options):
     order = np.arange(n) if permute is None else permute
     for _ in range(round(contract_file.START_SECONDS / one.dt)):
         start = one.step(np.zeros(3), UP, np.zeros(3), pose[order], np.zeros(n))
+        if log is not None:
+            log.write(one)
     np.testing.assert_allclose(start, pose[order], atol=1e-12)
     found = []
     for _ in range(STEPS):
@@ -60,6 +63,8 @@ def drive(made, change=lambda runner: None, permute=None, **options):
         if not found:
             twin.activate(sensors)
         targets = one.step(gyro, quaternion, command, angles[order], speeds[order])
+        if log is not None:
+            log.write(one)
         found.append((targets, twin.tick(sensors, command[None]).position[0][order]))
         assert not one.stopped
     np.testing.assert_allclose(one.kp, np.broadcast_to(twin.policy.kp, n)[order])
@@ -86,10 +91,11 @@ FAULTS = {
     "two joints swapped": lambda one: setattr(one, "order", one.order[[1, 0, *range(2, len(one.order))]]),
     "no fade-in": lambda one: one.contract.update(fade_in_seconds=1e-6),
     "commands not clamped": lambda one: one.contract.update(command_low=[-9.0] * 3, command_high=[9.0] * 3),
-    "another sign": lambda one: setattr(one, "scale", one.scale * np.eye(len(one.scale))[0] * -2 + one.scale),
+    "another sign": lambda one: one.contract.update(action_scale=[-one.contract["action_scale"][0],
+                                                                  *one.contract["action_scale"][1:]]),
     "another first frame": lambda one: setattr(one, "history", 0.0 * one.history),
-    "other limits": lambda one: setattr(one, "upper", one.pose + 0.01),
-}
+    "other limits": lambda one: one.contract.update(upper=one.pose + 0.01),
+}  # fmt: skip
 
 
 class Backwards:
@@ -188,15 +194,17 @@ def test_the_slow_start_is_slow_and_ends_in_the_pose(one):
 
 
 def test_what_does_not_fit_is_said(one, made):
-    with pytest.raises(ValueError, match=r"gyro: got an array of shape \(2,\), expected \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"shapes of the readings: got \[\(2,\), \(3,\), .* expected \[\(3,\), \(3,\), "
+    ):
         step(one, gyro=(0.0, 0.0))
-    with pytest.raises(ValueError, match="wait for readings of all joints"):
+    with pytest.raises(ValueError, match="finite numbers, before the first step: got 0, expected"):
         step(one, angles=np.nan * one.pose)
-    with pytest.raises(ValueError, match="joint_names: got"):
+    with pytest.raises(ValueError, match=r"joint_names, sorted: got \['knee'\], expected \["):
         runner.Runner(str(made[2] / "contract.yaml"), joint_names=["knee"])
     path = made[2] / "other.yaml"
     path.write_text((made[2] / "contract.yaml").read_text().replace("requires: []", 'requires: ["trick"]'))
-    with pytest.raises(ValueError, match="requires \\['trick'\\]"):
+    with pytest.raises(ValueError, match=r"other.yaml: got \[1, \['trick'\], 'newest_first'\], expected \[1, \[\], "):
         runner.Runner(str(path))
 
 
@@ -209,33 +217,75 @@ def test_it_reads_a_contract_as_walkies_does(made):
 
 def test_quaternions_mean_what_they_mean_in_walkies(one):
     quaternion = np.array([0.9, 0.2, -0.1, 0.3]) / np.linalg.norm([0.9, 0.2, -0.1, 0.3])
-    seen = {}
-    one.act = lambda signals, seconds: seen.update(signals)
     for _ in range(150):
         step(one, quaternion)
-    np.testing.assert_allclose(seen["projected_gravity"], -up_in_body(quaternion[None])[0], atol=1e-12)
+    parts = one.contract["observation"]
+    start = sum(part["size"] for part in parts[: [part["name"] for part in parts].index("projected_gravity")])
+    np.testing.assert_allclose(one.history[start : start + 3], -up_in_body(quaternion[None])[0], atol=1e-12)
 
 
 def test_its_log_is_one_that_replay_reads(made, tmp_path, monkeypatch):
     robot, policy, _ = made
-    clock = iter(np.arange(10_000) * 0.02 / 3)
-    monkeypatch.setattr(runner.time, "monotonic", lambda: next(clock))
-    drive(made, log=str(tmp_path / "log.csv"))
+    clock = iter(np.arange(10_000) * 0.02)
+    monkeypatch.setattr(log_file.time, "monotonic", lambda: next(clock))
+    drive(made, log=log_file.Log(str(tmp_path / "log.csv")))
     log = align(read(tmp_path / "log.csv"), policy, robot)
     found = reproduce(log, policy)
     assert log.received == STEPS and log.gaps == 0
     assert found.reproduced and found.compared >= STEPS - 2 and found.error < AGREE
 
 
+def test_only_steps_of_the_policy_are_in_the_log(one, tmp_path):
+    """Not the slow start, nor what follows a stop: 50 steps of three lines, and the heading."""
+    log = log_file.Log(str(tmp_path / "log.csv"))
+    for i in range(round(2.0 / one.dt) + 60):
+        if i == round(2.0 / one.dt) + 50:
+            one.stop()
+        step(one)
+        log.write(one)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 1 + 3 * 50
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(0.0, 1.0), (1.0, 0.0)])
+def test_the_first_action_counts_whole_without_a_fade_in(one, seconds, share):
+    """Control: with one it begins at nothing."""
+    one.contract.update(fade_in_seconds=seconds)
+    for _ in range(round(2.0 / one.dt) + 1):
+        step(one)
+    assert np.abs(one.action).max() > 1e-3
+    np.testing.assert_allclose(one.applied, share * one.action, atol=1e-8)
+
+
 # What goes onto the robot
 
 
-def test_it_needs_nothing_but_numpy_and_onnxruntime(made, tmp_path):
+def imported(source):
+    tree = list(ast.walk(ast.parse(source)))
+    names = {one.name.split(".")[0] for node in tree if isinstance(node, ast.Import) for one in node.names}
+    return names | {node.module.split(".")[0] for node in tree if isinstance(node, ast.ImportFrom)}
+
+
+def lines_of_code(source):
+    """Without blank lines, comments and docstrings."""
+    tree, quiet = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            quiet |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(source.splitlines(), 1)
+    return sum(number not in quiet and line.strip()[:1] not in ("", "#") for number, line in lines)
+
+
+def test_a_person_can_read_it_in_a_minute(made):
+    """Control: one line more counts, whatever is said about it does not."""
     source = (made[2] / "runner.py").read_text()
-    imports = {name.name.split(".")[0] for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import)
-               for name in node.names}  # fmt: skip
-    imports |= {node.module.split(".")[0] for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
-    assert imports - set(sys.stdlib_module_names) == {"numpy", "onnxruntime"}
+    assert lines_of_code(source) <= 60
+    assert lines_of_code(source + "x = 1\n") == lines_of_code(source + "\n# one\nx = 1\n") == lines_of_code(source) + 1
+
+
+def test_it_needs_nothing_but_numpy_and_onnxruntime(made, tmp_path):
+    needed = {name: imported((made[2] / name).read_text()) for name in ("runner.py", "log.py")}
+    theirs = {name: found - set(sys.stdlib_module_names) for name, found in needed.items()}
+    assert theirs == {"runner.py": {"numpy", "onnxruntime"}, "log.py": {"numpy"}}
     spec = importlib.util.spec_from_file_location("copied", made[2] / "runner.py")
     copied = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copied)

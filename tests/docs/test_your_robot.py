@@ -55,10 +55,11 @@ def test_the_loop_runs_the_policy_until_it_is_stopped(sent, tmp_path, monkeypatc
     write("policy.json", made_policies.tiny(ROBOT))
     assert cli.run(["export", "policy.json", "--runner", "--out", "."]) == 0
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "runner", raising=False)
+    for name in ("runner", "log"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     capsys.readouterr()
     exec(PROGRAMS[1], {})
-    sys.modules.pop("runner")
+    sys.modules.pop("runner"), sys.modules.pop("log")
     assert capsys.readouterr().out == "stopped: button\n"
     targets, kp, kd = (np.array(column) for column in zip(*sent, strict=True))
     assert np.abs(np.diff(targets[:100], axis=0)).max() < 0.01, "a slow start"

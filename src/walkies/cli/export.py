@@ -20,7 +20,7 @@ from walkies.run.folders import find_policy
 from walkies.terminal import say
 
 ONNX = "policy.onnx"
-RUNNER = Path(delivery.__file__).with_name("runner.py")
+PROGRAMS = [Path(delivery.__file__).with_name(name) for name in ("runner.py", "log.py")]
 """Of walkies' own files the one that goes onto robots, where there is no walkies."""
 
 
@@ -35,7 +35,8 @@ def command(
     """Write a policy as ONNX, verified with onnxruntime, with names, units, gains and limits in its metadata.
 
     Also writes contract.yaml, which holds everything a robot's own program needs to run the policy. With --runner,
-    writes a folder with both files and runner.py, a program that runs the policy with only numpy and onnxruntime.
+    writes a folder with both files and runner.py, a program that runs the policy with only numpy and onnxruntime; with
+    log.py beside it, it writes a log for `walkies replay`.
 
     With --contract, writes the policy in the format of that year's robot software instead. --to-robot checks the file
     as the robot's software does, and says how to copy it to the robot; exit status 1 if the robot would refuse it.
@@ -44,7 +45,7 @@ def command(
         target: a run folder, or any policy.json.
         contract: write the policy in the format of the robot's software of this year.
         to_robot: say how to copy the file to the robot, or why the robot would refuse it.
-        runner: write a folder for any kind of robot: policy.onnx, contract.yaml and runner.py.
+        runner: write a folder for any kind of robot: policy.onnx, contract.yaml, runner.py and log.py.
         out: where to write; default: beside the policy.json, as policy.onnx, policy-2025.json or policy-2026.json, or
             the folder `runner`.
     """
@@ -74,8 +75,10 @@ def _runner(path: Path, folder: Path) -> int:
     robot = robot_of(policy)
     require_runnable(contract_of(policy, robot, ONNX))  # before anything is written
     agreement = export_onnx(folder / ONNX, policy, robot)
-    write_text(folder / RUNNER.name, RUNNER.read_text(encoding="utf-8"))
-    say(f"{folder}: {ONNX}, {NAME} and {RUNNER.name}; {agreement}; checked with onnxruntime.")
+    for program in PROGRAMS:
+        write_text(folder / program.name, program.read_text(encoding="utf-8"))
+    written = ", ".join([ONNX, NAME, *(program.name for program in PROGRAMS)])
+    say(f"{folder}: {written}; {agreement}; checked with onnxruntime.")
     say(f"First, move each joint alone on the robot: walkies excite {robot.name} --wiggle; then docs/your-robot.md")
     return 0
 
