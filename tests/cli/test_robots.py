@@ -42,6 +42,7 @@ def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys, compiled_once):
     assert cli.run(["train", "my_dog.xml", *brief, "--exam-episodes", "2", "--out", "runs/dog"]) in (0, 1)
     said = capsys.readouterr().out
     assert "a quadruped of" in said and "robots/my_dog" in said
+    assert said.count("Drawn as robot.toml now is: robots/my_dog/robot.png") == 1
     robot = get_robot("my_dog")
     policy = json.loads(Path("runs/dog/policy.json").read_text())
     assert policy["walkies"]["robot"] == "my_dog" and len(policy["default_joint_pos"]) == robot.num_joints
@@ -53,6 +54,7 @@ def test_a_file_becomes_a_run(tmp_path, monkeypatch, capsys, compiled_once):
     assert cli.run(["explain", "runs/dog"]) == 0 and cli.run(["lint", "runs/dog"]) in (0, 1)
     more = ("--steps", "1600", "--exam-episodes", "0", "--no-film")
     assert cli.run(["train", "my_dog", "--resume", "--out", "runs/dog", *more]) == 0
+    assert "Drawn" not in capsys.readouterr().out
     assert list((tmp_path / "cache").rglob("*-cache"))
     # The run keeps its robot, wherever it is taken, and whatever becomes of that one here.
     (tmp_path / "elsewhere").mkdir()

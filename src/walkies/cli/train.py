@@ -79,11 +79,14 @@ def command(config: Annotated[TrainConfig, tyro.conf.arg(name="")]) -> int:
 def _train(config: TrainConfig, folder: RunFolder, started: float) -> str:
     """Train, export, and upload if asked; returns why it ended (`walkies.run.training.learn`)."""
     from walkies.run.training import prepare
+    from walkies.show.pictures.robot import refresh
 
     minutes = default_minutes(config)
     seconds = None if minutes is None else 60.0 * minutes
     for line in strained(get_robot(config.robot)):
         say(f"Note: {line}.")
+    if (drawn := refresh(config.robot)) is not None:
+        say(drawn)
     training = prepare(config, folder)
     with closing(training):
         reason = _learn(config, training, folder, seconds, started)

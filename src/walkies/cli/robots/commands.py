@@ -19,8 +19,6 @@ from walkies.robots.reading.stand import Stand, stand
 from walkies.show.pictures import robot as robot_picture
 from walkies.terminal import console, print_tables, say
 
-PICTURE = "robot.png"
-
 
 def add_command(file: Path, /, name: str | None = None) -> None:
     """Read a legged robot from its MJCF or URDF, and store it as robots/NAME/robot.xml and robot.toml.
@@ -33,7 +31,7 @@ def add_command(file: Path, /, name: str | None = None) -> None:
         name: Name of the robot. Default: that of the file.
     """
     robot = added(file, name)
-    picture = robot.mjcf.with_name(PICTURE)
+    picture = robot.mjcf.with_name(robot_picture.PICTURE)
     robot_picture.draw(robot, picture)
     say(f"A picture of what was found: {picture}")
     say(f"Train it: walkies train {robot.name}")
@@ -74,8 +72,9 @@ def place(path: Path) -> str:
 def check_command(target: str, /, json: bool = False) -> int:
     """Read a legged robot from its MJCF or URDF: base, legs, feet, mirror image, standing pose and its torques.
 
-    Nothing is written. Limbs, feet, left and right are found by geometry; names do not matter. Lists what would make
-    training fail, and how to fix it; the exit status is 1 if there is anything.
+    Limbs, feet, left and right are found by geometry; names do not matter. Lists what would make training fail, and how
+    to fix it; the exit status is 1 if there is anything. Nothing is written, except that the picture beside a
+    robot.toml that has changed since is drawn again.
 
     Args:
         target: The robot's file, or the name of a known robot.
@@ -86,6 +85,7 @@ def check_command(target: str, /, json: bool = False) -> int:
     parts = anatomy(model)
     stance = stand(model, parts)
     problems = check(model, parts, stance)
+    drawn = None if Path(target).exists() else robot_picture.refresh(target)
     if json:
         found = facts(source, model, parts, stance) | {"problems": [one._asdict() for one in problems]}
         print(json_module.dumps(found, indent=2))
@@ -96,6 +96,8 @@ def check_command(target: str, /, json: bool = False) -> int:
         out.print(f"Note: {note}.", markup=False)
     for one in problems:
         out.print(f"- {one.what}: {one.mend}.", markup=False)
+    if drawn is not None:
+        out.print(drawn, markup=False)
     out.print(f"{len(problems)} to look at." if problems else "No problems found.")
     return 1 if problems else 0
 

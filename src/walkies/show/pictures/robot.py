@@ -8,17 +8,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from walkies.later import mujoco
-from walkies.robots import load_model
+from walkies.robots import get_robot, load_model
 from walkies.robots.base import Robot
+from walkies.robots.folders import MODEL, RECORD
+from walkies.robots.pose import own_folder
 from walkies.show.pictures import theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PICTURE = "robot.png"
+"""In a robot's folder."""
 VIEWS = (("from the left", 0, 2, "forward, m", "up, m"), ("from above", 0, 1, "forward, m", "to the left, m"),
          ("from the front", 1, 2, "to the left, m", "up, m"))  # fmt: skip
 """Name, axes of the world to the right and upward, and what these are called."""
 COLOURS = {"feet": "#2a7f3f", "knees": "#b8860b", "torso": "#9a2f2f", "other": "#888888"}
+
+
+def refresh(name: str) -> str | None:
+    """Draw the picture of a robot in the working folder again, where its record or model is newer or there is none.
+
+    Returns a sentence about what was drawn, or why it could not be; None if the picture is as new as its robot, or the
+    robot has no folder there.
+    """
+    folder = own_folder(name)
+    if folder is None:
+        return None
+    picture = folder / PICTURE
+    changed = max((folder / part).stat().st_mtime_ns for part in (RECORD, MODEL))
+    if picture.is_file() and picture.stat().st_mtime_ns >= changed:
+        return None
+    try:
+        draw(get_robot(name), picture)
+    except OSError as error:  # a folder that may only be read keeps nobody from training
+        return f"{picture} cannot be drawn: {error}"
+    return f"Drawn as {RECORD} now is: {picture}"
 
 
 def draw(robot: Robot, path: Path) -> None:

@@ -19,9 +19,10 @@ from walkies.robots.base import Robot
 from walkies.robots.reading.check import STRAINED
 from walkies.robots.standing import Standing, parts_of, standing
 from walkies.show.page import SHAPES
-from walkies.show.pictures.robot import COLOURS
+from walkies.show.pictures.robot import COLOURS, refresh
 from walkies.show.viewer.access import LOOPBACK
 from walkies.show.viewer.listener import Port, announce, has_screen, listen
+from walkies.terminal import say
 
 LONGEST_MESSAGE = 2**16
 """Characters of one message from a page."""
@@ -75,7 +76,8 @@ class Poser:
         try:
             what, content = request(text)
             if what == "save":
-                return {"saved": said(pose.save(self.name, content))}
+                lines, drawn = said(pose.save(self.name, content)), refresh(self.name)
+                return {"saved": lines if drawn is None else [*lines, drawn]}
             return {"shown": self.shown(standing(self.model, self.robot, pose.angles_of(self.robot, content)))}
         except (UserError, OSError) as error:
             return {"refused": str(error)}
@@ -204,6 +206,8 @@ def command(name: str, /, port: Port | None = None, open: bool = True) -> None:
     from walkies.show.pose_page.server import PoseServer
 
     poser = Poser(name)
+    if (drawn := refresh(name)) is not None:
+        say(drawn)
     listener = listen(LOOPBACK, port)
     server = PoseServer(poser.hello, poser.answer, listener)
     announce(listener.address, LOOPBACK)
