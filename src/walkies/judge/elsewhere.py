@@ -9,6 +9,7 @@ import mujoco
 import mujoco.batch
 import numpy as np
 
+from walkies.robots.base import Robot
 from walkies.sim.callback import Given, Rollout
 from walkies.sim.params import read_params, sphere_geoms
 
@@ -26,14 +27,15 @@ class Elsewhere:
     """A `walkies.judge.loop.Simulation` whose physics is another engine's.
 
     Conditions are written into the batch as for MuJoCo, and read from it: inertias, friction and servos. All else is
-    the model's. The engine's robots do not touch themselves.
+    the model's, and the record's where motors weaken with speed. The engine's robots do not touch themselves.
     """
 
-    def __init__(self, batch: mujoco.batch.Batch, simulator: Engine) -> None:
+    def __init__(self, batch: mujoco.batch.Batch, robot: Robot, simulator: Engine) -> None:
         self.model, self.physics, self.simulator = batch.model, batch, simulator
         self.qpos, self.qvel = batch.bind("qpos"), batch.bind("qvel")
         self._data, self._bodies = mujoco.MjData(batch.model), _body_inertias(batch)
-        self._own = jax.tree.map(lambda leaf: np.asarray(leaf, float), read_params(batch.model))
+        own = jax.tree.map(lambda leaf: np.asarray(leaf, float), read_params(batch.model))
+        self._own = own._replace(torque_speed=np.asarray(robot.torque_speed) * np.ones_like(own.kp))
 
     def rollout(
         self, control: np.ndarray, ids: np.ndarray, fields: tuple[str, ...]
@@ -62,7 +64,7 @@ class Elsewhere:
             friction=batch.expand("geom_friction")[ids, sphere, 0],
             kp=-batch.expand("actuator_biasprm")[ids, :, 1],
             kd=-batch.expand("actuator_biasprm")[ids, :, 2],
-            torque_limit=batch.expand("actuator_forcerange")[ids, :, 1],
+            torque_limit=np.abs(batch.expand("actuator_forcerange")[ids]).max(axis=-1),  # in the direction that is full
         )
 
     def _sites(self, qpos: np.ndarray) -> np.ndarray:

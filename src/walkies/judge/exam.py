@@ -147,14 +147,14 @@ def _elsewhere(batch: mujoco.batch.Batch, robot: Robot, simulator: str) -> Simul
     if simulator == "mjx":
         from walkies.sim.other.mjx import MjxSimulator
 
-        return Elsewhere(batch, MjxSimulator(model))
+        return Elsewhere(batch, robot, MjxSimulator(model))
     if simulator == "newton":
         from walkies.sim.other.newton import NewtonSimulator
 
-        return Elsewhere(batch, NewtonSimulator(model))
+        return Elsewhere(batch, robot, NewtonSimulator(model))
     from walkies.sim.other.simulator import OtherSimulator
 
-    return Elsewhere(batch, OtherSimulator(simulator, model))
+    return Elsewhere(batch, robot, OtherSimulator(simulator, model))
 
 
 def _noisy(drawn: Conditions, policy: PolicyFile) -> Sense:

@@ -42,7 +42,7 @@ class Plant(NamedTuple):
     torque_limit: np.ndarray
     """(n, nu) N m, at rest"""
     no_load_speed: np.ndarray
-    """(n,) rad/s, where torque has fallen to zero; infinite: nowhere"""
+    """(n, nu) rad/s, where torque has fallen to zero; infinite: nowhere"""
     command_delay: np.ndarray
     """(n,) int, physics steps"""
     imu_delay: np.ndarray
@@ -59,8 +59,8 @@ def nominal_plant(robot: Robot, n: int) -> Plant:
     """No latency, nominal motors, no bias."""
     ones, now = np.ones((n, robot.num_joints)), np.zeros(n, int)
     zero = np.zeros(n)
-    limit = np.asarray(robot.torque_limit) * ones
-    return Plant(ones, ones, limit, np.full(n, np.inf), now, now, 0.0 * ones, zero, zero)
+    limit, speed = (np.asarray(column) * ones for column in (robot.torque_limit, robot.torque_speed))
+    return Plant(ones, ones, limit, speed, now, now, 0.0 * ones, zero, zero)
 
 
 class Motion(NamedTuple):
@@ -331,7 +331,7 @@ class Loop:
         before = self.qpos[:, None].copy(), self.qvel[:, None].copy()
         parts, fine = [], np.ones(len(ids), bool)
         for start, end in self._stretches(kp[ids], kd[ids]):
-            low, high = torque_range(plant.torque_limit, plant.no_load_speed[:, None], self.qvel[:, self.where.qvel])
+            low, high = torque_range(plant.torque_limit, plant.no_load_speed, self.qvel[:, self.where.qvel])
             conditions.set_servos(physics, kp[:, start], kd[:, start])
             conditions.set_torque_limits(physics, low, high)
             out, ok = self.simulation.rollout(position[:, start:end], ids, self.fields)

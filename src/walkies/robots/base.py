@@ -142,6 +142,9 @@ class Robot:
     """± m/s forward and leftward and rad/s of yaw: what its gamepad can ask for."""
     plausible: Plausible | None = None
     """Plausible ranges for this robot's policies; None: unknown."""
+    torque_speed: PerJoint = math.inf
+    """rad/s, above 0, at which a motor's torque in the direction of its speed has fallen to zero, linearly from
+    `torque_limit`; ∞: it does not fall."""
     action_scale: PerJoint = 0.75
     """rad of joint target per unit of action unless a task says otherwise."""
     leg_joints: tuple[tuple[int, ...], ...] | None = None

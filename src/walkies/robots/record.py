@@ -27,6 +27,8 @@ READ = "robot.read.json"
 EXPECTED = "what `walkies robot add` wrote, with only numbers changed; add the robot's file again, or fix it by hand"
 LONG = 1.5
 """Assumed length of an unknown trunk, in hip heights."""
+DAMPED = 0.99
+"""Share of a motor's torque from which on damping alone is said to hold a joint at its speed, which was rounded."""
 UNLIMITED = 1e6
 """Value written for caps that are not stated."""
 
@@ -156,7 +158,8 @@ def _refuse(found: Record, path: Path) -> None:
                 f"{path}: joints.{name}: pose {one.pose:g} lies outside its limits {one.lower:g} … {one.upper:g}; "
                 "expected lower ≤ pose ≤ upper"
             )
-        if min(one.kp, one.torque, one.scale) <= 0 or min(one.kd, one.armature, one.damping, one.friction) < 0:
+        rest = one.kd, one.armature, one.damping, one.friction, one.speed
+        if min(one.kp, one.torque, one.scale) <= 0 or min(rest) < 0:
             raise UserError(f"{path}: joints.{name}: expected kp, torque and scale above 0, and nothing below it")
     if len({len(leg.feet) for leg in found.legs.values()}) != 1 or len(found.legs) < 2:
         raise UserError(f"{path}: legs: expected two at least, each with as many spheres in feet")
@@ -182,6 +185,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         kp=column["kp"],
         kd=column["kd"],
         torque_limit=column["torque"],
+        torque_speed=tuple(torque_speed(one) for one in joints.values()),
         kp_cap=UNLIMITED,
         kd_cap=UNLIMITED,
         init_kp=column["kp"],
@@ -212,6 +216,16 @@ def robot_of(found: Record, folder: Path) -> Robot:
         payload_height=body.payload_height,
         joints=Joints(column["armature"], column["damping"], column["friction"]),
     )
+
+
+def torque_speed(joint: Joint) -> float:
+    """rad/s at which the motor's torque falls to zero, such that the joint runs just as fast as recorded.
+
+    At its speed without load, all that the motor still gives goes into damping: torque (1 − speed / torque_speed) =
+    damping · speed. ∞ where the speed is not known, or damping alone holds the joint at it.
+    """
+    lost = joint.damping * joint.speed / joint.torque
+    return joint.speed / (1.0 - lost) if joint.speed > 0.0 and lost < DAMPED else math.inf
 
 
 def impose(spec: mujoco.MjSpec, robot: Robot) -> None:

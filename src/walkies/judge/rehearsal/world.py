@@ -63,7 +63,7 @@ def plant(given: Given, script: Script, robot: Robot, timestep: float) -> Plant:
         kp=kp,
         kd=kd,
         torque_limit=limit,
-        no_load_speed=given["no_load_speed"],
+        no_load_speed=np.minimum(given["no_load_speed"][:, None], np.asarray(robot.torque_speed) * np.ones_like(limit)),
         command_delay=np.round(given["command_delay"] / timestep).astype(int),
         imu_delay=np.round(given["imu_delay"] / timestep).astype(int),
         encoder_bias=given["encoder_bias"][:, None] * script.encoder_sign,

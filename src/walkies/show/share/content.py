@@ -54,8 +54,9 @@ def page_content(given: PolicyFile, robot: Robot) -> dict[str, Any]:
     controller = GenericController(given, robot)
     model = load_model(robot, own_contacts=False, visuals=False)
     legged = read_model(model)
-    gains = {name: np.broadcast_to(getattr(controller.policy, name), (1, robot.num_joints)) for name in ("kp", "kd")}
-    params = changed(nominal_params(model, robot), **gains)
+    motors = {"kp": controller.policy.kp, "kd": controller.policy.kd, "torque_speed": robot.torque_speed}
+    each = {name: np.broadcast_to(values, (1, robot.num_joints)) for name, values in motors.items()}
+    params = changed(nominal_params(model, robot), **each)
     return {
         "robot": engine(legged, params, steps_per_action(controller, model)),
         "policy": policy(controller),
