@@ -115,7 +115,7 @@ class Contact:
         Range(0.4, 1.4), "1", "episode", "sliding friction of all contacts with the ground"
     )
     torsion: Annotated[Range, Between(0.0, 1000.0)] = quantity(
-        Range(0.0, 2.5),
+        Range(0.0, 2.0),
         "×",
         "episode",
         "torsional friction of the feet: it resists turning on the spot; where it is always 1, as the model has it",

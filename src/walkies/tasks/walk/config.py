@@ -38,7 +38,7 @@ class WalkConfig:
     """How the costs of effort grow."""
     turning: Ramp = field(default_factory=lambda: Ramp(start=0.667))
     """How the weights of following the commanded yaw rate grow."""
-    twisting: Ramp = field(default_factory=lambda: Ramp(start=0.0, steps=20_000_000, after=14_000_000))
+    twisting: Ramp = field(default_factory=lambda: Ramp(start=0.0, steps=18_000_000, after=14_000_000))
     """How the torsional friction of `randomization` grows: on ground that holds its feet a robot learns to turn later.
     What counts in full from the start narrows and widens like the other ranges."""
     randomization: Randomization = field(default_factory=Randomization)
