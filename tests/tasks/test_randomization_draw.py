@@ -9,7 +9,7 @@ from scipy import stats
 
 from walkies.robots import PUPPER, load_model
 from walkies.sim import nominal_params
-from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES, Randomization, Range, quantities
+from walkies.tasks.randomization import COURSE, NONE, SETS, WALKIES, Randomization, Range, quantities, turning_freely
 from walkies.tasks.randomization.draw import PRIVILEGED, draw, longest_imu_delay, privileged_size
 
 N = 2000
@@ -285,8 +285,18 @@ def test_every_set_can_be_drawn_and_told_to_the_critic(nominal, name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(robots._replace(params=limited)))
 
 
+def test_torsional_friction_changes_nothing_else_of_a_draw(nominal):
+    """Nor what the critic is told. Control: another quantity that is drawn changes what is drawn after it."""
+    free, resisting = drawn(nominal, turning_freely(WALKIES)), drawn(nominal, WALKIES)
+    assert len(np.unique(resisting.params.torsion)) > 1 == len(np.unique(free.params.torsion))
+    params = resisting.params._replace(torsion=free.params.torsion)
+    jax.tree.map(np.testing.assert_array_equal, resisting._replace(params=params), free)
+    softer = drawn(nominal, replace(WALKIES, contact=replace(WALKIES.contact, softness=Range(0.5, 1.5))))
+    assert not np.array_equal(softer.params.kp, free.params.kp)
+
+
 def test_the_critic_is_told_of_the_ground_where_it_is_random(nominal):
-    config = only("contact", WALKIES, torsion=Range(0.0, 2.0), softness=Range(0.5, 1.5), depth=Range(0.5, 2.0))
+    config = only("contact", WALKIES, softness=Range(0.5, 1.5), depth=Range(0.5, 2.0))
     robots = drawn(nominal, config, n=64)
-    assert robots.privileged.shape == (64, privileged_size(config)) == (64, PRIVILEGED + 3)
+    assert robots.privileged.shape == (64, privileged_size(config)) == (64, PRIVILEGED + 2)
     np.testing.assert_allclose(robots.privileged[:, -2], robots.params.contact_solref[:, 0] / 0.02 - 1, atol=1e-5)
