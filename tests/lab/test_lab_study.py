@@ -129,15 +129,25 @@ def test_the_studies_of_this_project_can_be_read():
     ) == seeds._replace(seeds=2, minutes=(), steps=(9,), variants={})
 
 
-def test_the_flags_of_every_variant_are_flags_of_training():
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_flags_of_every_variant_are_flags_of_training(path):
     import tyro
 
     from walkies.run.config import TrainConfig
 
-    for name in ("seeds", "study"):
-        for flags in read_plan(BENCHMARKS / f"{name}.toml").variants.values():
-            if "--preset" not in flags:
-                tyro.cli(TrainConfig, args=flags.split())
+    for name, flags in read_plan(path).variants.items():
+        if "--preset" not in flags:
+            assert (tyro.cli(TrainConfig, args=flags.split()) == TrainConfig()) == (flags == ""), name
+
+
+def test_a_flag_that_training_does_not_have_is_seen():
+    """Control of the above: a range has two ends, and is not given by two numbers."""
+    import tyro
+
+    from walkies.run.config import TrainConfig
+
+    with pytest.raises(SystemExit):
+        tyro.cli(TrainConfig, args=["--task.randomization.latency.imu-jitter", "0", "0"])
 
 
 @pytest.mark.parametrize(
