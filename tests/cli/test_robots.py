@@ -12,8 +12,10 @@ from made_trees import QUADRUPED_WITH_ARM, nameless
 from walkies import cli
 from walkies.cli.robots.named import named, taken
 from walkies.errors import UserError
+from walkies.rl.recipes import PPO
 from walkies.robots import folders, get_robot, names, trained
 from walkies.robots.reading.infer import add
+from walkies.run.config import TrainConfig, build
 
 DOG = [chain for chain in QUADRUPED_WITH_ARM if chain.name != "arm"]
 
@@ -81,6 +83,11 @@ def test_a_run_that_goes_on_keeps_the_robot_that_learned(tmp_path, monkeypatch):
     assert get_robot("dog").kp != before
     folders.know_copy(Path("run"))
     assert get_robot("dog").kp == before
+    # So in other processes too, which know of the run what they are told: those of a training on several.
+    monkeypatch.setattr(folders, "_copies", {})
+    config = TrainConfig(robot="dog", recipe=replace(PPO, num_envs=4))
+    assert build(config).robot.kp != before
+    assert build(config, Path("run")).robot.kp == before
 
 
 @pytest.mark.parametrize(

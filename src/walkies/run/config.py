@@ -185,8 +185,11 @@ def build(config: TrainConfig, run: Path | None = None) -> Walk:
 
     Args:
         config: of the training.
-        run: folder of the run that it was read from; its copies take the place of the files that the task names.
+        run: folder of the run that it was read from; its copies take the place of the files that the task names, and of
+            a robot of the working folder.
     """
+    if run is not None:
+        folders.know_copy(run)
     config = expanded(config)
     task = config.task if run is None else config.task.with_copies(run)
     robot = get_robot(config.robot)

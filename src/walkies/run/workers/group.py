@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from walkies.errors import UserError
@@ -44,8 +45,8 @@ class Group:
             )
         self._actors: list[Any] = []
 
-    def begin(self, config: TrainConfig, leaves: Leaves) -> None:
-        """New processes, all in the state of `leaves`.
+    def begin(self, config: TrainConfig, leaves: Leaves, run: Path | None = None) -> None:
+        """New processes, all in the state of `leaves`; run: its folder, as `walkies.run.config.build` takes it.
 
         Raises:
             Died: one of them died meanwhile.
@@ -62,7 +63,7 @@ class Group:
         [address] = self._all([self._actors[0].free_address.remote()])
         self._all([one.join.remote(address, rank, self.workers) for rank, one in enumerate(self._actors)])
         shared = self._ray.put(leaves)
-        self._all([one.begin.remote(config, shared) for one in self._actors])
+        self._all([one.begin.remote(config, shared, run) for one in self._actors])
 
     def advance(self) -> tuple[dict[str, float], Leaves]:
         """One iteration of all: metrics, and the state after it.

@@ -28,7 +28,7 @@ class Together(Training):
         assert config.workers is not None
         jax.block_until_ready(self.state)  # Ray forks: nothing should be computed meanwhile
         self.group = Group(config.workers, config.threads or 1, config.address)
-        self._running = False
+        self._running, self._run = False, run
 
     def advance(self) -> dict[str, float]:
         """One iteration of the group; its metrics.
@@ -41,7 +41,7 @@ class Together(Training):
             try:
                 if not self._running:
                     own = replace(self.config, workers=None, task=self.env.config)
-                    self.group.begin(own, packed(self.state))
+                    self.group.begin(own, packed(self.state), self._run)
                     self._running = True
                 record, leaves = self.group.advance()
                 break

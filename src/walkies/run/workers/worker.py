@@ -7,6 +7,7 @@ import socket
 import statistics
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # JAX is imported once the process is set up
@@ -57,12 +58,12 @@ class Worker:
             address, num_processes=size, process_id=rank, coordinator_bind_address=address, local_device_ids=[0]
         )
 
-    def begin(self, config: TrainConfig, leaves: Leaves) -> None:
-        """Build the training, in the state of `leaves`."""
+    def begin(self, config: TrainConfig, leaves: Leaves, run: Path | None) -> None:
+        """Build the training, in the state of `leaves`; run: as `walkies.run.config.build` takes it."""
         from walkies.run.training import Training
         from walkies.run.workers.state import unpacked
 
-        self._training = Training(config, state=lambda like: unpacked(leaves, like))
+        self._training = Training(config, state=lambda like: unpacked(leaves, like), run=run)
 
     def advance(self) -> tuple[dict[str, float], list[Any]]:
         """One iteration: its metrics, and this process's share of the state after it."""
