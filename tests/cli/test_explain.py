@@ -1,12 +1,15 @@
-"""`walkies explain` of a policy file shows what the file says, in either format."""
+"""`walkies explain` of a policy file shows what the file says, in either format; of a robot, all of its task."""
 
 import json
+from dataclasses import fields
 
 import pytest
 
 from deploy import synthetic
 from walkies import cli
 from walkies.deploy.policy_file import in_edition, read, write
+from walkies.tasks.curriculum import Ramp
+from walkies.tasks.walk import WalkConfig
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +98,16 @@ def test_a_robot_is_still_its_task(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pupper").mkdir()
     assert "Reward of a step" in said(capsys, "explain", "pupper")
+
+
+def test_all_that_grows_in_training_is_explained(capsys):
+    """The numbers of every ramp, and of every other record of numbers."""
+    found = said(capsys, "explain", "pupper", "--task.twisting.after", "123456")
+    ramps = [field.name for field in fields(WalkConfig) if isinstance(getattr(WalkConfig(), field.name), Ramp)]
+    assert "twisting" in ramps and len(ramps) > 1
+    for name in ramps:
+        assert all(f"{name}.{field.name}" in found for field in fields(Ramp)), name
+    assert "twisting.after 123456" in found
 
 
 def test_held_joints_have_no_action(capsys):

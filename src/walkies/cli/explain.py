@@ -22,6 +22,7 @@ from walkies.robots import DEFAULT, get_robot, known
 from walkies.run.folders import find_policy
 from walkies.tasks import rewards
 from walkies.tasks.contract import Contract
+from walkies.tasks.curriculum import Ramp
 from walkies.tasks.gait.presets import Preset, with_preset
 from walkies.tasks.hold import held
 from walkies.tasks.motion import task as motion
@@ -148,7 +149,7 @@ def episode_table(task: WalkConfig) -> Table:
         ("commands", task.commands),
         ("start", task.start),
         ("shape", task.shape),
-        *((name, ramp) for name, (ramp, _) in task.ramps().items()),
+        *((field.name, ramp) for field in fields(task) if isinstance(ramp := getattr(task, field.name), Ramp)),
         ("curriculum", task.curriculum),
         ("randomization.pushes", task.randomization.pushes),
         *((("gait", task.gait),) if GAIT in task.observation else ()),
