@@ -90,12 +90,15 @@ EVERYTHING = replace(
 
 @functools.cache
 def living(which: int):
-    """Compiled: what robots (STEPS, n, 36) sense that move at random, from a difficulty and the number of a draw."""
+    """Compiled: what robots (STEPS, n, 36) sense that move at random, from a difficulty and the number of a draw.
+
+    After so much training that the ground holds turning feet: without any of that, MuJoCo's contacts are others.
+    """
     simulator, _ = simulators()[which]
     walk = Walk(PUPPER, simulator, nominal_params(simulator.model, PUPPER), WalkConfig(randomization=EVERYTHING))
 
     def life(difficulty: jax.Array, seed: jax.Array) -> jax.Array:
-        task, key = walk.at(jnp.float32(0), difficulty), jax.random.key(seed)
+        task, key = walk.at(jnp.float32(walk.config.twisting.steps), difficulty), jax.random.key(seed)
 
         def step(state, key):
             action = jax.random.uniform(key, (4 * ROBOTS, 12), minval=-0.5, maxval=0.5)
