@@ -41,13 +41,14 @@ def test_other_simulators_stay_there(simulator: str) -> None:
 
 
 def test_it_learns() -> None:
-    """The value function explains no variance of what robots earn at first, and much of it soon. The median, as a
-    rare fall spoils an iteration's share."""
+    """The value function explains no variance of what robots earn at first, and much of it soon. The median, as falls
+    spoil an iteration's share. Of six seeds, with torsional friction and without, the worst explained 0.47 of it in the
+    last eight iterations; in the eight before, three explained nothing yet."""
     env, recipe = build(TrainConfig(simulator="mjx")), replace(WALKING_RECIPE, num_envs=64, groups=1)
     iteration = jax.jit(make_iteration(recipe, env))
     state = make_init(recipe, env)(jax.random.key(0))
     explained = []
-    for _ in range(14):
+    for _ in range(24):
         state, metrics = iteration(state)
         explained.append(float(metrics["explained_variance"]))
-    assert explained[0] < 0 and statistics.median(explained[6:]) > 0.2, explained
+    assert explained[0] < 0 and statistics.median(explained[16:]) > 0.3, explained
