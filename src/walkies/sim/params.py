@@ -164,11 +164,14 @@ def _collide(model: mujoco.MjModel, geom1: int, geom2: int, excluded: set[tuple[
 def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
     """The parameters of a robot's own model, one value for all robots: every leaf leads with an axis of length 1.
 
+    How fast its motors are is known from its record alone.
+
     Raises:
         ValueError: the model and the robot's record disagree, or `read_params` cannot read the model.
     """
     check_record(model, robot)
-    return read_params(model)
+    read = read_params(model)
+    return read._replace(torque_speed=np.full_like(read.torque_speed, robot.torque_speed))
 
 
 def check_record(model: mujoco.MjModel, robot: Robot) -> None:

@@ -54,7 +54,7 @@ def page_content(given: PolicyFile, robot: Robot) -> dict[str, Any]:
     controller = GenericController(given, robot)
     model = load_model(robot, own_contacts=False, visuals=False)
     legged = read_model(model)
-    motors = {"kp": controller.policy.kp, "kd": controller.policy.kd, "torque_speed": robot.torque_speed}
+    motors = {"kp": controller.policy.kp, "kd": controller.policy.kd}
     each = {name: np.broadcast_to(values, (1, robot.num_joints)) for name, values in motors.items()}
     params = changed(nominal_params(model, robot), **each)
     return {

@@ -32,8 +32,7 @@ class Setup:
     """The task set up for a robot on a simulator; `walkies.tasks.walk.Walk` walks in it."""
 
     def __init__(self, robot: Any, simulator: Simulator, nominal: Params, config: WalkConfig = WalkConfig()):
-        """nominal: the model's own parameters (leaves with leading axis 1); the config may give other gains, and the
-        robot's record says how fast its motors are."""
+        """nominal: the robot's own parameters (leaves with leading axis 1); the config may give other gains."""
         self.robot, self.simulator, self.config = robot, simulator, config
         self.control_dt = simulator.substeps * simulator.timestep
         self.contract = Contract(
@@ -45,7 +44,7 @@ class Setup:
         randomization.check(config.randomization, MAX_COMMAND_DELAY * self.control_dt, trunk_mass)
         kp, kd = self.contract.gains
         gain: Any = partial(np.full_like, nominal.kp)
-        self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd), torque_speed=gain(robot.torque_speed))
+        self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd))
         self.spheres = simulator.spheres
         index = {name: i for i, name in enumerate(self.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms]).reshape(-1, robot.points)
