@@ -110,6 +110,35 @@ def test_it_stands_on_spheres_where_its_shapes_were(here):
             np.testing.assert_allclose(data.site(foot).xpos, data.geom(foot).xpos, atol=1e-9)
 
 
+def test_a_unit_of_action_is_what_the_motor_can_do(here):
+    """Stiff servos of weak motors get a smaller range, in a leg not too small to swing. Control: a stronger motor."""
+    scales = {}
+    for torque in (0.5, 4.0, 40.0):
+        servo = f'kp="11" kv="0.7" forcerange="-{torque} {torque}"'
+        text = mjcf(QUADRUPED_WITH_ARM, actuator=lambda j, servo=servo: f'<position joint="{j}" {servo}/>')
+        robot = add(put(text), f"of-{10 * torque:g}").robot
+        scales[torque] = dict(zip(robot.joint_names, robot.action_scale, strict=True))
+    legs = [joint for leg in robot.legs for joint in leg]
+    pose = dict(zip(robot.joint_names, robot.default_pose, strict=True))
+    ends = zip(robot.joint_names, robot.lower_limits, robot.upper_limits, strict=True)
+    for name, low, high in ends:
+        reach, in_leg = max(high - pose[name], pose[name] - low), robot.joint_names.index(name) in legs
+        for torque, own in scales.items():
+            asked = max(1.25 * torque / 11.0, 0.35 if in_leg else 0.0)
+            assert own[name] == pytest.approx(min(0.75, reach, asked), rel=0.01), (name, torque)
+    assert scales[0.5] != scales[4.0] != scales[40.0] and 0 < len(legs) < robot.num_joints
+
+
+def test_ground_resists_turning_as_far_out_as_a_foot_is_wide(here):
+    """Its coefficient is a length. Control: thicker feet."""
+    for radius in (0.02, 0.03):
+        text = welded().replace('<geom size="0.02"/>', f'<geom size="{radius}"/>')
+        robot = add(put(text), f"r{radius * 100:g}").robot
+        model = load_model(robot)
+        for foot in robot.foot_geoms:
+            np.testing.assert_allclose(model.geom(foot).friction[1:], [radius, radius / 2], rtol=1e-6)
+
+
 def test_what_a_person_changed_stays(here):
     path = put(welded())
     folder = add(path).folder

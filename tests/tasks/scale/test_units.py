@@ -10,7 +10,7 @@ import pytest
 from walkies.robots import get_robot, names
 from walkies.robots.pupper import PUPPER
 from walkies.robots.units import REFERENCE, exponents, growth, measures
-from walkies.run.config import CATCHING, CROWD, WALKING_RECIPE, of_robot
+from walkies.run.config import CATCHING, CROWD, MANY_JOINTS, WALKING_RECIPE, of_robot
 from walkies.tasks import rewards
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
@@ -128,10 +128,11 @@ def test_robots_that_must_balance_earn_more_by_going_where_they_are_told(kind):
     assert (task == WalkConfig()) == (kind not in UPRIGHT)
 
 
-def test_robots_that_must_balance_learn_in_larger_batches():
-    for name, balances in (("biped", True), ("humanoid", True), ("go", False), ("hexapod", False)):
+def test_robots_that_must_balance_or_have_many_joints_learn_in_larger_batches():
+    usual = WALKING_RECIPE.num_envs, WALKING_RECIPE.entropy_coefficient
+    many = MANY_JOINTS["num_envs"], WALKING_RECIPE.entropy_coefficient
+    balance = CROWD, CATCHING
+    for name, expected in (("biped", balance), ("humanoid", balance), ("go", usual), ("hexapod", many)):
         recipe = of_robot(get_robot(name)).recipe
-        learned = recipe.num_envs, recipe.entropy_coefficient
-        usual = WALKING_RECIPE.num_envs, WALKING_RECIPE.entropy_coefficient
-        assert learned == ((CROWD, CATCHING) if balances else usual)
-        assert usual[0] < CROWD and usual[1] < CATCHING
+        assert (recipe.num_envs, recipe.entropy_coefficient) == expected
+    assert usual[0] < many[0] < CROWD and usual[1] < CATCHING

@@ -28,8 +28,10 @@ from walkies.robots.units import GRAVITY
 WIDEST = 0.75
 """rad of target per unit of action at most."""
 BEYOND = 1.25
-"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for of a joint that is
-in no leg. Legs must swing, however soon a stiff servo of a weak motor gives all it has."""
+"""Of the angle at which a servo gives all of its motor's torque: what a unit of action may ask for."""
+SWING = 0.35
+"""rad per unit of action at least where a joint is in a leg, which must swing, however soon a stiff servo of a weak
+motor gives all it has."""
 SHARES = {2: (0.45, 0.2, 0.3), 4: (0.6, 0.4, 0.26)}
 """Commands: shares of √(g h) forward and sideways, and of √(g/h) in turning; of two legs, which people use at 0.45
 where nobody hurries them, and of more."""
@@ -219,7 +221,7 @@ def _joints(seen: Anatomized, names: Mapping[int, str], motors: Servos) -> dict[
         pose = float(np.clip(stance.angles[place], low[place], high[place]))
         reach = max(high[place] - pose, pose - low[place])
         swings = any(joint in leg.joints for leg in parts.legs)
-        scale = min(WIDEST, reach, np.inf if swings else BEYOND * motors.torque[place] / motors.kp[place])
+        scale = min(WIDEST, reach, max(SWING if swings else 0.0, BEYOND * motors.torque[place] / motors.kp[place]))
         partner = "" if parts.partner is None else names[parts.joints[parts.partner[place]]]
         found[names[joint]] = Joint(
             pose=round(pose, 4) + 0.0 if low[place] <= round(pose, 4) <= high[place] else pose,
@@ -366,8 +368,8 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "joints.lower, upper": "of the file"
         if limited.all()
         else f"of the file; half a turn for {(~limited).sum()} joints without limits",
-        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, the reach and, in no leg, "
-        f"{BEYOND:g} torque/kp",
+        "joints.scale": f"rad of target per unit of action: the least of {WIDEST:g}, the reach and {BEYOND:g} "
+        f"torque/kp, which in a leg is {SWING:g} at least",
         "joints.mirror, turns": "by geometry",
     }
     return found | {f"joints.{name}": origin for name, origin in motors.origins.items()}

@@ -56,8 +56,8 @@ HEAD = """\
 
   <default>
     <default class="ground">
-      <geom type="sphere" group="3" contype="0" conaffinity="1" condim="3" friction="0.8 0.02 0.01" mass="0"
-            rgba="0.2 0.6 0.9 0.5"/>
+      <geom type="sphere" group="3" contype="0" conaffinity="1" condim="3" mass="0"
+            friction="0.8 {twist:.3g} {roll:.3g}" rgba="0.2 0.6 0.9 0.5"/>
       <site group="4" size="0.006"/>
     </default>
     <default class="own"><geom group="3" contype="2" conaffinity="2" mass="0"/></default>
@@ -124,9 +124,11 @@ def write(
     """
     writer = _Writer(model, parts, spheres, feet)
     tree = list(writer.body(parts.base, 4, start))
+    sole = spheres[feet[0]].radius  # which resists turning as far out: in the Stanford Pupper's own simulator so too
     head = HEAD.format(
         about=about.replace("--", "- -"), name=quoteattr(name), assets=ASSETS, middle=0.8 * hips, extent=4.0 * hips,
-        tiles=0.8 / hips, meshes="".join(f'    <mesh name="{mesh}" file="{mesh}.stl"/>\n' for mesh in writer.meshes),
+        tiles=0.8 / hips, twist=sole, roll=0.5 * sole,
+        meshes="".join(f'    <mesh name="{mesh}" file="{mesh}.stl"/>\n' for mesh in writer.meshes),
     )  # fmt: skip
     end = ["  </worldbody>", "", "  <contact>"]
     end += [
