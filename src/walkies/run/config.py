@@ -68,7 +68,7 @@ class TrainConfig:
     """Read settings from this file, a run's config.json or TOML of the same form; flags override them."""
     minutes: Annotated[float | None, Between(0.0, 1e6, "(]")] = None
     """Stop training after this many minutes, compilation included. Default: no limit if --steps is given; otherwise 3
-    for a quadruped, 9.5 for a hexapod, 19.5 for a biped, 55 for a humanoid."""
+    for a quadruped, 5 for a hexapod, 19.5 for a biped, 55 for a humanoid."""
     steps: Annotated[int | None, Between(1, 10**12)] = None
     """Stop after this many control steps over all robots (rounded up to whole iterations)."""
     seed: Seed = 0
@@ -134,7 +134,7 @@ MANY_JOINTS: dict[str, Any] = {"num_envs": 1024, "lam": 0.9}
 zoo follows velocities to 0.039 m/s instead of 0.045 (seed 0, 300 examined episodes)."""
 
 
-MINUTES = {"quadruped": 3.0, "hexapod": 9.5, "biped": 19.5, "humanoid": 55.0}
+MINUTES = {"quadruped": 3.0, "hexapod": 5.0, "biped": 19.5, "humanoid": 55.0}
 """Length of a training by the robot's kind; docs/robots.md has which robots pass. Robots of other numbers of legs train
 like hexapods."""
 

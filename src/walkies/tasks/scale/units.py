@@ -23,8 +23,7 @@ from walkies.tasks.walk import WalkConfig
 
 T = TypeVar("T", bound=Any)
 UPRIGHT, MANY = ("biped", "humanoid"), ("hexapod",)
-"""Kinds of robots that must balance before they can stand, let alone walk; and of robots that have to learn to lift
-many feet together."""
+"""Kinds of robots that must balance before they can stand, let alone walk; and of robots with many joints to learn."""
 
 FOLLOWS = ("tracking_lin_vel", "tracking_ang_vel", "lin_vel_error", "ang_vel_error")
 FOLLOWING = 3.3
@@ -38,8 +37,6 @@ every step, which costs little until it counts more; counting so much from the s
 def plain(kind: str) -> WalkConfig:
     """Plain walking for robots of a kind, in the numbers of `REFERENCE`."""
     task = WalkConfig()
-    if kind in MANY:
-        return replace(task, rewards=replace(task.rewards, alternate_feet=3.0))
     if kind not in UPRIGHT:
         return task
     grown = {name: TURNING * task.turning.start for name in rewards.TURNING}
