@@ -154,7 +154,9 @@ def of_robot(robot: Robot) -> TrainConfig:
     if robot.kind in MANY:
         recipe = replace(recipe, **MANY_JOINTS)
     recipe = replace(recipe, gamma=discount_of(robot, recipe.gamma), lam=discount_of(robot, recipe.lam))
-    return TrainConfig(robot=robot.name, task=task_of(robot), recipe=recipe)
+    # Legs that cross would meet in the examination: with nothing between them the biped learned to, and fell there.
+    crossing = robot.kind in UPRIGHT
+    return TrainConfig(robot=robot.name, self_contacts=crossing, task=task_of(robot), recipe=recipe)
 
 
 def expanded(config: TrainConfig) -> TrainConfig:

@@ -43,8 +43,8 @@ def make_simulator(
         threads: how many threads step robots; None for one per available core.
         solver: `train` (few iterations from a warm start: for `mujoco` and `mjx` the model's own number) or `exact`
             (converged); the other engines have their own.
-        self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it;
-            `mujoco` has them all in any case, the other engines none.
+        self_contacts: which of the robot's own parts touch one another in `native`, as `NativeSimulator` takes it, with
+            `all` in rounded shapes (`walkies.sim.rounded`); `mujoco` has them all in any case, the other engines none.
         torsion: whether the ground resists feet that turn on the spot (`walkies.robots.load_spec`); `bullet`, `dart`
             and `newton` do not have it.
 
@@ -60,8 +60,12 @@ def make_simulator(
     # Imported here: each simulator brings a library that the others do not need.
     if name == "native":
         from walkies.sim.native import NativeSimulator
+        from walkies.sim.rounded import rounded
 
-        model = load_model(robot, own_contacts=self_contacts != "none", visuals=False, torsion=torsion)
+        if self_contacts == "all":
+            model = rounded(robot, torsion)
+        else:
+            model = load_model(robot, own_contacts=self_contacts != "none", visuals=False, torsion=torsion)
         return NativeSimulator(model, substeps, solver, threads, self_contacts=self_contacts)
     iterations = None if solver == "train" else EXACT_ITERATIONS
     if name == "mujoco":

@@ -171,7 +171,8 @@ def nominal_params(model: mujoco.MjModel, robot: Robot) -> Params:
     """
     check_record(model, robot)
     read = read_params(model)
-    return read._replace(torque_speed=np.full_like(read.torque_speed, robot.torque_speed))
+    fast: Any = np.full_like(read.torque_speed, robot.torque_speed)
+    return read._replace(torque_speed=fast)
 
 
 def check_record(model: mujoco.MjModel, robot: Robot) -> None:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from walkies.errors import UserError
 from walkies.later import mujoco
 from walkies.robots import shape_name
 from walkies.sim.params import full_contact, on_ground, on_itself, static_geoms
@@ -44,9 +45,9 @@ def unfit(element: str, given: str, expected: str) -> NoReturn:
     """Report an element that the engine does not support.
 
     Raises:
-        ValueError: always.
+        UserError: always.
     """
-    raise ValueError(
+    raise UserError(
         f"the native engine cannot take {element}: {given}; expected {expected}. Use the simulator 'mujoco'"
     )
 
