@@ -1,5 +1,8 @@
 """Robots whose own parts touch one another as spheres and capsules."""
 
+from dataclasses import replace
+
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from made_trees import BIPED, mjcf
 from walkies.robots import get_robot, load_model
 from walkies.robots.reading.infer import add
-from walkies.run.config import of_robot
+from walkies.run.config import build, of_robot
 from walkies.sim import actuation, make_simulator, nominal_params, rounded
 from walkies.sim.params import on_itself
 from walkies.tasks.scale.units import UPRIGHT
@@ -133,3 +136,14 @@ def test_a_robot_from_a_file_trains_with_them(tmp_path, monkeypatch):
     path.write_text(mjcf(BIPED))
     robot = add(path).robot
     assert make_simulator("native", robot, self_contacts="all").legged is not None
+
+
+def test_such_a_robot_walks_and_the_critic_sees_only_the_ground():
+    """A step of training; what touches nothing but the robot itself is no input. Control: the simulator has those."""
+    robot = get_robot("biped")
+    walk = build(replace(of_robot(robot), threads=1))
+    actions = jnp.zeros((4, robot.num_joints))
+    assert len(walk.spheres) < len(walk.simulator.spheres) and "" not in walk.spheres
+    state = walk.step(walk.reset(jax.random.key(0), 4), actions, jax.random.key(1))[0]
+    assert state.contact.shape == (4, len(walk.spheres))
+    assert walk.observe(state).critic.shape == walk.observe(walk.reset(jax.random.key(2), 4)).critic.shape

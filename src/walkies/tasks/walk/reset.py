@@ -77,7 +77,7 @@ def draw_state(task: Setup, key: Array, num_envs: int) -> WalkState:
         fade_in=jnp.broadcast_to(start.fade_in.value(chance[:, -1]), n),
         history=task.contract.push(history, frame),
         air_time=jnp.zeros((n, len(task.feet))),
-        contact=jnp.zeros((n, len(task.simulator.spheres)), bool),
+        contact=jnp.zeros((n, len(task.spheres)), bool),
         velocity=to_body(quaternion, qvel[:, :3]),
         gait=gait_state,
         motion=moving,

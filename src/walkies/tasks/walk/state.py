@@ -38,7 +38,7 @@ class WalkState(NamedTuple):
     air_time: Array
     """(n, legs) s"""
     contact: Array
-    """(n, spheres) bool"""
+    """(n, spheres) bool: those that can touch the ground."""
     velocity: Array
     """(n, 3) m/s of the base, body frame."""
     down: Array | None

@@ -188,4 +188,6 @@ def _motion(
         idle=offset[:, task.idle] if len(task.idle) else None,
         deviation=deviation,
     )
+    if len(task.spheres) < contact.shape[1]:  # others are there to touch one another
+        contact = contact[:, task.grounded]
     return done, jnp.where(foot_contact, 0.0, flight), contact, velocity
