@@ -13,7 +13,7 @@ from walkies.tasks.gait import feet
 @pytest.mark.parametrize("name", ["biped", "pupper"])
 def test_a_foot_is_its_lowest_sphere(name):
     task = build(of_robot(get_robot(name)))
-    n, spheres, rng = 5, len(task.spheres), np.random.default_rng(0)
+    n, spheres, rng = 5, len(task.simulator.spheres), np.random.default_rng(0)
     distance, velocity = rng.normal(0, 0.01, (n, spheres)), rng.normal(0, 1, (n, spheres, 3))
     empty = {field: None for field in Readings._fields}
     readings = Readings(
@@ -23,7 +23,7 @@ def test_a_foot_is_its_lowest_sphere(name):
     points = task.robot.points
     assert points == (4 if name == "biped" else 1)
     for leg in range(len(task.robot.leg_names)):
-        own = [task.spheres.index(geom) for geom in task.robot.foot_geoms[leg * points : (leg + 1) * points]]
+        own = [task.simulator.spheres.index(geom) for geom in task.robot.foot_geoms[leg * points : (leg + 1) * points]]
         for robot in range(n):
             lowest = own[int(np.argmin(distance[robot, own]))]
             assert found.contact[robot, leg] == (distance[robot, own] < 0).any()

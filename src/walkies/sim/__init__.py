@@ -60,12 +60,9 @@ def make_simulator(
     # Imported here: each simulator brings a library that the others do not need.
     if name == "native":
         from walkies.sim.native import NativeSimulator
-        from walkies.sim.rounded import rounded
+        from walkies.sim.rounded import touching
 
-        if self_contacts == "all":
-            model = rounded(robot, torsion)
-        else:
-            model = load_model(robot, own_contacts=self_contacts != "none", visuals=False, torsion=torsion)
+        model = touching(robot, self_contacts, torsion)
         return NativeSimulator(model, substeps, solver, threads, self_contacts=self_contacts)
     iterations = None if solver == "train" else EXACT_ITERATIONS
     if name == "mujoco":

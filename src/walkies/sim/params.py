@@ -129,6 +129,11 @@ def on_ground(model: mujoco.MjModel, ground: int) -> list[int]:
     ]
 
 
+def grounded(model: mujoco.MjModel) -> set[str]:
+    """Names of the robot's geoms that can touch the ground."""
+    return {model.geom(geom).name for ground in static_geoms(model) for geom in on_ground(model, ground)}
+
+
 def on_itself(model: mujoco.MjModel) -> list[tuple[int, int]]:
     """Ids of the robot's geoms that can touch one another, by MuJoCo's rule (documentation, "Collision detection").
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from walkies.later import mujoco
-from walkies.robots import load_spec
+from walkies.robots import load_model, load_spec
 from walkies.robots.base import Robot
 from walkies.sim.params import on_itself
 
 APART = 0.002
 """m between two parts in the default pose, below which they never touch: they would push each other all the time."""
+
+
+def touching(robot: Robot, parts: str | Sequence[tuple[str, str]], torsion: bool = False) -> mujoco.MjModel:
+    """A robot's model in which no parts of its own touch one another, `all` in rounded shapes, or pairs as they are.
+
+    torsion: as in `walkies.robots.load_spec`.
+    """
+    if parts == "all":
+        return rounded(robot, torsion)
+    return load_model(robot, own_contacts=parts != "none", visuals=False, torsion=torsion)
 
 
 def rounded(robot: Robot, torsion: bool = False) -> mujoco.MjModel:

@@ -15,7 +15,7 @@ from walkies.mdp import Box
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY
 from walkies.sim.base import Params, Simulator
-from walkies.sim.params import on_ground, static_geoms
+from walkies.sim.params import grounded
 from walkies.tasks import mirror, privileged, randomization, signal
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait import task as gait
@@ -46,9 +46,7 @@ class Setup:
         kp, kd = self.contract.gains
         gain: Any = partial(np.full_like, nominal.kp)
         self.nominal = nominal._replace(kp=gain(kp), kd=gain(kd))
-        model = simulator.model
-        touching = {model.geom(geom).name for ground in static_geoms(model) for geom in on_ground(model, ground)}
-        self.grounded = np.array([i for i, name in enumerate(simulator.spheres) if name in touching])
+        self.grounded = np.array([i for i, name in enumerate(simulator.spheres) if name in grounded(simulator.model)])
         self.spheres = tuple(simulator.spheres[i] for i in self.grounded)
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms]).reshape(-1, robot.points)
