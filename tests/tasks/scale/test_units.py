@@ -12,6 +12,7 @@ from walkies.robots.pupper import PUPPER
 from walkies.robots.units import REFERENCE, exponents, growth, measures
 from walkies.run.config import CATCHING, CROWD, MANY_JOINTS, WALKING_RECIPE, of_robot
 from walkies.tasks import rewards
+from walkies.tasks.randomization import turning_freely
 from walkies.tasks.rewards import Motion, RewardParams, RewardWeights, reward_terms, terms_of
 from walkies.tasks.scale.stature import Stature
 from walkies.tasks.scale.units import FOLLOWING, FOLLOWS, TURNING, UPRIGHT, discount_of, plain, task_of
@@ -105,6 +106,16 @@ def test_what_does_not_grow_stays():
     assert task.commands.acceleration == plain.commands.acceleration, "m/s² are those of gravity"
     assert task.commands.interval == 2 * plain.commands.interval and task.commands.forward == TWIN.gamepad[0]
     assert discount_of(TWIN, 0.97) == pytest.approx(0.97**0.5, rel=1e-3)
+
+
+def test_ground_does_not_resist_robots_that_turn_slowly_for_their_size():
+    """Control: their twin that turns as fast as others, and faster."""
+    usual = WalkConfig().randomization
+    for factor, free in ((0.5, True), (1.0, False), (3.0, False)):
+        robot = replace(TWIN, gamepad=(*TWIN.gamepad[:2], factor * TWIN.gamepad[2]))
+        wanted = turning_freely(usual) if free else usual
+        assert task_of(robot).randomization.contact == wanted.contact
+    assert turning_freely(usual).contact != usual.contact
 
 
 def test_every_robot_has_a_task():
