@@ -8,11 +8,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from made_trees import BIPED, mjcf
+from walkies.errors import UserError
 from walkies.robots import get_robot, load_model
-from walkies.robots.reading.infer import add
 from walkies.run.config import build, of_robot
 from walkies.sim import actuation, make_simulator, nominal_params, rounded
+from walkies.sim.native import NativeSimulator
 from walkies.sim.params import on_itself
 from walkies.tasks.scale.units import UPRIGHT
 
@@ -130,12 +130,11 @@ def test_robots_whose_legs_cross_train_with_them():
         assert of_robot(robot).self_contacts == (robot.kind in UPRIGHT)
 
 
-def test_a_robot_from_a_file_trains_with_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "two.xml"
-    path.write_text(mjcf(BIPED))
-    robot = add(path).robot
-    assert make_simulator("native", robot, self_contacts="all").legged is not None
+def test_the_engine_refuses_them_as_they_are_and_takes_them_rounded():
+    robot = get_robot("biped")
+    with pytest.raises(UserError, match="capsule and box"):
+        NativeSimulator(load_model(robot, visuals=False), self_contacts="all")
+    assert len(make_simulator("native", robot, self_contacts="all").spheres) > len(robot.foot_geoms)
 
 
 def test_such_a_robot_walks_and_the_critic_sees_only_the_ground():
