@@ -10,7 +10,7 @@ namespace walkies {
 constexpr int kMaxJoints = 40;
 constexpr int kMaxColliders = 64;
 constexpr int kMaxSurfaces = 16;
-constexpr int kMaxPairs = 256;
+constexpr int kMaxPairs = 1024;
 constexpr int kMaxKinds = 8;    // of static geoms
 constexpr int kMaxBoxes = 4096;  // static ones, of one kind
 constexpr int kMaxNear = 16;     // of them, over one cell of their grid

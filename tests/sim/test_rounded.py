@@ -14,7 +14,6 @@ from walkies.run.config import build, of_robot
 from walkies.sim import actuation, make_simulator, nominal_params, rounded
 from walkies.sim.native import NativeSimulator
 from walkies.sim.params import on_itself
-from walkies.tasks.scale.units import UPRIGHT
 
 ROUND = (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)
 EVERY = ("biped", "small-humanoid", "humanoid", "go")
@@ -124,10 +123,30 @@ def settled(robot, pose, touch):
     return np.asarray(state.qpos)[0, 7:]
 
 
-def test_robots_whose_legs_cross_train_with_them():
-    for name in ("biped", "humanoid", "small-humanoid", "go", "hexapod", "pupper"):
+def test_robots_whose_record_says_so_train_with_them():
+    for name in ("biped", "humanoid", "small-humanoid", "go", "hexapod", "servo-dog", "pupper"):
         robot = get_robot(name)
-        assert of_robot(robot).self_contacts == (robot.kind in UPRIGHT)
+        assert of_robot(robot).self_contacts == robot.self_contacts
+    assert get_robot("go").self_contacts and not get_robot("hexapod").self_contacts
+
+
+def test_a_mesh_becomes_as_long_and_as_wide_as_its_box():
+    """A box as a mesh, away from its body's origin: MuJoCo finds its centre and axes. The same box is the judge."""
+    corners = " ".join(f"{x} {y} {z}" for x in (0.1, 0.3) for y in (0.02, 0.08) for z in (0.0, 0.012))
+    found = []
+    for geom in ('type="mesh" mesh="it"', 'type="box" size="0.1 0.03 0.006" pos="0.2 0.05 0.006"'):
+        spec = mujoco.MjSpec.from_string(
+            f'<mujoco><asset><mesh name="it" vertex="{corners}"/></asset><worldbody><body><freejoint/>'
+            f'<geom name="it" {geom}/></body></worldbody></mujoco>'
+        )
+        rounded._round(spec.geom("it"), spec.compile(), 0)
+        model, axes = spec.compile(), np.zeros(9)
+        mujoco.mju_quat2Mat(axes, model.geom_quat[0])
+        assert model.geom_type[0] == mujoco.mjtGeom.mjGEOM_CAPSULE
+        found.append((model.geom_pos[0].copy(), model.geom_size[0, :2].copy(), np.abs(axes.reshape(3, 3)[:, 2])))
+    for mesh, box, expected in zip(*found, ((0.2, 0.05, 0.006), (0.03, 0.07), (1.0, 0.0, 0.0)), strict=True):
+        np.testing.assert_allclose(box, expected, atol=1e-9)
+        np.testing.assert_allclose(mesh, box, atol=1e-6)
 
 
 def test_the_engine_refuses_them_as_they_are_and_takes_them_rounded():

@@ -158,6 +158,8 @@ class Robot:
     """m, forward, of the box that has the base's mass and inertia."""
     payload_height: float = 0.1
     """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
+    self_contacts: bool = False
+    """Whether its parts are to touch one another in training, as they do in its examination."""
     joints: Joints | None = None
     """Numbers that replace those of the MJCF; None: the MJCF's own apply."""
     protocol: str = "generic"

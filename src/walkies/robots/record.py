@@ -91,12 +91,14 @@ class Commands(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Spheres that touch the ground besides the feet, and joints of meaning."""
+    """Spheres that touch the ground besides the feet, joints of meaning, and what else touches."""
 
     knees: list[str]
     torso: list[str]
     sideways: list[str]
     """Joints that move a leg sideways."""
+    itself: bool = False
+    """Whether its parts can touch one another."""
 
 
 class Record(NamedTuple):
@@ -214,6 +216,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         trunk_length=body.trunk_length or LONG * body.hip_height,
         kind=body.kind,
         payload_height=body.payload_height,
+        self_contacts=found.contact.itself,
         joints=Joints(column["armature"], column["damping"], column["friction"]),
     )
 
@@ -328,7 +331,7 @@ def key_of(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"

@@ -154,9 +154,7 @@ def of_robot(robot: Robot) -> TrainConfig:
     if robot.kind in MANY:
         recipe = replace(recipe, **MANY_JOINTS)
     recipe = replace(recipe, gamma=discount_of(robot, recipe.gamma), lam=discount_of(robot, recipe.lam))
-    # Legs that cross would meet in the examination: where nothing was between them the biped fell more there.
-    crossing = robot.kind in UPRIGHT
-    return TrainConfig(robot=robot.name, self_contacts=crossing, task=task_of(robot), recipe=recipe)
+    return TrainConfig(robot=robot.name, self_contacts=robot.self_contacts, task=task_of(robot), recipe=recipe)
 
 
 def expanded(config: TrainConfig) -> TrainConfig:

@@ -28,8 +28,8 @@ def touching(robot: Robot, parts: str | Sequence[tuple[str, str]], torsion: bool
 def rounded(robot: Robot, torsion: bool = False) -> mujoco.MjModel:
     """A robot's model whose own parts touch one another as spheres and capsules.
 
-    A box, ellipsoid or cylinder becomes the capsule, or sphere, that is as long and as wide: thicker than the part
-    where that is flat. Pairs of bodies that such shapes join in the default pose are excluded. All else, masses
+    Any other shape becomes the capsule, or sphere, that is as long and as wide as its bounding box: thicker than the
+    part where that is flat. Pairs of bodies that such shapes join in the default pose are excluded. All else, masses
     included, stays; the ground is touched as before.
 
     Args:
@@ -48,11 +48,9 @@ def rounded(robot: Robot, torsion: bool = False) -> mujoco.MjModel:
 
 
 def _round(given: mujoco.MjsGeom, model: mujoco.MjModel, geom: int) -> None:
-    kind, size = mujoco.mjtGeom(model.geom_type[geom]), model.geom_size[geom]
-    if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        size = size[[0, 0, 1]]
-    elif kind not in (mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_ELLIPSOID):
+    if model.geom_type[geom] in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE):
         return
+    centre, size = model.geom_aabb[geom, :3].copy(), model.geom_aabb[geom, 3:]
     _, wide, long = np.argsort(size, kind="stable")
     radius, turn = size[wide], np.zeros(4)
     if size[long] > radius:
@@ -63,7 +61,8 @@ def _round(given: mujoco.MjsGeom, model: mujoco.MjModel, geom: int) -> None:
         given.quat, given.alt.type = turn, mujoco.mjtOrientation.mjORIENTATION_QUAT
     else:
         given.type, given.size = mujoco.mjtGeom.mjGEOM_SPHERE, [radius, 0.0, 0.0]
-    given.pos, given.fromto = model.geom_pos[geom], np.full(6, np.nan)
+    mujoco.mju_rotVecQuat(centre, centre, model.geom_quat[geom])  # of a mesh; that of other shapes is their origin
+    given.pos, given.fromto, given.meshname = model.geom_pos[geom] + centre, np.full(6, np.nan), ""
 
 
 def _joined(model: mujoco.MjModel, robot: Robot) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from walkies.cli.robots.named import strained
 from walkies.errors import UserError
 from walkies.robots import folders, get_robot, known, load_model, load_spec, names
 from walkies.robots.folders import MODEL, RECORD, ZOO
-from walkies.robots.reading import infer
+from walkies.robots.reading import trials
 from walkies.robots.reading.infer import add
 from walkies.robots.record import READ
 from walkies.tasks.walk import WalkConfig
@@ -263,15 +263,5 @@ def test_parts_that_overlap_where_it_stands_are_told_and_do_not_touch(here):
             assert (data.ncon > 0) == (overlaps and not excluded)
 
 
-def test_who_stands_on_strong_servos_alone_starts_without_a_fade_in(monkeypatch):
-    """A biped of the zoo; as its servos may be weaker than they say, it is not left to them. Control: with theirs it
-    stands."""
-    robot = get_robot("biped")
-    model = load_model(robot, visuals=False)
-    assert robot.fade_in == 0.0 and not infer.stands(model, robot)
-    monkeypatch.setattr(infer, "WEAK", 1.0)
-    assert infer.stands(model, robot)
-
-
 def test_servos_are_tried_as_weak_as_training_draws_them():
-    assert WalkConfig().randomization.motor.kp.low == infer.WEAK
+    assert WalkConfig().randomization.motor.kp.low == trials.WEAK

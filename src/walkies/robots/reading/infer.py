@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from walkies.robots.reading.servos import Servos, servos
 from walkies.robots.reading.shapes import Sphere
 from walkies.robots.reading.source import read
 from walkies.robots.reading.stand import KEYFRAME, Stand, stand
+from walkies.robots.reading.trials import meet, stands
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 from walkies.robots.units import GRAVITY
 
@@ -37,10 +37,6 @@ SHARES = {2: (0.45, 0.2, 0.3), 4: (0.6, 0.4, 0.26)}
 where nobody hurries them, and of more."""
 SIDEWAYS = 0.7
 """Of an axis along x, that of a joint that moves its leg sideways."""
-HELD, LEANING, LOW = 3.0, 0.5, 0.5
-"""s, rad and of its height: how long a robot that stands by itself does, how upright and how high."""
-WEAK = 0.6
-"""Of their stiffness, that servos have then: no task has weaker ones."""
 ABOVE = (0.025, 0.24)
 """Of the hips' height: how far above the ground episodes begin."""
 PAYLOAD = 0.62
@@ -103,8 +99,10 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     except ValueError as error:
         raise UserError(f"{path}: MuJoCo does not take the model that walkies made of it: {error}") from error
     robot = record.robot_of(found, Path())
-    if not stands(_compiled(written, robot), robot):
+    compiled = _compiled(written, robot)
+    if not stands(compiled, robot):
         found = found._replace(robot=found.robot._replace(fade_in=0.0))
+    found = found._replace(contact=found.contact._replace(itself=meet(compiled, robot)))
     folder = place / name
     (folder / model_file.ASSETS).mkdir(parents=True, exist_ok=True) if written.meshes else folder.mkdir(
         parents=True, exist_ok=True
@@ -114,24 +112,6 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     write_text(folder / MODEL, written.xml)
     kept = record.write(folder, found, origins)
     return Added(record.read(folder), folder, kept, (*notes, *written.notes))
-
-
-def stands(model: mujoco.MjModel, robot: Robot) -> bool:
-    """Whether a robot still stands after some seconds in which its servos hold its pose, weak as they may be.
-
-    Args:
-        model: with the numbers of its record, whose keyframe is the pose.
-    """
-    model = copy.copy(model)
-    model.actuator_gainprm[:, 0] *= WEAK
-    model.actuator_biasprm[:, 1] *= WEAK
-    data = mujoco.MjData(model)
-    mujoco.mj_resetDataKeyframe(model, data, 0)
-    data.ctrl[:] = robot.default_pose
-    while data.time < HELD:
-        mujoco.mj_step(model, data)
-    upright = 1.0 - 2.0 * (data.qpos[4] ** 2 + data.qpos[5] ** 2)
-    return bool(upright > np.cos(LEANING) and data.qpos[2] > LOW * robot.standing_height)
 
 
 def _compiled(written: model_file.Written, robot: Robot) -> mujoco.MjModel:
@@ -363,6 +343,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "contact.knees": "spheres that should not touch the ground",
         "contact.torso": "spheres that touch the ground in a fall",
         "contact.sideways": "joints that move a leg sideways, by their axes",
+        "contact.itself": "whether parts of it touch one another in random poses: it trains with such contacts then",
         "legs.joints": "from the trunk outwards; feet: spheres on the ground; mirror: by geometry",
         "joints.pose": pose,
         "joints.lower, upper": "of the file"

@@ -12,7 +12,7 @@ from walkies.later import mujoco
 from walkies.robots import shape_name
 from walkies.sim.params import full_contact, on_ground, on_itself, static_geoms
 
-MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 256
+MAX_JOINTS, MAX_COLLIDERS, MAX_SURFACES, MAX_PAIRS = 40, 64, 16, 1024
 """Limits of the engine (`native/engine/layout.h`)."""
 ACTUATOR_GROUPS = 31
 """Groups that can be disabled (MuJoCo documentation, option/actuatorgroupdisable): 0 to 30."""
