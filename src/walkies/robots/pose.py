@@ -29,7 +29,7 @@ from walkies.files import read_text, shown, write_text
 from walkies.robots import ROBOTS, folders, get_robot, load_model, record
 from walkies.robots.base import Robot
 from walkies.robots.folders import HERE, RECORD, ZOO
-from walkies.robots.reading.infer import stands
+from walkies.robots.reading.trials import stands
 from walkies.robots.record import Body, Record
 from walkies.robots.standing import standing
 
