@@ -37,6 +37,7 @@ FILES = {
         "pybullet_data/quadruped/spirit40.urdf",
         "pybullet_data/quadruped/vision60.urdf",
         "pybullet_data/quadruped/minitaur.urdf",
+        "pybullet_data/mjcf/ant.xml",
         "pybullet_data/mjcf/humanoid.xml",
         "pybullet_data/humanoid/humanoid.urdf",
         "pybullet_data/kuka_iiwa/model.urdf",

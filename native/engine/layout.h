@@ -48,6 +48,7 @@ struct JointNumbers {
   double limit_stiffness, limit_damping;
   ImpedanceCurve<double> limit_impedance;
   double friction_damping, friction_ratio;  // ratio = imp / (1 − imp)
+  double spring, rest;                      // N m/rad, and the angle at which the spring pulls nowhere
 };
 
 enum Shape { kSphere = 0, kCapsule = 1, kBox = 2, kCylinder = 3 };

@@ -18,6 +18,7 @@ struct JointConstants {
   ImpedanceCurve<S> limit_impedance;
   S friction_damping, friction_ratio;
   S friction_decay;  // of a row of dry friction in one step
+  S spring, rest;
 };
 
 // What a collider and static geoms of one kind are to one another.
@@ -76,6 +77,7 @@ struct Model {
   S timestep, inverse_impratio;
   Tree tree;
   JointConstants<S> joint[kMaxJoints];
+  bool springs;  // some joint has one
   bool servos;  // every joint has a position servo without a gear, with a symmetric limit
   Implicit implicit;
   int colliders, surfaces;
@@ -188,7 +190,7 @@ void load_model(const double* constants, const S* terrain, const int32_t* cells,
   const int n = int(all.joints);
   const auto* colliders = reinterpret_cast<const ColliderNumbers*>(joints + n);
   m.timestep = S(all.timestep), m.inverse_impratio = S(1 / all.impratio);
-  m.implicit = Implicit(int(all.implicit)), m.servos = true;
+  m.implicit = Implicit(int(all.implicit)), m.servos = true, m.springs = false;
   int parent[kMaxJoints];
   for (int j = 0; j < n; j++) {
     const JointNumbers& from = joints[j];
@@ -207,6 +209,8 @@ void load_model(const double* constants, const S* terrain, const int32_t* cells,
     c.limit_impedance = convert<S>(from.limit_impedance);
     c.friction_damping = S(from.friction_damping), c.friction_ratio = S(from.friction_ratio);
     c.friction_decay = c.friction_damping * m.timestep;
+    c.spring = S(from.spring), c.rest = S(from.rest);
+    m.springs = m.springs || from.spring != 0;
   }
   make_tree(n, parent, m.tree);
   m.colliders = int(all.colliders), m.surfaces = int(all.surfaces);

@@ -49,7 +49,7 @@ WALKIES_INLINE V motor_torque(const JointConstants<Scalar<V>>& c, const JointPar
   return clamp(push - c.gear * (p.kp * q + p.kd * qd), low, high);
 }
 
-// Motor torques, passive damping; dry friction and joint limits as constraint rows.
+// Motor torques, passive damping, springs; dry friction and joint limits as constraint rows.
 template <bool Servos, class V>
 WALKIES_NOINLINE void start_joints(Physics<V>& w, const V* target) {
   const V zero = V{}, one = splat<V>(1);
@@ -68,6 +68,7 @@ WALKIES_NOINLINE void start_joints(Physics<V>& w, const V* target) {
     }
     if (!Servos) torque = clamp(c.gear * torque, splat<V>(c.torque_lower), splat<V>(c.torque_upper));
     w.newton.force[6 + j] += torque - p.damping * qd;
+    if (w.model.springs) w.newton.force[6 + j] -= c.spring * (q - c.rest);
 
     FrictionRow<V>& f = w.rows.friction[j];
     f.weight = c.friction_ratio * p.inverse_weight;

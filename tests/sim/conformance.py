@@ -30,6 +30,7 @@ TOLERANCES: dict[str, dict[str, float]] = {
     "friction holds": {"native": 8e-3, "mujoco": 8e-3, "mjx": 8e-3, "bullet": 3e-3, "dart": 3e-3, "newton": 8e-3},
     "friction slides": {"native": 1e-3, "mujoco": 1e-3, "mjx": 1e-3, "bullet": 1e-3, "dart": 1e-3, "newton": 1e-3},
     "step response": {"native": 1e-5, "mujoco": 1e-5, "mjx": 1e-5, "bullet": 1e-4, "dart": 1e-4, "newton": 1e-5},
+    "spring": {"native": 1e-5, "mujoco": 1e-5, "mjx": 1e-5, "bullet": 1e-4, "dart": 1e-4, "newton": 1e-5},
     "joint limit": {"native": 0.02, "mujoco": 0.02, "mjx": 0.02, "bullet": 1e-3, "dart": 1e-4, "newton": 0.02},
     "torque limit": {"native": 1e-4, "mujoco": 1e-4, "mjx": 1e-4, "bullet": 1e-3, "dart": 1e-3, "newton": 1e-4},
 }
@@ -244,8 +245,27 @@ def step_response(engine: str, wrong: bool = False) -> float:
 
     Wrong: kd larger by a fifth.
     """
-    made, params, inertia = _alone(engine, kd=0.024 if wrong else 0.02)
-    h, kp, kd = made.timestep, 0.5, 0.02
+    made, params, inertia = _alone(engine, kp=KP, kd=1.2 * KD if wrong else KD)
+    return _oscillates(made, params, inertia)
+
+
+def spring(engine: str, wrong: bool = False) -> float:
+    """rad: likewise, of a knee without a servo that a spring of the joint pulls back, and damping slows down.
+
+    Wrong: damping larger by a fifth.
+    """
+    _, params, inertia = _alone(engine, kp=0.0, kd=0.0)
+    damping = np.zeros_like(params.dof_damping)
+    damping[0, KNEE] = 1.2 * KD if wrong else KD
+    return _oscillates(_sprung(engine), params._replace(dof_damping=damping), inertia)
+
+
+KP, KD = 0.5, 0.02
+"""N m/rad and N m s/rad, of a knee that oscillates."""
+
+
+def _oscillates(made: Any, params: Params, inertia: float) -> float:
+    h, kp, kd = made.timestep, KP, KD
     a, b = h * kp / inertia, 1 - h * kd / inertia
     matrix, start = np.array([[1 - h * a, h * b], [-a, b]]), POSE.copy()
     start[KNEE] -= 0.3
@@ -273,9 +293,20 @@ def joint_limit(engine: str, wrong: bool = False) -> float:
 
 @functools.cache
 def _unlimited(engine: str) -> Any:
-    made = simulator(engine)
-    model = made.model.__copy__()
+    model = simulator(engine).model.__copy__()
     model.jnt_limited[1:] = 0
+    return _of(engine, model)
+
+
+@functools.cache
+def _sprung(engine: str) -> Any:
+    model = simulator(engine).model.__copy__()
+    model.jnt_stiffness[1 + KNEE], model.qpos_spring[7 + KNEE] = KP, POSE[KNEE]
+    return _of(engine, model)
+
+
+def _of(engine: str, model: mujoco.MjModel) -> Any:
+    made = simulator(engine)
     if engine in ("native", "mujoco"):
         return type(made)(model, threads=1)
     if engine in ("mjx", "newton"):
@@ -306,6 +337,7 @@ MEASURES: dict[str, Callable[..., float]] = {
     "friction holds": friction_holds,
     "friction slides": friction_slides,
     "step response": step_response,
+    "spring": spring,
     "joint limit": joint_limit,
     "torque limit": torque_limit,
 }

@@ -149,6 +149,8 @@ FEATURES: dict[str, Callable[[], mujoco.MjModel]] = {
     "margins": lambda: built(joint='margin="0.05"', collider='margin="0.02"'),
     "eulerdamp": lambda: built(option=""),
     "implicitfast": lambda: built(integrator="implicitfast", actuator=any_motor),
+    "springs": lambda: built(joint='stiffness="3" springref="0.4" ref="-0.1"'),
+    "springs that are off": lambda: built(joint='stiffness="3"', option='<flag spring="disable" eulerdamp="disable"/>'),
     "different spheres": different_spheres,
     "no friction against turning": turns_freely,
     "bits and excludes": one_that_never_touches,
@@ -195,6 +197,16 @@ def test_spheres_in_place_of_a_capsule_are_noticed() -> None:
         sphere_bodies=tuple(capsules.sphere_bodies[i] for i in first),
     )
     assert errors(model, legged=spheres)[0].max() > 1e6 * BOUND
+
+
+@pytest.mark.parametrize("field", [-2, -1])
+def test_springs_matter(field: int) -> None:
+    """Negative control: stiffness or angle of rest off by a hundredth."""
+    model = FEATURES["springs"]()
+    constants = read_model(model).constants.copy()
+    joints = constants[MODEL_NUMBERS : _colliders_begin(model)].reshape(-1, JOINT_NUMBERS)
+    joints[:, field] *= 1.01
+    assert errors(model, legged=dataclasses.replace(read_model(model), constants=constants))[0].max() > 1e4 * BOUND
 
 
 @pytest.mark.parametrize(("name", "field"), [("box, condim 4", 20), ("sphere, condim 6", 20), ("sphere, condim 6", 21)])

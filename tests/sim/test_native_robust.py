@@ -219,7 +219,7 @@ UNFIT = {
     ),
     "elliptic cone": ('cone="pyramidal"', 'cone="elliptic"', "cone"),
     "Runge-Kutta": ('solver="Newton"', 'solver="Newton" integrator="RK4"', "integrator"),
-    "joint spring": ('name="j3_1" ', 'name="j3_1" stiffness="2" ', "j3_1"),
+    "spring that is not linear": ('name="j3_1" ', 'name="j3_1" stiffness="2 1" ', "j3_1.*stiffnesspoly"),
     "muscle": ('<position joint="j0_1"/>', '<muscle joint="j0_1"/>', "activation states"),
     "constant force": (
         '<position joint="j0_1"/>',

@@ -124,8 +124,6 @@ def _check_hinge(model: mujoco.MjModel, joint: int) -> None:
     name = f"joint {model.joint(j).name!r}"
     if model.jnt_type[j] != mujoco.mjtJoint.mjJNT_HINGE:
         unfit(name, "it is no hinge", "a hinge")
-    if np.any(model.jnt_stiffness[j]):
-        unfit(name, f"stiffness {model.jnt_stiffness[j]}", "0")
     low, high = model.jnt_range[j]
     if model.jnt_limited[j] and high - low <= 2 * model.jnt_margin[j]:
         unfit(name, f"range {low:g} {high:g} and margin {model.jnt_margin[j]:g}", "a range wider than both margins")

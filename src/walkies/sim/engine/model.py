@@ -33,7 +33,7 @@ TINY = 1e-15
 MIN_FRICTION = 1e-5
 """MuJoCo's smallest friction (mjMINMU)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, 34, 22, 7
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, 36, 22, 7
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 11
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
@@ -236,6 +236,8 @@ def _joint_constants(model: mujoco.MjModel, joint: int) -> list[float]:
         friction_damping,
         # A dry-friction row has no position, so its impedance is that of position 0.
         friction_imp[0] / (1 - friction_imp[0]),
+        0.0 if model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_SPRING else model.jnt_stiffness[j],
+        model.qpos_spring[model.jnt_qposadr[j]],
     ]
 
 

@@ -28,7 +28,7 @@ from walkies.sim.mujoco_batch import Kinematics
 from walkies.sim.other import newton_child, urdf
 from walkies.sim.other.install import installs, newton_python
 from walkies.sim.other.newton_child import ERROR, MODEL, START, STEP, ProtocolError, Sizes
-from walkies.sim.other.simulator import motor_torque
+from walkies.sim.other.simulator import motor_torque, passive_torque
 from walkies.sim.params import actuated_dofs, read_params
 
 CONES = {mujoco.mjtCone.mjCONE_PYRAMIDAL: "pyramidal", mujoco.mjtCone.mjCONE_ELLIPTIC: "elliptic"}
@@ -107,7 +107,7 @@ class NewtonSimulator(CallbackSimulator):
         for step in range(steps):
             motor = motor_torque(params, qpos[:, 7 + hinge], qvel[:, 6 + hinge], control[:, step])
             torque = np.zeros((n, len(hinge)))
-            torque[:, hinge] = motor - params.dof_damping * qvel[:, 6 + hinge]
+            torque[:, hinge] = motor + passive_torque(self.model, params, hinge, qpos[:, 7 + hinge], qvel[:, 6 + hinge])
             torque[out.failed], before = 0.0, qvel
             found = self._newton.step({"torque": torque, "force": push}, n)
             qpos, qvel = self._read(found, centre[:, 0])

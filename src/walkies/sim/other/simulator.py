@@ -129,7 +129,7 @@ class OtherSimulator(CallbackSimulator):
         engine.place(qpos, qvel)
         for step, target in enumerate(control):
             motor = motor_torque(params, qpos[7 + hinge], qvel[6 + hinge], target)
-            torque[hinge] = motor - params.dof_damping * qvel[6 + hinge]
+            torque[hinge] = motor + passive_torque(self.model, params, hinge, qpos[7 + hinge], qvel[6 + hinge])
             before = qvel
             engine.step(torque, np.asarray(force, np.float64))
             qpos, qvel = engine.state()
@@ -146,6 +146,14 @@ def motor_torque(params: Params, angle: np.ndarray, speed: np.ndarray, target: n
     """Torque (nu,) N m of position servos, limited as a motor's at that speed: MuJoCo's law, explicit in the state."""
     low, high = torque_range(params.torque_limit, params.torque_speed, speed)
     return np.clip(params.kp * (target - angle) - params.kd * speed, low, high)
+
+
+def passive_torque(
+    model: mujoco.MjModel, params: Params, hinge: np.ndarray, angle: np.ndarray, speed: np.ndarray
+) -> np.ndarray:
+    """Torque (nu,) N m of damping and springs on the hinges numbered `hinge`; explicit, as the motors'."""
+    spring = model.jnt_stiffness[1 + hinge] * (angle - model.qpos_spring[7 + hinge])
+    return -params.dof_damping * speed - spring
 
 
 def _engine(name: str) -> Any:
