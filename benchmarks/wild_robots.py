@@ -3,6 +3,7 @@
     pip download --no-deps --dest wheels pybullet mjlab
     python benchmarks/wild_robots.py wheels                          # what was found, as a table
     python benchmarks/wild_robots.py wheels --train a1.urdf go1.xml  # nothing else should run on the machine
+    python benchmarks/wild_robots.py wheels --train a1.urdf --disguised  # see disguise.py
     python benchmarks/wild_robots.py wheels --table
 
 The files are read from the wheels and never kept. What is trained is `walkies train FILE`, with nothing else said; each
@@ -18,6 +19,7 @@ import zipfile
 from pathlib import Path
 
 import tyro
+from disguise import disguised as in_disguise
 
 from walkies.errors import UserError
 from walkies.lab.study import rows, trials
@@ -49,16 +51,21 @@ FILES = {
     ),
 }
 """By the name of the wheel."""
+HIDDEN = "x.urdf"
+"""Beside a URDF: the same in disguise, for its meshes are found from there."""
 TABLE = Path(__file__).with_name("wild_robots.csv")
 
 
-def main(wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, table: bool = False) -> None:
+def main(
+    wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, disguised: bool = False, table: bool = False
+) -> None:
     """Print what was found in the files as a Markdown table; or train some of them, or print how that went.
 
     Args:
         wheels: folder with the downloaded wheels.
         train: names of the files to train instead, without folders.
         seeds: of each, 0 … seeds − 1.
+        disguised: train URDFs in disguise, another one for each seed.
         table: print the trainings that there are as a Markdown table instead.
     """
     if table:
@@ -79,16 +86,23 @@ def main(wheels: Path, /, train: tuple[str, ...] = (), seeds: int = 1, table: bo
                 if not train:
                     print(row(path), flush=True)
                 for seed in range(seeds if path.name in train else 0):
-                    if Trial("default", path.name, seed, DEFAULT) not in there:
-                        learn(path, seed)
+                    name = f"{path.name} in disguise" if disguised else path.name
+                    if Trial("default", name, seed, DEFAULT) in there:
+                        continue
+                    if disguised:
+                        path.with_name(HIDDEN).write_text(in_disguise(path.read_text(), seed))
+                    learn(path.with_name(HIDDEN) if disguised else path, seed, name)
 
 
-def learn(path: Path, seed: int) -> None:
-    """Train and judge one robot, in a folder of its own: what was read of the file is kept beside the runs."""
+def learn(path: Path, seed: int, name: str) -> None:
+    """Train and judge one robot, in a folder of its own: what was read of the file is kept beside the runs.
+
+    name: of the robot in its row.
+    """
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial("default", str(path), seed, DEFAULT)
         found = trials.run(Plan({"default": ""}), trial, Path(folder) / "runs", later=False, cwd=Path(folder))
-    rows.append(TABLE, found | {"robot": path.name})
+    rows.append(TABLE, found | {"robot": name})
 
 
 def row(path: Path) -> str:
