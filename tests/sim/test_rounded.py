@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from walkies.errors import UserError
-from walkies.robots import get_robot, load_model
+from walkies.robots import get_robot, in_default_pose, load_model
 from walkies.run.config import build, of_robot
 from walkies.sim import actuation, make_simulator, nominal_params, rounded
 from walkies.sim.native import NativeSimulator
@@ -25,9 +25,9 @@ def kinds(model):
 
 def in_pose(model, robot, **change):
     """Data in the default pose, but for some joints."""
-    data = mujoco.MjData(model)
-    for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
-        data.joint(name).qpos[0] = change.get(name, angle)
+    data = in_default_pose(model, robot)
+    for name, angle in change.items():
+        data.joint(name).qpos[0] = angle
     mujoco.mj_kinematics(model, data)
     return data
 

@@ -118,6 +118,14 @@ def shape_name(model: mujoco.MjModel, geom: int) -> str:
     return mujoco.mjtGeom(model.geom_type[geom]).name.removeprefix("mjGEOM_").lower()
 
 
+def in_default_pose(model: mujoco.MjModel, robot: Robot) -> mujoco.MjData:
+    """A robot's bodies and geoms as they are in its default pose, its base where the model has it."""
+    data = mujoco.MjData(model)
+    data.qpos[[model.joint(name).qposadr[0] for name in robot.joint_names]] = robot.default_pose
+    mujoco.mj_kinematics(model, data)
+    return data
+
+
 def touch_only_the_ground(spec: mujoco.MjSpec) -> None:
     """Leave no contacts of the robot's parts with one another."""
     ground = [geom for geom in spec.worldbody.geoms if geom.contype or geom.conaffinity]

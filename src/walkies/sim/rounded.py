@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from walkies.later import mujoco
-from walkies.robots import load_model, load_spec
+from walkies.robots import in_default_pose, load_model, load_spec
 from walkies.robots.base import Robot
 from walkies.sim.params import on_itself
 
@@ -67,9 +67,6 @@ def _round(given: mujoco.MjsGeom, model: mujoco.MjModel, geom: int) -> None:
 
 def _joined(model: mujoco.MjModel, robot: Robot) -> list[tuple[int, int]]:
     """Ids of bodies whose parts touch in the default pose, or nearly."""
-    data = mujoco.MjData(model)
-    for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
-        data.joint(name).qpos[0] = angle
-    mujoco.mj_kinematics(model, data)
+    data = in_default_pose(model, robot)
     near = [pair for pair in on_itself(model) if mujoco.mj_geomDistance(model, data, *pair, 2 * APART, None) < APART]
     return sorted({(int(model.geom_bodyid[one]), int(model.geom_bodyid[other])) for one, other in near})

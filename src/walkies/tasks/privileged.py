@@ -8,6 +8,7 @@ import numpy as np
 
 from walkies.geometry import DOWN, to_body
 from walkies.later import jnp, mujoco
+from walkies.robots import in_default_pose
 from walkies.robots.base import Robot
 from walkies.sim.base import Simulator
 from walkies.tasks.randomization import Randomization
@@ -107,10 +108,7 @@ def _mirrored_spheres(task: Task) -> Image:
 
 def sphere_places(robot: Robot, model: mujoco.MjModel, spheres: tuple[str, ...]) -> np.ndarray:
     """Where spheres (k) are in the default pose: (k, 3) m, frame of the trunk."""
-    data = mujoco.MjData(model)
-    for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
-        data.qpos[model.joint(name).qposadr] = angle
-    mujoco.mj_kinematics(model, data)
+    data = in_default_pose(model, robot)
     base = data.body(robot.base_body)
     places = np.array([data.geom(name).xpos for name in spheres])
     return (places - base.xpos) @ base.xmat.reshape(3, 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from walkies.later import mujoco
-from walkies.robots import get_robot, load_model
+from walkies.robots import get_robot, in_default_pose, load_model
 from walkies.robots.base import Robot
 from walkies.robots.folders import MODEL, RECORD
 from walkies.robots.pose import own_folder
@@ -48,10 +48,8 @@ def refresh(name: str) -> str | None:
 def draw(robot: Robot, path: Path) -> None:
     """Draw a robot in its default pose, seen from three sides, into a PNG file."""
     model = load_model(robot, visuals=False)
-    data = mujoco.MjData(model)
+    data = in_default_pose(model, robot)
     data.qpos[:7] = [0, 0, robot.standing_height, 1, 0, 0, 0]
-    for name, angle in zip(robot.joint_names, robot.default_pose, strict=True):
-        data.qpos[model.joint(name).qposadr] = angle
     mujoco.mj_forward(model, data)
     with theme.figure(1, len(VIEWS), width=5.0, height=5.2) as (figure, plots):
         for axes, view in zip(plots.flat, VIEWS, strict=True):

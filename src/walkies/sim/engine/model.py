@@ -33,7 +33,9 @@ TINY = 1e-15
 MIN_FRICTION = 1e-5
 """MuJoCo's smallest friction (mjMINMU)."""
 
-MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, 36, 22, 7
+PLACE_NUMBERS, CONSTANTS_OF_JOINT = 13, 23
+"""Where a joint is in the tree, and `_joint_constants`."""
+MODEL_NUMBERS, JOINT_NUMBERS, COLLIDER_NUMBERS, PAIR_NUMBERS = 10, PLACE_NUMBERS + CONSTANTS_OF_JOINT, 22, 7
 BODY_PARAMS, JOINT_PARAMS, COLLIDER_PARAMS, WORLD_PARAMS, SURFACE_PARAMS = 10, 8, 1, 3, 11
 """How many numbers the engine reads of each thing (`native/engine/layout.h`)."""
 
