@@ -9,6 +9,7 @@ from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, mjcf, namel
 from walkies.errors import UserError
 from walkies.robots import PUPPER, load_model
 from walkies.robots.reading.anatomy import anatomy, limits, lowest, posed
+from walkies.robots.reading.stand import stand
 
 ROBOTS = {"biped": BIPED, "hexapod": HEXAPOD, "quadruped": QUADRUPED_WITH_ARM, "humanoid": HUMANOID}
 
@@ -26,6 +27,31 @@ def test_limbs_are_found_whatever_they_are_called(name, legs, arms):
     if name == "humanoid":
         left, right = found.arms
         assert left.joints[:3] == right.joints[:3], "the waist carries both"
+
+
+def test_a_waist_above_the_legs_belongs_to_none_of_them():
+    """A robot whose base is its chest. Control: with the waist welded its legs are the same."""
+    leg = (
+        '<body name="{n}_thigh" pos="0 {y} -0.1"><joint name="{n}_hip" axis="0 1 0"/><geom size="0.03"/>'
+        '<body name="{n}_shank" pos="0 0 -0.4"><joint name="{n}_knee" axis="0 1 0"/><geom size="0.03"/>'
+        '<body name="{n}_foot" pos="0 0 -0.4"><joint name="{n}_ankle" axis="0 1 0"/>'
+        '<geom type="box" size="0.1 0.04 0.02" pos="0.05 0 -0.04"/></body></body></body>'
+    )
+    text = (
+        '<mujoco><worldbody><body name="chest" pos="0 0 1.5"><freejoint/><geom type="box" size="0.1 0.2 0.2"/>'
+        '<body name="pelvis" pos="0 0 -0.4">{waist}<geom type="box" size="0.1 0.15 0.05"/>'
+        + "".join(leg.format(n=n, y=y) for n, y in (("left", 0.1), ("right", -0.1)))
+        + "</body></body></worldbody></mujoco>"
+    )
+    waist = '<joint name="bends" axis="0 1 0"/><joint name="turns" axis="0 0 1"/>'
+    for given, idle in ((waist, ["bends", "turns"]), ("", [])):
+        model = mujoco.MjModel.from_xml_string(text.format(waist=given))
+        found = anatomy(model)
+        legs = [[model.joint(joint).name for joint in limb.joints] for limb in found.legs]
+        assert legs == [[f"{side}_{part}" for part in ("hip", "knee", "ankle")] for side in ("left", "right")]
+        rest = set(found.joints).difference(*(limb.joints for limb in found.legs))
+        assert sorted(model.joint(joint).name for joint in rest) == idle
+        assert 0.7 < stand(model, found).hips < 0.86, "measured to where the legs begin, not to the waist"
 
 
 def mirrored(found, angles, sign=None):

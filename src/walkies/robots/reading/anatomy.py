@@ -6,6 +6,7 @@ frame of the base, x forward, y to the left, z upward.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,8 @@ class Limb(NamedTuple):
     """Hinges from the base outwards."""
 
     joints: tuple[int, ...]
-    """Ids; limbs that branch off later, behind a waist, share the first ones."""
+    """Ids; arms that branch off later, behind a waist, share the first ones. Joints of several legs are of none: the
+    waist of a robot whose base is its chest."""
     bodies: tuple[int, ...]
     """Ids of the bodies that the last hinge moves."""
     feet: tuple[int, ...]
@@ -221,7 +223,11 @@ def _limbs(model: mujoco.MjModel, hinges: tuple[int, ...], poses: Sequence[np.nd
         is_leg = tall > 0 and least - ground <= LEG * tall
         feet = tuple(geom for geom, z in reached.items() if is_leg and z - least <= SOLE * tall)
         limbs.append(Limb(path, tuple(body for body, own in paths.items() if own == path), feet))
-    return tuple(limbs)
+    legs = Counter(joint for limb in limbs if limb.feet for joint in limb.joints)
+    return tuple(
+        limb._replace(joints=tuple(joint for joint in limb.joints if legs[joint] == 1)) if limb.feet else limb
+        for limb in limbs
+    )
 
 
 def _mirror(
