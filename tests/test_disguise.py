@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from robots.reading.test_source import ball, joint, link
+from scripts import script
 from walkies.robots.reading.infer import add
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "disguise.py"
 SAME = ("mass", "hip_height", "standing_height", "gamepad", "points", "self_contacts", "fade_in")
 
 
 @pytest.fixture(scope="module")
 def disguise():
-    spec = importlib.util.spec_from_file_location("walkies_disguise", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("disguise")
 
 
 def dog() -> str:

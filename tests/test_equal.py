@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "equal.py"
+from scripts import script
 
 
 @pytest.fixture(scope="module")
 def equal():
-    spec = importlib.util.spec_from_file_location("walkies_equal", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("equal")
 
 
 def found(equal) -> dict[str, np.ndarray]:
