@@ -13,6 +13,10 @@ PerJoint: TypeAlias = float | tuple[float, ...]
 """One number for all joints, or one for each."""
 
 
+IDLE = "idle"
+"""The word for all joints of no leg, in `Robot.hold` and `--task.hold`."""
+
+
 @dataclass(frozen=True)
 class Range:
     """Plausible range of a number, and its reason."""
@@ -158,6 +162,8 @@ class Robot:
     """m, forward, of the box that has the base's mass and inertia."""
     payload_height: float = 0.1
     """m above the base's origin, over the trunk's centre of mass: where the judge puts a load."""
+    hold: tuple[str, ...] = ()
+    """Joints that its servos hold in the default pose while others move, as `--task.hold` takes them."""
     self_contacts: bool = False
     """Whether its parts are to touch one another in training, as they do in its examination."""
     joints: Joints | None = None

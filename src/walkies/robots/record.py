@@ -80,6 +80,8 @@ class Body(NamedTuple):
     """s; 0: it falls where only its servos hold it"""
     trunk_length: float = 0.0
     """0: not known"""
+    hold: tuple[str, ...] = ()
+    """Joints at rest in training, as `--task.hold` takes them."""
 
 
 class Commands(NamedTuple):
@@ -217,6 +219,7 @@ def robot_of(found: Record, folder: Path) -> Robot:
         kind=body.kind,
         payload_height=body.payload_height,
         self_contacts=found.contact.itself,
+        hold=body.hold,
         joints=Joints(column["armature"], column["damping"], column["friction"]),
     )
 

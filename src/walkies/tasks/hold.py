@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from walkies.errors import UserError
 from walkies.files import shown
 from walkies.robots import load_model
-from walkies.robots.base import Robot
+from walkies.robots.base import IDLE, Robot
 
-IDLE, ARMS, WAIST = "idle", "arms", "waist"
+ARMS, WAIST = "arms", "waist"
 GROUPS = {
     IDLE: "joints that belong to no leg",
     ARMS: "joints of other limbs than legs, a head or a tail among them",

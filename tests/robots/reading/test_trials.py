@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import mujoco
 import pytest
 
 from walkies.robots import get_robot, load_model
+from walkies.robots.base import IDLE
 from walkies.robots.reading import trials
+from walkies.run.config import of_robot
 
 
 def test_who_stands_on_strong_servos_alone_starts_without_a_fade_in(monkeypatch):
@@ -26,3 +29,33 @@ def test_whose_parts_meet(name, crossing):
     assert trials.meet(model, robot) == crossing == robot.self_contacts
     assert not trials.meet(model, replace(robot, action_scale=0.02))
     assert trials.meet(model, replace(robot, action_scale=2.0))
+
+
+def test_a_waist_that_topples_is_not_held():
+    """A full-size humanoid whose waist is soft. Controls: stiffer, or with less gravity, it is held."""
+    robot = get_robot("humanoid")
+    model = load_model(robot, visuals=False)
+    soft = trials.topples(model, robot)
+    assert [robot.joint_names[joint] for joint in soft] == ["waist_roll", "waist_pitch"]
+    assert set(robot.hold) == {robot.joint_names[joint] for joint in robot.idle_joints if joint not in soft}
+    assert of_robot(robot).task.hold == robot.hold
+    assert trials.topples(model, replace(robot, kp=tuple(3.0 * one for one in robot.kp))) == ()
+    moon = model.__copy__()
+    moon.opt.gravity[2] /= 6.0
+    assert trials.topples(moon, robot) == ()
+
+
+@pytest.mark.parametrize(("length", "kp", "held"), [(1.0, 70.0, True), (1.0, 60.0, False), (-1.0, 1.0, True)])
+def test_gravity_pulls_as_it_does_at_a_pole(length, kp, held):
+    """2 kg at the end of 1 m, above a hinge or below it: m g l = 19.62 N m/rad, so kp is 65.4 at least."""
+    text = f"""<mujoco><worldbody><body name="base"><freejoint/><geom size="0.1" mass="1"/>
+    <body><joint name="pole" axis="0 1 0"/><geom size="0.05" mass="2" pos="0 0 {length}"/></body>
+    <body><joint name="leg" axis="0 1 0"/><geom size="0.05" mass="2" pos="0 0 -1"/></body></body></worldbody>
+    <keyframe><key qpos="0 0 2 1 0 0 0 0 0"/></keyframe></mujoco>"""
+    robot = replace(get_robot("go"), joint_names=("pole", "leg"), leg_joints=((1,),), kp=kp)
+    found = trials.topples(mujoco.MjModel.from_xml_string(text), robot)
+    assert found == (() if held else (0,))
+
+
+def test_who_has_nothing_soft_holds_all_that_is_no_leg():
+    assert get_robot("small-humanoid").hold == (IDLE,) and get_robot("biped").hold == ()

@@ -12,7 +12,7 @@ from walkies.errors import UserError
 from walkies.files import write_bytes, write_text
 from walkies.later import mujoco
 from walkies.robots import record
-from walkies.robots.base import Robot
+from walkies.robots.base import IDLE, Robot
 from walkies.robots.folders import HERE, MODEL, NAME, name_of
 from walkies.robots.reading import model_file, shapes
 from walkies.robots.reading.anatomy import Anatomy, anatomy, limits, posed
@@ -21,7 +21,7 @@ from walkies.robots.reading.servos import Servos, servos
 from walkies.robots.reading.shapes import Sphere
 from walkies.robots.reading.source import read
 from walkies.robots.reading.stand import KEYFRAME, Stand, stand
-from walkies.robots.reading.trials import meet, stands
+from walkies.robots.reading.trials import meet, stands, topples
 from walkies.robots.record import Body, Commands, Joint, Leg, Parts, Record
 from walkies.robots.units import GRAVITY
 
@@ -102,7 +102,10 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     compiled = _compiled(written, robot)
     if not stands(compiled, robot):
         found = found._replace(robot=found.robot._replace(fade_in=0.0))
-    found = found._replace(contact=found.contact._replace(itself=meet(compiled, robot)))
+    found = found._replace(
+        contact=found.contact._replace(itself=meet(compiled, robot)),
+        robot=found.robot._replace(hold=_hold(compiled, robot)),
+    )
     folder = place / name
     (folder / model_file.ASSETS).mkdir(parents=True, exist_ok=True) if written.meshes else folder.mkdir(
         parents=True, exist_ok=True
@@ -112,6 +115,14 @@ def add(path: Path, name: str | None = None, place: Path = HERE) -> Added:
     write_text(folder / MODEL, written.xml)
     kept = record.write(folder, found, origins)
     return Added(record.read(folder), folder, kept, (*notes, *written.notes))
+
+
+def _hold(model: mujoco.MjModel, robot: Robot) -> tuple[str, ...]:
+    """What a humanoid holds still: arms, head and waist, but for joints whose servos do not hold what they carry."""
+    if robot.kind != "humanoid":
+        return ()
+    weak = topples(model, robot)
+    return tuple(robot.joint_names[joint] for joint in robot.idle_joints if joint not in weak) if weak else (IDLE,)
 
 
 def _compiled(written: model_file.Written, robot: Robot) -> mujoco.MjModel:
@@ -337,6 +348,7 @@ def _origins(seen: Anatomized, motors: Servos) -> dict[str, str]:
         "robot.fade_in": "s over which actions grow as a policy starts; 0: on its servos alone it falls",
         "robot.trunk_length": "m, of a box of the base's mass and inertia: how far its centre of mass may shift",
         "robot.payload_height": "m above the base, where the judge puts a load",
+        "robot.hold": "joints that training keeps in the pose; not those whose servos do not hold what they carry",
         "commands.forward": "m/s, a share of √(g · hip_height), or what the motors' speeds allow",
         "commands.sideways": "m/s, likewise; 0: it has no joints for it",
         "commands.yaw": "rad/s, likewise, and such that the feet are no faster than forward",

@@ -13,6 +13,10 @@ HELD, LEANING, LOW = 3.0, 0.5, 0.5
 """s, rad and of its height: how long a robot that stands by itself does, how upright and how high."""
 WEAK = 0.6
 """Of their stiffness, that servos have then: no task has weaker ones."""
+FIRM = 0.5
+"""Of a weak servo's stiffness, that gravity may take for a joint to be held: it then gives way twice as far."""
+TURN = 1e-3
+"""rad by which a joint is turned to see how much harder gravity pulls."""
 POSES = 1000
 """How many are tried for parts that meet."""
 CLEAR = 10.0
@@ -35,6 +39,32 @@ def stands(model: mujoco.MjModel, robot: Robot) -> bool:
         mujoco.mj_step(model, data)
     upright = 1.0 - 2.0 * (data.qpos[4] ** 2 + data.qpos[5] ** 2)
     return bool(upright > np.cos(LEANING) and data.qpos[2] > LOW * robot.standing_height)
+
+
+def topples(model: mujoco.MjModel, robot: Robot) -> tuple[int, ...]:
+    """Joints of no leg that do not hold what they carry: servos, weak as they may be, are little stiffer than gravity.
+
+    A load above a joint pulls it further the further it is out: that stiffness is compared with the servo's.
+
+    Args:
+        model: as in `stands`.
+
+    Returns:
+        Their numbers in the robot's record.
+    """
+    data, found = mujoco.MjData(model), []
+    kp = np.broadcast_to(robot.kp, robot.num_joints)
+    for joint in robot.idle_joints:
+        hinge = model.joint(robot.joint_names[joint])
+        pull = []
+        for turn in (-TURN, TURN):
+            mujoco.mj_resetDataKeyframe(model, data, 0)
+            data.qpos[hinge.qposadr[0]] += turn
+            mujoco.mj_forward(model, data)
+            pull.append(data.qfrc_bias[hinge.dofadr[0]])
+        if (pull[0] - pull[1]) / (2.0 * TURN) > FIRM * WEAK * kp[joint]:
+            found.append(joint)
+    return tuple(found)
 
 
 def meet(model: mujoco.MjModel, robot: Robot) -> bool:

@@ -16,7 +16,6 @@ from walkies.robots.base import Robot
 from walkies.robots.units import REFERENCE, SHIFTS, growth, measures, shift, tidy
 from walkies.tasks import rewards
 from walkies.tasks.curriculum import Ramp
-from walkies.tasks.hold import IDLE
 from walkies.tasks.randomization import Randomization, Range, turning_freely
 from walkies.tasks.rewards import RewardWeights, terms_of
 from walkies.tasks.walk import WalkConfig
@@ -43,7 +42,6 @@ def plain(kind: str) -> WalkConfig:
     following = {name: FOLLOWING * grown.get(name, 1.0) * getattr(task.rewards, name) for name in FOLLOWS}
     return replace(
         task,
-        hold=(IDLE,) if kind == "humanoid" else (),
         # What a fall costs and how fast commands change: the numbers with which these kinds have learned so far.
         rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, termination=-100.0, **following),
         commands=replace(task.commands, acceleration=2.0),
@@ -64,7 +62,7 @@ def task_of(robot: Robot, task: WalkConfig | None = None) -> WalkConfig:
 
     Command ranges, gains and action scale are those of its record; a task that commands nothing still does not.
     """
-    task, own = plain(robot.kind) if task is None else task, measures(robot)
+    task, own = replace(plain(robot.kind), hold=robot.hold) if task is None else task, measures(robot)
     if own == REFERENCE:
         return task
     asked = task.commands.forward, task.commands.sideways, task.commands.yaw
