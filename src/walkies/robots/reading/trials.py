@@ -1,4 +1,5 @@
-"""What a robot's model shows only as it moves: whether it stands on its servos, and whether its parts can meet."""
+"""What a robot's model shows only as it moves: whether it stands on its servos, what these do not hold up, and whether
+its parts can meet."""
 
 from __future__ import annotations
 
