@@ -7,7 +7,9 @@ import pytest
 
 from walkies.robots import get_robot, load_model
 from walkies.robots.base import IDLE
+from walkies.robots.folders import ZOO
 from walkies.robots.reading import trials
+from walkies.robots.reading.infer import add
 from walkies.run.config import of_robot
 
 
@@ -31,15 +33,19 @@ def test_whose_parts_meet(name, crossing):
     assert trials.meet(model, replace(robot, action_scale=2.0))
 
 
-def test_a_waist_that_topples_is_not_held():
-    """A full-size humanoid whose waist is soft. Controls: stiffer, or with less gravity, it is held."""
-    robot = get_robot("humanoid")
+def test_a_waist_that_topples_is_not_held(tmp_path):
+    """A full-size humanoid whose waist was made soft. Controls: as it is, or with less gravity, it is held."""
+    firm = get_robot("humanoid")
+    assert firm.hold == (IDLE,) and trials.topples(load_model(firm, visuals=False), firm) == ()
+    text = (ZOO / "humanoid" / "model.xml").read_text(encoding="utf-8")
+    file = tmp_path / "soft.xml"
+    file.write_text(text.replace('<position kp="300" kv="3"/>', '<position kp="28.5" kv="1.8"/>'), encoding="utf-8")
+    robot = add(file, place=tmp_path).robot
     model = load_model(robot, visuals=False)
     soft = trials.topples(model, robot)
     assert [robot.joint_names[joint] for joint in soft] == ["waist_roll", "waist_pitch"]
     assert set(robot.hold) == {robot.joint_names[joint] for joint in robot.idle_joints if joint not in soft}
     assert of_robot(robot).task.hold == robot.hold
-    assert trials.topples(model, replace(robot, kp=tuple(3.0 * one for one in robot.kp))) == ()
     moon = model.__copy__()
     moon.opt.gravity[2] /= 6.0
     assert trials.topples(moon, robot) == ()
