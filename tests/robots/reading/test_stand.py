@@ -9,6 +9,7 @@ import pytest
 from made_trees import BIPED, HEXAPOD, HUMANOID, QUADRUPED_WITH_ARM, Chain, mjcf
 from walkies import cli
 from walkies.robots import PUPPER, load_model
+from walkies.robots.folders import ZOO
 from walkies.robots.reading.anatomy import anatomy, limits, lowest, posed
 from walkies.robots.reading.check import check, torque_limits, torques
 from walkies.robots.reading.stand import STRETCH, UPRIGHT, hip, stand
@@ -119,6 +120,7 @@ SERVO = '<position joint="left_0" kp="6" kv="0.3" forcerange="-2 2"/>'
         ({SERVO: ""}, "left_0 has no motor"),
         ({'pos="0.1 0 -0.05"': 'pos="0.1 0 -0.5"'}, "mm lower than the feet"),
         ({'contype="0"': 'contype="1"', 'size="0.05" pos="0.1 0': 'size="0.2" pos="0.1 0'}, "overlap"),
+        ({'kp="6"': 'kp="2"'}, "has a kp of 2 N m/rad, soft for a robot on two legs"),
         ({'mass="2.0"': 'mass="2000"', "-2 2": "-9e3 9e3"}, "weighs 2,004 kg: state masses in kg"),
     ],
 )
@@ -128,6 +130,15 @@ def test_what_would_make_training_fail_is_said(changes, said):
         assert old in text
         text = text.replace(old, new)
     assert said in problems(text)
+
+
+@pytest.mark.parametrize(("kp", "soft"), [(40, True), (100, False)])
+def test_a_humanoid_with_gains_of_ten_hertz_on_its_rotors_is_told(kp, soft):
+    """33.3 kg with hips 0.52 m above its feet: 0.4 of that is 68 N m/rad."""
+    text = (ZOO / "humanoid" / "model.xml").read_text(encoding="utf-8")
+    said = problems(text.replace('<position kp="100" kv="2"/>', f'<position kp="{kp}" kv="2"/>'))
+    assert said.count("68 at least") == (2 if soft else 0)
+    assert ("left_hip_pitch has a kp of 40 N m/rad" in said) == soft
 
 
 def scaled(chain, factor):

@@ -9,6 +9,7 @@ import numpy as np
 from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy, limits, lowest, posed
 from walkies.robots.reading.stand import KEYFRAME, Stand
+from walkies.robots.units import GRAVITY
 
 STRAINED = 0.7
 """Share of a motor's torque beyond which standing leaves too little for walking."""
@@ -18,6 +19,14 @@ EVEN = 1e-4
 """Weight of carrying evenly beside that of carrying."""
 HEAVY, SMALL = 500.0, 0.05
 """kg and m: robots beyond are in other units than these, more likely than not."""
+
+SOFT = 0.4
+"""kp of the hips that swing the legs, in the robot's weight times the height of its hips. The zoo's full-size humanoid
+learned to walk with 0.59; with 0.24 it did not (docs/robots.md)."""
+FAR = 0.75
+"""rad by which a servo that gives all of its motor's torque is stiff enough, whatever it carries."""
+ACROSS = 0.7
+"""Of an axis along y, that of a joint that swings its leg."""
 
 
 class Problem(NamedTuple):
@@ -37,6 +46,7 @@ def check(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Problem]
         *_feet(model, data, parts, stance),
         *_contacts(model, parts, stance),
         *_torques(model, parts, stance),
+        *_soft(model, data, parts, stance),
         *_image(parts),
     ]
 
@@ -171,6 +181,40 @@ def torque_limits(model: mujoco.MjModel, parts: Anatomy) -> np.ndarray:
             if model.actuator_ctrllimited[i] and model.actuator_biastype[i] == mujoco.mjtBias.mjBIAS_NONE:
                 most[place] = min(most[place], gear * gain * np.abs(model.actuator_ctrlrange[i]).max())
     return most
+
+
+def stated_gains(model: mujoco.MjModel, parts: Anatomy) -> tuple[np.ndarray, np.ndarray]:
+    """kp and kd of the file's position servos; NaN where a joint has none."""
+    kp, kd = np.full(len(parts.joints), np.nan), np.full(len(parts.joints), np.nan)
+    for actuator in range(model.nu):
+        joint = int(model.actuator_trnid[actuator, 0])
+        if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT or joint not in parts.joints:
+            continue
+        gear = float(model.actuator_gear[actuator, 0])
+        gain, bias = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator]
+        if gain > 0 and np.isclose(bias[1], -gain):
+            place = parts.joints.index(joint)
+            kp[place], kd[place] = gain * gear**2, -bias[2] * gear**2
+    return kp, kd
+
+
+def _soft(model: mujoco.MjModel, data: mujoco.MjData, parts: Anatomy, stance: Stand) -> list[Problem]:
+    """Servos too soft to swing the legs of a robot on two, and of motors that could do more."""
+    if len(parts.legs) != 2:
+        return []
+    kp, _ = stated_gains(model, parts)
+    weight = float(model.body_subtreemass[parts.base]) * GRAVITY
+    most = torque_limits(model, parts)
+    least = np.where(np.isinf(most), 0.0, np.minimum(SOFT * weight * stance.hips, most / FAR))
+    hips = [next((joint for joint in leg.joints if abs(data.xaxis[joint][1]) > ACROSS), None) for leg in parts.legs]
+    return [
+        Problem(
+            f"the servo of {model.joint(joint).name} has a kp of {kp[place]:.3g} N m/rad, soft for a robot on two legs",
+            f"{least[place]:.2g} at least, for this weight, these legs and this motor",
+        )
+        for joint in hips
+        if joint is not None and kp[place := parts.joints.index(joint)] < least[place]
+    ]
 
 
 def _torques(model: mujoco.MjModel, parts: Anatomy, stance: Stand) -> list[Problem]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from walkies.later import mujoco
 from walkies.robots.reading.anatomy import Anatomy
-from walkies.robots.reading.check import torque_limits, torques, torques_alone
+from walkies.robots.reading.check import stated_gains, torque_limits, torques, torques_alone
 from walkies.robots.reading.stand import Stand
 from walkies.robots.units import GRAVITY
 
@@ -68,7 +68,7 @@ def servos(model: mujoco.MjModel, parts: Anatomy, stance: Stand, speeds: Mapping
     torque = np.where(unstated, RESERVE * max(float(needed.max()), 1e-3), torque)
     origins["torque"] = _origin(unstated, f"{RESERVE:g} times what standing takes of the most loaded joint")
 
-    kp, kd = _stated(model, parts)
+    kp, kd = stated_gains(model, parts)
     armature, damping = model.dof_armature[dofs].copy(), model.dof_damping[dofs].copy()
     absent, bare = np.isnan(kp), armature <= 0
     give = GIVE_ALONE if len(parts.legs) == 2 else GIVE
@@ -117,18 +117,3 @@ def _origin(estimated: np.ndarray, how: str) -> str:
 def _even(parts: Anatomy, values: np.ndarray) -> np.ndarray:
     """The larger of each joint and its mirror image."""
     return values if parts.partner is None else np.maximum(values, values[list(parts.partner)])
-
-
-def _stated(model: mujoco.MjModel, parts: Anatomy) -> tuple[np.ndarray, np.ndarray]:
-    """kp and kd of the file's position servos; NaN where a joint has none."""
-    kp, kd = np.full(len(parts.joints), np.nan), np.full(len(parts.joints), np.nan)
-    for actuator in range(model.nu):
-        joint = int(model.actuator_trnid[actuator, 0])
-        if model.actuator_trntype[actuator] != mujoco.mjtTrn.mjTRN_JOINT or joint not in parts.joints:
-            continue
-        gear = float(model.actuator_gear[actuator, 0])
-        gain, bias = model.actuator_gainprm[actuator, 0], model.actuator_biasprm[actuator]
-        if gain > 0 and np.isclose(bias[1], -gain):
-            place = parts.joints.index(joint)
-            kp[place], kd[place] = gain * gear**2, -bias[2] * gear**2
-    return kp, kd
