@@ -141,6 +141,10 @@ def test_a_humanoid_with_gains_of_ten_hertz_on_its_rotors_is_told(kp, soft):
     assert ("left_hip_pitch has a kp of 40 N m/rad" in said) == soft
 
 
+def test_soft_servos_are_no_problem_on_more_legs():
+    assert "soft" not in problems(mjcf(HEXAPOD).replace('kp="6"', 'kp="0.5"'))
+
+
 def scaled(chain, factor):
     grown = [tuple(factor * x for x in step) for step in (chain.start, *chain.steps)]
     return Chain(chain.name, chain.axes, grown[0], tuple(grown[1:]))
