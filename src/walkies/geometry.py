@@ -25,12 +25,6 @@ def quaternion_of(roll: Array, pitch: Array, yaw: Array) -> Array:
     )
 
 
-def yaw_of(quaternion: Array) -> Array:
-    """Headings (n,) rad of unit quaternions (n, 4), as the robot's controller takes them."""
-    w, x, y, z = quaternion.T
-    return jnp.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
-
-
 def to_body(quaternion: Array, vector: Array | np.ndarray) -> Array:
     """World vectors (n, 3) or (3,) in the body frames given by quaternions (n, 4)."""
     w, xyz = quaternion[:, :1], -quaternion[:, 1:]

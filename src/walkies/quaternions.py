@@ -65,5 +65,12 @@ def about_z(angle: Array) -> Array:
     return xp.stack([xp.cos(angle / 2), zero, zero, xp.sin(angle / 2)], axis=-1)
 
 
+def shortest(a: Array, b: Array) -> Array:
+    """The smallest turns (…, 4) that bring unit vectors a (…, 3), none of them opposite to its b, to b (…, 3)."""
+    xp = namespace(a)
+    turn = xp.concatenate([1 + xp.sum(a * b, axis=-1, keepdims=True), xp.cross(a, b)], axis=-1)
+    return turn / xp.linalg.norm(turn, axis=-1, keepdims=True)
+
+
 def _parts(a: Array) -> tuple[Array, Array, Array, Array]:
     return a[..., 0], a[..., 1], a[..., 2], a[..., 3]

@@ -78,7 +78,7 @@ def test_every_quantity_says_its_unit_and_when_it_is_drawn():
     described = quantities(WALKIES)
     kinds = [kind for group in GROUPS for kind in fields_of(type(getattr(WALKIES, group))).values()]
     ranges = [kind for kind in kinds if unwrapped(kind)[0] is Range]
-    assert len(described) == len(ranges) == len({q.name for q in described}) == 36
+    assert len(described) == len(ranges) == len({q.name for q in described}) == 38
     for quantity in described:
         assert quantity.unit in {"1", "×", "m", "m/s", "kg", "rad", "rad/s", "s", "N"}
         assert quantity.drawn in {"episode", "step"} and quantity.meaning.strip()

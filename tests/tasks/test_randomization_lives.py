@@ -10,10 +10,11 @@ import pytest
 from fake_simulator import plain_walk
 from scipy import stats
 
-from pupper_frame import SLICES
 from walkies.rl.policy import Policy
 from walkies.rl.rollout import rollout, start
+from walkies.tasks.motion.task import SIGNALS, MotionConfig
 from walkies.tasks.randomization import NONE, WALKIES, Randomization, Range, quantities
+from walkies.tasks.signal import FRAME
 from walkies.tasks.start import Start
 from walkies.tasks.walk import WalkConfig
 
@@ -24,6 +25,8 @@ NOISE = {
     "gravity_noise": ("gravity", Range(-0.05, 0.1)),
     "joint_position_noise": ("joint_position", Range(-0.02, 0.06)),
     "last_action_noise": ("last_action", Range(0.01, 0.03)),
+    "joint_velocity_noise": ("joint_velocity", Range(-0.5, 0.7)),
+    "motion_anchor_noise": ("motion_anchor", Range(-0.03, 0.05)),
 }
 N = 1500
 
@@ -34,15 +37,21 @@ def quick(function):
 
 
 @cache
-def noisy_frames() -> np.ndarray:
-    """(3, N, 36) frames of robots that stand still, one control step after the other, less what is true."""
+def noisy_frames() -> dict[str, np.ndarray]:
+    """Signal → (3, N, size) of robots that stand still in a movement's first frame, step after step, less what is true
+    (of gravity: all of it)."""
     sensing = replace(NONE.sensing, **{name: bounds for name, (_, bounds) in NOISE.items()})
-    walk = plain_walk(WalkConfig(randomization=replace(NONE, sensing=sensing), start=CALM))
+    config = WalkConfig(
+        randomization=replace(NONE, sensing=sensing), start=replace(CALM, fade_probability=1.0),
+        observation=(*FRAME, "joint_velocity", *SIGNALS), motion=MotionConfig(file="sit"),
+    )  # fmt: skip
+    walk = plain_walk(config)
     state, frames, step = quick(partial(walk.reset, num_envs=N))(KEY), [], quick(walk.step)
     for key in jax.random.split(KEY, 3):
         state, _ = step(state, jnp.zeros((N, 12)), key)
-        frames.append(np.array(state.history[:, :36]))
-    return np.array(frames)
+        frames.append(np.array(state.history))
+    seen = {name: np.array(frames)[..., part] for name, part in walk.contract.slices.items()}
+    return seen | {"motion_anchor": seen["motion_anchor"] - [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]}
 
 
 def test_all_noise_is_here():
@@ -54,7 +63,7 @@ def test_noise_has_its_range_and_is_drawn_at_every_step(name):
     """Kolmogorov–Smirnov against the named distribution; a range 10% wider is rejected. Steps know nothing of each
     other, nor do axes."""
     part, bounds = NOISE[name]
-    seen = noisy_frames()[..., SLICES[part]]
+    seen = noisy_frames()[part]
 
     def p_value(high: float) -> float:
         expected = np.random.default_rng(0).uniform(bounds.low, high, (20 * N, seen.shape[-1]))

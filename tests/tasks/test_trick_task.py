@@ -20,7 +20,8 @@ from walkies.robots import get_robot
 from walkies.tasks.gait.presets import TRICK
 from walkies.tasks.motion import task as motion
 from walkies.tasks.motion.task import TERMS, MotionConfig
-from walkies.tasks.randomization import NONE
+from walkies.tasks.randomization import NONE, Range
+from walkies.tasks.signal import SIGNALS, Errors
 from walkies.tasks.start import Start
 from walkies.tasks.walk import WalkConfig
 
@@ -81,6 +82,48 @@ def test_the_policy_is_shown_what_the_robot_will_show_it():
     assert max(apart) > 0.02, "the control: a step makes a difference"
     clips = [next(c.name for c in movement.clips if c.start <= frame < c.end) for frame in frames]
     assert list(dict.fromkeys(clips)) == ["stand", "sit", "rise"] and clips.count("rise") > 30
+
+
+def turning(quaternion, rate, seconds):
+    """Orientations (n, 4) after turning at `rate` (n, 3) rad/s, body frame, for so long."""
+    angle = np.linalg.norm(rate, axis=1, keepdims=True) * seconds
+    axis = rate / np.linalg.norm(rate, axis=1, keepdims=True)
+    return product(quaternion, np.concatenate([np.cos(angle / 2), axis * np.sin(angle / 2)], axis=1))
+
+
+def test_the_frame_is_seen_from_where_the_imu_says_that_the_robot_is():
+    """Robots that turn at 2 rad/s, each about an axis of its own, and read their IMU 40 ms late: what they are shown is
+    seen from the orientation of two actions ago. Control: from that of now it is not."""
+    late = replace(NONE, latency=replace(NONE.latency, imu_delay=Range(0.04, 0.04)))
+    walk = still_walk(quiet(randomization=late))
+    rng, state = np.random.default_rng(0), walk.reset(KEY, N)
+    rate = rng.normal(size=(N, 3))
+    rate *= 2.0 / np.linalg.norm(rate, axis=1, keepdims=True)
+    first = np.array(state.physics.qpos[:, 3:7], float)
+    for step in range(12):
+        now = turning(first, rate, 0.02 * step)
+        physics = state.physics._replace(
+            qpos=state.physics.qpos.at[:, 3:7].set(now), qvel=state.physics.qvel.at[:, 3:6].set(rate)
+        )
+        state, _ = walk.step(state._replace(physics=physics), jnp.zeros((N, 12)), jax.random.key(step))
+    shown = np.array(state.history)[:, walk.contract.slices["motion_anchor"]]
+    two_ago = turning(first, rate, 0.02 * 9)
+    np.testing.assert_allclose(state.motion.seen_from(jnp.asarray(two_ago, jnp.float32)), shown, atol=5e-3)
+    assert float(jnp.abs(state.motion.seen_from(jnp.asarray(now, jnp.float32)) - shown).max(axis=1).min()) > 0.02
+
+
+def test_a_misaligned_imu_sees_the_frame_misaligned():
+    """As from a robot that leans by so much, up to the angle's square. Control: a sensor without errors does not."""
+    walk = still_walk(quiet())
+    state = walk.reset(KEY, N)
+    mounting = np.random.default_rng(0).normal(0.0, 0.03, (N, 3))
+    leaning = turning(np.array(state.motion.orientation, float), -mounting, 1.0)
+    signal = SIGNALS["motion_anchor"]
+    true = state.motion.seen_from(state.motion.orientation)
+    errors = Errors(np.zeros((N, 3)), mounting, np.zeros((N, 12)))
+    seen = state.motion.seen_from(jnp.asarray(leaning, jnp.float32))
+    np.testing.assert_allclose(signal.distort(true, errors, 0.0), seen, atol=5e-3)
+    assert np.abs(signal.distort(true, None, 0.0) - seen).max() > 0.04
 
 
 def test_episodes_begin_in_the_frames_of_the_movement():

@@ -160,6 +160,14 @@ def _gravity(value: Array, errors: Errors | None, noise: Any) -> Array:
     return value / namespace(value).linalg.norm(value, axis=-1, keepdims=True)
 
 
+def _anchor(value: Array, errors: Errors | None, noise: Any) -> Array:
+    """Both columns are vectors in the frame of the IMU."""
+    if errors is not None:
+        columns = [misaligned(value[:, i::2], errors.mounting) for i in range(2)]
+        value = namespace(value).stack(columns, axis=-1).reshape(value.shape)
+    return value + noise
+
+
 def _joint_position(value: Array, errors: Errors | None, noise: Any) -> Array:
     if errors is not None:
         value = value + errors.joint_position
@@ -255,7 +263,7 @@ _SIGNALS: tuple[FrameSignal, ...] = (
     Signal(
         "motion_anchor", "1", "that frame's orientation seen from the robot: two columns of a rotation matrix",
         lambda robot: 6, read=_reference("motion_anchor"), mirror=signed(np.array([1.0, -1, -1, 1, 1, -1])),
-        sensor="controller", noise=0.05, file_name="motion_anchor_ori_b", ordinary=_level,
+        sensor="controller", noise=0.05, distort=_anchor, file_name="motion_anchor_ori_b", ordinary=_level,
     ),
 )  # fmt: skip
 

@@ -208,6 +208,12 @@ class Sensing:
     last_action_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
         usual("last_action"), "1", "step", "noise of each component of the last action in the observation"
     )
+    joint_velocity_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("joint_velocity"), "rad/s", "step", "noise of each joint velocity"
+    )
+    motion_anchor_noise: Annotated[Range, Between(-100.0, 100.0)] = quantity(
+        usual("motion_anchor"), "1", "step", "noise of each component of a movement's orientation in the observation"
+    )
 
     def noise(self, signal: Signal) -> Range:
         """Noise of a signal: the range of that name if there is one, else the default of its sensor."""
@@ -256,7 +262,7 @@ NONE = Randomization(
     contact=Contact(ONE, ONE, ONE, ONE, ZERO),
     motor=Motor(ONE, ONE, ONE, ONE, ONE, ONE),
     latency=Latency(ZERO, ZERO, ZERO, ZERO),
-    sensing=Sensing(ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO, ZERO),
+    sensing=Sensing(*[ZERO] * len(fields(Sensing))),
     pushes=Pushes(kick_speed=ZERO, force=ZERO),
 )
 """Every robot is the nominal robot, with perfect sensors and without pushes."""

@@ -57,7 +57,8 @@ def draw_state(task: Setup, key: Array, num_envs: int) -> WalkState:
     gait_state = _new_gait(task, key, as_robot, command)
     shown = None if gait_state is None else gait_state.reference
     sensed = Sensed(qvel[:, 3:6], gravity, command, qpos[:, 7:], qvel[:, 6:], action, gait_reference=shown)
-    sensed = task.refer(sensed, moving, quaternion)
+    imu = jnp.concatenate([qvel[:, 3:6], gravity], axis=1)
+    sensed = task.refer(sensed, moving, task.reported(quaternion, imu, jnp.zeros(n)))
     frame = task.sense(sensed, drawn.sensor_bias, noise_draws)
     history = jnp.broadcast_to(task.contract.initial_history(), (n, task.observation_size))
     # What an earlier activation left in the buffer: some other robot's frame, disturbed.
@@ -82,7 +83,7 @@ def draw_state(task: Setup, key: Array, num_envs: int) -> WalkState:
         gait=gait_state,
         motion=moving,
         hold=hold,
-        **_outside(task, drawn, jnp.concatenate([qvel[:, 3:6], gravity], axis=1)),
+        **_outside(task, drawn, imu),
     )
 
 

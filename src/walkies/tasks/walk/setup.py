@@ -10,8 +10,10 @@ import numpy as np
 
 from walkies.bounds import refuse
 from walkies.errors import UserError
-from walkies.later import Array
+from walkies.geometry import DOWN, to_body
+from walkies.later import Array, jnp
 from walkies.mdp import Box
+from walkies.quaternions import about_z, product, shortest
 from walkies.sim import actuation
 from walkies.sim.actuation import MAX_COMMAND_DELAY
 from walkies.sim.base import Params, Simulator
@@ -99,8 +101,20 @@ class Setup:
         noise = {one.name: sensing.noise(one).value(uniform[:, places[one.name]]) for one in noisy}
         return self.contract.frame(sensed, Errors(bias[:, :3], bias[:, 3:6], bias[:, 6:]), noise)
 
-    def refer(self, sensed: Sensed, state: MotionState | None, quaternion: Array) -> Sensed:
-        """What is sensed, with the movement's frame where there is one; quaternion: (n, 4) of the base."""
+    def reported(self, quaternion: Array, reading: Array, age: Array) -> Array:
+        """Orientations (n, 4) that an IMU reports, which are as old as its reading.
+
+        Args:
+            quaternion: (n, 4), of the base now.
+            reading: (n, 6) gyro, rad/s, and gravity, of `age` (n,) seconds ago.
+        """
+        gyro, gravity = reading[:, :3], reading[:, 3:]
+        # Its tilt is that of the gravity which it reads; its heading follows from how fast the base turns.
+        tilt = product(quaternion, shortest(gravity, to_body(quaternion, DOWN)))
+        return product(about_z(jnp.sum(gyro * gravity, axis=1) * age), tilt)
+
+    def refer(self, sensed: Sensed, state: MotionState | None, orientation: Array) -> Sensed:
+        """What is sensed, with the movement's frame where there is one; orientation: (n, 4) `reported`."""
         if state is None:
             return sensed
-        return sensed._replace(motion_command=state.command, motion_anchor=state.seen_from(quaternion))
+        return sensed._replace(motion_command=state.command, motion_anchor=state.seen_from(orientation))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from walkies.accel import random
-from walkies.geometry import DOWN, to_body, yaw_of
+from walkies.geometry import DOWN, to_body
 from walkies.later import Array, jnp
 from walkies.mdp import Outcome
+from walkies.quaternions import yaw_of
 from walkies.sim import actuation
 from walkies.sim.actuation import State
 from walkies.sim.base import Readings
@@ -47,12 +48,14 @@ def draw_next(task: Setup, state: WalkState, action: Array, key: Array) -> tuple
 
     given = state.command if state.hold is None else state.hold.given
     given, _ = commands.change_command(given, new_command, cfg.commands, dt)
-    command, hold = told(cfg.commands.heading_hold, state.hold, given, yaw_of(physics.qpos[:, 3:7]))
-    imu, reading = actuation.sensed(state.imu, readings.imu, _imu_age(task, state, reading))
+    age = _imu_age(task, state, reading)
+    imu, reading = actuation.sensed(state.imu, readings.imu, age)
+    orientation = task.reported(physics.qpos[:, 3:7], reading, age * task.simulator.timestep)
+    command, hold = told(cfg.commands.heading_hold, state.hold, given, yaw_of(orientation))
     sensed = Sensed(
         reading[:, :3], reading[:, 3:], command, physics.qpos[:, 7:], physics.qvel[:, 6:], executed
     )  # fmt: skip
-    gait_state, moving, sensed = _follow(task, state, sensed, requests, physics.qpos[:, 3:7])
+    gait_state, moving, sensed = _follow(task, state, sensed, requests, orientation)
     frame = task.sense(sensed, state.sensor_bias, noise)
     next_state = state._replace(
         physics=physics,
@@ -123,9 +126,9 @@ def _disturb(task: Setup, state: WalkState, uniforms: list[Array]) -> tuple[Stat
 
 
 def _follow(
-    task: Setup, state: WalkState, sensed: Sensed, requests: Array, quaternion: Array
+    task: Setup, state: WalkState, sensed: Sensed, requests: Array, orientation: Array
 ) -> tuple[GaitState | None, MotionState | None, Sensed]:
-    """Gait and movement a control step later, and what is sensed with them; quaternion: (n, 4) of the base."""
+    """Gait and movement a control step later, and what is sensed with them; orientation: (n, 4) reported."""
     gait_state, moving, dt = state.gait, state.motion, task.control_dt
     if gait_state is not None and task.gait_reference is not None:
         gait_state = gait.advance(
@@ -135,7 +138,7 @@ def _follow(
     if moving is not None and task.motion_reference is not None:
         started = state.clock + dt >= state.fade_in
         moving = motion.advance(task.config.motion, task.motion_reference, moving, requests, started, dt)
-    return gait_state, moving, task.refer(sensed, moving, quaternion)
+    return gait_state, moving, task.refer(sensed, moving, orientation)
 
 
 def _motion(
