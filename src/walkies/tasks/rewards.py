@@ -75,6 +75,9 @@ class Motion(NamedTuple):
     """(n, k) rad, joint angles minus the default pose, of the joints that belong to no leg; None: there are none."""
     deviation: Deviation | None = None
     """From the frame of a movement observed when the action was chosen; None: there is none."""
+    foot_room: Array | None = None
+    """(n, pairs) sideways room between feet beside each other, as a share of that of the standing robot; None: no term
+    needs it, or there are no such feet."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,8 @@ class RewardParams:
     """Best height of a swinging foot in an alternating gait, in h."""
     swing_width: Annotated[float, Between(0.0, 10.0, "(]")] = 0.125
     """σ of exp(−(height − best)²/σ²) for that height, in h."""
+    room: Annotated[float, Between(0.0, 10.0, "(]")] = 0.5
+    """Least sideways room between feet that costs nothing, as a share of that of the standing robot."""
     still: Annotated[float, Between(0.0, 100.0)] = 0.05
     """A command with a smaller norm means: stand still."""
     gait_width: Annotated[tuple[float, ...], Between(0.0, 1000.0, "(]"), AtMost(64)] = (0.15, 0.3, 0.3)
@@ -289,6 +294,13 @@ def torso_contact(m: Motion, s: RewardParams) -> Array:
     return jnp.sum(m.torso_force > 0.1, axis=-1).astype(jnp.float32)
 
 
+def feet_apart(m: Motion, s: RewardParams) -> Array:
+    """Do not let feet meet: on the robot their edges catch, and they need not in a simulator of rounded shapes."""
+    if m.foot_room is None:
+        return jnp.zeros(len(m.joint_offset))
+    return jnp.sum(jnp.clip(1.0 - m.foot_room / s.room, 0.0, 2.0), axis=-1)
+
+
 def idle_joints(m: Motion, s: RewardParams) -> Array:
     """Keep joints that belong to no leg still: arms, a waist, a head."""
     if m.idle is None:
@@ -340,7 +352,7 @@ def _moving(m: Motion, s: RewardParams) -> Array:
 
 
 @renamed.added(
-    alternate_feet=0.0, gait_contacts=0.0, idle_joints=0.0, alive=0.0,
+    alternate_feet=0.0, gait_contacts=0.0, idle_joints=0.0, alive=0.0, feet_apart=0.0,
     motion_joints=0.0, motion_speeds=0.0, motion_orientation=0.0, motion_height=0.0,
 )  # fmt: skip
 @dataclass(frozen=True)
@@ -383,6 +395,9 @@ class RewardWeights:
     abduction: Weight = reward(abduction, -0.1, "rad²", "Σ squared sideways hip angles", per="leg")
     knee_contact: Weight = reward(knee_contact, -1.0, "1", "number of knees on the ground", per="leg")
     torso_contact: Weight = reward(torso_contact, -1.0, "1", "number of torso spheres on the ground")
+    feet_apart: Weight = reward(
+        feet_apart, 0.0, "1", "Σ over feet beside each other of 1 − room/wanted, between 0 and 2", per="leg"
+    )
     gait_tracking: Weight = reward(gait_tracking, 0.0, "1", "exp(−mean((q − reference)²/σ²))")
     gait_contacts: Weight = reward(
         gait_contacts, 0.0, "1", "share of the feet that stand or swing as in the reference, when commanded to move"

@@ -21,6 +21,7 @@ from walkies.sim.params import grounded
 from walkies.tasks import mirror, privileged, randomization, signal
 from walkies.tasks.contract import Contract
 from walkies.tasks.gait import task as gait
+from walkies.tasks.gait.feet import neighbours
 from walkies.tasks.hold import held
 from walkies.tasks.mirror import Mirror
 from walkies.tasks.motion import task as motion
@@ -52,6 +53,7 @@ class Setup:
         self.spheres = tuple(simulator.spheres[i] for i in self.grounded)
         index = {name: i for i, name in enumerate(simulator.spheres)}
         self.feet = np.array([index[name] for name in robot.foot_geoms]).reshape(-1, robot.points)
+        self.neighbours = neighbours(robot, simulator.model, self.feet) if config.rewards.feet_apart else None
         self.knees = np.array([index[name] for name in robot.knee_geoms], int)
         self.torso = np.array([index[name] for name in robot.torso_geoms], int)
         self.stature = stature(robot, simulator.model)

@@ -190,6 +190,7 @@ def _motion(
         stature=task.stature,
         idle=offset[:, task.idle] if len(task.idle) else None,
         deviation=deviation,
+        foot_room=None if task.neighbours is None else task.neighbours.apart(readings, quaternion),
     )
     if len(task.spheres) < contact.shape[1]:  # others are there to touch one another
         contact = contact[:, task.grounded]
