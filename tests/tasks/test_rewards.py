@@ -36,7 +36,7 @@ def motion(**changes) -> Motion:
         foot_velocity=np.zeros((4, 3)), foot_height=np.zeros(4), foot_air_time=np.zeros(4),
         first_contact=np.zeros(4, bool), knee_force=np.zeros(4), torso_force=np.zeros(8), fell=np.array(False),
         gait_reference=np.zeros(12), gait_stance=np.ones(4, bool),
-        idle=np.zeros(2),
+        idle=np.zeros(2), foot_room=np.ones(2),
     )  # fmt: skip
     deviation = changes.pop("deviation", EXACT)
     assert set(changes) <= set(still)
@@ -103,6 +103,7 @@ CASES = {
         dict(deviation=EXACT._replace(height=np.array([-0.1]))),
         np.exp(-((0.1 / SHAPE.motion_height) ** 2)),
     ),
+    "feet_apart": (dict(foot_room=np.array([0.2, -0.9, 0.6])), 0.6 + 2.0),
     "idle_joints": (dict(idle=np.array([0.3, -0.4])), 0.125),
     "alive": ({}, 1.0),
     "termination": (dict(fell=True), 1.0),

@@ -43,7 +43,7 @@ def plain(kind: str) -> WalkConfig:
     return replace(
         task,
         # What a fall costs and how fast commands change: the numbers with which these kinds have learned so far.
-        rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, termination=-100.0, **following),
+        rewards=replace(task.rewards, alive=1.0, alternate_feet=3.0, feet_apart=-1.2, termination=-100.0, **following),
         commands=replace(task.commands, acceleration=2.0),
         turning=Ramp(start=tidy(1.0 / TURNING), steps=40_000_000),
         # Who falls now and then where conditions are nominal learns nothing from harder ones.
