@@ -147,3 +147,11 @@ def test_robots_that_must_balance_or_have_many_joints_learn_in_larger_batches():
         recipe = of_robot(get_robot(name)).recipe
         assert (recipe.num_envs, recipe.entropy_coefficient) == expected
     assert usual[0] < many[0] < CROWD and usual[1] < CATCHING
+
+
+def test_only_humanoids_keep_their_feet_apart_and_only_the_biped_is_not_equivariant():
+    for name in names():
+        config = of_robot(get_robot(name))
+        kind = get_robot(name).kind
+        assert (config.task.rewards.feet_apart < 0.0) == (kind == "humanoid")
+        assert (config.recipe.symmetry == "equivariant") == (kind != "biped")
