@@ -15,7 +15,7 @@ from walkies.deploy.blocks import Blocks
 from walkies.deploy.controllers import Sensors
 from walkies.deploy.controllers.generic import GenericController
 from walkies.errors import UserError
-from walkies.quaternions import about_z, product, yaw_of
+from walkies.quaternions import about_z, product, up_in_body, yaw_of
 from walkies.robots import get_robot
 from walkies.tasks.gait.presets import TRICK
 from walkies.tasks.motion import task as motion
@@ -110,6 +110,19 @@ def test_the_frame_is_seen_from_where_the_imu_says_that_the_robot_is():
     two_ago = turning(first, rate, 0.02 * 9)
     np.testing.assert_allclose(state.motion.seen_from(jnp.asarray(two_ago, jnp.float32)), shown, atol=5e-3)
     assert float(jnp.abs(state.motion.seen_from(jnp.asarray(now, jnp.float32)) - shown).max(axis=1).min()) > 0.02
+
+
+def test_on_a_slope_the_imu_reports_what_its_gravity_says():
+    """Tilt from the reading, heading from the robot. Control: the robot's own tilt is another."""
+    walk = still_walk(quiet())
+    quaternion = np.array(walk.reset(KEY, N).physics.qpos[:, 3:7], float)
+    gravity = np.random.default_rng(1).normal([0.1, 0.05, -1.0], 0.02, (N, 3))
+    gravity /= np.linalg.norm(gravity, axis=1, keepdims=True)
+    reading = jnp.asarray(np.concatenate([np.zeros((N, 3)), gravity], axis=1), jnp.float32)
+    found = np.array(walk.reported(jnp.asarray(quaternion, jnp.float32), reading, jnp.zeros(N)), float)
+    np.testing.assert_allclose(-up_in_body(found), gravity, atol=1e-5)
+    np.testing.assert_allclose(np.angle(np.exp(1j * (yaw_of(found) - yaw_of(quaternion)))), 0.0, atol=0.05)
+    assert np.abs(-up_in_body(quaternion) - gravity).max(axis=1).min() > 0.02
 
 
 def test_a_misaligned_imu_sees_the_frame_misaligned():

@@ -295,7 +295,7 @@ def torso_contact(m: Motion, s: RewardParams) -> Array:
 
 
 def feet_apart(m: Motion, s: RewardParams) -> Array:
-    """Do not let feet meet: on the robot their edges catch, and they need not in a simulator of rounded shapes."""
+    """Do not let feet meet: edges of soles catch, which a simulator of rounded shapes does not show."""
     if m.foot_room is None:
         return jnp.zeros(len(m.joint_offset))
     return jnp.sum(jnp.clip(1.0 - m.foot_room / s.room, 0.0, 2.0), axis=-1)
